@@ -1,0 +1,56 @@
+"""Keyrack: sign-in, the devices that are signed in, and how to end that, at once and everywhere."""
+
+import time
+from collections.abc import Callable
+
+from flask import Flask
+from redis import Redis
+
+from app.accounts import Accounts
+from app.answers import init_answers
+from app.config import Settings
+from app.devices import Devices
+from app.keyring import Keyring
+from app.limits import init_limits
+from app.location import Locations
+from app.passwords import Passwords
+from app.reauthentication import Reauthentication
+from app.routes import BLUEPRINTS
+from app.second_factor import SecondFactor
+from app.services import EXTENSION, Services
+from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
+from app.stores.tickets import TicketStore
+from app.stores.users import UserStore
+
+_MAX_BODY = 64 * 1024
+
+
+def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = time.time) -> Flask:
+    """The whole service on one client of Redis; no connection is made before the first request."""
+    app = Flask("app", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
+    app.extensions[EXTENSION] = _services(settings, redis, clock)
+    init_answers(app)
+    init_limits(app, redis)
+    for blueprint, prefix in BLUEPRINTS:
+        app.register_blueprint(blueprint, url_prefix=prefix)
+    return app
+
+
+def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> Services:
+    lifetimes = Lifetimes(settings.session_ttl_s, settings.session_max_age_s)
+    scripts = SessionScripts(redis, lifetimes, clock)
+    users, tickets = UserStore(redis, scripts), TicketStore(redis, scripts)
+    passwords = Passwords(settings.bcrypt_rounds, settings.bcrypt_concurrency, settings.bcrypt_queue)
+    second_factor = SecondFactor(users, Keyring(settings.secret_keys), settings.totp_window, clock)
+    devices = Devices(SessionStore(redis, scripts), lifetimes, settings.max_sessions_per_user, clock)
+    return Services(
+        settings=settings,
+        locations=Locations(settings.geoip_database),
+        devices=devices,
+        accounts=Accounts(users, tickets, devices, passwords, second_factor, settings.mfa_ticket_ttl_s, clock),
+        second_factor=second_factor,
+        reauthentication=Reauthentication(
+            users, tickets, passwords, second_factor, settings.mfa_ticket_ttl_s, settings.mfa_proof_ttl_s, clock
+        ),
+    )

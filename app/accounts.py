@@ -1,0 +1,183 @@
+"""The accounts: registration, the way in with a password, and the password itself."""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app import tokens
+from app.devices import Caller, Devices
+from app.errors import InvalidForm, InvalidLogin, InvalidTicket, Unauthorized
+from app.passwords import Passwords
+from app.second_factor import MfaType, SecondFactor
+from app.stores.sessions import CallerGone, Client
+from app.stores.tickets import Ticket, TicketStore
+from app.stores.users import Change, User, UserStore
+
+_SNOWFLAKE_EPOCH_MS = 1_420_070_400_000  # 2015-01-01, where the ids of Discord's users begin
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    user_id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecondFactorAsked:
+    """The password was right; a code is asked for.
+
+    backup   whether unused backup codes are left
+    """
+
+    user_id: str
+    ticket: str
+    instance: str
+    backup: bool
+
+
+def normalise_email(email: str) -> str:
+    """The form in which two spellings of an address are one."""
+    return email.strip().casefold()
+
+
+class Accounts:
+    def __init__(
+        self,
+        users: UserStore,
+        tickets: TicketStore,
+        devices: Devices,
+        passwords: Passwords,
+        second_factor: SecondFactor,
+        ticket_ttl_s: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._users = users
+        self._tickets = tickets
+        self._devices = devices
+        self._passwords = passwords
+        self._second_factor = second_factor
+        self._ticket_ttl_s = ticket_ttl_s
+        self._clock = clock
+
+    def get(self, user_id: str) -> User:
+        """Raises: errors.Unauthorized where the user is gone, and with them all their sessions"""
+        user = self._users.get(user_id)
+        if user is None:
+            raise Unauthorized
+        return user
+
+    def id_of(self, email: str) -> str | None:
+        return self._users.id_of(normalise_email(email))
+
+    def register(self, email: str, username: str, global_name: str | None, password: str, client: Client) -> SignedIn:
+        """Make an account and sign its first device in.
+
+        Raises: errors.InvalidForm where the e-mail address is taken
+        """
+        taken = InvalidForm({"email": "EMAIL_ALREADY_REGISTERED: Email is already registered."})
+        normalised = normalise_email(email)
+        if self._users.id_of(normalised):
+            raise taken
+        user_id = self._new_id()
+        created = self._users.create(
+            user_id,
+            normalised,
+            email=email,
+            username=username,
+            global_name=global_name,
+            password_hash=self._passwords.hash(password),
+            created_at=int(self._clock()),
+        )
+        if not created:
+            raise taken
+        return self._sign_in(self.get(user_id), client)
+
+    def log_in(self, login: str, password: str, client: Client) -> SignedIn | SecondFactorAsked:
+        """Check a password; an unknown, wrong or disabled one takes the same work and has the same answer."""
+        user_id = self.id_of(login)
+        user = self._users.get(user_id) if user_id else None
+        matches = self._passwords.verify(password, user.password_hash if user else None)
+        if user is None or user.disabled or not matches:
+            raise InvalidLogin
+        if self._passwords.is_outdated(user.password_hash):
+            renewed = self._passwords.hash(password)
+            self._users.change(user.id, Change(epoch=user.epoch, same_epoch=True, set={"password_hash": renewed}))
+        return self._ask_for_code(user) if user.has_mfa else self._sign_in(user, client)
+
+    def finish_login(self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client) -> SignedIn:
+        """Answer the ticket of a login with a code.
+
+        Raises: errors.InvalidCode, errors.InvalidTicket
+        """
+        claim = tokens.read(ticket)
+        held = self._tickets.get(claim.user_id, claim.id_hash) if claim else None
+        if claim is None or held is None or held.purpose != "login" or (instance or held.instance) != held.instance:
+            raise InvalidTicket
+        user = self._users.get(claim.user_id)
+        if user is None or user.disabled or user.epoch != held.epoch:
+            raise InvalidTicket
+        answer = self._second_factor.read_answer(user, mfa_type, code)
+        self._second_factor.require_right(self._tickets.redeem_login(user.id, claim.id_hash, answer))
+        token = self._devices.open(user.id, held.epoch, client)
+        if token is None:
+            raise InvalidTicket
+        return SignedIn(user.id, token)
+
+    def require_password(self, user: User, password: str) -> None:
+        """Raises: errors.InvalidForm where it is not the user's"""
+        if not self._passwords.verify(password, user.password_hash):
+            raise InvalidForm({"password": "PASSWORD_DOES_NOT_MATCH: Password does not match."})
+
+    def change_password(self, caller: Caller, user: User, password: str, new_password: str) -> str:
+        """Change the password, end every other session, and go on under a new token, which is returned."""
+        self.require_password(user, password)
+        token = tokens.issue(user.id, caller.began_at)
+        change = Change(
+            epoch=user.epoch,
+            caller=caller.id_hash,
+            set={"password_hash": self._passwords.hash(new_password)},
+            new_id_hash=tokens.id_hash(token),
+            reason="password_change",
+            end_others="password_change",
+        )
+        try:
+            changed = self._users.change(user.id, change)
+        except CallerGone:
+            raise Unauthorized from None
+        if not changed:  # somebody changed the credentials in between: what was checked no longer counts
+            raise InvalidForm({"password": "PASSWORD_DOES_NOT_MATCH: Password does not match."})
+        return token
+
+    def disable(self, user_id: str) -> bool:
+        """Shut a user out: every session ends, no login finishes. False where there is no such user."""
+        return self._users.change(user_id, Change(set={"disabled": "1"}, end_others="admin"))
+
+    def enable(self, user_id: str) -> bool:
+        return self._users.change(user_id, Change(unset=["disabled"]))
+
+    def delete(self, user_id: str) -> bool:
+        """Remove a user and all that is theirs. False where there is no such user."""
+        user = self._users.get(user_id)
+        if user is None or not self.disable(user_id):
+            return False
+        self._users.delete(user_id, normalise_email(user.email))
+        return True
+
+    def _sign_in(self, user: User, client: Client) -> SignedIn:
+        token = self._devices.open(user.id, user.epoch, client)
+        if token is None:
+            raise InvalidLogin
+        return SignedIn(user.id, token)
+
+    def _ask_for_code(self, user: User) -> SecondFactorAsked:
+        ticket = tokens.issue(user.id, self._clock())
+        instance = secrets.token_urlsafe(16)
+        held = Ticket(purpose="login", session="", epoch=user.epoch, instance=instance)
+        self._tickets.open(user.id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
+        return SecondFactorAsked(user.id, ticket, instance, backup=user.backup_codes_left > 0)
+
+    def _new_id(self) -> str:
+        """A snowflake: milliseconds, then 22 bits, here random, so many processes need not ask each other."""
+        milliseconds = int(self._clock() * 1000) - _SNOWFLAKE_EPOCH_MS
+        return str(milliseconds << 22 | secrets.randbits(22))

@@ -1,0 +1,90 @@
+"""How answers look on the wire: JSON, refusals in the contract's shape, headers that every answer has."""
+
+import re
+import secrets
+import time
+from hashlib import sha256
+from typing import Any, cast
+
+import orjson
+from flask import Flask, Response, current_app, g, request
+from flask.json.provider import JSONProvider
+from flask.typing import ResponseReturnValue
+from flask_limiter import RateLimitExceeded, RequestLimit
+from redis import RedisError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from app.errors import ApiError, Unavailable, status_message
+from app.limits import limiter
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_BODY_TOO_LARGE = 40005
+
+
+class Json(JSONProvider):
+    def dumps(self, obj: Any, **_: Any) -> str:
+        return orjson.dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **_: Any) -> Any:
+        return orjson.loads(s)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        return Response(orjson.dumps(self._prepare_response_obj(args, kwargs)), mimetype="application/json")
+
+
+def init_answers(app: Flask) -> None:
+    app.json = Json(app)
+    app.before_request(_take_request_id)
+    app.after_request(_add_headers)
+    app.register_error_handler(ApiError, _refuse)
+    app.register_error_handler(RateLimitExceeded, _refuse_for_now)
+    app.register_error_handler(RedisError, _refuse_without_redis)
+    app.register_error_handler(HTTPException, _refuse_plainly)
+
+
+def _take_request_id() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _add_headers(response: Response) -> Response:
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Request-Id"] = g.request_id
+    return response
+
+
+def _refuse(error: ApiError) -> ResponseReturnValue:
+    return error.body(), error.status, error.headers()
+
+
+def _refuse_without_redis(error: RedisError) -> ResponseReturnValue:
+    current_app.logger.error("redis: %s: %s", type(error).__name__, error)
+    return _refuse(Unavailable())
+
+
+def _refuse_plainly(error: HTTPException) -> ResponseReturnValue:
+    """What Flask itself refuses, and every exception that nothing expected."""
+    status = error.code or 500
+    body = {"code": 0, "message": status_message(status)}
+    if status == 413:
+        body = {"code": _BODY_TOO_LARGE, "message": "Request entity too large"}
+    valid_methods = error.valid_methods if isinstance(error, MethodNotAllowed) else None
+    return body, status, {"Allow": ", ".join(sorted(valid_methods))} if valid_methods else {}
+
+
+def _refuse_for_now(_: RateLimitExceeded) -> ResponseReturnValue:
+    current = cast(RequestLimit, limiter.current_limit)
+    reset_at, remaining = current.window
+    retry_after = max(0.001, round(reset_at - time.time(), 3))
+    headers = {
+        "Retry-After": str(int(retry_after) + 1),
+        "X-RateLimit-Limit": str(current.limit.amount),
+        "X-RateLimit-Remaining": str(remaining),
+        "X-RateLimit-Reset": f"{reset_at:.3f}",
+        "X-RateLimit-Reset-After": f"{retry_after:.3f}",
+        "X-RateLimit-Bucket": sha256(current.request_args[-1].encode()).hexdigest()[:32],
+        "X-RateLimit-Scope": "user",
+    }
+    body = {"message": "You are being rate limited.", "retry_after": retry_after, "global": False}
+    return body, 429, headers

@@ -1,0 +1,151 @@
+"""Every setting: its name in the environment, its type, its default and what it means."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import limits
+
+Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
+_MIN_SECRET_LENGTH = 32
+
+
+class ConfigError(Exception):
+    """The environment cannot be used as it is; the message names every bad variable, and no value."""
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _span(raw: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", raw)
+    if not match or int(match[1]) == 0:
+        raise ValueError("must be a span of time above 0: seconds, or with a unit as in 90s, 15m, 12h, 30d")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", raw) or not least <= int(raw) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(raw)
+
+    return parse
+
+
+def _redis_url(raw: str) -> str:
+    if not raw.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return raw
+
+
+def _secret_keys(raw: str) -> tuple[str, ...]:
+    keys = tuple(key.strip() for key in raw.split(",") if key.strip())
+    if not keys or any(len(key) < _MIN_SECRET_LENGTH for key in keys):
+        raise ValueError(
+            f"must be one or more secrets of {_MIN_SECRET_LENGTH} characters or more, separated by commas; "
+            'make one with: python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
+        )
+    return keys
+
+
+def _networks(raw: str) -> Networks:
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in raw.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("must be addresses or CIDR ranges separated by commas, as in 10.0.0.0/8,::1") from None
+
+
+def _rate(raw: str) -> str:
+    try:
+        limits.parse_many(raw)
+    except ValueError:
+        raise ValueError('must be a limit in Flask-Limiter\'s notation, as in "10 per minute"') from None
+    return raw
+
+
+def _file(raw: str) -> Path:
+    if not Path(raw).is_file():
+        raise ValueError("must be the path of a file that exists")
+    return Path(raw)
+
+
+def _setting(parse: Callable[[str], Any], meaning: str, default: str | None = None, *, secret: bool = False) -> Any:
+    """A field of Settings. default: as it would stand in the environment; None makes it required."""
+    return field(repr=not secret, metadata={"parse": parse, "meaning": meaning, "default": default})
+
+
+def _optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda raw: parse(raw) if raw else None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says. A field is named as its variable, in small letters; `_s` marks seconds."""
+
+    redis_url: str = _setting(_redis_url, "where Redis or Valkey is: `redis://`, `rediss://` or `unix://`", secret=True)
+    secret_keys: tuple[str, ...] = _setting(
+        _secret_keys,
+        "secrets of 32 characters or more, separated by commas: the first encrypts TOTP secrets and keys the hashes "
+        "of backup codes, all of them read",
+        secret=True,
+    )
+    session_ttl_s: int = _setting(_span, "how long after its last use a session ends", "30d")
+    session_max_age_s: int = _setting(_span, "how long after its beginning a session ends, whatever its use", "365d")
+    max_sessions_per_user: int = _setting(
+        _whole(1, 50), "how many sessions a user has at most; the next login ends the least recently used one", "50"
+    )
+    mfa_ticket_ttl_s: int = _setting(_span, "how long a challenge can be answered", "5m")
+    mfa_proof_ttl_s: int = _setting(_span, "how long a right answer lets its session do guarded things", "5m")
+    totp_window: int = _setting(_whole(0, 10), "steps of 30 seconds that a TOTP code may be off, either way", "1")
+    bcrypt_rounds: int = _setting(_whole(4, 16), "cost of a password hash; lower ones are renewed at login", "12")
+    bcrypt_concurrency: int = _setting(_whole(1, 64), "password hashes computed at once in one process", "1")
+    bcrypt_queue: int = _setting(
+        _whole(0, 1000), "password hashes that may wait for their turn in one process; more get 503", "20"
+    )
+    trusted_proxies: Networks = _setting(
+        _networks, "addresses and CIDR ranges of the proxies whose `X-Forwarded-For` is believed", ""
+    )
+    geoip_database: Path | None = _setting(
+        _optional(_file), "path of a MaxMind-format City database; without it no location is known", ""
+    )
+    rate_limit_login: str = _setting(_rate, "logins and their MFA answers, by address and account", "10 per minute")
+    rate_limit_login_address: str = _setting(_rate, "logins and their MFA answers, by address", "30 per minute")
+    rate_limit_register: str = _setting(_rate, "registrations, by address", "10 per hour")
+    rate_limit_step_up: str = _setting(
+        _rate, "answers to a challenge and passwords given again, by session", "10 per 15 minutes"
+    )
+    rate_limit_step_up_user: str = _setting(_rate, "the same, by user over all sessions", "50 per hour")
+
+
+def variable(name: str) -> str:
+    """The environment's name for a field of Settings."""
+    return name.removesuffix("_s").upper()
+
+
+def load_settings(env: Mapping[str, str]) -> Settings:
+    """Read the environment; a variable that is empty counts as not set.
+
+    Raises: ConfigError naming every bad variable, so that one restart fixes them all
+    """
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    for setting in fields(Settings):
+        name = variable(setting.name)
+        raw = env.get(name, "").strip() or setting.metadata["default"]
+        if raw is None:
+            problems.append(f"{name} is not set: {setting.metadata['meaning']}")
+            continue
+        try:
+            values[setting.name] = setting.metadata["parse"](raw)
+        except ValueError as problem:
+            problems.append(f"{name} {problem}")
+    if problems:
+        raise ConfigError("Keyrack cannot start:\n" + "\n".join(f"- {problem}" for problem in problems))
+    return Settings(**values)

@@ -1,0 +1,107 @@
+"""The devices signed in: who calls, which devices a user has, and how they are ended."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from app import tokens
+from app.errors import Unauthorized, UnknownSession
+from app.stores.sessions import TOUCH_EVERY_S, CallerGone, Client, Lifetimes, Reason, Session, SessionStore
+from app.stores.tickets import proof_value
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A session that was live when it was asked about.
+
+    began_at        Unix seconds
+    last_used_at    Unix seconds
+    proved          it holds a recent proof, good for what its user now has to prove
+    """
+
+    user_id: str
+    id_hash: str
+    began_at: int
+    last_used_at: float
+    proved: bool
+
+
+class Devices:
+    """Raises errors.Unauthorized wherever a token has no live session: absence means no."""
+
+    def __init__(
+        self, store: SessionStore, lifetimes: Lifetimes, cap: int, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._lifetimes = lifetimes
+        self._cap = cap
+        self._clock = clock
+
+    def identify(self, token: str, proof: str = "") -> Caller:
+        """Say whose a token is, in one round trip.
+
+        proof: what the request holds as one; whatever does not hold counts as none
+        """
+        claim = tokens.read(token)
+        if claim is None:
+            raise Unauthorized
+        proof_claim = tokens.read(proof)
+        proved = False
+        if proof_claim is None or proof_claim.user_id != claim.user_id:
+            last_used_at = self._store.last_used_at(claim.user_id, claim.id_hash)
+        else:
+            last_used_at, held, has_mfa = self._store.last_used_at_with_proof(
+                claim.user_id, claim.id_hash, proof_claim.id_hash
+            )
+            # Where a second factor is on, a password has proved nothing, not even shortly before.
+            ways = [proof_value("mfa", claim.id_hash), *([] if has_mfa else [proof_value("password", claim.id_hash)])]
+            proved = held in ways
+        if last_used_at is None:
+            raise Unauthorized
+        if self._lifetimes.end_of(claim.at, last_used_at) <= self._clock():
+            self._store.finish_expired(claim.user_id)
+            raise Unauthorized
+        return Caller(claim.user_id, claim.id_hash, claim.at, last_used_at, proved)
+
+    def is_touch_due(self, caller: Caller) -> bool:
+        return self._clock() - caller.last_used_at >= TOUCH_EVERY_S
+
+    def touch(self, caller: Caller, client: Client) -> None:
+        """Note that a session is in use, and by which client."""
+        self._store.touch(caller.user_id, caller.id_hash, client)
+
+    def open(self, user_id: str, epoch: str, client: Client) -> str | None:
+        """Sign a device in.
+
+        epoch: of the user, when the login began
+        Returns: the new token, or None where the credentials have changed since
+        """
+        token = tokens.issue(user_id, self._clock())
+        id_hash = tokens.id_hash(token)
+        opened = self._store.open(user_id, id_hash, int(self._clock()), client, epoch, self._cap)
+        return token if opened else None
+
+    def list(self, user_id: str) -> list[Session]:
+        """The devices signed in, most recently used first."""
+        sessions = self._store.list(user_id)
+        now = self._clock()
+        live = [session for session in sessions if self.expires_at(session) > now]
+        if len(live) < len(sessions):
+            self._store.finish_expired(user_id)
+        return live
+
+    def expires_at(self, session: Session) -> float:
+        """Unix seconds: when a session ends if it is used no more."""
+        return self._lifetimes.end_of(session.began_at, session.last_used_at)
+
+    def end(self, caller: Caller, id_hashes: Sequence[str], reason: Reason) -> None:
+        """End sessions of the caller's user, all that are named and live, in one step.
+
+        Raises: errors.UnknownSession where none of them is one
+        """
+        try:
+            ended = self._store.end(caller.user_id, id_hashes, reason, caller.id_hash)
+        except CallerGone:
+            raise Unauthorized from None
+        if not ended:
+            raise UnknownSession

@@ -1,0 +1,144 @@
+"""What is refused, and how it looks on the wire.
+
+ApiError
+├── InvalidForm            400  50035   a body whose fields are wrong
+│   └── InvalidLogin                    wrong e-mail or password, or an account that may not sign in
+├── InvalidJson            400  50109   a body that is not JSON
+├── MfaAlreadyOn           400  60001
+├── MfaNotOn               400  60002
+├── InvalidSecret          400  60005
+├── InvalidTicket          400  60006   unknown, used, expired, exhausted or somebody else's
+├── InvalidCode            400  60008
+├── Unauthorized           401  0       no token, or one that no live session has
+├── MfaRequired            401  60003   a live session without a recent proof
+├── Forbidden              403  0
+├── UnknownSession         404  10020
+└── Unavailable            503  0       Redis away or too slow, or the queue for password hashes full
+
+Nothing here knows Flask: rules raise these, the wire renders them.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+
+class ApiError(Exception):
+    """A refusal with a stable code and a sentence that a person can act on."""
+
+    status: ClassVar[int] = 400
+    code: ClassVar[int] = 0
+    message: str = ""
+
+    def __init__(self, message: str | None = None, **extra: Any) -> None:
+        self.message = message or self.message or status_message(self.status)
+        self.extra = extra
+        super().__init__(self.message)
+
+    def body(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message, **self.extra}
+
+    def headers(self) -> dict[str, str]:
+        return {}
+
+
+def status_message(status: int) -> str:
+    """As in "404: Not Found"."""
+    return f"{status}: {HTTPStatus(status).phrase}"
+
+
+class InvalidForm(ApiError):
+    """Fields of a body are wrong; `fields` maps each to a text "CODE: message", a list of them or a deeper mapping."""
+
+    code = 50035
+    message = "Invalid Form Body"
+
+    def __init__(self, fields: Mapping[Any, Any]) -> None:
+        super().__init__(errors=_form_errors(fields))
+
+
+def _form_errors(problems: Mapping[Any, Any] | Sequence[str] | str) -> dict[str, Any]:
+    if isinstance(problems, Mapping):
+        nested = {str(name): _form_errors(problem) for name, problem in problems.items() if name != "_schema"}
+        return nested | (_form_errors(problems["_schema"]) if "_schema" in problems else {})
+    texts = [problems] if isinstance(problems, str) else problems
+    coded = (text.split(": ", 1) for text in texts)
+    return {"_errors": [{"code": code, "message": message} for code, message in coded]}
+
+
+class InvalidLogin(InvalidForm):
+    """Says the same of an unknown account, a wrong password and a disabled account."""
+
+    def __init__(self) -> None:
+        problem = "INVALID_LOGIN: Login or password is invalid."
+        super().__init__({"login": problem, "password": problem})
+
+
+class InvalidJson(ApiError):
+    code = 50109
+    message = "The request body contains invalid JSON."
+
+
+class MfaAlreadyOn(ApiError):
+    code = 60001
+    message = "This account is already enrolled in two-factor authentication"
+
+
+class MfaNotOn(ApiError):
+    code = 60002
+    message = "This account is not enrolled in two-factor authentication"
+
+
+class InvalidSecret(ApiError):
+    code = 60005
+    message = "Invalid two-factor secret"
+
+
+class InvalidTicket(ApiError):
+    code = 60006
+    message = "Invalid two-factor auth ticket"
+
+
+class InvalidCode(ApiError):
+    code = 60008
+    message = "Invalid two-factor code"
+
+
+class Unauthorized(ApiError):
+    status = 401
+
+
+class MfaRequired(ApiError):
+    """The session is good, but has not proved itself in the last minutes."""
+
+    status = 401
+    code = 60003
+    message = "Two factor is required for this operation"
+
+    def __init__(self, ticket: str, methods: Sequence[Mapping[str, Any]], max_age_s: int) -> None:
+        super().__init__(mfa={"ticket": ticket, "methods": methods})
+        self._max_age_s = max_age_s
+
+    def headers(self) -> dict[str, str]:
+        # RFC 9470, section 3
+        challenge = f'Bearer error="insufficient_user_authentication", max_age="{self._max_age_s}"'
+        return {"WWW-Authenticate": challenge}
+
+
+class Forbidden(ApiError):
+    status = 403
+
+
+class UnknownSession(ApiError):
+    status = 404
+    code = 10020
+    message = "Unknown Session"
+
+
+class Unavailable(ApiError):
+    """Nothing was done; the same request may be sent again."""
+
+    status = 503
+
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": "1"}

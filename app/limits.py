@@ -1,0 +1,76 @@
+"""Every rate limit, in words and numbers. They live in Redis, so all workers count together; Redis away means no.
+
+LOGIN           by address and account   RATE_LIMIT_LOGIN           logins and their MFA answers
+LOGIN_ADDRESS   by address               RATE_LIMIT_LOGIN_ADDRESS   the same
+REGISTER        by address               RATE_LIMIT_REGISTER        registrations
+STEP_UP         by session               RATE_LIMIT_STEP_UP         answers to challenges, passwords given again
+STEP_UP_USER    by user                  RATE_LIMIT_STEP_UP_USER    the same, over all sessions
+
+What counts by session or user stands behind `require_session`: a made-up token spends nobody's budget.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, g
+from flask_limiter import Limiter
+from redis import Redis
+
+from app import guards, tokens
+from app.accounts import normalise_email
+from app.addresses import limit_key
+from app.services import services
+
+limiter = Limiter(
+    key_func=lambda: limit_key(guards.address()),
+    storage_uri="redis://",  # the scheme alone: the connections are those of the stores
+    strategy="moving-window",
+)
+
+
+def init_limits(app: Flask, redis: Redis) -> None:
+    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"connection_pool": redis.connection_pool}
+    limiter.init_app(app)
+
+
+def _by_address() -> str:
+    return limit_key(guards.address())
+
+
+def _by_login() -> str:
+    """Address and account: the user's id, also where a ticket names it, or a hash of an address nobody has."""
+    body: Any = g.body
+    if hasattr(body, "ticket"):
+        claim = tokens.read(body.ticket)
+        account = claim.user_id if claim else "none"
+    else:
+        account = services().accounts.id_of(body.login) or _digest(normalise_email(body.login))
+    return f"{_by_address()}/{account}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _shared(setting: str, key: Callable[[], str]) -> Callable[[guards.View], guards.View]:
+    scope = setting.removeprefix("rate_limit_")
+    return limiter.shared_limit(lambda: getattr(services().settings, setting), scope=scope, key_func=key)
+
+
+def limited(*limits: Callable[[guards.View], guards.View]) -> Callable[[guards.View], guards.View]:
+    """Count a request against each of these limits; over any of them it is refused."""
+
+    def decorate(view: guards.View) -> guards.View:
+        for limit in limits:
+            view = limit(view)
+        return view
+
+    return decorate
+
+
+LOGIN = _shared("rate_limit_login", _by_login)
+LOGIN_ADDRESS = _shared("rate_limit_login_address", _by_address)
+REGISTER = _shared("rate_limit_register", _by_address)
+STEP_UP = _shared("rate_limit_step_up", lambda: guards.caller().id_hash)
+STEP_UP_USER = _shared("rate_limit_step_up_user", lambda: guards.caller().user_id)

@@ -1,0 +1,48 @@
+"""The place of an address, from a local file: no address ever leaves the machine."""
+
+import ipaddress
+import logging
+from pathlib import Path
+from typing import Any
+
+import maxminddb
+
+from app.addresses import Address
+
+log = logging.getLogger(__name__)
+
+# Not ipaddress' is_private: that counts the documentation ranges in, which demonstrations locate.
+_PRIVATE = [
+    ipaddress.ip_network(network)
+    for network in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("fc00::/7", "fe80::/10", "::1/128"),
+    )
+]
+
+
+class Locations:
+    """Looks addresses up in a MaxMind-format City database; without one every place is unknown."""
+
+    def __init__(self, database: Path | None) -> None:
+        """Raises: maxminddb.InvalidDatabaseError, OSError where the file is not a readable database"""
+        self._reader = maxminddb.open_database(database) if database else None
+
+    def of(self, address: Address | None) -> str | None:
+        """ "City, State, Country" in English, unknown parts left out; None where all are, or the address is private."""
+        if self._reader is None or address is None or any(address in network for network in _PRIVATE):
+            return None
+        try:
+            record = self._reader.get(address)
+        except (maxminddb.InvalidDatabaseError, ValueError):  # a damaged file, an IPv6 address in an IPv4 file
+            log.warning("the location database could not be read")
+            return None
+        if not isinstance(record, dict):
+            return None
+        subdivisions: Any = record.get("subdivisions") or [None]
+        parts = (_name(record.get("city")), _name(subdivisions[0]), _name(record.get("country")))
+        return ", ".join(part for part in parts if part) or None
+
+
+def _name(place: Any) -> str | None:
+    return place.get("names", {}).get("en") if isinstance(place, dict) else None

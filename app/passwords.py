@@ -1,0 +1,75 @@
+"""Passwords: which are accepted, and their hashes, never more than a set few computed at once.
+
+bcrypt takes a quarter of a second of a core. It lets go of Python's lock, so here it runs in threads of its own
+that the system serves last: a flood of logins waits in a short queue and the other requests overtake it.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import bcrypt
+
+from app.errors import Unavailable
+
+MIN_LENGTH = 8
+MAX_BYTES = 72  # bcrypt reads no further
+_LOWEST_PRIORITY = 19
+
+T = TypeVar("T")
+
+
+def _load_common() -> frozenset[str]:
+    lines = Path(__file__).with_name("common_passwords.txt").read_text(encoding="utf-8").splitlines()
+    return frozenset(line for line in lines if not line.startswith("#"))
+
+
+_COMMON = _load_common()
+
+
+def is_common(password: str) -> bool:
+    """Among the 3,000 most common of 8 characters or more, in whatever case."""
+    return password.lower() in _COMMON
+
+
+class Passwords:
+    """Hashes and verifies; raises errors.Unavailable at once where the queue is full."""
+
+    def __init__(self, rounds: int, concurrency: int, queue: int) -> None:
+        self._rounds = rounds
+        self._places = threading.BoundedSemaphore(concurrency + queue)
+        self._threads = ThreadPoolExecutor(concurrency, "bcrypt", initializer=_serve_last)
+        self._dummy = bcrypt.hashpw(os.urandom(16).hex().encode(), bcrypt.gensalt(rounds))
+
+    def hash(self, password: str) -> str:
+        """password: at most 72 bytes in UTF-8."""
+        return self._in_turn(lambda: bcrypt.hashpw(password.encode(), bcrypt.gensalt(self._rounds))).decode()
+
+    def verify(self, password: str, hashed: str | None) -> bool:
+        """Check against a hash. None, for an account that does not exist, takes the same work and says no."""
+        raw = password.encode()
+        acceptable = hashed is not None and len(raw) <= MAX_BYTES
+        target = hashed.encode() if hashed is not None and acceptable else self._dummy
+        matches = self._in_turn(lambda: bcrypt.checkpw(raw[:MAX_BYTES], target))
+        return matches and acceptable
+
+    def is_outdated(self, hashed: str) -> bool:
+        """Whether a hash has a lower cost than is set now: it reads $2b$<cost>$<salt and hash>."""
+        return int(hashed.split("$")[2]) < self._rounds
+
+    def _in_turn(self, work: Callable[[], T]) -> T:
+        if not self._places.acquire(blocking=False):
+            raise Unavailable
+        try:
+            return self._threads.submit(work).result()
+        finally:
+            self._places.release()
+
+
+def _serve_last() -> None:
+    # On Linux a nice value belongs to a thread, elsewhere to the whole process: only there may it be raised.
+    if os.uname().sysname == "Linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)

@@ -1,0 +1,79 @@
+"""The way in and the way out: register, log in, answer with a code, log out."""
+
+from typing import Any
+
+from flask import Blueprint
+from flask.typing import ResponseReturnValue
+
+from app.accounts import SecondFactorAsked
+from app.guards import caller, client, require_session, takes
+from app.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
+from app.schemas import Login, LoginCode, LoginCodeSchema, LoginSchema, Register, RegisterSchema
+from app.second_factor import MfaType
+from app.services import services
+
+bp = Blueprint("login", __name__)
+
+_USER_SETTINGS = {"locale": "en-US", "theme": "dark"}
+
+
+@bp.post("/auth/register")
+@takes(RegisterSchema)
+@limited(REGISTER)
+def register(body: Register) -> ResponseReturnValue:
+    """Make an account; its first device is signed in."""
+    signed_in = services().accounts.register(body.email, body.username, body.global_name, body.password, client())
+    return {"token": signed_in.token}, 201
+
+
+@bp.post("/auth/login")
+@takes(LoginSchema)
+@limited(LOGIN, LOGIN_ADDRESS)
+def log_in(body: Login) -> ResponseReturnValue:
+    """Sign a device in, or ask for a code where a second factor is on."""
+    outcome = services().accounts.log_in(body.login, body.password, client())
+    if isinstance(outcome, SecondFactorAsked):
+        return _asked_for_code(outcome)
+    return {"user_id": outcome.user_id, "token": outcome.token, "user_settings": _USER_SETTINGS}
+
+
+@bp.post("/auth/mfa/totp")
+@takes(LoginCodeSchema)
+@limited(LOGIN, LOGIN_ADDRESS)
+def log_in_with_totp(body: LoginCode) -> ResponseReturnValue:
+    """Finish a login with a TOTP code; a backup code passes too."""
+    return _finish(body, "totp")
+
+
+@bp.post("/auth/mfa/backup")
+@takes(LoginCodeSchema)
+@limited(LOGIN, LOGIN_ADDRESS)
+def log_in_with_backup_code(body: LoginCode) -> ResponseReturnValue:
+    """Finish a login with a backup code."""
+    return _finish(body, "backup")
+
+
+@bp.post("/auth/logout")
+@require_session
+def log_out() -> ResponseReturnValue:
+    """End the caller's own session."""
+    services().devices.end(caller(), [caller().id_hash], "logout")
+    return "", 204
+
+
+def _finish(body: LoginCode, mfa_type: MfaType) -> ResponseReturnValue:
+    signed_in = services().accounts.finish_login(body.ticket, mfa_type, body.code, body.login_instance_id, client())
+    return {"token": signed_in.token, "user_settings": _USER_SETTINGS}
+
+
+def _asked_for_code(asked: SecondFactorAsked) -> dict[str, Any]:
+    return {
+        "user_id": asked.user_id,
+        "mfa": True,
+        "ticket": asked.ticket,
+        "login_instance_id": asked.instance,
+        "totp": True,
+        "backup": asked.backup,
+        "sms": False,
+        "webauthn": None,
+    }

@@ -1,0 +1,72 @@
+"""Proving oneself again, and the second factor turned on and off."""
+
+from flask import Blueprint, make_response
+from flask.typing import ResponseReturnValue
+
+from app.guards import PROOF_COOKIE, caller, require_recent_proof, require_session, takes
+from app.limits import STEP_UP, STEP_UP_USER, limited
+from app.schemas import EnableTotp, EnableTotpSchema, FinishMfa, FinishMfaSchema, RenewCodes, RenewCodesSchema
+from app.services import services
+
+bp = Blueprint("mfa", __name__)
+
+
+@bp.post("/mfa/finish")
+@require_session
+@takes(FinishMfaSchema)
+@limited(STEP_UP, STEP_UP_USER)
+def finish(body: FinishMfa) -> ResponseReturnValue:
+    """Answer a challenge; the proof is handed over as a token and as a cookie."""
+    reauthentication = services().reauthentication
+    proof = reauthentication.finish(caller(), body.ticket, body.mfa_type, body.data)
+    response = make_response({"token": proof})
+    response.set_cookie(
+        PROOF_COOKIE,
+        proof,
+        max_age=reauthentication.proof_ttl_s,
+        path="/",
+        secure=True,
+        httponly=True,
+        samesite="Strict",
+    )
+    return response
+
+
+@bp.post("/users/@me/mfa/totp/enable")
+@require_session
+@takes(EnableTotpSchema)
+@limited(STEP_UP, STEP_UP_USER)
+def enable_totp(body: EnableTotp) -> ResponseReturnValue:
+    """Turn TOTP on; the password alone is the client's way to ask whether to show a secret."""
+    user = services().accounts.get(caller().user_id)
+    services().second_factor.require_off(user)
+    services().accounts.require_password(user, body.password)
+    token, codes = services().second_factor.enable(caller(), user, body.secret, body.code)
+    return {"token": token, "backup_codes": _shown(user.id, codes)}
+
+
+@bp.post("/users/@me/mfa/totp/disable")
+@require_session
+def disable_totp() -> ResponseReturnValue:
+    """Turn TOTP off."""
+    user = services().accounts.get(caller().user_id)
+    services().second_factor.require_on(user)
+    require_recent_proof()
+    return {"token": services().second_factor.disable(caller(), user)}
+
+
+@bp.post("/users/@me/mfa/codes")
+@require_session
+@takes(RenewCodesSchema)
+@limited(STEP_UP, STEP_UP_USER)
+def renew_codes(body: RenewCodes) -> ResponseReturnValue:
+    """Ten new backup codes in place of the old ones."""
+    user = services().accounts.get(caller().user_id)
+    services().second_factor.require_on(user)
+    require_recent_proof()
+    services().accounts.require_password(user, body.password)
+    return {"backup_codes": _shown(user.id, services().second_factor.renew_codes(caller(), user))}
+
+
+def _shown(user_id: str, codes: list[str]) -> list[dict[str, str | bool]]:
+    return [{"user_id": user_id, "code": code, "consumed": False} for code in codes]

@@ -1,0 +1,57 @@
+"""The devices signed in, as Discord's clients ask for them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from app.guards import caller, require_recent_proof, require_session, takes
+from app.schemas import LogoutSessions, LogoutSessionsSchema
+from app.services import services
+from app.stores.sessions import Session
+
+bp = Blueprint("sessions", __name__)
+
+
+@bp.get("/auth/sessions")
+@require_session
+def list_sessions() -> ResponseReturnValue:
+    """List the devices signed in, most recently used first."""
+    shown = _extended if request.args.get("extended") == "true" else _plain
+    return {"user_sessions": [shown(session) for session in services().devices.list(caller().user_id)]}
+
+
+@bp.post("/auth/sessions/logout")
+@require_session
+@takes(LogoutSessionsSchema)
+def log_out_sessions(body: LogoutSessions) -> ResponseReturnValue:
+    """End some of the caller's user's sessions, the caller's own perhaps among them."""
+    require_recent_proof()
+    services().devices.end(caller(), body.session_id_hashes, "revoked")
+    return "", 204
+
+
+def _plain(session: Session) -> dict[str, Any]:
+    client = session.client
+    return {
+        "id_hash": session.id_hash,
+        "approx_last_used_time": _iso(session.last_used_at),
+        "client_info": {"os": client.os, "platform": client.platform, "location": client.location},
+    }
+
+
+def _extended(session: Session) -> dict[str, Any]:
+    return _plain(session) | {
+        "id": session.id_hash.rstrip("=").replace("+", "-").replace("/", "_"),
+        "created_at": _iso(session.began_at),
+        "expires_at": _iso(services().devices.expires_at(session)),
+        "last_seen": _iso(session.last_used_at),
+        "last_seen_ip": session.client.ip,
+        "last_seen_location": session.client.location,
+        "is_current": session.id_hash == caller().id_hash,
+    }
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,47 @@
+"""The caller's own user."""
+
+from typing import Any
+
+from flask import Blueprint
+from flask.typing import ResponseReturnValue
+
+from app.guards import caller, require_recent_proof, require_session, takes
+from app.limits import STEP_UP, STEP_UP_USER, limited
+from app.schemas import ChangePassword, ChangePasswordSchema
+from app.services import services
+from app.stores.users import User
+
+bp = Blueprint("users", __name__)
+
+_TOTP = 2  # the number of an authenticator app among Discord's authenticator types
+
+
+@bp.get("/users/@me")
+@require_session
+def show_me() -> ResponseReturnValue:
+    """Who the caller is."""
+    return _shown(services().accounts.get(caller().user_id))
+
+
+@bp.patch("/users/@me")
+@require_session
+@takes(ChangePasswordSchema)
+@limited(STEP_UP, STEP_UP_USER)
+def change_password(body: ChangePassword) -> ResponseReturnValue:
+    """Change the password; every other session ends, this one goes on under a new token."""
+    user = services().accounts.get(caller().user_id)
+    if user.has_mfa:
+        require_recent_proof()
+    token = services().accounts.change_password(caller(), user, body.password, body.new_password)
+    return _shown(user) | {"token": token}
+
+
+def _shown(user: User) -> dict[str, Any]:
+    return {
+        "id": user.id,
+        "username": user.username,
+        "global_name": user.global_name,
+        "email": user.email,
+        "mfa_enabled": user.has_mfa,
+        "authenticator_types": [_TOTP] if user.has_mfa else [],
+    }

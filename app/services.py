@@ -1,0 +1,30 @@
+"""What the routes call, wired once by create_app."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+
+from app.accounts import Accounts
+from app.config import Settings
+from app.devices import Devices
+from app.location import Locations
+from app.reauthentication import Reauthentication
+from app.second_factor import SecondFactor
+
+EXTENSION = "keyrack"
+
+
+@dataclass(frozen=True)
+class Services:
+    settings: Settings
+    locations: Locations
+    devices: Devices
+    accounts: Accounts
+    second_factor: SecondFactor
+    reauthentication: Reauthentication
+
+
+def services() -> Services:
+    """Those of the application that serves this request."""
+    return cast(Services, current_app.extensions[EXTENSION])

@@ -1,0 +1,48 @@
+"""The name of every key in Redis. All keys of a user carry the hash tag {user id}."""
+
+CHANNEL = "auth-events"
+
+
+def user(user_id: str) -> str:
+    """Hash: the user's record."""
+    return f"user:{{{user_id}}}"
+
+
+def email(normalised: str) -> str:
+    """String: the id of the user who has this e-mail address."""
+    return f"email:{normalised}"
+
+
+def last_used(user_id: str) -> str:
+    """Sorted set: id_hash by last use, Unix seconds. Who is signed in: what is not in here is over."""
+    return f"user:{{{user_id}}}:last_used"
+
+
+def sessions(user_id: str) -> str:
+    """Hash: id_hash to the session's record, JSON."""
+    return f"user:{{{user_id}}}:sessions"
+
+
+def ended(user_id: str) -> str:
+    """Sorted set: the sessions that ended lately, JSON, by when they ended, Unix seconds."""
+    return f"user:{{{user_id}}}:ended"
+
+
+def ticket(user_id: str, id_hash: str) -> str:
+    """Hash: purpose, session, epoch, wrong answers."""
+    return f"user:{{{user_id}}}:ticket:{id_hash}"
+
+
+def proof(user_id: str, id_hash: str) -> str:
+    """String: how the proof was earned and the session that holds it."""
+    return f"user:{{{user_id}}}:proof:{id_hash}"
+
+
+def totp(user_id: str) -> str:
+    """Sorted set: one member, scored with the last TOTP step that was accepted."""
+    return f"user:{{{user_id}}}:totp"
+
+
+def backup_codes(user_id: str) -> str:
+    """Set: keyed hashes of the backup codes not yet used."""
+    return f"user:{{{user_id}}}:backup_codes"

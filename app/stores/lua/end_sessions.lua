@@ -1,0 +1,19 @@
+-- end_sessions.lua: end some of one user's sessions, passing over what is none of theirs
+-- ARGV[2]   JSON: id_hashes, reason, caller (id_hash of the session that asks; absent for an operator)
+-- Returns   how many were ended, or -1 where the caller's own session is over
+local asked = cjson.decode(ARGV[2])
+if asked.caller and not is_live(asked.caller) then
+  return -1
+end
+local by = asked.caller and record_of(asked.caller)
+local count = 0
+for _, id_hash in ipairs(asked.id_hashes) do
+  local score = redis.call("ZSCORE", last_used, id_hash)
+  if score and is_over(id_hash, score) then
+    finish(id_hash, "expired")
+  elseif score then
+    finish(id_hash, asked.reason, by)
+    count = count + 1
+  end
+end
+return count

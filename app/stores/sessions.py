@@ -1,0 +1,172 @@
+"""The devices signed in, by user."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import orjson
+from redis import Redis
+
+from app.stores import keys
+from app.stores.lua import lua
+
+Reason = Literal["logout", "revoked", "evicted", "expired", "password_change", "mfa_change", "admin"]
+
+RETENTION_S = 30 * 24 * 60 * 60  # how long ended sessions are told of
+TOUCH_EVERY_S = 60
+
+
+class CallerGone(Exception):
+    """The session that asked for a change ended before the change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What a request tells of its client; None is unknown."""
+
+    os: str | None = None
+    platform: str | None = None
+    location: str | None = None
+    ip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A device that is signed in.
+
+    began_at       Unix seconds
+    last_used_at   Unix seconds, exact to a minute
+    """
+
+    user_id: str
+    id_hash: str
+    began_at: int
+    last_used_at: float
+    client: Client
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long sessions last, in seconds: after the last use, and after the beginning whatever the use."""
+
+    ttl_s: int
+    max_age_s: int
+
+    def end_of(self, began_at: float, last_used_at: float) -> float:
+        """Unix seconds."""
+        return min(last_used_at + self.ttl_s, began_at + self.max_age_s)
+
+
+class SessionScripts:
+    """Calls the scripts on one user's sessions: the keys and the context that all of them begin with."""
+
+    def __init__(self, redis: Redis, lifetimes: Lifetimes, clock: Callable[[], float] = time.time) -> None:
+        self._redis = redis
+        self._lifetimes = lifetimes
+        self._clock = clock
+
+    def register(self, name: str) -> Callable[..., Any]:
+        """A function of user_id, further keys and the script's own argument."""
+        script = self._redis.register_script(lua(name))
+
+        def call(user_id: str, further_keys: Sequence[str] = (), argument: dict[str, Any] | None = None) -> Any:
+            now = self._clock()
+            context = {
+                "user_id": user_id,
+                "now": now,
+                "at": datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds"),
+                "ttl_s": self._lifetimes.ttl_s,
+                "max_age_s": self._lifetimes.max_age_s,
+                "retention_s": RETENTION_S,
+                "channel": keys.CHANNEL,
+            }
+            own_keys = (keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id))
+            return script(keys=[*own_keys, *further_keys], args=[orjson.dumps(context), orjson.dumps(argument or {})])
+
+        return call
+
+
+class SessionStore:
+    """Opens, touches, lists and ends sessions. Raises redis.RedisError, left alone here; the wire answers 503."""
+
+    def __init__(self, redis: Redis, scripts: SessionScripts) -> None:
+        self._redis = redis
+        self._open = scripts.register("open_session")
+        self._touch = scripts.register("touch_session")
+        self._end = scripts.register("end_sessions")
+        self._finish_expired = scripts.register("finish_expired")
+
+    def open(self, user_id: str, id_hash: str, began_at: int, client: Client, epoch: str, cap: int) -> bool:
+        """Open a session; where the user has `cap` of them, the least recently used one ends.
+
+        epoch: of the user, when the login began
+        Returns: False where the user's credentials have changed since then, or the user is gone
+        """
+        record = orjson.dumps({"began_at": began_at, **_known(client)}).decode()
+        argument = {"id_hash": id_hash, "record": record, "epoch": epoch, "cap": cap}
+        return bool(self._open(user_id, [keys.user(user_id)], argument))
+
+    def last_used_at(self, user_id: str, id_hash: str) -> float | None:
+        """Unix seconds, or None for what is no session of this user: one command."""
+        score: float | None = self._redis.zscore(keys.last_used(user_id), id_hash)
+        return score
+
+    def last_used_at_with_proof(
+        self, user_id: str, id_hash: str, proof_hash: str
+    ) -> tuple[float | None, str | None, bool]:
+        """The last use; what a proof of this hash says, if there is one; whether the user has a second factor.
+
+        One round trip.
+        """
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zscore(keys.last_used(user_id), id_hash)
+            pipe.get(keys.proof(user_id, proof_hash))
+            pipe.hexists(keys.user(user_id), "totp_secret")
+            score, proof, has_totp = pipe.execute()
+        return score, proof, bool(has_totp)
+
+    def touch(self, user_id: str, id_hash: str, client: Client) -> bool:
+        """Note a use and the client seen, at most once a minute. Never brings an ended session back."""
+        argument = {"id_hash": id_hash, "every_s": TOUCH_EVERY_S, "client": _known(client)}
+        return bool(self._touch(user_id, (), argument))
+
+    def list(self, user_id: str) -> list[Session]:
+        """All sessions that Redis has of a user, most recently used first, those among them whose time is over.
+
+        A session whose record was lost is listed with nothing known: what is signed in must be in sight.
+        """
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.zrange(keys.last_used(user_id), 0, -1, desc=True, withscores=True)
+            pipe.hgetall(keys.sessions(user_id))
+            scored, records = pipe.execute()
+        return [_session(user_id, id_hash, score, records.get(id_hash)) for id_hash, score in scored]
+
+    def end(self, user_id: str, id_hashes: Sequence[str], reason: Reason, caller: str | None = None) -> int:
+        """End sessions of one user, passing over hashes that are not theirs.
+
+        id_hashes: 1 to 64 standard base64 of 32 bytes (SHA-256 of the token)
+        caller: the id_hash of the session that asks; None for an operator
+        Returns: number ended, 0 to len(id_hashes)
+        Raises: CallerGone where the caller's session is over
+        """
+        argument = {"id_hashes": list(id_hashes), "reason": reason} | ({"caller": caller} if caller else {})
+        count = int(self._end(user_id, (), argument))
+        if count < 0:
+            raise CallerGone
+        return count
+
+    def finish_expired(self, user_id: str) -> None:
+        """End the sessions of a user whose time is over: they count as ended already, now it is told."""
+        self._finish_expired(user_id)
+
+
+def _known(client: Client) -> dict[str, str]:
+    return {name: value for name, value in asdict(client).items() if value is not None}
+
+
+def _session(user_id: str, id_hash: str, score: float, raw: str | None) -> Session:
+    record = orjson.loads(raw) if raw else {"began_at": int(score)}
+    began_at = record.pop("began_at")
+    return Session(user_id, id_hash, began_at, score, Client(**record))

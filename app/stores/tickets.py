@@ -1,0 +1,103 @@
+"""Tickets, the short-lived secrets between a challenge and its answer, and the proofs that a right answer earns."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal, cast
+
+from redis import Redis
+from redis.typing import EncodableT, FieldT
+
+from app.stores import keys
+from app.stores.sessions import SessionScripts
+
+Purpose = Literal["login", "step_up"]
+Verdict = Literal["right", "wrong", "unknown"]
+
+MAX_WRONG_ANSWERS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A challenge that is open.
+
+    session    id_hash of the session that was challenged; "" for a login
+    epoch      of the user when the login began
+    instance   id that a login's first step told, for the client to send again
+    """
+
+    purpose: str
+    session: str
+    epoch: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered, as far as it can be judged without Redis.
+
+    password      true where the right password was given
+    step          the TOTP step whose code was given
+    code_hashes   the forms under which the backup code that was given may be stored
+    """
+
+    password: bool = False
+    step: int | None = None
+    code_hashes: list[str] = field(default_factory=list)
+
+
+class TicketStore:
+    def __init__(self, redis: Redis, scripts: SessionScripts) -> None:
+        self._redis = redis
+        self._redeem = scripts.register("redeem_ticket")
+
+    def open(self, user_id: str, id_hash: str, ticket: Ticket, ttl_s: int) -> None:
+        key = keys.ticket(user_id, id_hash)
+        mapping: dict[FieldT, EncodableT] = {**asdict(ticket)}
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hset(key, mapping=mapping)
+            pipe.expire(key, ttl_s)
+            pipe.execute()
+
+    def get(self, user_id: str, id_hash: str) -> Ticket | None:
+        values = cast(list[str], self._redis.hmget(keys.ticket(user_id, id_hash), *Ticket.__slots__))
+        return None if values[0] is None else Ticket(*values)
+
+    def redeem_login(self, user_id: str, id_hash: str, answer: Answer) -> Verdict:
+        """Answer a login's ticket. Of all who give the right answer, one hears "right"."""
+        return self._answer(user_id, id_hash, answer, {"purpose": "login"})
+
+    def redeem_step_up(
+        self, user_id: str, id_hash: str, answer: Answer, session: str, proof_hash: str, proof_ttl_s: int
+    ) -> Verdict:
+        """Answer a session's challenge; the right answer writes the proof that it earns, in the same step."""
+        held = proof_value("password" if answer.password else "mfa", session)
+        asked: dict[str, str | int] = {
+            "purpose": "step_up",
+            "session": session,
+            "proof": held,
+            "proof_ttl_s": proof_ttl_s,
+        }
+        return self._answer(user_id, id_hash, answer, asked, [keys.proof(user_id, proof_hash)])
+
+    def _answer(
+        self,
+        user_id: str,
+        id_hash: str,
+        answer: Answer,
+        asked: dict[str, str | int],
+        proof_key: Sequence[str] = (),
+    ) -> Verdict:
+        judged = {
+            "password": answer.password,
+            "code_hashes": answer.code_hashes,
+            **({"step": answer.step} if answer.step is not None else {}),
+        }
+        names = (keys.user, keys.totp, keys.backup_codes)
+        further = [keys.ticket(user_id, id_hash), *(key(user_id) for key in names), *proof_key]
+        verdict: Verdict = self._redeem(user_id, further, {"max_wrong": MAX_WRONG_ANSWERS, **asked, **judged})
+        return verdict
+
+
+def proof_value(how: Literal["password", "mfa"], session: str) -> str:
+    """What a proof says: how it was earned, and by which session."""
+    return f"{how} {session}"

@@ -1,0 +1,57 @@
+"""The form that tokens, tickets and proofs share: who, when and 32 random bytes.
+
+    b64url(user id as text) . b64url(Unix seconds as 4 bytes) . b64url(32 random bytes)
+
+Clients read the first part as the user's id. A token's second part is the beginning of its session, also
+where the session goes on under a new token, so a look-up of the hash is enough to know the session's age.
+"""
+
+import base64
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+
+_FORM = re.compile(r"([A-Za-z0-9_-]{2,27})\.([A-Za-z0-9_-]{6})\.[A-Za-z0-9_-]{43}")
+_USER_ID = re.compile(rb"[0-9]{1,20}")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a well-formed secret says of itself; only a record under its hash makes it true.
+
+    user_id   a snowflake as text
+    at        Unix seconds
+    id_hash   SHA-256 of the whole secret, standard base64: safe to show, to store and to log
+    """
+
+    user_id: str
+    at: int
+    id_hash: str
+
+
+def issue(user_id: str, at: float) -> str:
+    """Make a secret nobody can guess: 256 bits from the system's CSPRNG."""
+    seconds = int(at).to_bytes(4, "big")
+    return ".".join(_b64url(part) for part in (user_id.encode(), seconds, secrets.token_bytes(32)))
+
+
+def read(secret: str) -> Claim | None:
+    """Read what a secret claims. None for whatever has not the form, however long or odd it is."""
+    match = _FORM.fullmatch(secret)
+    if not match:
+        return None
+    user_id = base64.urlsafe_b64decode(match[1] + "=" * (-len(match[1]) % 4)) if len(match[1]) % 4 != 1 else b""
+    if not _USER_ID.fullmatch(user_id):
+        return None
+    at = int.from_bytes(base64.urlsafe_b64decode(match[2] + "=="), "big")
+    return Claim(user_id.decode(), at, id_hash(secret))
+
+
+def id_hash(secret: str) -> str:
+    """SHA-256 in standard base64, 44 characters: the only form in which a secret is stored."""
+    return base64.b64encode(hashlib.sha256(secret.encode()).digest()).decode()
+
+
+def _b64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -1,0 +1,42 @@
+"""Time-based one-time codes (RFC 6238): six digits, steps of 30 seconds, SHA-1, as every authenticator app has them."""
+
+import base64
+import binascii
+import hmac
+import re
+
+import pyotp
+
+STEP_S = 30
+_MIN_SECRET_BYTES = 20  # 160 bits, as RFC 4226 recommends
+_MAX_SECRET_LENGTH = 128
+
+
+def normalise_secret(text: str) -> str | None:
+    """A base32 secret as apps show it, in groups or small letters, brought to one form. None if it is not one."""
+    secret = re.sub(r"[\s-]", "", text).rstrip("=").upper()
+    if len(secret) > _MAX_SECRET_LENGTH or not secret.isascii():
+        return None
+    try:
+        raw = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    except binascii.Error:
+        return None
+    return secret if len(raw) >= _MIN_SECRET_BYTES else None
+
+
+def matching_step(secret: str, code: str, now: float, window: int) -> int | None:
+    """The step, at most `window` away from now, whose code this is. The newest, where more than one match.
+
+    code: six digits; spaces and dashes between them are passed over
+    """
+    digits = re.sub(r"[\s-]", "", code)
+    if not re.fullmatch(r"[0-9]{6}", digits):
+        return None
+    totp = pyotp.TOTP(secret, interval=STEP_S)
+    current = int(now) // STEP_S
+    matches = [
+        step
+        for step in range(max(0, current - window), current + window + 1)
+        if hmac.compare_digest(totp.generate_otp(step), digits)
+    ]
+    return max(matches, default=None)
