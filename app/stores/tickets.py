@@ -52,7 +52,7 @@ class TicketStore:
 
     def open(self, user_id: str, id_hash: str, ticket: Ticket, ttl_s: int) -> None:
         key = keys.ticket(user_id, id_hash)
-        mapping: dict[FieldT, EncodableT] = {**asdict(ticket)}
+        mapping = cast(dict[FieldT, EncodableT], asdict(ticket))
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.hset(key, mapping=mapping)
             pipe.expire(key, ttl_s)
