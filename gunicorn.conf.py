@@ -19,7 +19,7 @@ if os.path.isdir("/dev/shm"):  # noqa: PTH112, S108 - gunicorn's heartbeat files
     worker_tmp_dir = "/dev/shm"  # noqa: S108
 
 
-def on_starting(server):
+def on_starting(_server):
     """Refuse to start on a bad environment, with all its problems in one message."""
     try:
         load_settings(os.environ)

@@ -1,0 +1,179 @@
+"""What the tests share: a clock they set, the store on fakeredis and on a real server, devices that call the API."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+
+import pytest
+from fakeredis import FakeRedis, FakeServer
+from redis import Redis, RedisError
+
+from app import create_app
+from app.config import load_settings
+from app.stores.connect import connect
+from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
+from app.stores.tickets import TicketStore
+from app.stores.users import UserStore
+from tests.device import Device
+
+ENVIRONMENT = {
+    "REDIS_URL": "redis://never-connected",
+    "SECRET_KEYS": "a secret for tests, long enough to be one",
+    "BCRYPT_ROUNDS": "4",
+    "RATE_LIMIT_LOGIN": "1000 per minute",
+    "RATE_LIMIT_LOGIN_ADDRESS": "1000 per minute",
+    "RATE_LIMIT_REGISTER": "1000 per minute",
+    "RATE_LIMIT_STEP_UP": "1000 per minute",
+    "RATE_LIMIT_STEP_UP_USER": "1000 per minute",
+}
+
+
+class Clock:
+    """Time as the tests set it; it begins at the real time, as Redis' own expiry does."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def missing(what: str) -> None:
+    """A leg that cannot run here is skipped, but where all legs are required it fails."""
+    if os.environ.get("REQUIRE_ALL_LEGS"):
+        pytest.fail(f"{what} is not on the PATH, and every leg must run here")
+    pytest.skip(f"{what} is not on the PATH")
+
+
+class RedisServer:
+    """A real server on a throw-away socket, with its data in a throw-away folder."""
+
+    def __init__(self, *options: str) -> None:
+        program = shutil.which("redis-server") or shutil.which("valkey-server")
+        if program is None:
+            missing("redis-server or valkey-server")
+        self._folder = tempfile.TemporaryDirectory(prefix="keyrack-")
+        socket = f"{self._folder.name}/redis.sock"
+        self.url = f"unix://{socket}"
+        self._command = [program, "--port", "0", "--unixsocket", socket, "--dir", self._folder.name, "--save", ""]
+        self._command += options
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        with connect(self.url) as client:
+            wait_until(lambda: _answers(client), "redis-server did not start")
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        self.stop()
+        self._folder.cleanup()
+
+
+def _answers(client: Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+
+
+def wait_until(condition, message: str, within_s: float = 10) -> None:
+    """Poll something outside this process, such as a server that starts."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, message
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    server = RedisServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["fake", "real"])
+def redis(request):
+    if request.param == "fake":
+        client = FakeRedis(server=FakeServer(), decode_responses=True)
+    else:
+        client = connect(request.getfixturevalue("redis_server").url)
+    assert client.dbsize() == 0, "refusing a database that holds keys"
+    yield client
+    client.flushdb()
+    client.close()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def make_app(redis, clock):
+    """Makes the service on this Redis, with settings beside those of all tests: two of them are two processes."""
+
+    def make(**environment: str):
+        return create_app(load_settings(ENVIRONMENT | environment), redis, clock)
+
+    return make
+
+
+@pytest.fixture
+def app(make_app):
+    return make_app()
+
+
+@pytest.fixture
+def new_device(app):
+    """Makes devices of nobody yet; headers are what each of its requests carries."""
+    return lambda **headers: Device(app.test_client(use_cookies=False), headers)
+
+
+@pytest.fixture
+def alice(new_device):
+    """Alice's first device: she has registered on it."""
+    return new_device().register("alice@example.com")
+
+
+@pytest.fixture
+def bob(new_device):
+    return new_device().register("bob@example.com")
+
+
+@pytest.fixture
+def with_totp(alice, clock):
+    """Alice's device again, with TOTP on: the code of the clock's step is used up, that of the next is not."""
+    alice.enable_totp(clock())
+    return alice
+
+
+LIFETIMES = Lifetimes(ttl_s=30 * 24 * 3600, max_age_s=365 * 24 * 3600)
+
+
+@pytest.fixture
+def scripts(redis, clock):
+    return SessionScripts(redis, LIFETIMES, clock)
+
+
+@pytest.fixture
+def sessions(redis, scripts):
+    return SessionStore(redis, scripts)
+
+
+@pytest.fixture
+def users(redis, scripts):
+    return UserStore(redis, scripts)
+
+
+@pytest.fixture
+def tickets(redis, scripts):
+    return TicketStore(redis, scripts)

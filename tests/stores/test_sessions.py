@@ -1,0 +1,248 @@
+"""The session store, on fakeredis and on a real server: what it promises whatever races for it."""
+
+import json
+
+import pytest
+
+from app.stores import keys
+from app.stores.sessions import CallerGone, Client
+from app.stores.users import Change
+from tests.conftest import LIFETIMES
+
+DAY = 24 * 3600
+FIREFOX = Client(os="Linux", platform="Firefox", location="Bern, Bern, Switzerland", ip="192.0.2.1")
+PHONE = Client(os="Android", platform="Discord Android", location=None, ip="198.51.100.7")
+
+
+def hashed(name: str) -> str:
+    return name.ljust(43, "x") + "="
+
+
+@pytest.fixture(autouse=True)
+def alice_and_bob(users):
+    for user_id in ("1", "2"):
+        users.create(
+            user_id, f"{user_id}@example.com", email="", username="", global_name=None, password_hash="", created_at=0
+        )
+
+
+@pytest.fixture
+def open_session(sessions, clock):
+    def open_one(name, user_id="1", client=FIREFOX, epoch="1", cap=50):
+        return sessions.open(user_id, hashed(name), int(clock()), client, epoch, cap)
+
+    return open_one
+
+
+@pytest.fixture
+def heard(redis):
+    """The events told from here on."""
+    subscription = redis.pubsub(ignore_subscribe_messages=True)
+    subscription.subscribe(keys.CHANNEL)
+    while subscription.get_message(timeout=1) is not None:
+        pass
+
+    def messages():
+        told = []
+        while (message := subscription.get_message(timeout=0.2)) is not None:
+            told.append(json.loads(message["data"]))
+        return told
+
+    yield messages
+    subscription.close()
+
+
+def test_open_lists_what_was_seen(sessions, open_session, clock):
+    """A session is listed with its client, beginning and last use; another user's list has none of it."""
+    assert open_session("a")
+    [session] = sessions.list("1")
+    assert (session.id_hash, session.client, session.last_used_at) == (hashed("a"), FIREFOX, clock())
+    assert session.began_at == int(clock())
+    assert sessions.list("2") == []
+
+
+def test_open_asks_for_the_epoch_it_began_with(sessions, users, open_session):
+    """A login that began before the credentials changed cannot finish into a session after it."""
+    assert users.change("1", Change(set={"password_hash": "new"}))
+    assert not open_session("late", epoch="1")
+    assert open_session("new", epoch="2")
+    assert [session.id_hash for session in sessions.list("1")] == [hashed("new")]
+
+
+def test_open_for_a_user_who_is_gone_opens_nothing(open_session, redis):
+    assert not open_session("a", user_id="404")
+    assert not list(redis.scan_iter("user:{404}*"))
+
+
+def test_the_cap_ends_the_least_recently_used(sessions, open_session, clock, heard):
+    """The next login over the cap ends the least recently used session, never the new one."""
+    for name in ("a", "b", "c"):
+        open_session(name, cap=3)
+        clock.advance(100)
+    sessions.touch("1", hashed("a"), FIREFOX)
+    heard()
+    open_session("d", cap=3)
+    assert {session.id_hash for session in sessions.list("1")} == {hashed("a"), hashed("c"), hashed("d")}
+    told = [(event["type"], event["auth_session_id_hash"], event["reason"]) for event in heard()]
+    assert told == [("AUTH_SESSION_REMOVE", hashed("b"), "evicted"), ("AUTH_SESSION_CREATE", hashed("d"), None)]
+
+
+def test_the_new_session_lives_where_the_clock_went_back(sessions, open_session, clock):
+    """A machine whose clock is behind opens a session that scores lowest: another one makes room."""
+    open_session("a", cap=2)
+    open_session("b", cap=2)
+    clock.advance(-5)
+    open_session("c", cap=2)
+    assert hashed("c") in {session.id_hash for session in sessions.list("1")}
+
+
+def test_list_is_ordered_by_last_use(sessions, open_session, clock):
+    for name in ("a", "b", "c"):
+        open_session(name)
+        clock.advance(61)
+    sessions.touch("1", hashed("a"), FIREFOX)
+    assert [session.id_hash for session in sessions.list("1")] == [hashed("a"), hashed("c"), hashed("b")]
+
+
+def test_list_shows_a_session_whose_record_was_lost(sessions, open_session, redis):
+    """What is signed in is in sight, even where Redis lost what was known of it."""
+    open_session("a")
+    redis.delete(keys.sessions("1"))
+    [session] = sessions.list("1")
+    assert (session.id_hash, session.client) == (hashed("a"), Client())
+
+
+def test_touch_moves_at_most_once_a_minute(sessions, open_session, clock):
+    """Time and client move together, and not before a minute has passed."""
+    open_session("a")
+    began = clock()
+    clock.advance(59.9)
+    assert not sessions.touch("1", hashed("a"), PHONE)
+    assert sessions.list("1")[0].client == FIREFOX
+    clock.advance(0.1)
+    assert sessions.touch("1", hashed("a"), PHONE)
+    [session] = sessions.list("1")
+    assert (session.last_used_at, session.client, session.began_at) == (clock(), PHONE, int(began))
+
+
+def test_touch_keeps_the_client_where_a_request_tells_none(sessions, open_session, clock):
+    """A request without client headers moves address and place only."""
+    open_session("a")
+    clock.advance(60)
+    sessions.touch("1", hashed("a"), Client(ip="203.0.113.9"))
+    assert sessions.list("1")[0].client == Client(os="Linux", platform="Firefox", ip="203.0.113.9")
+
+
+def test_touch_never_brings_a_session_back(sessions, open_session, clock, redis):
+    """A late update of an ended session writes nothing."""
+    open_session("a")
+    sessions.end("1", [hashed("a")], "revoked")
+    clock.advance(120)
+    assert not sessions.touch("1", hashed("a"), FIREFOX)
+    assert sessions.last_used_at("1", hashed("a")) is None
+    assert not redis.exists(keys.sessions("1"), keys.last_used("1"))
+
+
+def test_touch_of_an_expired_session_does_not_revive_it(sessions, open_session, clock):
+    open_session("a")
+    clock.advance(LIFETIMES.ttl_s)
+    assert not sessions.touch("1", hashed("a"), FIREFOX)
+
+
+def test_keys_live_as_long_as_the_longest_session(sessions, open_session, clock, redis):
+    """Opening and touching set the keys' time to live to the sessions'."""
+    open_session("a")
+    for key in (keys.last_used("1"), keys.sessions("1")):
+        assert redis.ttl(key) == pytest.approx(LIFETIMES.ttl_s, abs=2)
+        redis.expire(key, 1000)
+    clock.advance(60)
+    sessions.touch("1", hashed("a"), FIREFOX)
+    assert redis.ttl(keys.last_used("1")) == pytest.approx(LIFETIMES.ttl_s, abs=2)
+    assert redis.ttl(keys.sessions("1")) == pytest.approx(LIFETIMES.ttl_s, abs=2)
+
+
+@pytest.mark.parametrize(("named", "count"), [(["a"], 1), (["b"], 0), (["a", "a"], 1), (["b", "a", "nobody"], 1)])
+def test_end_reaches_only_own_sessions(sessions, open_session, named, count):
+    """Foreign hashes are passed over, and a hash named twice counts once."""
+    open_session("a", user_id="1")
+    open_session("b", user_id="2")
+    assert sessions.end("1", [hashed(name) for name in named], "revoked") == count
+    assert sessions.last_used_at("2", hashed("b")) is not None
+
+
+def test_end_tells_one_event_for_each_that_ended(sessions, open_session, clock, heard):
+    """One event with its reason a session, none for what was no session."""
+    for name in ("a", "b", "c"):
+        open_session(name)
+    heard()
+    sessions.end("1", [hashed("a"), hashed("c"), hashed("a"), hashed("nobody")], "revoked", caller=hashed("b"))
+    told = heard()
+    assert [event["auth_session_id_hash"] for event in told] == [hashed("a"), hashed("c")]
+    assert all(event["type"] == "AUTH_SESSION_REMOVE" and event["reason"] == "revoked" for event in told)
+    assert all(event["user_id"] == "1" and event["at"].endswith("+00:00") for event in told)
+
+
+def test_end_asks_that_the_caller_lives(sessions, open_session):
+    """A session that was ended in the meantime ends nobody else."""
+    open_session("a")
+    open_session("b")
+    sessions.end("1", [hashed("b")], "revoked")
+    with pytest.raises(CallerGone):
+        sessions.end("1", [hashed("a")], "revoked", caller=hashed("b"))
+    assert sessions.last_used_at("1", hashed("a")) is not None
+
+
+def test_end_may_name_the_caller_among_others(sessions, open_session):
+    for name in ("a", "b"):
+        open_session(name)
+    assert sessions.end("1", [hashed("a"), hashed("b")], "revoked", caller=hashed("a")) == 2
+    assert sessions.list("1") == []
+
+
+def test_end_leaves_a_row_of_who_and_why(sessions, open_session, redis, clock):
+    """What ended is kept for thirty days with its client and the session that ended it, at most a hundred rows."""
+    open_session("a")
+    open_session("b", client=PHONE)
+    sessions.end("1", [hashed("a")], "revoked", caller=hashed("b"))
+    [(row, at)] = redis.zrange(keys.ended("1"), 0, -1, withscores=True)
+    kept = json.loads(row)
+    assert (kept["id_hash"], kept["reason"], at) == (hashed("a"), "revoked", pytest.approx(clock()))
+    assert kept["session"]["platform"] == "Firefox"
+    assert kept["by"]["platform"] == "Discord Android"
+    assert redis.ttl(keys.ended("1")) == pytest.approx(30 * DAY, abs=2)
+    for number in range(110):
+        open_session(f"n{number}")
+        sessions.end("1", [hashed(f"n{number}")], "logout")
+    assert redis.zcard(keys.ended("1")) == 100
+
+
+def test_rows_of_ended_sessions_go_after_thirty_days(sessions, open_session, redis, clock):
+    open_session("a")
+    sessions.end("1", [hashed("a")], "logout")
+    clock.advance(31 * DAY)
+    open_session("b")
+    sessions.end("1", [hashed("b")], "logout")
+    assert [json.loads(row)["id_hash"] for row in redis.zrange(keys.ended("1"), 0, -1)] == [hashed("b")]
+
+
+def test_expired_sessions_are_told_of_when_noticed(sessions, open_session, clock, heard):
+    """Idle too long, or older than the greatest age whatever the use: both end as "expired", the others stay."""
+    open_session("old")
+    for _ in range(12):
+        clock.advance(29 * DAY)
+        assert sessions.touch("1", hashed("old"), FIREFOX)
+    open_session("young")
+    clock.advance(29 * DAY)
+    heard()
+    sessions.finish_expired("1")
+    assert [session.id_hash for session in sessions.list("1")] == [hashed("young")]
+    assert [(event["auth_session_id_hash"], event["reason"]) for event in heard()] == [(hashed("old"), "expired")]
+
+
+def test_open_makes_room_by_expiry_before_it_evicts(sessions, open_session, clock):
+    open_session("idle", cap=2)
+    clock.advance(20 * DAY)
+    open_session("used", cap=2)
+    clock.advance(11 * DAY)
+    open_session("new", cap=2)
+    assert [session.id_hash for session in sessions.list("1")] == [hashed("new"), hashed("used")]
