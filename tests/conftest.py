@@ -19,14 +19,14 @@ from app.stores.users import UserStore
 from tests.device import Device
 
 ENVIRONMENT = {
-    "REDIS_URL": "redis://never-connected",
-    "SECRET_KEYS": "a secret for tests, long enough to be one",
+    "REDIS_URL": "redis://unused",
+    "SECRET_KEYS": "a-secret-for-tests-long-enough-to-be-one",
     "BCRYPT_ROUNDS": "4",
-    "RATE_LIMIT_LOGIN": "1000 per minute",
-    "RATE_LIMIT_LOGIN_ADDRESS": "1000 per minute",
-    "RATE_LIMIT_REGISTER": "1000 per minute",
-    "RATE_LIMIT_STEP_UP": "1000 per minute",
-    "RATE_LIMIT_STEP_UP_USER": "1000 per minute",
+    "RATE_LIMIT_LOGIN": "10000 per minute",
+    "RATE_LIMIT_LOGIN_ADDRESS": "10000 per minute",
+    "RATE_LIMIT_REGISTER": "10000 per minute",
+    "RATE_LIMIT_STEP_UP": "10000 per minute",
+    "RATE_LIMIT_STEP_UP_USER": "10000 per minute",
 }
 
 

@@ -46,7 +46,7 @@ class Device:
         return self.call("PATCH", path, json, **headers)
 
     def register(self, email: str) -> "Device":
-        body = {"email": email, "username": email.split("@")[0], "password": self.password}
+        body = {"email": email, "username": email.split("@", maxsplit=1)[0], "password": self.password}
         answer = self.post("/auth/register", body)
         assert answer.status_code == 201, answer.json
         return self._signed_in(email, answer.json["token"])
@@ -103,9 +103,7 @@ class Device:
 
     def end(self, id_hashes: list[str], proof: str | None = None) -> Any:
         proof = self.prove() if proof is None else proof
-        return self.post(
-            "/auth/sessions/logout", {"session_id_hashes": id_hashes}, X_Discord_MFA_Authorization=proof
-        )
+        return self.post("/auth/sessions/logout", {"session_id_hashes": id_hashes}, X_Discord_MFA_Authorization=proof)
 
     @property
     def is_signed_in(self) -> bool:

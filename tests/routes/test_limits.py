@@ -1,0 +1,137 @@
+"""Rate limits: what counts, by what, and what the refusal looks like."""
+
+import pytest
+
+from tests.device import PASSWORD, Device
+
+
+@pytest.fixture
+def limited_device(make_app):
+    """Makes devices of a service with some limits as given, the others out of the way."""
+
+    def make(app=None, address="192.0.2.1", **limits):
+        app = app or make_app(TRUSTED_PROXIES="127.0.0.1", **limits)
+        return Device(app.test_client(use_cookies=False), {"X_Forwarded_For": address}), app
+
+    return make
+
+
+def try_log_in(device, email="alice@example.com", password="wrong password"):
+    return device.post("/auth/login", {"login": email, "password": password}).status_code
+
+
+def test_the_refusal_is_the_contracts(alice, limited_device):
+    device, _ = limited_device(RATE_LIMIT_LOGIN="2 per minute")
+    assert [try_log_in(device) for _ in range(2)] == [400, 400]
+    answer = device.post("/auth/login", {"login": alice.email, "password": PASSWORD})
+    assert answer.status_code == 429
+    assert answer.json == {
+        "message": "You are being rate limited.",
+        "retry_after": pytest.approx(60, abs=5),
+        "global": False,
+    }
+    assert 1 <= int(answer.headers["Retry-After"]) <= 61
+    assert answer.headers["X-RateLimit-Limit"] == "2"
+    assert answer.headers["X-RateLimit-Remaining"] == "0"
+    assert float(answer.headers["X-RateLimit-Reset-After"]) == answer.json["retry_after"]
+    assert float(answer.headers["X-RateLimit-Reset"]) > 1_700_000_000
+    assert len(answer.headers["X-RateLimit-Bucket"]) == 32
+    assert answer.headers["X-RateLimit-Scope"] == "user"
+
+
+def test_logins_count_by_address_and_account_together(alice, bob, limited_device):
+    """Another account, or another address, has a budget of its own; also an account that does not exist."""
+    device, app = limited_device(RATE_LIMIT_LOGIN="2 per minute")
+    elsewhere, _ = limited_device(app, "192.0.2.2")
+    assert [try_log_in(device) for _ in range(3)] == [400, 400, 429]
+    assert try_log_in(device, email="ALICE@example.com") == 429
+    assert try_log_in(device, email="bob@example.com") == 400
+    assert try_log_in(elsewhere) == 400
+    assert [try_log_in(device, email="nobody@example.com") for _ in range(3)] == [400, 400, 429]
+
+
+def test_mfa_answers_of_a_login_count_too(with_totp, limited_device):
+    """A login and its codes spend one budget, whichever tickets they belong to."""
+    device, _ = limited_device(RATE_LIMIT_LOGIN="3 per minute")
+    ticket = device.post("/auth/login", {"login": with_totp.email, "password": PASSWORD}).json["ticket"]
+    codes = [device.post("/auth/mfa/totp", {"ticket": ticket, "code": "000000"}).status_code for _ in range(3)]
+    assert codes == [400, 400, 429]
+    assert try_log_in(device) == 429
+
+
+def test_logins_count_by_address_over_all_accounts(limited_device):
+    device, app = limited_device(RATE_LIMIT_LOGIN_ADDRESS="3 per minute")
+    assert [try_log_in(device, email=f"{number}@example.com") for number in range(4)] == [400, 400, 400, 429]
+    assert try_log_in(limited_device(app, "192.0.2.2")[0]) == 400
+
+
+def test_an_ipv6_address_counts_by_its_64(limited_device):
+    device, app = limited_device(address="2001:db8:0:1::1", RATE_LIMIT_LOGIN_ADDRESS="1 per minute")
+    assert try_log_in(device, email="a@example.com") == 400
+    assert try_log_in(limited_device(app, "2001:db8:0:1:ffff::2")[0], email="b@example.com") == 429
+    assert try_log_in(limited_device(app, "2001:db8:0:2::1")[0], email="c@example.com") == 400
+
+
+def test_registrations_count_by_address(limited_device):
+    device, _ = limited_device(RATE_LIMIT_REGISTER="1 per hour")
+    device.register("alice@example.com")
+    body = {"email": "bob@example.com", "username": "bob", "password": PASSWORD}
+    assert device.post("/auth/register", body).status_code == 429
+
+
+def test_a_new_ticket_refills_no_budget(alice, limited_device, new_device):
+    """Step-up counts by session over all its tickets; another session of the same user is not locked out."""
+    thief, app = limited_device(RATE_LIMIT_STEP_UP="3 per 15 minutes")
+    thief.log_in(alice)
+    owner, _ = limited_device(app)
+    owner.log_in(alice)
+
+    def guess(device):
+        body = {"ticket": device.challenge()["ticket"], "mfa_type": "password", "data": "wrong"}
+        return device.post("/mfa/finish", body).status_code
+
+    assert [guess(thief) for _ in range(4)] == [400, 400, 400, 429]
+    assert owner.end([thief.id_hash]).status_code == 204
+
+
+def test_passwords_given_again_count_as_step_up(alice, limited_device):
+    """Every route that takes a password from a signed-in caller spends the one budget."""
+    thief, _ = limited_device(RATE_LIMIT_STEP_UP="3 per 15 minutes")
+    thief.log_in(alice)
+    wrong = {"password": "wrong", "new_password": "long enough", "regenerate": True}
+    assert thief.patch("/users/@me", wrong).status_code == 400
+    assert thief.post("/users/@me/mfa/totp/enable", wrong).status_code == 400
+    assert thief.post("/users/@me/mfa/codes", wrong).status_code == 400
+    body = {"ticket": thief.challenge()["ticket"], "mfa_type": "password", "data": PASSWORD}
+    assert thief.post("/mfa/finish", body).status_code == 429
+
+
+def test_step_up_counts_by_user_too(alice, limited_device):
+    """Many sessions of one user share an upper bound; a stranger's made-up token spends nothing of it."""
+    first, app = limited_device(RATE_LIMIT_STEP_UP_USER="2 per hour")
+    first.log_in(alice)
+    second, _ = limited_device(app)
+    second.log_in(alice)
+    stranger, _ = limited_device(app)
+    stranger.token = alice.token[:-1] + ("A" if alice.token[-1] != "A" else "B")
+    body = {"ticket": "x", "mfa_type": "password", "data": "x"}
+    answers = [device.post("/mfa/finish", body).status_code for device in (stranger, stranger, first, second, first)]
+    assert answers == [401, 401, 400, 400, 429]
+
+
+def test_two_processes_count_together(alice, make_app):
+    """The limits are in Redis: what one process counted, the other knows."""
+    devices = [Device(make_app(RATE_LIMIT_LOGIN="3 per minute").test_client(use_cookies=False)) for _ in range(2)]
+    assert [try_log_in(devices[number % 2]) for number in range(4)] == [400, 400, 400, 429]
+
+
+def test_the_defaults_are_the_contracts(make_app, redis):
+    """On by default: the eleventh login in a minute is refused."""
+    device = Device(make_app(RATE_LIMIT_LOGIN="", RATE_LIMIT_LOGIN_ADDRESS="").test_client(use_cookies=False))
+    assert [try_log_in(device) for _ in range(11)] == [400] * 10 + [429]
+
+
+def test_looking_is_not_limited(alice, make_app):
+    device = Device(make_app(RATE_LIMIT_STEP_UP="1 per hour").test_client(use_cookies=False))
+    device.token = alice.token
+    assert [device.get("/auth/sessions").status_code for _ in range(60)] == [200] * 60

@@ -1,0 +1,62 @@
+"""Passwords and the queue for their hashes."""
+
+import threading
+
+import pytest
+
+from app.errors import Unavailable
+from app.passwords import Passwords, is_common
+
+
+@pytest.fixture
+def passwords():
+    return Passwords(rounds=4, concurrency=1, queue=2)
+
+
+def test_a_hash_verifies_its_password_alone(passwords):
+    hashed = passwords.hash("correct horse")
+    assert hashed.startswith("$2b$04$")
+    assert passwords.verify("correct horse", hashed)
+    assert not passwords.verify("correct horsE", hashed)
+    assert not passwords.verify("correct horse", None)
+
+
+def test_what_bcrypt_would_cut_is_no_match(passwords):
+    """bcrypt reads 72 bytes: a longer password must not pass for its beginning."""
+    hashed = passwords.hash("x" * 72)
+    assert passwords.verify("x" * 72, hashed)
+    assert not passwords.verify("x" * 73, hashed)
+
+
+def test_a_hash_of_a_lower_cost_is_outdated(passwords):
+    hashed = passwords.hash("correct horse")
+    assert not passwords.is_outdated(hashed)
+    assert Passwords(rounds=5, concurrency=1, queue=0).is_outdated(hashed)
+
+
+@pytest.mark.parametrize("password", ["password", "PASSWORD", "12345678", "qwertyuiop", "iloveyou"])
+def test_the_most_common_are_known_in_whatever_case(password):
+    assert is_common(password)
+    assert not is_common("correct horse battery")
+
+
+def test_whoever_finds_the_queue_full_hears_it_at_once(passwords):
+    """One runs, two wait, the rest are refused; when it is over, there is room again."""
+    release, running = threading.Event(), threading.Event()
+
+    def hold():
+        running.set()
+        release.wait(10)
+
+    waiting = [threading.Thread(target=passwords._in_turn, args=(hold,)) for _ in range(3)]
+    for thread in waiting:
+        thread.start()
+    assert running.wait(10)
+    while passwords._places._value:  # until the others have taken their places in the queue
+        pass
+    with pytest.raises(Unavailable):
+        passwords.hash("correct horse")
+    release.set()
+    for thread in waiting:
+        thread.join(10)
+    assert passwords.hash("correct horse")
