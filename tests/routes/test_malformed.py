@@ -24,7 +24,7 @@ BODIES = [
     b"[" * 20_000,
 ]
 SHAPES = [
-    None, True, 0, -1, 2**63, 2**64, 10**300, 1.5, "", "text", "\x00", "\u202e", "é" * 5000, [], [[]], {}, {"a": {"b": []}},
+    None, True, 0, 2**63, 2**64, 10**300, 1.5, "", "x", "\x00", "\u202e", "é" * 5000, [], [[]], {}, {"a": {"b": []}},
 ]  # fmt: skip
 ROUTES = [
     ("POST", "/auth/register", ["email", "username", "password", "global_name"]),

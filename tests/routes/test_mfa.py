@@ -47,7 +47,7 @@ def test_a_proof_lasts_five_minutes(alice, redis):
 
 
 def test_a_proof_is_its_sessions_alone(alice, bob, new_device):
-    """Another session's, another user's, made up, a ticket, a token: each gets a fresh challenge, as if none was sent."""
+    """Whatever else is sent in a proof's place gets a fresh challenge, as if nothing was sent."""
     phone = new_device().log_in(alice)
     ticket = alice.challenge()["ticket"]
     target = {"session_id_hashes": [alice.id_hash]}

@@ -1,0 +1,17 @@
+"""The commands that the README tells to paste do what it says."""
+
+import re
+import subprocess
+from pathlib import Path
+
+
+def test_the_flow_works_when_pasted(service):
+    """All its blocks, one after the other in one shell, against the running service."""
+    blocks = re.findall(r"```bash\n(.*?)```", Path("README.md").read_text(encoding="utf-8"), re.DOTALL)
+    script = "\n".join(blocks).replace("http://127.0.0.1:8000", service.url)
+    ran = subprocess.run(["bash", "-eu", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert '"platform": "Discord Android"' in ran.stdout
+    assert '"platform": "Firefox"' in ran.stdout
+    assert re.findall(r"^HTTP/1.1 (\d+)", ran.stdout, re.MULTILINE) == ["401", "204", "401"]
+    assert '"code":60003' in ran.stdout

@@ -1,0 +1,74 @@
+"""Redis stopped, stalled and back: a clear no in time, and everything works again without a restart."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.conftest import RedisServer
+from tests.device import PASSWORD
+from tests.live.server import Service
+
+ROUTES = [
+    ("POST", "/auth/register", {"email": "dave@example.com", "username": "dave", "password": PASSWORD}),
+    ("POST", "/auth/login", {"login": "alice@example.com", "password": PASSWORD}),
+    ("POST", "/auth/mfa/totp", {"ticket": "x", "code": "000000"}),
+    ("POST", "/auth/mfa/backup", {"ticket": "x", "code": "00000000"}),
+    ("POST", "/auth/logout", None),
+    ("GET", "/auth/sessions", None),
+    ("POST", "/auth/sessions/logout", {"session_id_hashes": ["A" * 43 + "="]}),
+    ("POST", "/mfa/finish", {"ticket": "x", "mfa_type": "password", "data": PASSWORD}),
+    ("GET", "/users/@me", None),
+    ("PATCH", "/users/@me", {"password": PASSWORD, "new_password": "another long one"}),
+    ("POST", "/users/@me/mfa/totp/enable", {"password": PASSWORD}),
+    ("POST", "/users/@me/mfa/totp/disable", None),
+    ("POST", "/users/@me/mfa/codes", {"password": PASSWORD, "regenerate": True}),
+]
+
+
+@pytest.fixture
+def fragile():
+    """A Redis that keeps what it holds when it is stopped, and the service on it."""
+    server = RedisServer("--appendonly", "yes", "--appendfsync", "always")
+    service = Service(server.url)
+    yield server, service
+    service.close()
+    server.close()
+
+
+def assert_refused_in_time(device):
+    for method, path, body in ROUTES:
+        began = time.monotonic()
+        answer = device.call(method, path, body)
+        assert time.monotonic() - began < 2, path
+        assert answer.status_code == 503, path
+        assert answer.json == {"code": 0, "message": "503: Service Unavailable"}
+        assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_redis_stopped_and_started_again(fragile):
+    """503 on every route in under two seconds; then nobody is signed out whom the store still knows."""
+    server, service = fragile
+    alice = service.device().register("alice@example.com")
+    phone = service.device().log_in(alice)
+    for _ in range(8):
+        alice.get("/auth/sessions")
+    server.stop()
+    assert_refused_in_time(alice)
+    server.start()
+    assert [device.is_signed_in for device in (alice, phone)] == [True, True]
+    assert alice.end([phone.id_hash]).status_code == 204
+    assert not phone.is_signed_in
+
+
+def test_redis_that_does_not_answer(fragile):
+    """A server that takes connections and says nothing holds nobody up; when it goes on, so does the service."""
+    server, service = fragile
+    alice = service.device().register("alice@example.com")
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        assert_refused_in_time(alice)
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+    assert alice.is_signed_in
