@@ -8,6 +8,7 @@ from redis import Redis
 
 from app.accounts import Accounts
 from app.answers import init_answers
+from app.callers import Callers
 from app.config import Settings
 from app.devices import Devices
 from app.keyring import Keyring
@@ -46,7 +47,7 @@ def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> S
     devices = Devices(SessionStore(redis, scripts), lifetimes, settings.max_sessions_per_user, clock)
     return Services(
         settings=settings,
-        locations=Locations(settings.geoip_database),
+        callers=Callers(devices, Locations(settings.geoip_database), settings.trusted_proxies),
         devices=devices,
         accounts=Accounts(users, tickets, devices, passwords, second_factor, settings.mfa_ticket_ttl_s, clock),
         second_factor=second_factor,

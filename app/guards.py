@@ -1,25 +1,18 @@
-"""Who calls, from where and how recently proved; and a body's way through its schema."""
+"""What a view asks for before it acts: a session, a recent proof, a body that fits its schema."""
 
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import orjson
 from flask import g, request
 from marshmallow import ValidationError
 
-from app.addresses import Address, caller_address
-from app.client_info import read_client
 from app.devices import Caller
-from app.errors import Forbidden, InvalidForm, InvalidJson, Unauthorized
+from app.errors import InvalidForm, InvalidJson
 from app.schemas import WireSchema
 from app.services import services
 from app.stores.sessions import Client
-
-SESSION_COOKIE = "__Host-session"
-PROOF_COOKIE = "__Secure-recent_mfa"
-PROOF_HEADER = "X-Discord-MFA-Authorization"
 
 View = Callable[..., Any]
 
@@ -29,9 +22,7 @@ def require_session(view: View) -> View:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        g.caller = _identify()
-        if services().devices.is_touch_due(g.caller):
-            services().devices.touch(g.caller, client())
+        g.caller = services().callers.identify(request.environ, request.method)
         return view(*args, **kwargs)
 
     return guarded
@@ -65,39 +56,7 @@ def takes(schema_type: type[WireSchema]) -> Callable[[View], View]:
 
 def client() -> Client:
     """What this request tells of its client."""
-    properties = request.headers.get("X-Super-Properties", "")
-    return read_client(properties, request.headers.get("User-Agent", ""), address(), services().locations)
-
-
-def address() -> Address | None:
-    forwarded_for = request.headers.get("X-Forwarded-For", "")
-    return caller_address(request.remote_addr, forwarded_for, services().settings.trusted_proxies)
-
-
-def _identify() -> Caller:
-    authorization = request.headers.get("Authorization")
-    if authorization is None and request.method not in ("GET", "HEAD", "OPTIONS"):
-        _require_same_origin()
-    token = request.cookies.get(SESSION_COOKIE, "") if authorization is None else authorization.removeprefix("Bearer ")
-    if not token:
-        raise Unauthorized
-    proof = request.headers.get(PROOF_HEADER) or request.cookies.get(PROOF_COOKIE, "")
-    return services().devices.identify(token, proof)
-
-
-def _require_same_origin() -> None:
-    """A browser names the origin of what it sends: another's page may not act with this one's cookie.
-
-    What names none is no browser, and no other page can have sent it.
-    """
-    site = request.headers.get("Sec-Fetch-Site")
-    origin = request.headers.get("Origin")
-    if site is not None:
-        same = site in ("same-origin", "none")
-    else:
-        same = origin is None or urlsplit(origin).netloc == request.host
-    if not same:
-        raise Forbidden
+    return services().callers.client(request.environ)
 
 
 def _load(schema: WireSchema) -> Any:

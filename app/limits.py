@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, g
+from flask import Flask, g, request
 from flask_limiter import Limiter
 from redis import Redis
 
@@ -22,8 +22,13 @@ from app.accounts import normalise_email
 from app.addresses import limit_key
 from app.services import services
 
+
+def _by_address() -> str:
+    return limit_key(services().callers.address(request.environ))
+
+
 limiter = Limiter(
-    key_func=lambda: limit_key(guards.address()),
+    key_func=_by_address,
     storage_uri="redis://",  # the scheme alone: the connections are those of the stores
     strategy="moving-window",
 )
@@ -32,10 +37,6 @@ limiter = Limiter(
 def init_limits(app: Flask, redis: Redis) -> None:
     app.config["RATELIMIT_STORAGE_OPTIONS"] = {"connection_pool": redis.connection_pool}
     limiter.init_app(app)
-
-
-def _by_address() -> str:
-    return limit_key(guards.address())
 
 
 def _by_login() -> str:

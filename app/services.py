@@ -6,9 +6,9 @@ from typing import cast
 from flask import current_app
 
 from app.accounts import Accounts
+from app.callers import Callers
 from app.config import Settings
 from app.devices import Devices
-from app.location import Locations
 from app.reauthentication import Reauthentication
 from app.second_factor import SecondFactor
 
@@ -18,7 +18,7 @@ EXTENSION = "keyrack"
 @dataclass(frozen=True)
 class Services:
     settings: Settings
-    locations: Locations
+    callers: Callers
     devices: Devices
     accounts: Accounts
     second_factor: SecondFactor

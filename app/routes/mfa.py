@@ -3,7 +3,8 @@
 from flask import Blueprint, make_response
 from flask.typing import ResponseReturnValue
 
-from app.guards import PROOF_COOKIE, caller, require_recent_proof, require_session, takes
+from app.callers import PROOF_COOKIE
+from app.guards import caller, require_recent_proof, require_session, takes
 from app.limits import STEP_UP, STEP_UP_USER, limited
 from app.schemas import EnableTotp, EnableTotpSchema, FinishMfa, FinishMfaSchema, RenewCodes, RenewCodesSchema
 from app.services import services
