@@ -22,6 +22,7 @@ from app.services import EXTENSION, Services
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
+from app.verify import Verify
 
 _MAX_BODY = 64 * 1024
 
@@ -30,11 +31,12 @@ def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = ti
     """The whole service on one client of Redis; no connection is made before the first request."""
     app = Flask("app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
-    app.extensions[EXTENSION] = _services(settings, redis, clock)
+    services = app.extensions[EXTENSION] = _services(settings, redis, clock)
     init_answers(app)
     init_limits(app, redis)
     for blueprint, prefix in BLUEPRINTS:
         app.register_blueprint(blueprint, url_prefix=prefix)
+    app.wsgi_app = Verify(app.wsgi_app, services)  # type: ignore[method-assign]  # Flask's documented way
     return app
 
 

@@ -14,6 +14,7 @@ from flask_limiter import RateLimitExceeded, RequestLimit
 from redis import RedisError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from app.callers import Environ
 from app.errors import ApiError, Unavailable, status_message
 from app.limits import limiter
 
@@ -42,15 +43,24 @@ def init_answers(app: Flask) -> None:
     app.register_error_handler(HTTPException, _refuse_plainly)
 
 
+def request_id(environ: Environ) -> str:
+    """The one that the gateway gave the request, where it has a harmless form, else a new one."""
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def standard_headers(request_id: str) -> dict[str, str]:
+    """What every answer has."""
+    return {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Request-Id": request_id}
+
+
 def _take_request_id() -> None:
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    g.request_id = request_id(request.environ)
 
 
 def _add_headers(response: Response) -> Response:
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["X-Request-Id"] = g.request_id
+    for name, value in standard_headers(g.request_id).items():
+        response.headers.setdefault(name, value)
     return response
 
 
@@ -59,7 +69,7 @@ def _refuse(error: ApiError) -> ResponseReturnValue:
 
 
 def _refuse_without_redis(error: RedisError) -> ResponseReturnValue:
-    current_app.logger.error("redis: %s: %s", type(error).__name__, error)
+    current_app.logger.warning("redis: %s: %s", type(error).__name__, error)
     return _refuse(Unavailable())
 
 

@@ -115,6 +115,12 @@ class Settings:
     geoip_database: Path | None = _setting(
         _optional(_file), "path of a MaxMind-format City database; without it no location is known", ""
     )
+    gateway_secret: str | None = _setting(
+        _optional(_text),
+        "what the gateway shows for introspect and reconcile; without it they are not there",
+        "",
+        secret=True,
+    )
     rate_limit_login: str = _setting(_rate, "logins and their MFA answers, by address and account", "10 per minute")
     rate_limit_login_address: str = _setting(_rate, "logins and their MFA answers, by address", "30 per minute")
     rate_limit_register: str = _setting(_rate, "registrations, by address", "10 per hour")

@@ -90,6 +90,17 @@ class Devices:
             self._store.finish_expired(user_id)
         return live
 
+    def find(self, user_id: str, id_hash: str) -> Session | None:
+        """A live session, or None."""
+        [session] = self._store.find([(user_id, id_hash)])
+        return session if session and self.expires_at(session) > self._clock() else None
+
+    def find_ended(self, named: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+        """Those of the sessions, given as user ids and hashes, that no longer live."""
+        now = self._clock()
+        found = zip(named, self._store.find(named), strict=True)
+        return [name for name, session in found if session is None or self.expires_at(session) <= now]
+
     def expires_at(self, session: Session) -> float:
         """Unix seconds: when a session ends if it is used no more."""
         return self._lifetimes.end_of(session.began_at, session.last_used_at)

@@ -35,6 +35,10 @@ class ApiError(Exception):
         self.extra = extra
         super().__init__(self.message)
 
+    @property
+    def status_line(self) -> str:
+        return f"{self.status} {HTTPStatus(self.status).phrase}"
+
     def body(self) -> dict[str, Any]:
         return {"code": self.code, "message": self.message, **self.extra}
 

@@ -13,6 +13,7 @@ from app.passwords import MAX_BYTES, MIN_LENGTH, is_common
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()  # an intranet's .local and .test are somebody's addresses
 
 _REQUIRED = "BASE_TYPE_REQUIRED: This field is required"
+_USER_ID = re.compile(r"[0-9]{1,20}")
 _ID_HASH = re.compile(r"[A-Za-z0-9+/]{43}=")
 
 
@@ -38,7 +39,7 @@ class Text(fields.String):
     }
 
 
-class Texts(fields.List[str]):
+class Items(fields.List[Any]):
     default_error_messages = {
         "required": _REQUIRED,
         "null": _REQUIRED,
@@ -52,6 +53,10 @@ class Flag(fields.Boolean):
         "null": _REQUIRED,
         "invalid": "BOOLEAN_TYPE_CONVERT: Could not interpret value as boolean.",
     }
+
+
+class Nested(fields.Nested):
+    default_error_messages = {"required": _REQUIRED, "null": _REQUIRED}
 
 
 def _length(least: int, most: int) -> validate.Length:
@@ -83,6 +88,11 @@ def _fit_for_email(email: str) -> None:
 def _id_hash(text: str) -> None:
     if not _ID_HASH.fullmatch(text):
         raise ValidationError("BASE_TYPE_BAD_FORMAT: Must be the base64 of 32 bytes.")
+
+
+def _user_id(text: str) -> None:
+    if not _USER_ID.fullmatch(text):
+        raise ValidationError("NUMBER_TYPE_COERCE: Must be a snowflake.")
 
 
 @dataclass(frozen=True)
@@ -134,7 +144,7 @@ class LogoutSessions:
 
 class LogoutSessionsSchema(WireSchema):
     into = LogoutSessions
-    session_id_hashes = Texts(Text(validate=_id_hash), required=True, validate=_length(1, 64))
+    session_id_hashes = Items(Text(validate=_id_hash), required=True, validate=_length(1, 64))
 
 
 @dataclass(frozen=True)
@@ -190,3 +200,25 @@ class RenewCodesSchema(WireSchema):
         required=True,
         validate=validate.OneOf([True], error="BASE_TYPE_CHOICES: Only hashes are kept: codes are renewed, not shown."),
     )
+
+
+@dataclass(frozen=True)
+class NamedSession:
+    user_id: str
+    id_hash: str
+
+
+class NamedSessionSchema(WireSchema):
+    into = NamedSession
+    user_id = Text(required=True, validate=_user_id)
+    id_hash = Text(required=True, validate=_id_hash)
+
+
+@dataclass(frozen=True)
+class Reconcile:
+    sessions: list[NamedSession]
+
+
+class ReconcileSchema(WireSchema):
+    into = Reconcile
+    sessions = Items(Nested(NamedSessionSchema), required=True, validate=_length(0, 1000))

@@ -10,6 +10,7 @@ import orjson
 from redis import Redis
 
 from app.stores import keys
+from app.stores.connect import ThreadConnections
 from app.stores.lua import lua
 
 Reason = Literal["logout", "revoked", "evicted", "expired", "password_change", "mfa_change", "admin"]
@@ -38,6 +39,7 @@ class Session:
 
     began_at       Unix seconds
     last_used_at   Unix seconds, exact to a minute
+    proved_at      Unix seconds of the last answer to a challenge; None where there was none
     """
 
     user_id: str
@@ -45,6 +47,7 @@ class Session:
     began_at: int
     last_used_at: float
     client: Client
+    proved_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class SessionStore:
 
     def __init__(self, redis: Redis, scripts: SessionScripts) -> None:
         self._redis = redis
+        self._direct = ThreadConnections(redis)
         self._open = scripts.register("open_session")
         self._touch = scripts.register("touch_session")
         self._end = scripts.register("end_sessions")
@@ -110,8 +114,8 @@ class SessionStore:
 
     def last_used_at(self, user_id: str, id_hash: str) -> float | None:
         """Unix seconds, or None for what is no session of this user: one command."""
-        score: float | None = self._redis.zscore(keys.last_used(user_id), id_hash)
-        return score
+        score = self._direct.execute("ZSCORE", keys.last_used(user_id), id_hash)
+        return None if score is None else float(score)
 
     def last_used_at_with_proof(
         self, user_id: str, id_hash: str, proof_hash: str
@@ -143,6 +147,16 @@ class SessionStore:
             scored, records = pipe.execute()
         return [_session(user_id, id_hash, score, records.get(id_hash)) for id_hash, score in scored]
 
+    def find(self, named: Sequence[tuple[str, str]]) -> Sequence[Session | None]:
+        """What Redis has of sessions, given as user ids and hashes, in their order; None for what is none. One trip."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for user_id, id_hash in named:
+                pipe.zscore(keys.last_used(user_id), id_hash)
+                pipe.hget(keys.sessions(user_id), id_hash)
+            replies = pipe.execute()
+        found = zip(named, replies[::2], replies[1::2], strict=True)
+        return [None if score is None else _session(*name, score, record) for name, score, record in found]
+
     def end(self, user_id: str, id_hashes: Sequence[str], reason: Reason, caller: str | None = None) -> int:
         """End sessions of one user, passing over hashes that are not theirs.
 
@@ -168,5 +182,5 @@ def _known(client: Client) -> dict[str, str]:
 
 def _session(user_id: str, id_hash: str, score: float, raw: str | None) -> Session:
     record = orjson.loads(raw) if raw else {"began_at": int(score)}
-    began_at = record.pop("began_at")
-    return Session(user_id, id_hash, began_at, score, Client(**record))
+    began_at, proved_at = record.pop("began_at"), record.pop("proved_at", None)
+    return Session(user_id, id_hash, began_at, score, Client(**record), proved_at)

@@ -42,6 +42,11 @@ if is_right() then
   redis.call("DEL", ticket)
   if asked.proof then
     redis.call("SET", proof, asked.proof, "EX", asked.proof_ttl_s)
+    local record = record_of(asked.session)
+    if record then
+      record.proved_at = math.floor(call.now)
+      redis.call("HSET", sessions, asked.session, cjson.encode(record))
+    end
   end
   return "right"
 end

@@ -1,0 +1,70 @@
+"""The gateway's question about every request: whose is it? A WSGI application in front of Flask for this one path.
+
+Flask's dispatch costs more than the answer. Who calls is read by the same rules as for every route, and a refusal has
+the same form; what is left out here is what the answer does not need: routing, body, rate limits, the user's record.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+import orjson
+from redis import RedisError
+
+from app.answers import request_id, standard_headers
+from app.callers import Environ
+from app.devices import Caller
+from app.errors import ApiError, Unavailable
+from app.services import Services
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+
+PATH = "/gateway/verify"
+
+log = logging.getLogger(__name__)
+
+
+class Verify:
+    def __init__(self, flask: "WSGIApplication", services: Services) -> None:
+        self._flask = flask
+        self._callers = services.callers
+        self._reauthentication = services.reauthentication
+
+    def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
+        if environ["PATH_INFO"] != PATH:
+            return self._flask(environ, start_response)
+        try:
+            caller = self._verify(environ)
+        except ApiError as refusal:
+            return _refuse(refusal, environ, start_response)
+        except RedisError as error:
+            log.warning("redis: %s: %s", type(error).__name__, error)
+        except Exception:  # whatever went wrong, the answer is no
+            log.exception("verify failed")
+        else:
+            identity = [("X-Auth-User-Id", caller.user_id), ("X-Auth-Session-Id-Hash", caller.id_hash)]
+            headers = [("Content-Length", "0"), *identity, *standard_headers(request_id(environ)).items()]
+            start_response("200 OK", headers)
+            return []
+        return _refuse(Unavailable(), environ, start_response)
+
+    def _verify(self, environ: Environ) -> Caller:
+        """Raises: errors.Unauthorized, errors.Forbidden, errors.MfaRequired"""
+        # Whatever is required, and be it misspelt, asks for the proof: a slip in a gateway's settings opens nothing.
+        needs_proof = "require" in parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+        # A gateway that asks with GET about other methods says which it was, as Traefik and Caddy do.
+        method = environ.get("HTTP_X_FORWARDED_METHOD") or environ["REQUEST_METHOD"]
+        caller = self._callers.identify(environ, method, with_proof=needs_proof)
+        if needs_proof and not caller.proved:
+            raise self._reauthentication.challenge(caller)
+        return caller
+
+
+def _refuse(refusal: ApiError, environ: Environ, start_response: "StartResponse") -> list[bytes]:
+    body = orjson.dumps(refusal.body())
+    headers = standard_headers(request_id(environ)) | refusal.headers()
+    described = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    start_response(refusal.status_line, list((described | headers).items()))
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

@@ -1,0 +1,210 @@
+"""The gateway surface: verify, introspect, reconcile."""
+
+import base64
+import json
+
+import pytest
+
+from app import tokens
+from tests.device import PASSWORD, Device
+
+SECRET = "what-the-gateway-shows-to-be-let-in"
+DAY = 24 * 3600
+UNAUTHORIZED = {"code": 0, "message": "401: Unauthorized"}
+
+
+@pytest.fixture
+def gateway(make_app):
+    """The gateway, which has the secret."""
+    device = Device(make_app(GATEWAY_SECRET=SECRET).test_client(use_cookies=False))
+    device.token = f"Bearer {SECRET}"
+    return device
+
+
+def introspect(gateway, token, authorization=f"Bearer {SECRET}"):
+    client = gateway._client
+    return client.post("/gateway/introspect", data={"token": token}, headers={"Authorization": authorization})
+
+
+def identity(answer):
+    return answer.headers.get("X-Auth-User-Id"), answer.headers.get("X-Auth-Session-Id-Hash")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])
+def test_verify_says_whose_a_token_is_for_any_method(alice, method):
+    answer = alice.call(method, "/gateway/verify")
+    assert (answer.status_code, answer.data) == (200, b"")
+    assert identity(answer) == (alice.user_id, alice.id_hash)
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_verify_takes_the_cookie_too(alice, new_device):
+    cookie = f"a=b; __Host-session={alice.token}; c=d"
+    assert identity(new_device().get("/gateway/verify", Cookie=cookie))[0] == alice.user_id
+    both = new_device().get("/gateway/verify", Cookie=cookie, Authorization="nonsense")
+    assert both.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"Sec_Fetch_Site": "cross-site"}, 200),
+        ({"Sec_Fetch_Site": "cross-site", "X_Forwarded_Method": "POST"}, 403),
+        ({"Sec_Fetch_Site": "same-origin", "X_Forwarded_Method": "POST"}, 200),
+        ({"Origin": "https://evil.example", "X_Forwarded_Method": "DELETE"}, 403),
+        ({"X_Forwarded_Method": "POST"}, 200),
+    ],
+)
+def test_a_cookie_of_another_sites_page_is_no_way_in(alice, new_device, asked, status):
+    """A gateway that asks with GET names the method of the request it asks about."""
+    answer = new_device().get("/gateway/verify", Cookie=f"__Host-session={alice.token}", **asked)
+    assert answer.status_code == status
+    assert identity(answer) == ((None, None) if status == 403 else (alice.user_id, alice.id_hash))
+
+
+@pytest.mark.parametrize("token", ["", "nonsense", "x" * 5000, "é", "MQ.AAAAAA." + "A" * 43])
+def test_verify_refuses_as_every_route_does(new_device, token):
+    answer = new_device().get("/gateway/verify", Authorization=token)
+    assert (answer.status_code, answer.json) == (401, UNAUTHORIZED)
+    assert answer.headers["Content-Type"] == "application/json"
+    assert identity(answer) == (None, None)
+
+
+def test_a_clients_own_identity_headers_count_nothing(alice, bob):
+    forged = {"X_Auth_User_Id": bob.user_id, "X_Auth_Session_Id_Hash": bob.id_hash}
+    assert identity(alice.get("/gateway/verify", **forged)) == (alice.user_id, alice.id_hash)
+
+
+def test_verify_says_no_to_what_has_ended(alice, new_device, clock):
+    """Signed out, ended by another device, expired: absence means no."""
+    phone, tablet = new_device().log_in(alice), new_device().log_in(alice)
+    phone.post("/auth/logout")
+    assert alice.end([tablet.id_hash]).status_code == 204
+    assert [device.get("/gateway/verify").status_code for device in (phone, tablet, alice)] == [401, 401, 200]
+    clock.advance(30 * DAY)
+    assert alice.get("/gateway/verify").status_code == 401
+
+
+@pytest.mark.parametrize("lost", ["last_used", "sessions"])
+def test_a_lost_key_signs_nobody_in(alice, redis, lost):
+    """Redis lost one of a user's keys: who is not in the truth of who is signed in is out."""
+    redis.delete(f"user:{{{alice.user_id}}}:{lost}")
+    assert alice.get("/gateway/verify").status_code == (401 if lost == "last_used" else 200)
+
+
+def test_verify_notes_the_use_once_a_minute(alice, clock):
+    """A device that never asks Keyrack itself is seen to be in use through the gateway."""
+    began = clock()
+    told = base64.b64encode(json.dumps({"os": "Android", "browser": "Discord Android"}).encode()).decode()
+    clock.advance(30)
+    alice.get("/gateway/verify", X_Super_Properties=told)
+    clock.advance(31)
+    alice.get("/gateway/verify", X_Super_Properties=told)
+    [session] = alice.get("/auth/sessions?extended=true").json["user_sessions"]
+    assert session["last_seen"] > session["created_at"]
+    assert session["client_info"]["platform"] == "Discord Android"
+    assert clock() - began == 61
+
+
+def test_require_mfa_challenges_and_takes_the_proof(alice, new_device):
+    """The challenge is ready to be passed on: the client answers it and comes again."""
+    challenged = alice.get("/gateway/verify?require=mfa")
+    assert (challenged.status_code, challenged.json["code"]) == (401, 60003)
+    assert "insufficient_user_authentication" in challenged.headers["WWW-Authenticate"]
+    body = {"ticket": challenged.json["mfa"]["ticket"], "mfa_type": "password", "data": PASSWORD}
+    proof = alice.post("/mfa/finish", body).json["token"]
+    assert alice.get("/gateway/verify?require=mfa", X_Discord_MFA_Authorization=proof).status_code == 200
+    assert alice.get("/gateway/verify?require=mfa", Cookie=f"__Secure-recent_mfa={proof}").status_code == 200
+    other = new_device().log_in(alice)
+    assert other.get("/gateway/verify?require=mfa", X_Discord_MFA_Authorization=proof).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "query", ["x=1&require=mfa", "require=MFA", "require=", "require", "require=mfa;x", "%72equire=mfa"]
+)
+def test_a_misspelt_requirement_opens_nothing(alice, query):
+    assert alice.get(f"/gateway/verify?{query}").json["code"] == 60003
+
+
+def test_an_error_that_nobody_expected_is_a_no(app, alice, redis):
+    """Whatever Redis holds in a key's place, verify answers 503 and never a yes."""
+    key = f"user:{{{alice.user_id}}}:last_used"
+    redis.delete(key)
+    redis.set(key, "no sorted set")
+    answer = alice.get("/gateway/verify")
+    assert (answer.status_code, answer.json) == (503, {"code": 0, "message": "503: Service Unavailable"})
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_without_a_secret_there_is_nothing_but_verify(app):
+    client = app.test_client()
+    for path in ("/gateway/introspect", "/gateway/reconcile"):
+        answer = client.post(path, headers={"Authorization": "Bearer "})
+        assert (answer.status_code, answer.json) == (404, {"code": 0, "message": "404: Not Found"})
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer ", "Bearer wrong", f"Basic {SECRET}", "Bearer é"])
+def test_introspect_and_reconcile_ask_for_the_secret(gateway, alice, authorization):
+    assert introspect(gateway, alice.token, authorization).json == UNAUTHORIZED
+    answer = gateway.call("POST", "/gateway/reconcile", {"sessions": []}, token=authorization)
+    assert (answer.status_code, answer.json) == (401, UNAUTHORIZED)
+
+
+def test_introspect_describes_a_token(gateway, alice, clock):
+    """RFC 7662; auth_time moves with a step-up, exp with the last use."""
+    began = int(clock())
+    described = introspect(gateway, alice.token)
+    assert described.status_code == 200
+    assert described.json == {
+        **{"active": True, "sub": alice.user_id, "sid": alice.id_hash, "iat": began, "auth_time": began},
+        "exp": pytest.approx(clock() + 30 * DAY, abs=1),
+    }
+    assert described.headers["Cache-Control"] == "no-store"
+    clock.advance(100)
+    alice.prove()
+    assert introspect(gateway, alice.token).json["auth_time"] == int(clock())
+
+
+def test_introspect_tells_of_an_inactive_token_nothing_else(gateway, alice, clock):
+    ended = tokens.issue(alice.user_id, clock())
+    for token in (ended, "nonsense", "", alice.token + "x", alice.challenge()["ticket"], alice.prove()):
+        answer = introspect(gateway, token)
+        assert (answer.status_code, answer.json) == (200, {"active": False})
+    clock.advance(31 * DAY)
+    assert introspect(gateway, alice.token).json == {"active": False}
+
+
+def test_introspect_without_a_token_is_a_bad_request(gateway):
+    answer = gateway._client.post("/gateway/introspect", headers={"Authorization": f"Bearer {SECRET}"})
+    assert (answer.status_code, answer.json["code"]) == (400, 50035)
+
+
+def test_reconcile_names_those_that_no_longer_live(gateway, alice, bob, new_device):
+    """Ended, unknown, and another user's hash under one's own id; the living are not named."""
+    phone = new_device().log_in(alice)
+    ended_hash = phone.id_hash
+    assert alice.end([ended_hash]).status_code == 204
+    named = [
+        {"user_id": alice.user_id, "id_hash": alice.id_hash},
+        {"user_id": alice.user_id, "id_hash": ended_hash},
+        {"user_id": alice.user_id, "id_hash": bob.id_hash},
+        {"user_id": bob.user_id, "id_hash": bob.id_hash},
+        {"user_id": "404", "id_hash": bob.id_hash},
+    ]
+    answer = gateway.post("/gateway/reconcile", {"sessions": named})
+    assert answer.status_code == 200
+    assert answer.json == {"ended": [named[1], named[2], named[4]]}
+
+
+def test_reconcile_takes_a_thousand(gateway, alice):
+    named = [{"user_id": "9" * 20, "id_hash": f"{number:043d}="} for number in range(1001)]
+    assert len(gateway.post("/gateway/reconcile", {"sessions": named[:1000]}).json["ended"]) == 1000
+    refused = gateway.post("/gateway/reconcile", {"sessions": named})
+    assert (refused.status_code, refused.json["code"]) == (400, 50035)
+    assert gateway.post("/gateway/reconcile", {"sessions": []}).json == {"ended": []}
+
+
+@pytest.mark.parametrize("named", [{"user_id": "x", "id_hash": "A" * 43 + "="}, {"user_id": "1"}, None, "text", 5])
+def test_reconcile_refuses_what_is_no_session(gateway, named):
+    answer = gateway.post("/gateway/reconcile", {"sessions": [named]})
+    assert (answer.status_code, answer.json["code"]) == (400, 50035)
