@@ -45,7 +45,7 @@ class Devices:
         claim = tokens.read(token)
         if claim is None:
             raise Unauthorized
-        proof_claim = tokens.read(proof)
+        proof_claim = tokens.read(proof) if proof else None
         proved = False
         if proof_claim is None or proof_claim.user_id != claim.user_id:
             last_used_at = self._store.last_used_at(claim.user_id, claim.id_hash)

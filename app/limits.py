@@ -27,7 +27,15 @@ def _by_address() -> str:
     return limit_key(services().callers.address(request.environ))
 
 
-limiter = Limiter(
+class ViewLimiter(Limiter):
+    """Counts where a view names a limit. None here is a default one, so the other requests need no look for it."""
+
+    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
+        if not in_middleware:
+            super()._check_request_limit(callable_name, in_middleware)
+
+
+limiter = ViewLimiter(
     key_func=_by_address,
     storage_uri="redis://",  # the scheme alone: the connections are those of the stores
     strategy="moving-window",

@@ -53,7 +53,8 @@ class Verify:
     def _verify(self, environ: Environ) -> Caller:
         """Raises: errors.Unauthorized, errors.Forbidden, errors.MfaRequired"""
         # Whatever is required, and be it misspelt, asks for the proof: a slip in a gateway's settings opens nothing.
-        needs_proof = "require" in parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+        query = environ.get("QUERY_STRING")
+        needs_proof = bool(query) and "require" in parse_qs(query, keep_blank_values=True)
         # A gateway that asks with GET about other methods says which it was, as Traefik and Caddy do.
         method = environ.get("HTTP_X_FORWARDED_METHOD") or environ["REQUEST_METHOD"]
         caller = self._callers.identify(environ, method, with_proof=needs_proof)

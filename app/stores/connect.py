@@ -29,10 +29,10 @@ def connect(url: str) -> Redis:
 
 
 class ThreadConnections:
-    """A connection for each thread, for the one command that every request sends.
+    """A connection for each thread, for what every request asks.
 
-    redis-py's way of a single command, with its pool, retries and callbacks, takes longer than Redis takes to answer
-    it; docs/performance.md has the figures. A connection on which anything went wrong is closed at once, so an answer
+    redis-py's way of a command, with its pool, retries and callbacks, takes longer than Redis takes to answer it;
+    docs/performance.md has the figures. A connection on which anything went wrong is closed at once, so an answer
     that comes late is never taken for the answer to another request.
     """
 
@@ -40,12 +40,15 @@ class ThreadConnections:
         self._pool = redis.connection_pool
         self._local = threading.local()
 
-    def execute(self, *command: str) -> Any:
-        """Raises: redis.RedisError"""
+    def execute(self, *commands: tuple[str | int, ...]) -> list[Any]:
+        """Send commands in one trip; their raw replies in order.
+
+        Raises: redis.RedisError
+        """
         connection = self._connection()
         try:
-            connection.send_command(*command)
-            return connection.read_response()
+            connection.send_packed_command(connection.pack_commands(commands))
+            return [connection.read_response() for _ in commands]
         except BaseException:
             connection.disconnect()
             raise

@@ -114,7 +114,7 @@ class SessionStore:
 
     def last_used_at(self, user_id: str, id_hash: str) -> float | None:
         """Unix seconds, or None for what is no session of this user: one command."""
-        score = self._direct.execute("ZSCORE", keys.last_used(user_id), id_hash)
+        [score] = self._direct.execute(("ZSCORE", keys.last_used(user_id), id_hash))
         return None if score is None else float(score)
 
     def last_used_at_with_proof(
@@ -124,12 +124,12 @@ class SessionStore:
 
         One round trip.
         """
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.zscore(keys.last_used(user_id), id_hash)
-            pipe.get(keys.proof(user_id, proof_hash))
-            pipe.hexists(keys.user(user_id), "totp_secret")
-            score, proof, has_totp = pipe.execute()
-        return score, proof, bool(has_totp)
+        score, proof, has_totp = self._direct.execute(
+            ("ZSCORE", keys.last_used(user_id), id_hash),
+            ("GET", keys.proof(user_id, proof_hash)),
+            ("HEXISTS", keys.user(user_id), "totp_secret"),
+        )
+        return None if score is None else float(score), proof, bool(has_totp)
 
     def touch(self, user_id: str, id_hash: str, client: Client) -> bool:
         """Note a use and the client seen, at most once a minute. Never brings an ended session back."""
@@ -141,11 +141,14 @@ class SessionStore:
 
         A session whose record was lost is listed with nothing known: what is signed in must be in sight.
         """
-        with self._redis.pipeline(transaction=True) as pipe:
-            pipe.zrange(keys.last_used(user_id), 0, -1, desc=True, withscores=True)
-            pipe.hgetall(keys.sessions(user_id))
-            scored, records = pipe.execute()
-        return [_session(user_id, id_hash, score, records.get(id_hash)) for id_hash, score in scored]
+        # Records first: what ends between the two commands is then not listed.
+        records, scored = self._direct.execute(
+            ("HGETALL", keys.sessions(user_id)),
+            ("ZREVRANGE", keys.last_used(user_id), 0, -1, "WITHSCORES"),
+        )
+        record_of = dict(zip(records[::2], records[1::2], strict=True))
+        last_used = zip(scored[::2], scored[1::2], strict=True)
+        return [_session(user_id, id_hash, float(score), record_of.get(id_hash)) for id_hash, score in last_used]
 
     def find(self, named: Sequence[tuple[str, str]]) -> Sequence[Session | None]:
         """What Redis has of sessions, given as user ids and hashes, in their order; None for what is none. One trip."""
