@@ -19,6 +19,7 @@ from app.reauthentication import Reauthentication
 from app.routes import BLUEPRINTS
 from app.second_factor import SecondFactor
 from app.services import EXTENSION, Services
+from app.stores.connect import ThreadConnections
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
@@ -42,11 +43,12 @@ def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = ti
 
 def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> Services:
     lifetimes = Lifetimes(settings.session_ttl_s, settings.session_max_age_s)
-    scripts = SessionScripts(redis, lifetimes, clock)
+    connections = ThreadConnections(redis)
+    scripts = SessionScripts(connections, lifetimes, clock)
     users, tickets = UserStore(redis, scripts), TicketStore(redis, scripts)
     passwords = Passwords(settings.bcrypt_rounds, settings.bcrypt_concurrency, settings.bcrypt_queue)
     second_factor = SecondFactor(users, Keyring(settings.secret_keys), settings.totp_window, clock)
-    devices = Devices(SessionStore(redis, scripts), lifetimes, settings.max_sessions_per_user, clock)
+    devices = Devices(SessionStore(connections, scripts), lifetimes, settings.max_sessions_per_user, clock)
     return Services(
         settings=settings,
         callers=Callers(devices, Locations(settings.geoip_database), settings.trusted_proxies),

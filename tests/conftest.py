@@ -12,7 +12,7 @@ from redis import Redis, RedisError
 
 from app import create_app
 from app.config import load_settings
-from app.stores.connect import connect
+from app.stores.connect import ThreadConnections, connect
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
@@ -103,7 +103,7 @@ def redis_server():
 @pytest.fixture(params=["fake", "real"])
 def redis(request):
     if request.param == "fake":
-        client = FakeRedis(server=FakeServer(), decode_responses=True)
+        client = FakeRedis(server=FakeServer(), decode_responses=True, protocol=2)
     else:
         client = connect(request.getfixturevalue("redis_server").url)
     assert client.dbsize() == 0, "refusing a database that holds keys"
@@ -161,12 +161,12 @@ LIFETIMES = Lifetimes(ttl_s=30 * 24 * 3600, max_age_s=365 * 24 * 3600)
 
 @pytest.fixture
 def scripts(redis, clock):
-    return SessionScripts(redis, LIFETIMES, clock)
+    return SessionScripts(ThreadConnections(redis), LIFETIMES, clock)
 
 
 @pytest.fixture
 def sessions(redis, scripts):
-    return SessionStore(redis, scripts)
+    return SessionStore(ThreadConnections(redis), scripts)
 
 
 @pytest.fixture

@@ -1,12 +1,16 @@
 """The one place that makes clients of Redis."""
 
+import hashlib
 import threading
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from redis import ConnectionError as ConnectionBroken
 from redis import Redis
 from redis import TimeoutError as AnswerTooLate
 from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 TIMEOUT_S = 0.75  # to connect, and again to be answered: a request that finds Redis gone has its 503 within 1.5 s
@@ -28,6 +32,11 @@ def connect(url: str) -> Redis:
     )
 
 
+@cache
+def _sha1(script: str) -> str:
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
 class ThreadConnections:
     """A connection for each thread, for what every request asks.
 
@@ -40,7 +49,7 @@ class ThreadConnections:
         self._pool = redis.connection_pool
         self._local = threading.local()
 
-    def execute(self, *commands: tuple[str | int, ...]) -> list[Any]:
+    def execute(self, *commands: tuple[str | bytes | int, ...]) -> list[Any]:
         """Send commands in one trip; their raw replies in order.
 
         Raises: redis.RedisError
@@ -52,6 +61,18 @@ class ThreadConnections:
         except BaseException:
             connection.disconnect()
             raise
+
+    def run_script(self, script: str, keys: Sequence[str], args: Sequence[bytes]) -> Any:
+        """Run a script by its hash; where the server does not know it, or no longer, by its text.
+
+        Raises: redis.RedisError
+        """
+        rest: tuple[str | bytes, ...] = (str(len(keys)), *keys, *args)
+        try:
+            [reply] = self.execute(("EVALSHA", _sha1(script), *rest))
+        except NoScriptError:
+            [reply] = self.execute(("EVAL", script, *rest))
+        return reply
 
     def _connection(self) -> Any:
         connection = getattr(self._local, "connection", None)

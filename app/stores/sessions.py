@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
-from redis import Redis
 
 from app.stores import keys
 from app.stores.connect import ThreadConnections
@@ -65,14 +64,14 @@ class Lifetimes:
 class SessionScripts:
     """Calls the scripts on one user's sessions: the keys and the context that all of them begin with."""
 
-    def __init__(self, redis: Redis, lifetimes: Lifetimes, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, redis: ThreadConnections, lifetimes: Lifetimes, clock: Callable[[], float] = time.time) -> None:
         self._redis = redis
         self._lifetimes = lifetimes
         self._clock = clock
 
     def register(self, name: str) -> Callable[..., Any]:
         """A function of user_id, further keys and the script's own argument."""
-        script = self._redis.register_script(lua(name))
+        script = lua(name)
 
         def call(user_id: str, further_keys: Sequence[str] = (), argument: dict[str, Any] | None = None) -> Any:
             now = self._clock()
@@ -86,7 +85,8 @@ class SessionScripts:
                 "channel": keys.CHANNEL,
             }
             own_keys = (keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id))
-            return script(keys=[*own_keys, *further_keys], args=[orjson.dumps(context), orjson.dumps(argument or {})])
+            args = (orjson.dumps(context), orjson.dumps(argument or {}))
+            return self._redis.run_script(script, (*own_keys, *further_keys), args)
 
         return call
 
@@ -94,9 +94,8 @@ class SessionScripts:
 class SessionStore:
     """Opens, touches, lists and ends sessions. Raises redis.RedisError, left alone here; the wire answers 503."""
 
-    def __init__(self, redis: Redis, scripts: SessionScripts) -> None:
+    def __init__(self, redis: ThreadConnections, scripts: SessionScripts) -> None:
         self._redis = redis
-        self._direct = ThreadConnections(redis)
         self._open = scripts.register("open_session")
         self._touch = scripts.register("touch_session")
         self._end = scripts.register("end_sessions")
@@ -114,7 +113,7 @@ class SessionStore:
 
     def last_used_at(self, user_id: str, id_hash: str) -> float | None:
         """Unix seconds, or None for what is no session of this user: one command."""
-        [score] = self._direct.execute(("ZSCORE", keys.last_used(user_id), id_hash))
+        [score] = self._redis.execute(("ZSCORE", keys.last_used(user_id), id_hash))
         return None if score is None else float(score)
 
     def last_used_at_with_proof(
@@ -124,7 +123,7 @@ class SessionStore:
 
         One round trip.
         """
-        score, proof, has_totp = self._direct.execute(
+        score, proof, has_totp = self._redis.execute(
             ("ZSCORE", keys.last_used(user_id), id_hash),
             ("GET", keys.proof(user_id, proof_hash)),
             ("HEXISTS", keys.user(user_id), "totp_secret"),
@@ -142,7 +141,7 @@ class SessionStore:
         A session whose record was lost is listed with nothing known: what is signed in must be in sight.
         """
         # Records first: what ends between the two commands is then not listed.
-        records, scored = self._direct.execute(
+        records, scored = self._redis.execute(
             ("HGETALL", keys.sessions(user_id)),
             ("ZREVRANGE", keys.last_used(user_id), 0, -1, "WITHSCORES"),
         )
@@ -152,13 +151,17 @@ class SessionStore:
 
     def find(self, named: Sequence[tuple[str, str]]) -> Sequence[Session | None]:
         """What Redis has of sessions, given as user ids and hashes, in their order; None for what is none. One trip."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            for user_id, id_hash in named:
-                pipe.zscore(keys.last_used(user_id), id_hash)
-                pipe.hget(keys.sessions(user_id), id_hash)
-            replies = pipe.execute()
+        commands = (
+            command
+            for user_id, id_hash in named
+            for command in (
+                ("ZSCORE", keys.last_used(user_id), id_hash),
+                ("HGET", keys.sessions(user_id), id_hash),
+            )
+        )
+        replies = self._redis.execute(*commands)
         found = zip(named, replies[::2], replies[1::2], strict=True)
-        return [None if score is None else _session(*name, score, record) for name, score, record in found]
+        return [None if score is None else _session(*name, float(score), record) for name, score, record in found]
 
     def end(self, user_id: str, id_hashes: Sequence[str], reason: Reason, caller: str | None = None) -> int:
         """End sessions of one user, passing over hashes that are not theirs.
