@@ -7,6 +7,7 @@ from threading import Event
 import pytest
 
 from tests.device import PASSWORD
+from tests.live.server import Service
 
 
 def count(answers, status):
@@ -85,15 +86,23 @@ def test_wrong_answers_at_once_cannot_be_more_than_five(alice, at_once):
     assert (codes.count(60008), codes.count(60006)) == (5, 7)
 
 
-def test_no_yes_after_the_204(alice, service, real_redis):
+@pytest.fixture
+def four_workers(redis_server):
+    service = Service(redis_server.url, WEB_CONCURRENCY="4")
+    yield service
+    service.close()
+
+
+@pytest.mark.parametrize("path", ["/gateway/verify", "/users/@me"])
+def test_no_yes_after_the_204(alice, four_workers, path):
     """100 readers use a token while it is ended, and thrice after: none hears a yes that it asked for after the 204."""
-    phone = service.device().log_in(alice)
+    phone = four_workers.device().log_in(alice)
     ended_hash, proof = phone.id_hash, alice.prove()
     over = Event()
 
     def ask():
         asked_at = time.monotonic()
-        return asked_at, phone.get("/users/@me").status_code
+        return asked_at, phone.get(path).status_code
 
     def read():
         heard = []
