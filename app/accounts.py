@@ -2,6 +2,7 @@
 
 import secrets
 import time
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from app.stores.sessions import CallerGone, Client
 from app.stores.tickets import Ticket, TicketStore
 from app.stores.users import Change, User, UserStore
 
+_NOBODY = "0"  # an id that no user has: looked up where there is none, so that both cases are the same work
 _SNOWFLAKE_EPOCH_MS = 1_420_070_400_000  # 2015-01-01, where the ids of Discord's users begin
 
 
@@ -38,7 +40,7 @@ class SecondFactorAsked:
 
 def normalise_email(email: str) -> str:
     """The form in which two spellings of an address are one."""
-    return email.strip().casefold()
+    return unicodedata.normalize("NFC", email.strip()).casefold()
 
 
 class Accounts:
@@ -95,8 +97,7 @@ class Accounts:
 
     def log_in(self, login: str, password: str, client: Client) -> SignedIn | SecondFactorAsked:
         """Check a password; an unknown, wrong or disabled one takes the same work and has the same answer."""
-        user_id = self.id_of(login)
-        user = self._users.get(user_id) if user_id else None
+        user = self._users.get(self.id_of(login) or _NOBODY)
         matches = self._passwords.verify(password, user.password_hash if user else None)
         if user is None or user.disabled or not matches:
             raise InvalidLogin

@@ -40,7 +40,7 @@ class Callers:
             if token and method not in _SAFE_METHODS:
                 _require_same_origin(environ)
         else:
-            token = authorization.removeprefix("Bearer ")
+            token = authorization[7:] if authorization[:7].lower() == "bearer " else authorization
         if not token:
             raise Unauthorized
         proof = ""

@@ -7,11 +7,16 @@ one is put in front and the old one taken away when nothing is left under it.
 import base64
 import hashlib
 import hmac
+import logging
 from collections.abc import Sequence
 
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from app.errors import Unavailable
+
+log = logging.getLogger(__name__)
 
 
 class Keyring:
@@ -24,8 +29,12 @@ class Keyring:
         return self._fernet.encrypt(text.encode()).decode()
 
     def decrypt(self, sealed: str) -> str:
-        """Raises: cryptography.fernet.InvalidToken where no key of the ring fits"""
-        return self._fernet.decrypt(sealed).decode()
+        """Raises: errors.Unavailable where no key of the ring fits: only an operator can mend that"""
+        try:
+            return self._fernet.decrypt(sealed).decode()
+        except InvalidToken:
+            log.error("a TOTP secret was written under a key that is missing from SECRET_KEYS")
+            raise Unavailable from None
 
     def code_hashes(self, user_id: str, code: str) -> list[str]:
         """The forms under which a user's backup code may be stored, the one to write first."""

@@ -248,7 +248,7 @@ def test_log_out_ends_the_callers_session_alone(alice, new_device):
     assert alice.is_signed_in
 
 
-@pytest.mark.parametrize("scheme", ["", "Bearer "])
+@pytest.mark.parametrize("scheme", ["", "Bearer ", "bearer "])
 def test_a_token_comes_plain_or_as_bearer(alice, new_device, scheme):
     assert new_device().get("/users/@me", Authorization=scheme + alice.token).status_code == 200
 
