@@ -32,6 +32,7 @@ def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = ti
     """The whole service on one client of Redis; no connection is made before the first request."""
     app = Flask("app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
+    app.url_map.merge_slashes = False  # a path that is none is a 404, not a redirect to the Host that a client names
     services = app.extensions[EXTENSION] = _services(settings, redis, clock)
     init_answers(app)
     init_limits(app, redis)

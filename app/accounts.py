@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from email_validator import EmailNotValidError, validate_email
+
 from app import tokens
 from app.devices import Caller, Devices
 from app.errors import InvalidForm, InvalidLogin, InvalidTicket, Unauthorized
@@ -39,8 +41,11 @@ class SecondFactorAsked:
 
 
 def normalise_email(email: str) -> str:
-    """The form in which two spellings of an address are one."""
-    return unicodedata.normalize("NFC", email.strip()).casefold()
+    """The form in which two spellings of an address are one: its domain as IDNA has it, all in small letters."""
+    try:
+        return validate_email(email, check_deliverability=False).normalized.lower()
+    except EmailNotValidError:  # then nobody has it
+        return unicodedata.normalize("NFC", email.strip()).lower()
 
 
 class Accounts:
@@ -111,9 +116,8 @@ class Accounts:
 
         Raises: errors.InvalidCode, errors.InvalidTicket
         """
-        claim = tokens.read(ticket)
-        held = self._tickets.get(claim.user_id, claim.id_hash) if claim else None
-        if claim is None or held is None or held.purpose != "login" or (instance or held.instance) != held.instance:
+        claim, held = self._read_ticket(ticket)
+        if (instance or held.instance) != held.instance:
             raise InvalidTicket
         user = self._users.get(claim.user_id)
         if user is None or user.disabled or user.epoch != held.epoch:
@@ -124,6 +128,14 @@ class Accounts:
         if token is None:
             raise InvalidTicket
         return SignedIn(user.id, token)
+
+    def holder_of(self, ticket: str) -> str | None:
+        """The id of the user whose login an open ticket belongs to."""
+        try:
+            claim, _ = self._read_ticket(ticket)
+        except InvalidTicket:
+            return None
+        return claim.user_id
 
     def require_password(self, user: User, password: str) -> None:
         """Raises: errors.InvalidForm where it is not the user's"""
@@ -164,6 +176,13 @@ class Accounts:
             return False
         self._users.delete(user_id, normalise_email(user.email))
         return True
+
+    def _read_ticket(self, ticket: str) -> tuple[tokens.Claim, Ticket]:
+        claim = tokens.read(ticket)
+        held = self._tickets.get(claim.user_id, claim.id_hash) if claim else None
+        if claim is None or held is None or held.purpose != "login":
+            raise InvalidTicket
+        return claim, held
 
     def _sign_in(self, user: User, client: Client) -> SignedIn:
         token = self._devices.open(user.id, user.epoch, client)

@@ -11,7 +11,7 @@ from flask import Flask, Response, current_app, g, request
 from flask.json.provider import JSONProvider
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded, RequestLimit
-from redis import RedisError
+from redis import ConnectionError, RedisError, TimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app.callers import Environ
@@ -54,6 +54,12 @@ def standard_headers(request_id: str) -> dict[str, str]:
     return {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Request-Id": request_id}
 
 
+def describe(error: RedisError) -> str:
+    """What went wrong, without the command: that may hold an e-mail address."""
+    told = str(error) if isinstance(error, ConnectionError | TimeoutError) else str(error).partition(" ")[0]
+    return f"{type(error).__name__}: {told}"
+
+
 def _take_request_id() -> None:
     g.request_id = request_id(request.environ)
 
@@ -69,7 +75,7 @@ def _refuse(error: ApiError) -> ResponseReturnValue:
 
 
 def _refuse_without_redis(error: RedisError) -> ResponseReturnValue:
-    current_app.logger.warning("redis: %s: %s", type(error).__name__, error)
+    current_app.logger.warning("redis: %s", describe(error))
     return _refuse(Unavailable())
 
 

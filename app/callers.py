@@ -75,6 +75,13 @@ def _require_same_origin(environ: Environ) -> None:
     if site is not None:
         same = site in ("same-origin", "none")
     else:
-        same = origin is None or urlsplit(origin).netloc == environ.get("HTTP_HOST")
+        same = origin is None or _host(origin) == environ.get("HTTP_HOST", "")
     if not same:
         raise Forbidden
+
+
+def _host(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None

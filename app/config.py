@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import limits
+import maxminddb
+from redis import Redis
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
@@ -40,8 +42,10 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
 
 
 def _redis_url(raw: str) -> str:
-    if not raw.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
+    try:
+        Redis.from_url(raw)
+    except ValueError:
+        raise ValueError("must be a URL that begins with redis://, rediss:// or unix://") from None
     return raw
 
 
@@ -64,15 +68,19 @@ def _networks(raw: str) -> Networks:
 
 def _rate(raw: str) -> str:
     try:
-        limits.parse_many(raw)
+        counts = [limit.amount for limit in limits.parse_many(raw)]
     except ValueError:
-        raise ValueError('must be a limit in Flask-Limiter\'s notation, as in "10 per minute"') from None
+        counts = []
+    if not counts or min(counts) < 1:
+        raise ValueError('must be a limit in Flask-Limiter\'s notation, as in "10 per minute"')
     return raw
 
 
-def _file(raw: str) -> Path:
-    if not Path(raw).is_file():
-        raise ValueError("must be the path of a file that exists")
+def _city_database(raw: str) -> Path:
+    try:
+        maxminddb.open_database(raw).close()
+    except (OSError, maxminddb.InvalidDatabaseError):
+        raise ValueError("must be the path of a readable database in MaxMind's format") from None
     return Path(raw)
 
 
@@ -113,7 +121,7 @@ class Settings:
         _networks, "addresses and CIDR ranges of the proxies whose `X-Forwarded-For` is believed", ""
     )
     geoip_database: Path | None = _setting(
-        _optional(_file), "path of a MaxMind-format City database; without it no location is known", ""
+        _optional(_city_database), "path of a MaxMind-format City database; without it no location is known", ""
     )
     gateway_secret: str | None = _setting(
         _optional(_text),
@@ -128,6 +136,14 @@ class Settings:
         _rate, "answers to a challenge and passwords given again, by session", "10 per 15 minutes"
     )
     rate_limit_step_up_user: str = _setting(_rate, "the same, by user over all sessions", "50 per hour")
+    host: str = _setting(_text, "address that gunicorn listens on", "127.0.0.1")
+    port: int = _setting(_whole(1, 65535), "port that gunicorn listens on", "8000")
+    web_concurrency: int | None = _setting(
+        _optional(_whole(1, 1000)), "processes that gunicorn runs; without it one for each core", ""
+    )
+    web_threads: int = _setting(
+        _whole(1, 1000), "threads in each; more than may hash passwords and wait for it, so that some are left", "32"
+    )
 
 
 def variable(name: str) -> str:
@@ -152,6 +168,8 @@ def load_settings(env: Mapping[str, str]) -> Settings:
             values[setting.name] = setting.metadata["parse"](raw)
         except ValueError as problem:
             problems.append(f"{name} {problem}")
+    if not problems and values["web_threads"] <= values["bcrypt_concurrency"] + values["bcrypt_queue"]:
+        problems.append("WEB_THREADS must be more than BCRYPT_CONCURRENCY and BCRYPT_QUEUE together")
     if problems:
         raise ConfigError("Keyrack cannot start:\n" + "\n".join(f"- {problem}" for problem in problems))
     return Settings(**values)

@@ -7,6 +7,7 @@ from typing import Any, cast
 import orjson
 from flask import g, request
 from marshmallow import ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.devices import Caller
 from app.errors import InvalidForm, InvalidJson
@@ -63,8 +64,20 @@ def _load(schema: WireSchema) -> Any:
     if not request.is_json:
         raise InvalidJson
     try:
-        return schema.load(orjson.loads(request.get_data(cache=False)))
+        return schema.load(orjson.loads(_read_body()))
     except orjson.JSONDecodeError:
         raise InvalidJson from None
     except ValidationError as problem:
         raise InvalidForm(problem.messages_dict) from None
+
+
+def _read_body() -> bytes:
+    try:
+        raw = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise
+    except Exception:  # chunks that are none: what the server raises for them is its own
+        raise InvalidJson from None
+    if len(raw) >= (request.max_content_length or 0):  # where a body in chunks is cut off instead of refused
+        raise RequestEntityTooLarge
+    return raw

@@ -1,7 +1,7 @@
 """Passwords: which are accepted, and their hashes, never more than a set few computed at once.
 
 bcrypt takes a quarter of a second of a core. It lets go of Python's lock, so here it runs in threads of its own
-that the system serves last: a flood of logins waits in a short queue and the other requests overtake it.
+that the system serves after the others: a flood of logins waits in a short queue and the other requests overtake it.
 """
 
 import os
@@ -17,7 +17,9 @@ from app.errors import Unavailable
 
 MIN_LENGTH = 8
 MAX_BYTES = 72  # bcrypt reads no further
-_LOWEST_PRIORITY = 19
+_NICENESS = 5  # behind whoever is signed in, but not so far that they can starve a sign-in
+_LONGEST_WAIT_S = 8
+_ANY_HASH = "." * 53  # what a hash has behind its cost; no password is known to give it
 
 T = TypeVar("T")
 
@@ -36,13 +38,13 @@ def is_common(password: str) -> bool:
 
 
 class Passwords:
-    """Hashes and verifies; raises errors.Unavailable at once where the queue is full."""
+    """Hashes and verifies; raises errors.Unavailable where the queue is full or a turn does not come in time."""
 
     def __init__(self, rounds: int, concurrency: int, queue: int) -> None:
         self._rounds = rounds
         self._places = threading.BoundedSemaphore(concurrency + queue)
-        self._threads = ThreadPoolExecutor(concurrency, "bcrypt", initializer=_serve_last)
-        self._dummy = bcrypt.hashpw(os.urandom(16).hex().encode(), bcrypt.gensalt(rounds))
+        self._threads = ThreadPoolExecutor(concurrency, "bcrypt", initializer=_yield_to_others)
+        self._dummy = f"$2b${rounds:02}${_ANY_HASH}"
 
     def hash(self, password: str) -> str:
         """password: at most 72 bytes in UTF-8."""
@@ -52,8 +54,8 @@ class Passwords:
         """Check against a hash. None, for an account that does not exist, takes the same work and says no."""
         raw = password.encode()
         acceptable = hashed is not None and len(raw) <= MAX_BYTES
-        target = hashed.encode() if hashed is not None and acceptable else self._dummy
-        matches = self._in_turn(lambda: bcrypt.checkpw(raw[:MAX_BYTES], target))
+        target = hashed if hashed is not None and acceptable else self._dummy
+        matches = self._in_turn(lambda: bcrypt.checkpw(raw[:MAX_BYTES], target.encode()))
         return matches and acceptable
 
     def is_outdated(self, hashed: str) -> bool:
@@ -64,12 +66,18 @@ class Passwords:
         if not self._places.acquire(blocking=False):
             raise Unavailable
         try:
-            return self._threads.submit(work).result()
+            turn = self._threads.submit(work)
+            try:
+                return turn.result(_LONGEST_WAIT_S)
+            except TimeoutError:
+                if turn.cancel():
+                    raise Unavailable from None
+                return turn.result()
         finally:
             self._places.release()
 
 
-def _serve_last() -> None:
+def _yield_to_others() -> None:
     # On Linux a nice value belongs to a thread, elsewhere to the whole process: only there may it be raised.
     if os.uname().sysname == "Linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -78,8 +78,7 @@ class SecondFactor:
         change = Change(
             epoch=user.epoch,
             caller=caller.id_hash,
-            set={"totp_secret": self._keyring.encrypt(normalised)},
-            totp_step=step,
+            set={"totp_secret": self._keyring.encrypt(normalised), "totp_step": str(step)},
             backup_codes=self._hashes(user.id, codes),
             new_id_hash=tokens.id_hash(token),
             reason="mfa_change",
@@ -95,7 +94,7 @@ class SecondFactor:
         change = Change(
             epoch=user.epoch,
             caller=caller.id_hash,
-            unset=["totp_secret"],
+            unset=["totp_secret", "totp_step"],
             backup_codes=[],
             new_id_hash=tokens.id_hash(token),
             reason="mfa_change",

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import orjson
 from redis import RedisError
 
-from app.answers import request_id, standard_headers
+from app.answers import describe, request_id, standard_headers
 from app.callers import Environ
 from app.devices import Caller
 from app.errors import ApiError, Unavailable
@@ -40,7 +40,7 @@ class Verify:
         except ApiError as refusal:
             return _refuse(refusal, environ, start_response)
         except RedisError as error:
-            log.warning("redis: %s: %s", type(error).__name__, error)
+            log.warning("redis: %s", describe(error))
         except Exception:  # whatever went wrong, the answer is no
             log.exception("verify failed")
         else:

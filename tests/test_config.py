@@ -46,7 +46,10 @@ def test_all_problems_come_in_one_message_without_values():
         "MAX_SESSIONS_PER_USER": "51",
         "BCRYPT_ROUNDS": "3",
         "TRUSTED_PROXIES": "10.0.0.1/8",
-        "GEOIP_DATABASE": "/no/such/file",
+        "GEOIP_DATABASE": __file__,
+        "PORT": "http",
+        "WEB_CONCURRENCY": "many",
+        "RATE_LIMIT_REGISTER": "0 per hour",
         "RATE_LIMIT_LOGIN": "a lot",
     }
     with pytest.raises(ConfigError) as refused:
@@ -54,6 +57,17 @@ def test_all_problems_come_in_one_message_without_values():
     message = str(refused.value)
     assert [name for name in bad if f"- {name} must" not in message] == []
     assert [value for value in bad.values() if len(value) > 3 and value in message] == []
+
+
+@pytest.mark.parametrize("url", ["redis://h:notaport", "http://h", "redis", "unix"])
+def test_a_url_that_is_none_is_told_at_start(url):
+    with pytest.raises(ConfigError, match="REDIS_URL must be a URL"):
+        load_settings(NEEDED | {"REDIS_URL": url})
+
+
+def test_some_threads_are_left_while_passwords_are_hashed():
+    with pytest.raises(ConfigError, match="WEB_THREADS must be more"):
+        load_settings(NEEDED | {"WEB_THREADS": "21"})
 
 
 def test_what_has_no_default_is_asked_for():

@@ -40,6 +40,21 @@ def test_the_most_common_are_known_in_whatever_case(password):
     assert not is_common("correct horse battery")
 
 
+def test_whoever_waits_too_long_hears_it(passwords, monkeypatch):
+    """A turn that does not come in time is given up, and the work is not done later either."""
+    monkeypatch.setattr("app.passwords._LONGEST_WAIT_S", 0.01)
+    release = threading.Event()
+    holding = threading.Thread(target=passwords._in_turn, args=(lambda: release.wait(10),))
+    holding.start()
+    done = []
+    with pytest.raises(Unavailable):
+        passwords._in_turn(lambda: done.append("late"))
+    release.set()
+    holding.join(10)
+    assert passwords._in_turn(lambda: "next") == "next"
+    assert done == []
+
+
 def test_whoever_finds_the_queue_full_hears_it_at_once(passwords):
     """One runs, two wait, the rest are refused; when it is over, there is room again."""
     release, running = threading.Event(), threading.Event()

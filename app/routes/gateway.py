@@ -13,7 +13,7 @@ from app.services import services
 
 bp = Blueprint("gateway", __name__)
 
-_MAX_RECONCILE_BODY = 256 * 1024  # 1000 sessions of some 100 bytes each, with room for spaces
+_MAX_RECONCILE_BODY = 250_000  # 1000 sessions of some 100 bytes each, with room for spaces
 
 
 @bp.before_request

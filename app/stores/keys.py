@@ -33,14 +33,14 @@ def ticket(user_id: str, id_hash: str) -> str:
     return f"user:{{{user_id}}}:ticket:{id_hash}"
 
 
+def tickets(user_id: str, session: str) -> str:
+    """List: the tickets that a session was given, the newest first."""
+    return f"user:{{{user_id}}}:tickets:{session}"
+
+
 def proof(user_id: str, id_hash: str) -> str:
     """String: how the proof was earned and the session that holds it."""
     return f"user:{{{user_id}}}:proof:{id_hash}"
-
-
-def totp(user_id: str) -> str:
-    """Sorted set: one member, scored with the last TOTP step that was accepted."""
-    return f"user:{{{user_id}}}:totp"
 
 
 def backup_codes(user_id: str) -> str:

@@ -14,6 +14,7 @@ Purpose = Literal["login", "step_up"]
 Verdict = Literal["right", "wrong", "unknown"]
 
 MAX_WRONG_ANSWERS = 5
+MAX_OPEN_TICKETS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,21 @@ class TicketStore:
         self._redeem = scripts.register("redeem_ticket")
 
     def open(self, user_id: str, id_hash: str, ticket: Ticket, ttl_s: int) -> None:
-        key = keys.ticket(user_id, id_hash)
+        """Write a ticket; a session keeps the newest of those it was given, so it cannot fill Redis with them."""
+        key, given = keys.ticket(user_id, id_hash), keys.tickets(user_id, ticket.session)
         mapping = cast(dict[FieldT, EncodableT], asdict(ticket))
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.hset(key, mapping=mapping)
             pipe.expire(key, ttl_s)
-            pipe.execute()
+            if ticket.session:
+                pipe.lpush(given, id_hash)
+                pipe.lrange(given, MAX_OPEN_TICKETS, -1)
+                pipe.ltrim(given, 0, MAX_OPEN_TICKETS - 1)
+                pipe.expire(given, ttl_s)
+            replies = pipe.execute()
+        superseded = replies[3] if ticket.session else []
+        if superseded:
+            self._redis.delete(*(keys.ticket(user_id, old) for old in superseded))
 
     def get(self, user_id: str, id_hash: str) -> Ticket | None:
         values = cast(list[str], self._redis.hmget(keys.ticket(user_id, id_hash), *Ticket.__slots__))
@@ -92,7 +102,7 @@ class TicketStore:
             "code_hashes": answer.code_hashes,
             **({"step": answer.step} if answer.step is not None else {}),
         }
-        names = (keys.user, keys.totp, keys.backup_codes)
+        names = (keys.user, keys.backup_codes)
         further = [keys.ticket(user_id, id_hash), *(key(user_id) for key in names), *proof_key]
         verdict: Verdict = self._redeem(user_id, further, {"max_wrong": MAX_WRONG_ANSWERS, **asked, **judged})
         return verdict

@@ -53,7 +53,6 @@ class Change:
     caller: str | None = None
     set: Mapping[str, str] | None = None
     unset: Sequence[str] | None = None
-    totp_step: int | None = None
     backup_codes: Sequence[str] | None = None
     new_id_hash: str | None = None
     reason: Reason | None = None
@@ -103,7 +102,7 @@ class UserStore:
         return cast(str | None, self._redis.get(keys.email(normalised_email)))
 
     def get(self, user_id: str) -> User | None:
-        with self._redis.pipeline(transaction=True) as pipe:
+        with self._redis.pipeline(transaction=False) as pipe:  # a Redis that is full refuses reads in a MULTI
             pipe.hgetall(keys.user(user_id))
             pipe.scard(keys.backup_codes(user_id))
             record, backup_codes_left = pipe.execute()
@@ -115,7 +114,7 @@ class UserStore:
         Returns: False where the epoch has moved or the user is gone, and nothing was changed
         Raises: CallerGone where the caller's session is over
         """
-        further = (keys.user(user_id), keys.totp(user_id), keys.backup_codes(user_id))
+        further = (keys.user(user_id), keys.backup_codes(user_id))
         asked = {name: getattr(change, name) for name in Change.__slots__}
         outcome = self._change(user_id, further, {name: value for name, value in asked.items() if value is not None})
         if outcome == -1:
@@ -124,7 +123,7 @@ class UserStore:
 
     def delete(self, user_id: str, normalised_email: str) -> None:
         """Remove a user whose sessions have ended; tickets and proofs left over open nothing and run out."""
-        named = (keys.user, keys.last_used, keys.sessions, keys.ended, keys.totp, keys.backup_codes)
+        named = (keys.user, keys.last_used, keys.sessions, keys.ended, keys.backup_codes)
         self._redis.delete(*(key(user_id) for key in named))
         if self.id_of(normalised_email) == user_id:
             self._redis.delete(keys.email(normalised_email))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from app import tokens
 from tests.device import PASSWORD, Device
 
 
@@ -57,6 +58,14 @@ def test_mfa_answers_of_a_login_count_too(with_totp, limited_device):
     codes = [device.post("/auth/mfa/totp", {"ticket": ticket, "code": "000000"}).status_code for _ in range(3)]
     assert codes == [400, 400, 429]
     assert try_log_in(device) == 429
+
+
+def test_a_made_up_ticket_names_nobody(alice, limited_device):
+    """An id that is in a ticket nobody issued spends no budget, and so does not tell whose e-mail belongs to it."""
+    device, _ = limited_device(RATE_LIMIT_LOGIN="3 per minute")
+    made_up = {"ticket": tokens.issue(alice.user_id, 0), "code": "000000"}
+    assert [device.post("/auth/mfa/totp", made_up).status_code for _ in range(4)] == [400, 400, 400, 429]
+    assert try_log_in(device) == 400
 
 
 def test_logins_count_by_address_over_all_accounts(limited_device):

@@ -42,6 +42,23 @@ def test_a_taken_address_is_refused_in_whatever_case(alice, new_device):
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("uu@m\u00fcnchen.de", "uu@xn--mnchen-3ya.de", True),
+        ("e\u0301x@example.com", "\u00e9x@example.com", True),
+        ("uu@\uff45xample.com", "uu@example.com", True),
+        ("stra\u00dfe@example.com", "strasse@example.com", False),
+    ],
+)
+def test_spellings_of_one_address_are_one_account(new_device, first, second, same):
+    """Composed or not, IDNA or not, it is one mailbox; what only looks alike is another."""
+    new_device().register(first)
+    answer = new_device().post("/auth/register", {"email": second, "username": "other", "password": PASSWORD})
+    assert answer.status_code == (400 if same else 201)
+    assert log_in(new_device(), email=second.upper() if not same else second).status_code == 200
+
+
+@pytest.mark.parametrize(
     ("field", "value", "code"),
     [
         ("email", "nobody", "EMAIL_TYPE_INVALID_EMAIL"),
@@ -265,6 +282,13 @@ def test_a_hash_of_a_lower_cost_is_renewed_at_login(alice, make_app, redis):
     assert renewed["epoch"] == before["epoch"]
     assert log_in(device).status_code == 200
     assert redis.hget(f"user:{{{alice.user_id}}}", "password_hash") == renewed["password_hash"]
+
+
+def test_a_missing_key_is_the_operators_to_mend(with_totp, make_app):
+    """A TOTP secret that no key opens is no wrong code and no 500."""
+    stranger = Device(make_app(SECRET_KEYS="a-key-that-nothing-was-written-under").test_client(use_cookies=False))
+    ticket = log_in(stranger).json["ticket"]
+    assert stranger.post("/auth/mfa/totp", {"ticket": ticket, "code": "000000"}).status_code == 503
 
 
 def test_totp_secrets_need_their_key(with_totp, make_app, clock):

@@ -138,7 +138,9 @@ def test_odd_client_headers_are_never_an_error(alice, new_device, properties):
     assert session["client_info"] == {"os": None, "platform": None, "location": None}
 
 
-@pytest.mark.parametrize("path", ["/", "/api", API, API + "/", API + "/auth", API + "/auth/sessions/", "/%00", "/%ff"])
+@pytest.mark.parametrize(
+    "path", ["/", "/api", API, API + "/", API + "/auth", API + "/auth/sessions/", "/%00", "/%ff", "/api//v9/users/@me"]
+)
 def test_unknown_routes(app, path):
     answer = app.test_client().get(path)
     assert (answer.status_code, answer.json) == (404, NOT_FOUND)

@@ -222,6 +222,8 @@ def test_the_cookie_is_a_token_too(alice, app):
         ({"Sec_Fetch_Site": "cross-site", "Origin": "http://localhost"}, 403),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "null", "Host": ""}, 403),
+        ({"Origin": "http://["}, 403),
     ],
 )
 def test_a_cookie_acts_from_its_own_origin_only(alice, app, sent, status):
@@ -230,6 +232,12 @@ def test_a_cookie_acts_from_its_own_origin_only(alice, app, sent, status):
     answer = browser.post("/auth/logout", Cookie=f"__Host-session={alice.token}", **sent)
     assert answer.status_code == status
     assert answer.json == ({"code": 0, "message": "403: Forbidden"} if status == 403 else None)
+
+
+@pytest.mark.parametrize("origin", ["https://discord.com", "http://[", "//["])
+def test_without_a_cookie_the_origin_is_not_asked(app, origin):
+    """Who has no credential hears that, whatever the origin."""
+    assert Device(app.test_client(use_cookies=False)).post("/auth/logout", Origin=origin).status_code == 401
 
 
 def test_a_header_caller_sends_any_origin(alice):

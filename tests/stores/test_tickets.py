@@ -74,14 +74,14 @@ def test_a_ticket_dies_with_its_session(answer, sessions):
 @pytest.mark.usefixtures("opened")
 def test_a_password_is_no_answer_where_a_second_factor_is_on(answer, users):
     """Also where it was turned on after the challenge, by another device."""
-    users.change("1", Change(set={"totp_secret": "sealed"}, totp_step=5, backup_codes=["x"]))
+    users.change("1", Change(set={"totp_secret": "sealed", "totp_step": "5"}, backup_codes=["x"]))
     assert answer(RIGHT) == "wrong"
 
 
 @pytest.mark.usefixtures("opened")
 def test_a_totp_step_only_moves_forward(answer, users, tickets):
     """The step that turned the factor on, and every one up to the last accepted, is used up."""
-    users.change("1", Change(set={"totp_secret": "sealed"}, totp_step=5, backup_codes=[]))
+    users.change("1", Change(set={"totp_secret": "sealed", "totp_step": "5"}, backup_codes=[]))
     assert [answer(Answer(step=step)) for step in (4, 5, 6)] == ["wrong", "wrong", "right"]
     assert tickets.redeem_login("1", "login", Answer(step=6)) == "wrong"
     assert tickets.redeem_login("1", "login", Answer(step=7)) == "right"
@@ -89,7 +89,7 @@ def test_a_totp_step_only_moves_forward(answer, users, tickets):
 
 @pytest.mark.usefixtures("opened")
 def test_a_backup_code_counts_once(users, tickets, answer):
-    users.change("1", Change(set={"totp_secret": "sealed"}, totp_step=5, backup_codes=["x", "y"]))
+    users.change("1", Change(set={"totp_secret": "sealed", "totp_step": "5"}, backup_codes=["x", "y"]))
     assert answer(Answer(code_hashes=["other key", "x"])) == "right"
     assert tickets.redeem_login("1", "login", Answer(code_hashes=["x"])) == "wrong"
     assert users.get("1").backup_codes_left == 1
@@ -107,3 +107,16 @@ def test_get_tells_what_a_ticket_is(tickets):
     tickets.open("1", "login", Ticket("login", "", "3", "instance"), 300)
     assert tickets.get("1", "login") == Ticket("login", "", "3", "instance")
     assert tickets.get("1", "nothing") is None
+
+
+def test_a_session_keeps_its_newest_tickets(tickets, answer, redis):
+    """Sixteen stay open, older ones are superseded; another session's are left alone."""
+    tickets.open("1", "others", Ticket("step_up", OTHER, "1", ""), 300)
+    for number in range(40):
+        tickets.open("1", f"t{number}", Ticket("step_up", SESSION, "1", ""), 300)
+    assert len(list(redis.scan_iter("*:ticket:t*"))) == 16
+    assert answer(RIGHT, ticket="t23") == "unknown"
+    assert answer(RIGHT, ticket="t24") == "right"
+    assert answer(RIGHT, ticket="t39") == "right"
+    assert answer(RIGHT, ticket="others", session=OTHER) == "right"
+    assert redis.ttl(keys.tickets("1", SESSION)) > 0

@@ -94,12 +94,12 @@ def test_an_operator_ends_all(users, sessions, two_sessions):
 
 def test_the_factor_and_all_that_hangs_on_it_go_together(users, create, redis):
     create()
-    users.change("1", Change(set={"totp_secret": "sealed"}, totp_step=5, backup_codes=["x", "y"]))
+    users.change("1", Change(set={"totp_secret": "sealed", "totp_step": "5"}, backup_codes=["x", "y"]))
     assert users.get("1").has_mfa
     assert users.get("1").backup_codes_left == 2
-    users.change("1", Change(unset=["totp_secret"], backup_codes=[]))
+    users.change("1", Change(unset=["totp_secret", "totp_step"], backup_codes=[]))
     assert not users.get("1").has_mfa
-    assert not redis.exists(keys.totp("1"), keys.backup_codes("1"))
+    assert not redis.exists(keys.backup_codes("1"))
 
 
 def test_delete_leaves_nothing(users, create, redis, two_sessions):

@@ -1,19 +1,17 @@
 -- change_user.lua: change what a user signs in with, and what that does to their sessions, as one step
 -- KEYS[4]   user, a hash
--- KEYS[5]   totp, a sorted set: the last accepted step
--- KEYS[6]   backup_codes, a set of keyed hashes
+-- KEYS[5]   backup_codes, a set of keyed hashes
 -- ARGV[2]   JSON, what is absent stays as it is:
 --             caller        id_hash of the session that asks
 --             epoch         the one under which the rules looked at the user
 --             same_epoch    true where what proves the user has not changed: logins under way go on
 --             set, unset    fields of the user: name to value, names
---             totp_step     the step accepted with a new factor
 --             backup_codes  those that take the place of all before
 --             new_id_hash   the caller's session goes on under it
 --             reason        why it does
 --             end_others    the reason for which all sessions but the caller's end
 -- Returns   1; 0 where the epoch has moved or the user is gone; -1 where the caller's own session is over
-local user, totp, backup_codes = KEYS[4], KEYS[5], KEYS[6]
+local user, backup_codes = KEYS[4], KEYS[5]
 local change = cjson.decode(ARGV[2])
 
 if change.caller and not is_live(change.caller) then
@@ -38,11 +36,6 @@ if change.backup_codes then
   for _, hash in ipairs(change.backup_codes) do
     redis.call("SADD", backup_codes, hash)
   end
-end
-if redis.call("HEXISTS", user, "totp_secret") == 0 then
-  redis.call("DEL", totp)
-elseif change.totp_step then
-  redis.call("ZADD", totp, change.totp_step, "last")
 end
 
 if change.end_others then

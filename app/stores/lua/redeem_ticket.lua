@@ -1,14 +1,13 @@
 -- redeem_ticket.lua: answer a ticket; a right answer uses it up, so do five wrong ones
 -- KEYS[4]   ticket, a hash: purpose, session, wrong
 -- KEYS[5]   user, a hash
--- KEYS[6]   totp, a sorted set: the last accepted step
--- KEYS[7]   backup_codes, a set of keyed hashes
--- KEYS[8]   proof, a string, written where one is earned; absent for a login
+-- KEYS[6]   backup_codes, a set of keyed hashes
+-- KEYS[7]   proof, a string, written where one is earned; absent for a login
 -- ARGV[2]   JSON: purpose, session (absent for a login), max_wrong, proof and proof_ttl_s (absent for a login),
 --           and the answer: step (a TOTP step whose code was given), code_hashes (forms of a backup code),
 --           password (true where it was right)
 -- Returns   "right", "wrong", or "unknown" where there is no such ticket for this session
-local ticket, user, totp, backup_codes, proof = KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local ticket, user, backup_codes, proof = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local asked = cjson.decode(ARGV[2])
 
 local held = redis.call("HMGET", ticket, "purpose", "session")
@@ -28,7 +27,11 @@ local function is_right()
     return false
   end
   if asked.step then
-    return redis.call("ZADD", totp, "GT", "CH", asked.step, "last") == 1
+    if asked.step <= tonumber(redis.call("HGET", user, "totp_step")) then
+      return false
+    end
+    redis.call("HSET", user, "totp_step", asked.step)
+    return true
   end
   for _, hash in ipairs(asked.code_hashes or {}) do
     if redis.call("SREM", backup_codes, hash) == 1 then

@@ -6,7 +6,7 @@ local score = redis.call("ZSCORE", last_used, seen.id_hash)
 if is_over(seen.id_hash, score) or call.now - score < seen.every_s then
   return 0
 end
-redis.call("ZADD", last_used, "XX", "GT", call.now, seen.id_hash)
+redis.call("ZADD", last_used, "XX", call.now, seen.id_hash)
 local record = record_of(seen.id_hash)
 if record then
   if seen.client.os or seen.client.platform then

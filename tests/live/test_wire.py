@@ -1,0 +1,73 @@
+"""What only shows on a socket: chunks, headers that a server in front of Flask would believe, what logs tell."""
+
+import socket
+
+import pytest
+
+
+def send(service, raw):
+    """The status of the answer to raw bytes, and its whole text."""
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(raw)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    return int(answer.split(b" ", 2)[1]), answer.decode("latin-1")
+
+
+def post(path, body, *headers):
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "Host: localhost",
+        "Connection: close",
+        "Content-Type: application/json",
+        *headers,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def chunked(body, size=8192):
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+LOGIN = "/api/v9/auth/login"
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+@pytest.mark.parametrize("size", [65_536, 200_000])
+def test_a_body_that_is_too_large_in_either_form(service, size):
+    for raw in (post(LOGIN, b" " * size, f"Content-Length: {size}"), post(LOGIN, chunked(b" " * size), CHUNKED)):
+        status, answer = send(service, raw)
+        assert status == 413
+        assert '"code":40005' in answer
+
+
+def test_a_chunked_body_is_read(service):
+    status, answer = send(service, post(LOGIN, chunked(b'{"login": "a@example.com", "password": "x"}', 5), CHUNKED))
+    assert status == 400
+    assert "INVALID_LOGIN" in answer
+
+
+@pytest.mark.parametrize("body", [b"ZZ\r\nabc\r\n0\r\n\r\n", b"5\r\nab", b"-1\r\n\r\n"])
+def test_chunks_that_are_none(service, body):
+    status, answer = send(service, post(LOGIN, body, CHUNKED))
+    assert status == 400
+    assert '"code":50109' in answer
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["SCRIPT_NAME: /api"],
+        ["Script-Name: /x"],
+        ["PATH_INFO: /gateway/introspect"],
+        ["X-Forwarded-Proto: https", "X-Forwarded-Ssl: off"],
+        ["X-Forwarded-Prefix: /x", "X-Forwarded-Host: evil.example", "Forwarded: for=6.6.6.6"],
+    ],
+)
+def test_forwarding_headers_move_nothing(service, headers):
+    """Clients behind a proxy on the same machine cannot steer the service."""
+    status, answer = send(service, post(LOGIN, b"{}", "Content-Length: 2", *headers))
+    assert status == 400
+    assert '"code":50035' in answer
