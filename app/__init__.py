@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from flask import Flask
 from redis import Redis
@@ -11,6 +12,7 @@ from app.answers import init_answers
 from app.callers import Callers
 from app.config import Settings
 from app.devices import Devices
+from app.front import Front
 from app.keyring import Keyring
 from app.limits import init_limits
 from app.location import Locations
@@ -28,9 +30,15 @@ from app.verify import Verify
 _MAX_BODY = 64 * 1024
 
 
+class Keyrack(Flask):
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Flask looks at each view and hook of each request whether it is async; none is."""
+        return func
+
+
 def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = time.time) -> Flask:
     """The whole service on one client of Redis; no connection is made before the first request."""
-    app = Flask("app", static_folder=None)
+    app = Keyrack("app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
     app.url_map.merge_slashes = False  # a path that is none is a 404, not a redirect to the Host that a client names
     services = app.extensions[EXTENSION] = _services(settings, redis, clock)
@@ -38,7 +46,7 @@ def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = ti
     init_limits(app, redis)
     for blueprint, prefix in BLUEPRINTS:
         app.register_blueprint(blueprint, url_prefix=prefix)
-    app.wsgi_app = Verify(app.wsgi_app, services)  # type: ignore[method-assign]  # Flask's documented way
+    app.wsgi_app = Front(app.wsgi_app, Verify(services))  # type: ignore[method-assign]  # Flask's documented way
     return app
 
 

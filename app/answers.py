@@ -1,24 +1,20 @@
-"""How answers look on the wire: JSON, refusals in the contract's shape, headers that every answer has."""
+"""How answers look on the wire: JSON, and refusals in the contract's shape."""
 
-import os
-import re
 import time
 from hashlib import sha256
 from typing import Any, cast
 
 import orjson
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app
 from flask.json.provider import JSONProvider
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded, RequestLimit
 from redis import ConnectionError, RedisError, TimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from app.callers import Environ
 from app.errors import ApiError, Unavailable, status_message
 from app.limits import limiter
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BODY_TOO_LARGE = 40005
 
 
@@ -35,39 +31,16 @@ class Json(JSONProvider):
 
 def init_answers(app: Flask) -> None:
     app.json = Json(app)
-    app.before_request(_take_request_id)
-    app.after_request(_add_headers)
     app.register_error_handler(ApiError, _refuse)
     app.register_error_handler(RateLimitExceeded, _refuse_for_now)
     app.register_error_handler(RedisError, _refuse_without_redis)
     app.register_error_handler(HTTPException, _refuse_plainly)
 
 
-def request_id(environ: Environ) -> str:
-    """The one that the gateway gave the request, where it has a harmless form, else a new one."""
-    given = environ.get("HTTP_X_REQUEST_ID", "")
-    return given if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
-
-
-def standard_headers(request_id: str) -> dict[str, str]:
-    """What every answer has."""
-    return {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Request-Id": request_id}
-
-
 def describe(error: RedisError) -> str:
     """What went wrong, without the command: that may hold an e-mail address."""
     told = str(error) if isinstance(error, ConnectionError | TimeoutError) else str(error).partition(" ")[0]
     return f"{type(error).__name__}: {told}"
-
-
-def _take_request_id() -> None:
-    g.request_id = request_id(request.environ)
-
-
-def _add_headers(response: Response) -> Response:
-    for name, value in standard_headers(g.request_id).items():
-        response.headers.setdefault(name, value)
-    return response
 
 
 def _refuse(error: ApiError) -> ResponseReturnValue:

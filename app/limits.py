@@ -27,15 +27,7 @@ def _by_address() -> str:
     return limit_key(services().callers.address(request.environ))
 
 
-class ViewLimiter(Limiter):
-    """Counts where a view names a limit. None here is a default one, so the other requests need no look for it."""
-
-    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
-        if not in_middleware:
-            super()._check_request_limit(callable_name, in_middleware)
-
-
-limiter = ViewLimiter(
+limiter = Limiter(
     key_func=_by_address,
     storage_uri="redis://",  # the scheme alone: the connections are those of the stores
     strategy="moving-window",
@@ -45,6 +37,10 @@ limiter = ViewLimiter(
 def init_limits(app: Flask, redis: Redis) -> None:
     app.config["RATELIMIT_STORAGE_OPTIONS"] = {"connection_pool": redis.connection_pool}
     limiter.init_app(app)
+    # It hooks into every request for the sake of default limits and of headers of its own. Here are neither: a view
+    # that names a limit asks for it, the other requests need not pay for the look.
+    for hooks in (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs):
+        hooks[None].pop()
 
 
 def _by_login() -> str:

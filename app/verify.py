@@ -1,4 +1,4 @@
-"""The gateway's question about every request: whose is it? A WSGI application in front of Flask for this one path.
+"""The gateway's question about every request: whose is it? A WSGI application beside Flask for this one path.
 
 Flask's dispatch costs more than the answer. Who calls is read by the same rules as for every route, and a refusal has
 the same form; what is left out here is what the answer does not need: routing, body, rate limits, the user's record.
@@ -12,14 +12,14 @@ from urllib.parse import parse_qs
 import orjson
 from redis import RedisError
 
-from app.answers import describe, request_id, standard_headers
+from app.answers import describe
 from app.callers import Environ
 from app.devices import Caller
 from app.errors import ApiError, Unavailable
 from app.services import Services
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication
+    from _typeshed.wsgi import StartResponse
 
 PATH = "/gateway/verify"
 
@@ -27,14 +27,11 @@ log = logging.getLogger(__name__)
 
 
 class Verify:
-    def __init__(self, flask: "WSGIApplication", services: Services) -> None:
-        self._flask = flask
+    def __init__(self, services: Services) -> None:
         self._callers = services.callers
         self._reauthentication = services.reauthentication
 
     def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
-        if environ["PATH_INFO"] != PATH:
-            return self._flask(environ, start_response)
         try:
             caller = self._verify(environ)
         except ApiError as refusal:
@@ -45,8 +42,7 @@ class Verify:
             log.exception("verify failed")
         else:
             identity = [("X-Auth-User-Id", caller.user_id), ("X-Auth-Session-Id-Hash", caller.id_hash)]
-            headers = [("Content-Length", "0"), *identity, *standard_headers(request_id(environ)).items()]
-            start_response("200 OK", headers)
+            start_response("200 OK", [("Content-Length", "0"), *identity])
             return []
         return _refuse(Unavailable(), environ, start_response)
 
@@ -65,7 +61,6 @@ class Verify:
 
 def _refuse(refusal: ApiError, environ: Environ, start_response: "StartResponse") -> list[bytes]:
     body = orjson.dumps(refusal.body())
-    headers = standard_headers(request_id(environ)) | refusal.headers()
     described = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-    start_response(refusal.status_line, list((described | headers).items()))
+    start_response(refusal.status_line, [*described.items(), *refusal.headers().items()])
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

@@ -1,0 +1,40 @@
+"""The first thing that a request meets: it gets an id, and its answer the headers that every answer has."""
+
+import os
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from app import verify
+from app.callers import Environ
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+
+REQUEST_ID = "keyrack.request_id"  # where it stands in the WSGI environment
+
+_HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_FOR_GATEWAYS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+_FOR_ALL = _FOR_GATEWAYS
+
+
+class Front:
+    """Hands the gateway's check to its fast lane and the rest to Flask. What either sets itself is left as it is."""
+
+    def __init__(self, flask: "WSGIApplication", verify: "WSGIApplication") -> None:
+        self._flask = flask
+        self._verify = verify
+
+    def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
+        given_id = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = given_id if _HARMLESS_ID.fullmatch(given_id) else os.urandom(8).hex()
+        environ[REQUEST_ID] = request_id
+        is_verify = environ["PATH_INFO"] == verify.PATH
+        standard = _FOR_GATEWAYS if is_verify else _FOR_ALL
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            set_already = {name for name, _ in headers}
+            added = [header for header in standard if header[0] not in set_already]
+            return start_response(status, [*headers, *added, ("X-Request-Id", request_id)], exc_info)
+
+        return (self._verify if is_verify else self._flask)(environ, start)
