@@ -104,6 +104,16 @@ def _shut(one: socket.socket) -> None:
         one.shutdown(socket.SHUT_RDWR)
 
 
+def require(name: str) -> None:
+    """nginx is in what .ci/run installs; the other gateways are run wherever they are on the PATH."""
+    if _program(name) is None:
+        missing(name) if name == "nginx" else pytest.skip(f"{name} is not on the PATH")
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
 class Gateway:
     """One gateway of docs/gateway in front of Keyrack and the application."""
 
@@ -121,10 +131,10 @@ class Gateway:
         self._place = Path(self._folder.name)
         self._place.chmod(0o755)  # nginx' workers are another user where its master is root
         self._log = (self._place / "log").open("wb")
-        command, environment = getattr(self, f"_{name}")()
+        options, environment = getattr(self, f"_{name}")()
         kept = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
         self.process = subprocess.Popen(
-            command,
+            [_program(name), *options],
             cwd=self._place,
             env=kept | {"HOME": self._folder.name} | environment,
             stdout=self._log,
@@ -142,21 +152,20 @@ class Gateway:
         paths = [f"{kind}_temp_path {kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")]
         main = f"pid nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{' '.join(paths)}\ninclude {site};\n}}\n"
         (self._place / "nginx.conf").write_text(main, encoding="utf-8")
-        started = [_program("nginx"), "-p", self._folder.name, "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off;"]
-        return started, {}
+        return ["-p", self._folder.name, "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off;"], {}
 
     def _caddy(self) -> tuple[list[str], dict[str, str]]:
         site = self._configured("Caddyfile", "Caddyfile")
         admin = {"CADDY_ADMIN": f"unix/{self._folder.name}/admin.sock"}
-        return [_program("caddy"), "run", "--adapter", "caddyfile", "--config", str(site)], admin
+        return ["run", "--adapter", "caddyfile", "--config", str(site)], admin
 
     def _traefik(self) -> tuple[list[str], dict[str, str]]:
         self._configured("traefik-routes.yaml", "traefik-routes.yaml")
-        return [_program("traefik"), f"--configFile={self._configured('traefik.yaml', 'traefik.yaml')}"], {}
+        return [f"--configFile={self._configured('traefik.yaml', 'traefik.yaml')}"], {}
 
     def _envoy(self) -> tuple[list[str], dict[str, str]]:
-        options = ["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warn"]
-        return [_program("envoy"), "-c", str(self._configured("envoy.yaml", "envoy.yaml")), *options], {}
+        config = str(self._configured("envoy.yaml", "envoy.yaml"))
+        return ["-c", config, "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warn"], {}
 
     def _configured(self, name: str, copy: str) -> Path:
         """The file of the documentation with this run's ports in place of its own."""
@@ -184,14 +193,10 @@ class Gateway:
         self._folder.cleanup()
 
 
-def _program(name: str) -> str:
-    """nginx is in what .ci/run installs; the other gateways are run wherever they are on the PATH."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if found is None and name == "nginx":
-        missing(name)
-    return found or pytest.skip(f"{name} is not on the PATH")
-
-
 def values(headers: Iterable[tuple[str, str]], name: str) -> list[str]:
-    """All that a WSGI or CGI application would take for this header: letters of either case, _ for -."""
-    return [value for key, value in headers if key.upper().replace("-", "_") == name.upper().replace("-", "_")]
+    """All that a CGI application would take for this header: letters of either case, and whatever for a -."""
+    return [value for key, value in headers if _cgi_name(key) == _cgi_name(name)]
+
+
+def _cgi_name(header: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "_", header.upper())

@@ -1,4 +1,4 @@
-"""docs/gateway/websocket_gateway.py as a process: sockets close when the session that opened them ends, or soon after."""
+"""docs/gateway/websocket_gateway.py as a process: a socket closes when the session that opened it ends."""
 
 import json
 import os
