@@ -59,12 +59,12 @@ class Service:
     """gunicorn on a free port, on one Redis."""
 
     def __init__(self, redis_url: str, **environment: str) -> None:
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         self._environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             **ENVIRONMENT,
-            **{"REDIS_URL": redis_url, "PORT": str(port), "WEB_CONCURRENCY": "2"},
+            **{"REDIS_URL": redis_url, "PORT": str(self.port), "WEB_CONCURRENCY": "2"},
             **environment,
         }
         self.start()

@@ -1,0 +1,202 @@
+"""The gateways of docs/gateway.md as processes of their own, each under its very configuration but for the ports."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.conftest import missing, wait_until
+from tests.live.server import ROOT, Http, free_port
+
+DOCS = ROOT / "docs" / "gateway"
+GATEWAY_PORT, KEYRACK_PORT, APPLICATION_PORT = "8080", "8000", "9000"  # as the documentation has them
+
+
+class Application:
+    """What stands behind the gateway: it answers 200 with the request as it arrived."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.connections: set[Any] = set()
+        application = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                arrived = {"method": self.command, "path": self.path, "headers": self.headers.items()}
+                application.requests.append(arrived | {"body": body.decode()})
+                application.connections.add(self.client_address)
+                answer = json.dumps(application.requests[-1]).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815 - as http.server calls them
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Relay:
+    """A way to Keyrack that counts the connections and can be cut."""
+
+    def __init__(self, port: int) -> None:
+        self._target = ("127.0.0.1", port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._open: list[socket.socket] = []
+        self.accepted = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return  # closed
+            self.accepted += 1
+            far = socket.create_connection(self._target)
+            self._open += [near, far]
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+
+    def cut(self) -> None:
+        """From here on nothing listens on the port, and nothing that was open is."""
+        for one in (self._listener, *self._open):
+            _shut(one)
+        self._listener.close()
+
+    close = cut
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with source, suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    _shut(sink)
+
+
+def _shut(one: socket.socket) -> None:
+    with suppress(OSError):  # it may be shut already
+        one.shutdown(socket.SHUT_RDWR)
+
+
+def require(name: str) -> None:
+    """nginx is in what .ci/run installs; the other gateways are run wherever they are on the PATH."""
+    if _program(name) is None:
+        missing(name) if name == "nginx" else pytest.skip(f"{name} is not on the PATH")
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+class Gateway:
+    """One gateway of docs/gateway in front of Keyrack and the application."""
+
+    def __init__(self, name: str, keyrack_port: int, application_port: int) -> None:
+        self.name = name
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.http = Http(self.url)
+        self._ports = {
+            GATEWAY_PORT: str(self.port),
+            KEYRACK_PORT: str(keyrack_port),
+            APPLICATION_PORT: str(application_port),
+        }
+        self._folder = tempfile.TemporaryDirectory(prefix="keyrack-")
+        self._place = Path(self._folder.name)
+        self._place.chmod(0o755)  # nginx' workers are another user where its master is root
+        self._log = (self._place / "log").open("wb")
+        options, environment = getattr(self, f"_{name}")()
+        kept = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
+        self.process = subprocess.Popen(
+            [_program(name), *options],
+            cwd=self._place,
+            env=kept | {"HOME": self._folder.name} | environment,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_until(self._asks, f"{name} did not start", within_s=20)
+        except BaseException:
+            self.close()
+            raise
+
+    def _nginx(self) -> tuple[list[str], dict[str, str]]:
+        """Debian's nginx reads conf.d/ within its http block; this is that block for a folder of its own."""
+        site = self._configured("nginx.conf", "keyrack.conf")
+        paths = [f"{kind}_temp_path {kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")]
+        main = f"pid nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{' '.join(paths)}\ninclude {site};\n}}\n"
+        (self._place / "nginx.conf").write_text(main, encoding="utf-8")
+        return ["-p", self._folder.name, "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off;"], {}
+
+    def _caddy(self) -> tuple[list[str], dict[str, str]]:
+        site = self._configured("Caddyfile", "Caddyfile")
+        admin = {"CADDY_ADMIN": f"unix/{self._folder.name}/admin.sock"}
+        return ["run", "--adapter", "caddyfile", "--config", str(site)], admin
+
+    def _traefik(self) -> tuple[list[str], dict[str, str]]:
+        self._configured("traefik-routes.yaml", "traefik-routes.yaml")
+        return [f"--configFile={self._configured('traefik.yaml', 'traefik.yaml')}"], {}
+
+    def _envoy(self) -> tuple[list[str], dict[str, str]]:
+        config = str(self._configured("envoy.yaml", "envoy.yaml"))
+        return ["-c", config, "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warn"], {}
+
+    def _configured(self, name: str, copy: str) -> Path:
+        """The file of the documentation with this run's ports in place of its own."""
+        text = (DOCS / name).read_text(encoding="utf-8")
+        text = re.sub(rf"\b({'|'.join(self._ports)})\b", lambda match: self._ports[match[0]], text)
+        place = self._place / copy
+        place.write_text(text, encoding="utf-8")
+        return place
+
+    def _asks(self) -> bool:
+        """Traefik, for one, listens before it has read its routes."""
+        assert self.process.poll() is None, self.log()
+        try:
+            return self.http.open("/", "GET", {}).status_code == 401
+        except requests.ConnectionError:
+            return False
+
+    def log(self) -> str:
+        return (self._place / "log").read_text(encoding="utf-8", errors="replace")
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+        self._log.close()
+        self._folder.cleanup()
+
+
+def values(headers: Iterable[tuple[str, str]], name: str) -> list[str]:
+    """All that a CGI application would take for this header: letters of either case, and whatever for a -."""
+    return [value for key, value in headers if _cgi_name(key) == _cgi_name(name)]
+
+
+def _cgi_name(header: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "_", header.upper())

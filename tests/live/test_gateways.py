@@ -1,0 +1,345 @@
+"""The configurations of docs/gateway as they stand, in front of the service and an application that echoes.
+
+nginx runs always; Caddy, Traefik and Envoy wherever they are on the PATH.
+"""
+
+import http.client
+import itertools
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+
+from tests.conftest import RedisServer
+from tests.device import PASSWORD, Device
+from tests.live.gateways import Application, Gateway, Relay, require, values
+from tests.live.server import Service
+
+PROXY, CLIENT = "127.0.0.1", "127.0.0.2"
+SECRET = "a-secret-of-the-gateway-for-tests-alone"
+UNAUTHORIZED = {"code": 0, "message": "401: Unauthorized"}
+ADDRESS_HEADERS = ("X-Forwarded-For", "X_Forwarded_For", "x-forwarded_for", "X-Real-IP", "Forwarded", "True-Client-IP")
+IDENTITY = ("X-Auth-User-Id", "X-Auth-Session-Id-Hash")
+
+
+@pytest.fixture(scope="module", params=["nginx", "caddy", "traefik", "envoy"])
+def name(request):
+    require(request.param)
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def keyrack(redis_server):
+    service = Service(redis_server.url, TRUSTED_PROXIES=PROXY, GATEWAY_SECRET=SECRET)
+    yield service
+    service.close()
+
+
+@pytest.fixture(scope="module")
+def running(name, keyrack):
+    application = Application()
+    gateway = Gateway(name, keyrack.port, application.port)
+    yield gateway, application
+    gateway.close()
+    application.close()
+
+
+@pytest.fixture
+def gateway(running):
+    return running[0]
+
+
+@pytest.fixture
+def application(running):
+    running[1].requests.clear()
+    return running[1]
+
+
+@pytest.fixture
+def alice(gateway):
+    """Alice's device, which knows of the gateway alone."""
+    return new_device(gateway).register("alice@example.com")
+
+
+def new_device(gateway, **headers):
+    return Device(gateway.http, headers)
+
+
+def ask(gateway, path="/channels/1", method="GET", json=None, **headers):
+    """Ask for something of the application's."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return gateway.http.open(path, method, sent, json)
+
+
+def finish(device, ticket):
+    body = {"ticket": ticket, "mfa_type": "password", "data": PASSWORD}
+    return device.post("/mfa/finish", body)
+
+
+def test_who_is_signed_in_reaches_the_application_with_an_identity(gateway, alice, application):
+    """Method, path, query and body as they were sent; who it is, once."""
+    body = {"text": "x" * 100_000}
+    answer = ask(gateway, "/channels/1?before=2&before=3", "POST", body, Authorization=alice.token)
+    assert answer.status_code == 200
+    [arrived] = application.requests
+    assert (arrived["method"], arrived["path"]) == ("POST", "/channels/1?before=2&before=3")
+    assert len(arrived["body"]) > 100_000
+    assert values(arrived["headers"], "X-Auth-User-Id") == [alice.user_id]
+    assert values(arrived["headers"], "X-Auth-Session-Id-Hash") == [alice.id_hash]
+
+
+@pytest.mark.parametrize("token", [None, "x", "MQ.AAAA.AAAA"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_who_is_not_signed_in_hears_why_and_does_not_reach_it(gateway, application, method, token):
+    body = None if method == "GET" else {"text": "x" * 10_000}
+    answer = ask(gateway, method=method, json=body, **({"Authorization": token} if token else {}))
+    assert (answer.status_code, answer.json) == (401, UNAUTHORIZED)
+    assert answer.headers["Content-Type"] == "application/json"
+    assert application.requests == []
+
+
+def test_a_session_that_ended_is_refused_by_the_next_request(gateway, alice, application):
+    """By its own logout and by another device, over the connection that was just good."""
+    phone, tablet = new_device(gateway).log_in(alice), new_device(gateway).log_in(alice)
+    assert [ask(gateway, Authorization=one.token).status_code for one in (phone, tablet)] == [200, 200]
+    assert phone.post("/auth/logout").status_code == 204
+    assert alice.end([tablet.id_hash]).status_code == 204
+    assert [ask(gateway, Authorization=one.token).status_code for one in (phone, tablet)] == [401, 401]
+    assert ask(gateway, Authorization=alice.token).status_code == 200
+    assert len(application.requests) == 3
+
+
+def spellings(name):
+    """In either case, and with any character for a - that a header's name may have: to CGI they are one header."""
+    parts = name.split("-")
+    for mark in "!#$%&'*+._`|~^":
+        for marks in itertools.product("-" + mark, repeat=len(parts) - 1):
+            spelled = parts[0] + "".join(mark + part for mark, part in zip(marks, parts[1:], strict=True))
+            yield from (spelled, spelled.lower(), spelled.upper())
+
+
+@pytest.mark.parametrize("path", ["/channels/1", "/admin/users"])
+def test_an_identity_that_the_client_sends_never_arrives(gateway, alice, application, path):
+    """In no spelling, signed in or not."""
+    headers = {"Authorization": alice.token, "X-Discord-MFA-Authorization": alice.prove()}
+    forged = sorted({spelled for header in IDENTITY for spelled in spellings(header)})
+    for some in (forged[start : start + 50] for start in range(0, len(forged), 50)):
+        lies = dict.fromkeys(some, "1")
+        assert gateway.http.open(path, "GET", headers | lies).status_code == 200
+        assert gateway.http.open(path, "GET", lies).status_code == 401
+    assert len(application.requests) == len(forged) // 50 + 1
+    for arrived in application.requests:
+        assert values(arrived["headers"], "X-Auth-User-Id") == [alice.user_id]
+        assert values(arrived["headers"], "X-Auth-Session-Id-Hash") == [alice.id_hash]
+
+
+def test_step_up_through_the_gateway(gateway, alice, application):
+    """The challenge comes whole, is answered through the gateway, and the proof passes as header and as cookie."""
+    challenge = ask(gateway, "/admin/users", Authorization=alice.token)
+    assert (challenge.status_code, challenge.json["code"]) == (401, 60003)
+    assert challenge.json["mfa"]["methods"] == [{"type": "password"}]
+    assert challenge.headers["WWW-Authenticate"] == (
+        'Bearer error="insufficient_user_authentication", max_age="300"'
+    )  # once: requests joins what comes twice
+    assert challenge.headers["Cache-Control"] == "no-store"
+    assert application.requests == []
+    finished = finish(alice, challenge.json["mfa"]["ticket"])
+    assert finished.status_code == 200
+    proof = finished.json["token"]
+    assert f"__Secure-recent_mfa={proof};" in finished.headers["Set-Cookie"]
+    passed = [
+        ask(gateway, "/admin/users", "POST", Authorization=alice.token, X_Discord_MFA_Authorization=proof),
+        ask(gateway, "/admin/users", Authorization=alice.token, Cookie=f"__Secure-recent_mfa={proof}"),
+    ]
+    assert [answer.status_code for answer in passed] == [200, 200]
+    assert len(application.requests) == 2
+    phone = new_device(gateway).log_in(alice)
+    other = ask(gateway, "/admin/users", Authorization=phone.token, X_Discord_MFA_Authorization=proof)
+    assert (other.status_code, other.json["code"]) == (401, 60003)
+    assert ask(gateway, "/admin/users").json == UNAUTHORIZED
+    assert len(application.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "sent", "status"),
+    [
+        ("GET", {}, 200),
+        ("GET", {"Sec_Fetch_Site": "cross-site"}, 200),
+        ("POST", {"Sec_Fetch_Site": "same-origin"}, 200),
+        ("POST", {"Sec_Fetch_Site": "cross-site"}, 403),
+        ("DELETE", {"Sec_Fetch_Site": "same-site"}, 403),
+        ("POST", {"Origin": "https://evil.example"}, 403),
+        ("POST", {"Origin": "https://evil.example", "X_Forwarded_Method": "GET"}, 403),
+    ],
+)
+def test_a_cookie_acts_from_its_own_origin_alone(gateway, alice, application, method, sent, status):
+    """Keyrack judges by the method and the host of the original request."""
+    answer = ask(gateway, method=method, Cookie=f"__Host-session={alice.token}", **sent)
+    assert answer.status_code == status
+    assert len(application.requests) == (status == 200)
+    if status == 403:
+        assert answer.json == {"code": 0, "message": "403: Forbidden"}
+
+
+def test_an_origin_is_compared_with_the_host_that_the_client_named(gateway, alice, application):
+    """For browsers without Sec-Fetch-Site. Traefik asks under Keyrack's own host, so there it is a no."""
+    answer = ask(gateway, method="POST", Cookie=f"__Host-session={alice.token}", Origin=gateway.url)
+    assert answer.status_code == (403 if gateway.name == "traefik" else 200)
+    assert len(application.requests) == (answer.status_code == 200)
+
+
+def test_another_page_cannot_open_a_websocket_with_this_ones_cookie(gateway, alice, application):
+    """A handshake is a GET, and yet no other page may make one."""
+    if gateway.name != "nginx":
+        pytest.skip("there the application compares the Origin: docs/gateway.md")
+    handshake = {"Connection": "Upgrade", "Upgrade": "websocket", "Cookie": f"__Host-session={alice.token}"}
+    assert ask(gateway, Sec_Fetch_Site="cross-site", **handshake).status_code == 403
+    assert application.requests == []
+    assert ask(gateway, Sec_Fetch_Site="same-origin", **handshake).status_code == 200
+    [arrived] = application.requests
+    assert values(arrived["headers"], "Upgrade") == ["websocket"]
+
+
+def test_keyracks_own_routes_need_no_session(gateway, alice, application):
+    for path in ("/api/v9/auth/sessions", "/api/v9/users/@me"):
+        assert ask(gateway, path, Authorization=alice.token).status_code == 200
+        assert ask(gateway, path).json == UNAUTHORIZED
+    wrong = {"login": alice.email, "password": "wrong"}
+    assert ask(gateway, "/api/v9/auth/login", "POST", wrong).json["code"] == 50035
+    assert application.requests == []
+
+
+def ask_raw(gateway, path, authorization):
+    """Ask with the path as it is written; requests would tidy it."""
+    answers = []
+    for method, body in (("GET", None), ("POST", "token=x")):
+        connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+        sent = {"Authorization": authorization, "Content-Type": "application/x-www-form-urlencoded"}
+        connection.request(method, path, body, sent)
+        answers.append(connection.getresponse())
+        answers[-1].body = answers[-1].read()
+        connection.close()
+    return answers
+
+
+@pytest.mark.parametrize("path", ["/gateway/verify", "/gateway/introspect", "/gateway/reconcile", "/metrics"])
+def test_what_is_for_the_gateway_alone_is_not_outside(gateway, alice, application, path):
+    """Neither for who is signed in nor for who has the right secret."""
+    for authorization in (alice.token, f"Bearer {SECRET}"):
+        assert [answer.status for answer in ask_raw(gateway, path, authorization)] == [404, 404]
+    assert application.requests == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//gateway/introspect",
+        "/./gateway/introspect",
+        "/%67ateway/introspect",
+        "/gateway%2Fintrospect",
+        "/api/v9/auth/../../../gateway/introspect",
+        "/api/v9/auth/%2e%2e/%2e%2e/%2e%2e/gateway/introspect",
+        "/api/v9/auth/..%2f..%2f..%2fgateway/introspect",
+        "/login/../gateway/introspect",
+        "/_keyrack/verify",
+    ],
+)
+def test_no_spelling_of_a_path_leads_there(gateway, alice, application, path):
+    """Redirected, refused or taken for a path of the application's, which the secret does not open."""
+    for answer in ask_raw(gateway, path, f"Bearer {SECRET}"):
+        assert answer.status in (301, 307, 400, 401, 404)
+        assert b"active" not in answer.body
+    for answer in ask_raw(gateway, path, alice.token):
+        assert answer.headers.get("X-Auth-User-Id") is None
+        assert b"active" not in answer.body
+
+
+@pytest.mark.parametrize("path", ["/channels/1", "/api/v9/auth/sessions"])
+def test_the_clients_own_address_arrives(gateway, alice, real_redis, path):
+    """The address that the client's connection has, whatever it says of others, and its description along with it."""
+    sent = {"Authorization": alice.token, "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Firefox/128.0"}
+    with requests.Session() as elsewhere:
+        elsewhere.trust_env = False
+        elsewhere.mount("http://", From(CLIENT))
+        for forged in ({}, *({header: "203.0.113.9"} for header in ADDRESS_HEADERS)):
+            note_use_again(real_redis, alice)
+            assert elsewhere.get(gateway.url + path, headers=sent | forged, timeout=10).status_code == 200
+            [session] = alice.get("/auth/sessions?extended=true").json["user_sessions"]
+            assert session["last_seen_ip"] == CLIENT
+            assert session["client_info"]["platform"] == "Firefox"
+
+
+def note_use_again(redis, device):
+    """As if the device was last used two minutes ago, by nobody in particular."""
+    [id_hash] = device.id_hashes()
+    redis.zincrby(f"user:{{{device.user_id}}}:last_used", -120, id_hash)
+
+
+class From(HTTPAdapter):
+    """Connects from an address of its own."""
+
+    def __init__(self, address):
+        self._address = address
+        super().__init__()
+
+    def init_poolmanager(self, *args, **options):
+        super().init_poolmanager(*args, source_address=(self._address, 0), **options)
+
+
+def test_a_long_description_of_the_client_is_no_error(gateway, alice):
+    assert ask(gateway, Authorization=alice.token, X_Super_Properties="e" * 20_000).status_code == 200
+
+
+@pytest.fixture
+def cuttable(name, keyrack):
+    """A gateway whose way to Keyrack is counted and can be cut."""
+    application, relay = Application(), Relay(keyrack.port)
+    gateway = Gateway(name, relay.port, application.port)
+    yield gateway, application, relay
+    gateway.close()
+    relay.close()
+    application.close()
+
+
+def test_connections_are_kept(cuttable, keyrack):
+    """A connection to Keyrack and to the application serves many requests, refusals among them."""
+    gateway, application, relay = cuttable
+    alice = keyrack.device().register("alice@example.com")
+    for _ in range(30):
+        assert ask(gateway, Authorization=alice.token).status_code == 200
+        assert ask(gateway).status_code == 401
+    assert len(application.requests) == 30
+    assert relay.accepted <= 4
+    assert len(application.connections) <= 4
+
+
+@pytest.mark.parametrize("path", ["/channels/1", "/admin/users", "/api/v9/users/@me"])
+def test_keyrack_away_is_a_no(cuttable, keyrack, path):
+    gateway, application, relay = cuttable
+    alice = keyrack.device().register("alice@example.com")
+    proof = alice.prove()
+    assert ask(gateway, path, Authorization=alice.token, X_Discord_MFA_Authorization=proof).status_code == 200
+    reached = len(application.requests)
+    relay.cut()
+    for token in (alice.token, "x"):
+        answer = ask(gateway, path, Authorization=token, X_Discord_MFA_Authorization=proof)
+        assert 500 <= answer.status_code <= 504
+        assert not values(answer.headers.items(), "X-Auth-User-Id")
+    assert len(application.requests) == reached
+
+
+@pytest.mark.parametrize("path", ["/channels/1", "/admin/users"])
+def test_redis_away_is_a_no(name, path):
+    """Keyrack's 503 goes to the client as one, and the request to nobody."""
+    redis = RedisServer()
+    service, application = Service(redis.url), Application()
+    gateway = Gateway(name, service.port, application.port)
+    try:
+        alice = service.device().register("alice@example.com")
+        redis.stop()
+        answer = ask(gateway, path, Authorization=alice.token)
+        assert answer.status_code == 503
+        assert application.requests == []
+    finally:
+        for one in (gateway, application, service, redis):
+            one.close()
