@@ -16,7 +16,7 @@ from app.stores.sessions import Client
 SESSION_COOKIE = "__Host-session"
 PROOF_COOKIE = "__Secure-recent_mfa"
 
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 Environ = dict[str, Any]
 
@@ -37,7 +37,7 @@ class Callers:
         authorization = environ.get("HTTP_AUTHORIZATION")
         if authorization is None:
             token = _cookie(environ, SESSION_COOKIE)
-            if token and method not in _SAFE_METHODS:
+            if token and method not in SAFE_METHODS:
                 _require_same_origin(environ)
         else:
             token = authorization[7:] if authorization[:7].lower() == "bearer " else authorization

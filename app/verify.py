@@ -13,7 +13,7 @@ import orjson
 from redis import RedisError
 
 from app.answers import describe
-from app.callers import Environ
+from app.callers import SAFE_METHODS, Environ
 from app.devices import Caller
 from app.errors import ApiError, Unavailable
 from app.services import Services
@@ -51,8 +51,9 @@ class Verify:
         # Whatever is required, and be it misspelt, asks for the proof: a slip in a gateway's settings opens nothing.
         query = environ.get("QUERY_STRING")
         needs_proof = bool(query) and "require" in parse_qs(query, keep_blank_values=True)
-        # A gateway that asks with GET about other methods says which it was, as Traefik and Caddy do.
-        method = environ.get("HTTP_X_FORWARDED_METHOD") or environ["REQUEST_METHOD"]
+        method = environ["REQUEST_METHOD"]
+        if method in SAFE_METHODS:  # a gateway that asks with one of these may say which it asks about
+            method = environ.get("HTTP_X_FORWARDED_METHOD") or method
         caller = self._callers.identify(environ, method, with_proof=needs_proof)
         if needs_proof and not caller.proved:
             raise self._reauthentication.challenge(caller)

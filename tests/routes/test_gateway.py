@@ -62,6 +62,13 @@ def test_a_cookie_of_another_sites_page_is_no_way_in(alice, new_device, asked, s
     assert identity(answer) == ((None, None) if status == 403 else (alice.user_id, alice.id_hash))
 
 
+def test_an_unsafe_question_stays_one(alice, new_device):
+    """A method named beside it makes a POST no GET."""
+    cookie = f"__Host-session={alice.token}"
+    asked = {"Sec_Fetch_Site": "cross-site", "X_Forwarded_Method": "GET"}
+    assert new_device().call("POST", "/gateway/verify", Cookie=cookie, **asked).status_code == 403
+
+
 @pytest.mark.parametrize("token", ["", "nonsense", "x" * 5000, "é", "MQ.AAAAAA." + "A" * 43])
 def test_verify_refuses_as_every_route_does(new_device, token):
     answer = new_device().get("/gateway/verify", Authorization=token)
