@@ -36,7 +36,7 @@ def test_40_logins_at_once_leave_the_others_their_turn(slow_hashes):
     reader.join()
     statuses = {answer.status_code for answer in answers}
     assert statuses <= {200, 503}
-    assert sum(answer.status_code == 200 for answer in answers) >= 16
+    assert sum(answer.status_code == 200 for answer in answers) >= 8
     assert all("Retry-After" in answer.headers for answer in answers if answer.status_code == 503)
     assert set(heard) == {200}
     assert len(heard) > 40
