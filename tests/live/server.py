@@ -50,7 +50,7 @@ class Http:
             self._local.session = requests.Session()
             self._local.session.trust_env = False
         response = self._local.session.request(
-            method, self._url + path, json=json, headers=headers, timeout=30, allow_redirects=False
+            method, self._url + path, json=json, headers=headers, timeout=60, allow_redirects=False
         )
         return Answer(response)
 
