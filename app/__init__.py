@@ -38,7 +38,7 @@ class Keyrack(Flask):
 
 def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = time.time) -> Flask:
     """The whole service on one client of Redis; no connection is made before the first request."""
-    app = Keyrack("app", static_folder=None)
+    app = Keyrack("app")
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
     app.url_map.merge_slashes = False  # a path that is none is a 404, not a redirect to the Host that a client names
     services = app.extensions[EXTENSION] = _services(settings, redis, clock)
@@ -60,6 +60,7 @@ def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> S
     devices = Devices(SessionStore(connections, scripts), lifetimes, settings.max_sessions_per_user, clock)
     return Services(
         settings=settings,
+        clock=clock,
         callers=Callers(devices, Locations(settings.geoip_database), settings.trusted_proxies),
         devices=devices,
         accounts=Accounts(users, tickets, devices, passwords, second_factor, settings.mfa_ticket_ttl_s, clock),

@@ -162,6 +162,13 @@ class Accounts:
             raise InvalidForm({"password": "PASSWORD_DOES_NOT_MATCH: Password does not match."})
         return token
 
+    def end_others(self, caller: Caller) -> None:
+        """End every session but the caller's, and stop the logins that are under way."""
+        try:
+            self._users.change(caller.user_id, Change(caller=caller.id_hash, end_others="revoked"))
+        except CallerGone:
+            raise Unauthorized from None
+
     def disable(self, user_id: str) -> bool:
         """Shut a user out: every session ends, no login finishes. False where there is no such user."""
         return self._users.change(user_id, Change(set={"disabled": "1"}, end_others="admin"))

@@ -1,11 +1,12 @@
 """How answers look on the wire: JSON, and refusals in the contract's shape."""
 
+import re
 import time
 from hashlib import sha256
 from typing import Any, cast
 
 import orjson
-from flask import Flask, Response, current_app
+from flask import Flask, Response, current_app, render_template, request
 from flask.json.provider import JSONProvider
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded, RequestLimit
@@ -15,6 +16,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from app.errors import ApiError, Unavailable, status_message
 from app.limits import limiter
 
+_COOKIE_SURFACE = re.compile(r"/(login|register|logout|me)(/|\Z)")
 _BODY_TOO_LARGE = 40005
 
 
@@ -44,7 +46,7 @@ def describe(error: RedisError) -> str:
 
 
 def _refuse(error: ApiError) -> ResponseReturnValue:
-    return error.body(), error.status, error.headers()
+    return _shaped(error.body(), error.plainly(), error.status), error.status, error.headers()
 
 
 def _refuse_without_redis(error: RedisError) -> ResponseReturnValue:
@@ -59,7 +61,8 @@ def _refuse_plainly(error: HTTPException) -> ResponseReturnValue:
     if status == 413:
         body = {"code": _BODY_TOO_LARGE, "message": "Request entity too large"}
     valid_methods = error.valid_methods if isinstance(error, MethodNotAllowed) else None
-    return body, status, {"Allow": ", ".join(sorted(valid_methods))} if valid_methods else {}
+    headers = {"Allow": ", ".join(sorted(valid_methods))} if valid_methods else {}
+    return _shaped(body, str(body["message"]), status), status, headers
 
 
 def _refuse_for_now(_: RateLimitExceeded) -> ResponseReturnValue:
@@ -75,5 +78,16 @@ def _refuse_for_now(_: RateLimitExceeded) -> ResponseReturnValue:
         "X-RateLimit-Bucket": sha256(current.request_args[-1].encode()).hexdigest()[:32],
         "X-RateLimit-Scope": "user",
     }
-    body = {"message": "You are being rate limited.", "retry_after": retry_after, "global": False}
-    return body, 429, headers
+    message = "You are being rate limited."
+    body = {"message": message, "retry_after": retry_after, "global": False}
+    return _shaped(body, message, 429), 429, headers
+
+
+def _shaped(body: dict[str, Any], sentence: str, status: int) -> dict[str, Any] | str:
+    """A refusal as the surface that was asked has it: Discord's shape, the cookie API's, or a page."""
+    if request.blueprint == "pages":
+        return render_template("refusal.html", status=status, sentence=sentence)
+    if not _COOKIE_SURFACE.match(request.path):
+        return body
+    challenge = {name: body[name] for name in ("code", "mfa")} if "mfa" in body else {}
+    return {"error": sentence} | challenge

@@ -38,7 +38,7 @@ class Callers:
         if authorization is None:
             token = _cookie(environ, SESSION_COOKIE)
             if token and method not in SAFE_METHODS:
-                _require_same_origin(environ)
+                require_same_origin(environ)
         else:
             token = authorization[7:] if authorization[:7].lower() == "bearer " else authorization
         if not token:
@@ -65,7 +65,7 @@ def _cookie(environ: Environ, name: str) -> str:
     return parse_cookie(environ.get("HTTP_COOKIE", "")).get(name, "")
 
 
-def _require_same_origin(environ: Environ) -> None:
+def require_same_origin(environ: Environ) -> None:
     """A browser names the origin of what it sends: another's page may not act with this one's cookie.
 
     What names none is no browser, and no other page can have sent it.

@@ -21,7 +21,7 @@ _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format (bidi among them), s
 def read_client(properties: str, user_agent: str, address: Address | None, locations: Locations) -> Client:
     """Describe the client of a request.
 
-    properties  X-Super-Properties: base64 of a JSON object, of which `os` and `browser` are read
+    properties  X-Super-Properties: base64 of a JSON object, of which `os`, `browser` and `device` are read
     user_agent  User-Agent: says what the properties do not
     Source      contract.md, "Client info"
     """
@@ -35,6 +35,7 @@ def read_client(properties: str, user_agent: str, address: Address | None, locat
         platform=platform,
         location=clean(locations.of(address)),
         ip=None if address is None else str(address),
+        form="tablet" if _is_tablet(told.get("device"), user_agent[:_MAX_USER_AGENT]) else None,
     )
 
 
@@ -62,3 +63,11 @@ def _user_agent(header: str) -> tuple[str | None, str | None]:
     os = parsed.os.family if parsed.os else None
     platform = parsed.user_agent.family if parsed.user_agent else None
     return clean(os), clean(platform)
+
+
+def _is_tablet(device: Any, user_agent: str) -> bool:
+    """An iPad says so. A browser on Android says "Mobile" on a phone alone, other programs there never do."""
+    if isinstance(device, str) and device.startswith("iPad"):
+        return True
+    is_browser_on_android = user_agent.startswith("Mozilla/") and "Android" in user_agent
+    return "iPad" in user_agent or (is_browser_on_android and "Mobile" not in user_agent)

@@ -2,11 +2,22 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from app import tokens
 from app.errors import Unauthorized, UnknownSession
-from app.stores.sessions import TOUCH_EVERY_S, CallerGone, Client, Lifetimes, Reason, Session, SessionStore
+from app.stores.sessions import (
+    RETENTION_S,
+    TOUCH_EVERY_S,
+    CallerGone,
+    Client,
+    Ended,
+    Lifetimes,
+    Reason,
+    Session,
+    SessionStore,
+)
 from app.stores.tickets import proof_value
 
 
@@ -116,3 +127,31 @@ class Devices:
             raise Unauthorized from None
         if not ended:
             raise UnknownSession
+
+    def log_out(self, token: str) -> None:
+        """End the session of a token, if it still has one."""
+        with suppress(Unauthorized, UnknownSession):
+            caller = self.identify(token)
+            self.end(caller, [caller.id_hash], "logout")
+
+    def rename(self, caller: Caller, id_hash: str, name: str | None) -> None:
+        """Give one of the user's devices a name of their own; None goes back to the one that is made up.
+
+        Raises: errors.UnknownSession
+        """
+        try:
+            renamed = self._store.rename(caller.user_id, id_hash, name, caller.id_hash)
+        except CallerGone:
+            raise Unauthorized from None
+        if not renamed:
+            raise UnknownSession
+
+    def ended(self, user_id: str) -> Sequence[Ended]:
+        """The sessions that ended in the last 30 days, newest first."""
+        return self._store.ended(user_id, self._clock() - RETENTION_S)
+
+    def end_of(self, token: str) -> Ended | None:
+        """How the session of a token ended; None where nothing is known of it."""
+        claim = tokens.read(token)
+        rows = self.ended(claim.user_id) if claim else []
+        return next((row for row in rows if claim and row.session.id_hash == claim.id_hash), None)

@@ -9,6 +9,7 @@ ApiError
 ├── InvalidSecret          400  60005
 ├── InvalidTicket          400  60006   unknown, used, expired, exhausted or somebody else's
 ├── InvalidCode            400  60008
+├── IsCurrentSession       400  0       the caller's own session, where only others may be ended
 ├── Unauthorized           401  0       no token, or one that no live session has
 ├── MfaRequired            401  60003   a live session without a recent proof
 ├── Forbidden              403  0
@@ -42,6 +43,10 @@ class ApiError(Exception):
     def body(self) -> dict[str, Any]:
         return {"code": self.code, "message": self.message, **self.extra}
 
+    def plainly(self) -> str:
+        """The one sentence that the cookie surface says."""
+        return self.message
+
     def headers(self) -> dict[str, str]:
         return {}
 
@@ -60,6 +65,13 @@ class InvalidForm(ApiError):
     def __init__(self, fields: Mapping[Any, Any]) -> None:
         super().__init__(errors=_form_errors(fields))
 
+    def by_field(self) -> dict[str, str]:
+        """The first thing that is wrong with each field."""
+        return {name: _first_message(problem) for name, problem in self.extra["errors"].items()}
+
+    def plainly(self) -> str:
+        return " ".join(f"{name}: {message}" for name, message in self.by_field().items()) or self.message
+
 
 def _form_errors(problems: Mapping[Any, Any] | Sequence[str] | str) -> dict[str, Any]:
     if isinstance(problems, Mapping):
@@ -70,12 +82,23 @@ def _form_errors(problems: Mapping[Any, Any] | Sequence[str] | str) -> dict[str,
     return {"_errors": [{"code": code, "message": message} for code, message in coded]}
 
 
+def _first_message(problem: Any) -> str:
+    """Of what `_form_errors` made, however deep."""
+    if isinstance(problem, Mapping):
+        return _first_message(next(iter(problem.values())))
+    message: str = problem[0]["message"]
+    return message
+
+
 class InvalidLogin(InvalidForm):
     """Says the same of an unknown account, a wrong password and a disabled account."""
 
     def __init__(self) -> None:
         problem = "INVALID_LOGIN: Login or password is invalid."
         super().__init__({"login": problem, "password": problem})
+
+    def plainly(self) -> str:
+        return "Login or password is invalid."
 
 
 class InvalidJson(ApiError):
@@ -121,6 +144,8 @@ class MfaRequired(ApiError):
 
     def __init__(self, ticket: str, methods: Sequence[Mapping[str, Any]], max_age_s: int) -> None:
         super().__init__(mfa={"ticket": ticket, "methods": methods})
+        self.ticket = ticket
+        self.methods = methods
         self._max_age_s = max_age_s
 
     def headers(self) -> dict[str, str]:
@@ -137,6 +162,15 @@ class UnknownSession(ApiError):
     status = 404
     code = 10020
     message = "Unknown Session"
+
+    def plainly(self) -> str:
+        return "Session not found"
+
+
+class IsCurrentSession(ApiError):
+    """Said on the cookie surface alone: Discord's clients may end their own session among others."""
+
+    message = "Use POST /logout to end your current session."
 
 
 class Unavailable(ApiError):

@@ -15,7 +15,17 @@ REQUEST_ID = "keyrack.request_id"  # where it stands in the WSGI environment
 
 _HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FOR_GATEWAYS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
-_FOR_ALL = _FOR_GATEWAYS
+_FOR_ALL = (
+    *_FOR_GATEWAYS,
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Referrer-Policy", "same-origin"),  # with none at all browsers hide the Origin of our own forms
+    ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
+)
 
 
 class Front:

@@ -1,6 +1,7 @@
 """What a view asks for before it acts: a session, a recent proof, a body that fits its schema."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Any, cast
 
@@ -9,6 +10,8 @@ from flask import g, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from app import callers
+from app.cookies import keep_proof
 from app.devices import Caller
 from app.errors import InvalidForm, InvalidJson
 from app.schemas import WireSchema
@@ -34,20 +37,64 @@ def caller() -> Caller:
     return cast(Caller, g.caller)
 
 
+def require_same_origin(view: View) -> View:
+    """Let a browser do this from our own pages alone: nobody's page signs its visitors in as somebody else."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        callers.require_same_origin(request.environ)
+        return view(*args, **kwargs)
+
+    return guarded
+
+
 def require_recent_proof() -> None:
     """Raises: errors.MfaRequired, a challenge, where the caller has not proved itself in the last minutes"""
     if not caller().proved:
         raise services().reauthentication.challenge(caller())
 
 
+def has_proof_or_login() -> bool:
+    """Whether the caller has proved itself in the last minutes, by a step-up or by its login."""
+    return caller().proved or services().reauthentication.has_logged_in_lately(caller())
+
+
+def require_proof_or_login() -> None:
+    """Raises: errors.MfaRequired, a challenge, where the caller has done neither"""
+    if not has_proof_or_login():
+        raise services().reauthentication.challenge(caller())
+
+
+def prove(answer: str) -> None:
+    """Let the caller prove itself with what a form brought along, unless it did so lately.
+
+    Raises: errors.InvalidCode and the others of `Reauthentication.finish`
+    """
+    if not caller().proved:
+        keep_proof(services().reauthentication.prove(caller(), answer))
+        g.caller = replace(caller(), proved=True)
+
+
 def takes(schema_type: type[WireSchema]) -> Callable[[View], View]:
     """Read the JSON body through a schema and hand it to the view as `body`."""
+    return _takes(schema_type, _json)
+
+
+def takes_form(schema_type: type[WireSchema]) -> Callable[[View], View]:
+    """Read what a page's form sent through a schema and hand it to the view as `body`; an empty field is absent."""
+    return _takes(schema_type, lambda: {name: text for name, text in request.form.items() if text})
+
+
+def _takes(schema_type: type[WireSchema], read: Callable[[], Any]) -> Callable[[View], View]:
     schema = schema_type()
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            g.body = _load(schema)
+            try:
+                g.body = schema.load(read())
+            except ValidationError as problem:
+                raise InvalidForm(problem.messages_dict) from None
             return view(*args, body=g.body, **kwargs)
 
         return guarded
@@ -60,15 +107,13 @@ def client() -> Client:
     return services().callers.client(request.environ)
 
 
-def _load(schema: WireSchema) -> Any:
+def _json() -> Any:
     if not request.is_json:
         raise InvalidJson
     try:
-        return schema.load(orjson.loads(_read_body()))
+        return orjson.loads(_read_body())
     except orjson.JSONDecodeError:
         raise InvalidJson from None
-    except ValidationError as problem:
-        raise InvalidForm(problem.messages_dict) from None
 
 
 def _read_body() -> bytes:

@@ -46,6 +46,20 @@ class Reauthentication:
         self._tickets.open(caller.user_id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
         return MfaRequired(ticket, methods, self.proof_ttl_s)
 
+    def has_logged_in_lately(self, caller: Caller) -> bool:
+        """Whether a session's login counts as a proof: it was lately, and asked for all that the user now has."""
+        user = self._user(caller)
+        had_to_prove_all = not user.has_mfa or (user.totp_at is not None and user.totp_at < caller.began_at)
+        return had_to_prove_all and self._clock() < caller.began_at + self.proof_ttl_s
+
+    def prove(self, caller: Caller, answer: str) -> str:
+        """Challenge a session and answer at once, with the code where there is a second factor, else the password.
+
+        Returns and raises: as `finish`
+        """
+        challenge = self.challenge(caller)
+        return self.finish(caller, challenge.ticket, challenge.methods[0]["type"], answer)
+
     def finish(self, caller: Caller, ticket: str, mfa_type: str, data: str) -> str:
         """Answer a challenge; the proof that a right answer earns is returned.
 

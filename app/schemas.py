@@ -222,3 +222,23 @@ class Reconcile:
 class ReconcileSchema(WireSchema):
     into = Reconcile
     sessions = Items(Nested(NamedSessionSchema), required=True, validate=_length(0, 1000))
+
+
+@dataclass(frozen=True)
+class RenameSession:
+    name: str | None
+
+
+class RenameSessionSchema(WireSchema):
+    into = RenameSession
+    name = Text(required=True, allow_none=True, validate=[_length(1, 64), _fit_for_name])
+
+
+@dataclass(frozen=True)
+class RevokeSessions:
+    ids: list[str]
+
+
+class RevokeSessionsSchema(WireSchema):
+    into = RevokeSessions
+    ids = Texts(Text(), required=True, validate=_length(1, 64))

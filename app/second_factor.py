@@ -78,7 +78,11 @@ class SecondFactor:
         change = Change(
             epoch=user.epoch,
             caller=caller.id_hash,
-            set={"totp_secret": self._keyring.encrypt(normalised), "totp_step": str(step)},
+            set={
+                "totp_secret": self._keyring.encrypt(normalised),
+                "totp_step": str(step),
+                "totp_at": str(int(self._clock())),
+            },
             backup_codes=self._hashes(user.id, codes),
             new_id_hash=tokens.id_hash(token),
             reason="mfa_change",
@@ -94,7 +98,7 @@ class SecondFactor:
         change = Change(
             epoch=user.epoch,
             caller=caller.id_hash,
-            unset=["totp_secret", "totp_step"],
+            unset=["totp_secret", "totp_step", "totp_at"],
             backup_codes=[],
             new_id_hash=tokens.id_hash(token),
             reason="mfa_change",

@@ -1,5 +1,6 @@
 """What the routes call, wired once by create_app."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,6 +19,7 @@ EXTENSION = "keyrack"
 @dataclass(frozen=True)
 class Services:
     settings: Settings
+    clock: Callable[[], float]
     callers: Callers
     devices: Devices
     accounts: Accounts

@@ -13,6 +13,7 @@ import secrets
 from dataclasses import dataclass
 
 _FORM = re.compile(r"([A-Za-z0-9_-]{2,27})\.([A-Za-z0-9_-]{6})\.[A-Za-z0-9_-]{43}")
+_ID_IN_URL = re.compile(r"[A-Za-z0-9+/]{43}=?")
 _USER_ID = re.compile(rb"[0-9]{1,20}")
 
 
@@ -51,6 +52,17 @@ def read(secret: str) -> Claim | None:
 def id_hash(secret: str) -> str:
     """SHA-256 in standard base64, 44 characters: the only form in which a secret is stored."""
     return base64.b64encode(hashlib.sha256(secret.encode()).digest()).decode()
+
+
+def id_in_url(id_hash: str) -> str:
+    """An id_hash as URLs have it: base64url without padding."""
+    return id_hash.rstrip("=").replace("+", "-").replace("/", "_")
+
+
+def id_from_url(text: str) -> str | None:
+    """The id_hash that either spelling of base64 means; None for what is neither."""
+    standard = text.replace("-", "+").replace("_", "/")
+    return standard.rstrip("=") + "=" if _ID_IN_URL.fullmatch(standard) else None
 
 
 def _b64url(raw: bytes) -> str:

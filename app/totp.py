@@ -6,8 +6,10 @@ import hmac
 import re
 
 import pyotp
+import segno
 
 STEP_S = 30
+_ISSUER = "Keyrack"
 _MIN_SECRET_BYTES = 20  # 160 bits, as RFC 4226 recommends
 _MAX_SECRET_LENGTH = 128
 
@@ -22,6 +24,20 @@ def normalise_secret(text: str) -> str | None:
     except binascii.Error:
         return None
     return secret if len(raw) >= _MIN_SECRET_BYTES else None
+
+
+def new_secret() -> str:
+    """160 random bits, as RFC 4226 recommends."""
+    return pyotp.random_base32()
+
+
+def qr_code(secret: str, account: str) -> str:
+    """The picture, SVG, that an authenticator app reads a secret from. It has no text and no style of its own."""
+    uri = pyotp.TOTP(secret).provisioning_uri(name=account, issuer_name=_ISSUER)
+    picture: str = segno.make(uri, error="m", micro=False).svg_inline(
+        omitsize=True, border=2, svgclass="qr", lineclass=None
+    )
+    return picture
 
 
 def matching_step(secret: str, code: str, now: float, window: int) -> int | None:

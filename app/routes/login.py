@@ -6,6 +6,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from app.accounts import SecondFactorAsked
+from app.cookies import forget_session
 from app.guards import caller, client, require_session, takes
 from app.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
 from app.schemas import Login, LoginCode, LoginCodeSchema, LoginSchema, Register, RegisterSchema
@@ -14,7 +15,7 @@ from app.services import services
 
 bp = Blueprint("login", __name__)
 
-_USER_SETTINGS = {"locale": "en-US", "theme": "dark"}
+USER_SETTINGS = {"locale": "en-US", "theme": "dark"}
 
 
 @bp.post("/auth/register")
@@ -33,8 +34,8 @@ def log_in(body: Login) -> ResponseReturnValue:
     """Sign a device in, or ask for a code where a second factor is on."""
     outcome = services().accounts.log_in(body.login, body.password, client())
     if isinstance(outcome, SecondFactorAsked):
-        return _asked_for_code(outcome)
-    return {"user_id": outcome.user_id, "token": outcome.token, "user_settings": _USER_SETTINGS}
+        return asked_for_code(outcome)
+    return {"user_id": outcome.user_id, "token": outcome.token, "user_settings": USER_SETTINGS}
 
 
 @bp.post("/auth/mfa/totp")
@@ -58,15 +59,17 @@ def log_in_with_backup_code(body: LoginCode) -> ResponseReturnValue:
 def log_out() -> ResponseReturnValue:
     """End the caller's own session."""
     services().devices.end(caller(), [caller().id_hash], "logout")
+    forget_session()
     return "", 204
 
 
 def _finish(body: LoginCode, mfa_type: MfaType) -> ResponseReturnValue:
     signed_in = services().accounts.finish_login(body.ticket, mfa_type, body.code, body.login_instance_id, client())
-    return {"token": signed_in.token, "user_settings": _USER_SETTINGS}
+    return {"token": signed_in.token, "user_settings": USER_SETTINGS}
 
 
-def _asked_for_code(asked: SecondFactorAsked) -> dict[str, Any]:
+def asked_for_code(asked: SecondFactorAsked) -> dict[str, Any]:
+    """The answer to a right password where a code is asked for too."""
     return {
         "user_id": asked.user_id,
         "mfa": True,

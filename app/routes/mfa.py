@@ -1,9 +1,9 @@
 """Proving oneself again, and the second factor turned on and off."""
 
-from flask import Blueprint, make_response
+from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app.callers import PROOF_COOKIE
+from app.cookies import keep_proof, keep_session
 from app.guards import caller, require_recent_proof, require_session, takes
 from app.limits import STEP_UP, STEP_UP_USER, limited
 from app.schemas import EnableTotp, EnableTotpSchema, FinishMfa, FinishMfaSchema, RenewCodes, RenewCodesSchema
@@ -18,19 +18,9 @@ bp = Blueprint("mfa", __name__)
 @limited(STEP_UP, STEP_UP_USER)
 def finish(body: FinishMfa) -> ResponseReturnValue:
     """Answer a challenge; the proof is handed over as a token and as a cookie."""
-    reauthentication = services().reauthentication
-    proof = reauthentication.finish(caller(), body.ticket, body.mfa_type, body.data)
-    response = make_response({"token": proof})
-    response.set_cookie(
-        PROOF_COOKIE,
-        proof,
-        max_age=reauthentication.proof_ttl_s,
-        path="/",
-        secure=True,
-        httponly=True,
-        samesite="Strict",
-    )
-    return response
+    proof = services().reauthentication.finish(caller(), body.ticket, body.mfa_type, body.data)
+    keep_proof(proof)
+    return {"token": proof}
 
 
 @bp.post("/users/@me/mfa/totp/enable")
@@ -43,6 +33,7 @@ def enable_totp(body: EnableTotp) -> ResponseReturnValue:
     services().second_factor.require_off(user)
     services().accounts.require_password(user, body.password)
     token, codes = services().second_factor.enable(caller(), user, body.secret, body.code)
+    keep_session(token)
     return {"token": token, "backup_codes": _shown(user.id, codes)}
 
 
@@ -53,7 +44,9 @@ def disable_totp() -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_on(user)
     require_recent_proof()
-    return {"token": services().second_factor.disable(caller(), user)}
+    token = services().second_factor.disable(caller(), user)
+    keep_session(token)
+    return {"token": token}
 
 
 @bp.post("/users/@me/mfa/codes")

@@ -1,15 +1,17 @@
 """The devices signed in, as Discord's clients ask for them."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
+from app.cookies import forget_session
 from app.guards import caller, require_recent_proof, require_session, takes
 from app.schemas import LogoutSessions, LogoutSessionsSchema
 from app.services import services
 from app.stores.sessions import Session
+from app.times import iso
+from app.tokens import id_in_url
 
 bp = Blueprint("sessions", __name__)
 
@@ -29,6 +31,8 @@ def log_out_sessions(body: LogoutSessions) -> ResponseReturnValue:
     """End some of the caller's user's sessions, the caller's own perhaps among them."""
     require_recent_proof()
     services().devices.end(caller(), body.session_id_hashes, "revoked")
+    if caller().id_hash in body.session_id_hashes:
+        forget_session()
     return "", 204
 
 
@@ -36,22 +40,18 @@ def _plain(session: Session) -> dict[str, Any]:
     client = session.client
     return {
         "id_hash": session.id_hash,
-        "approx_last_used_time": _iso(session.last_used_at),
+        "approx_last_used_time": iso(session.last_used_at),
         "client_info": {"os": client.os, "platform": client.platform, "location": client.location},
     }
 
 
 def _extended(session: Session) -> dict[str, Any]:
     return _plain(session) | {
-        "id": session.id_hash.rstrip("=").replace("+", "-").replace("/", "_"),
-        "created_at": _iso(session.began_at),
-        "expires_at": _iso(services().devices.expires_at(session)),
-        "last_seen": _iso(session.last_used_at),
+        "id": id_in_url(session.id_hash),
+        "created_at": iso(session.began_at),
+        "expires_at": iso(services().devices.expires_at(session)),
+        "last_seen": iso(session.last_used_at),
         "last_seen_ip": session.client.ip,
         "last_seen_location": session.client.location,
         "is_current": session.id_hash == caller().id_hash,
     }
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")

@@ -5,6 +5,7 @@ from typing import Any
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
+from app.cookies import keep_session
 from app.guards import caller, require_recent_proof, require_session, takes
 from app.limits import STEP_UP, STEP_UP_USER, limited
 from app.schemas import ChangePassword, ChangePasswordSchema
@@ -33,6 +34,7 @@ def change_password(body: ChangePassword) -> ResponseReturnValue:
     if user.has_mfa:
         require_recent_proof()
     token = services().accounts.change_password(caller(), user, body.password, body.new_password)
+    keep_session(token)
     return _shown(user) | {"token": token}
 
 

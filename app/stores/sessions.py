@@ -24,12 +24,16 @@ class CallerGone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What a request tells of its client; None is unknown."""
+    """What a request tells of its client; None is unknown.
+
+    form   "tablet", where it is one: neither system nor program tells that
+    """
 
     os: str | None = None
     platform: str | None = None
     location: str | None = None
     ip: str | None = None
+    form: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Session:
     began_at       Unix seconds
     last_used_at   Unix seconds, exact to a minute
     proved_at      Unix seconds of the last answer to a challenge; None where there was none
+    name           that its user gave it
     """
 
     user_id: str
@@ -47,6 +52,22 @@ class Session:
     last_used_at: float
     client: Client
     proved_at: int | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A session that ended.
+
+    session    as it was; its last use is not kept, so it reads as the end
+    ended_at   Unix seconds
+    by         the session that ended it, where one did; itself, where it ended itself
+    """
+
+    session: Session
+    ended_at: float
+    reason: Reason
+    by: Session | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +120,7 @@ class SessionStore:
         self._open = scripts.register("open_session")
         self._touch = scripts.register("touch_session")
         self._end = scripts.register("end_sessions")
+        self._rename = scripts.register("rename_session")
         self._finish_expired = scripts.register("finish_expired")
 
     def open(self, user_id: str, id_hash: str, began_at: int, client: Client, epoch: str, cap: int) -> bool:
@@ -177,6 +199,24 @@ class SessionStore:
             raise CallerGone
         return count
 
+    def rename(self, user_id: str, id_hash: str, name: str | None, caller: str) -> bool:
+        """Give a session a name of its user's own; None takes it away.
+
+        caller: the id_hash of the session that asks
+        Returns: False where there is no such session
+        Raises: CallerGone where the caller's session is over
+        """
+        argument = {"id_hash": id_hash, "caller": caller} | ({"name": name} if name is not None else {})
+        outcome = int(self._rename(user_id, (), argument))
+        if outcome < 0:
+            raise CallerGone
+        return bool(outcome)
+
+    def ended(self, user_id: str, since: float) -> Sequence[Ended]:
+        """The sessions that ended, at `since` (Unix seconds) or later, newest first."""
+        rows: Any = self._redis.zrevrangebyscore(keys.ended(user_id), "+inf", since, withscores=True)
+        return [_ended(user_id, raw, score) for raw, score in rows]
+
     def finish_expired(self, user_id: str) -> None:
         """End the sessions of a user whose time is over: they count as ended already, now it is told."""
         self._finish_expired(user_id)
@@ -190,3 +230,17 @@ def _session(user_id: str, id_hash: str, score: float, raw: str | None) -> Sessi
     record = orjson.loads(raw) if raw else {"began_at": int(score)}
     began_at, proved_at = record.pop("began_at"), record.pop("proved_at", None)
     return Session(user_id, id_hash, began_at, score, Client(**record), proved_at)
+    return _read(user_id, id_hash, score, orjson.loads(raw) if raw else None)
+
+
+def _ended(user_id: str, raw: str, score: float) -> Ended:
+    row = orjson.loads(raw)
+    session = _read(user_id, row["id_hash"], score, row.get("session"))
+    by = _read(user_id, "", score, row["by"]) if row.get("by") else None
+    return Ended(session, score, row["reason"], session if by and row["by"] == row.get("session") else by)
+
+
+def _read(user_id: str, id_hash: str, score: float, record: dict[str, Any] | None) -> Session:
+    known = dict(record or {"began_at": int(score)})
+    began_at, name = known.pop("began_at"), known.pop("name", None)
+    return Session(user_id, id_hash, began_at, score, Client(**known), name)

@@ -20,6 +20,7 @@ class User:
     email               as they gave it; its normalised form is the key they are found by
     epoch               moves with every change of credentials
     totp_secret         encrypted; None where TOTP is off
+    totp_at             Unix seconds: when TOTP was turned on
     backup_codes_left   number of unused ones
     """
 
@@ -30,6 +31,7 @@ class User:
     password_hash: str = field(repr=False)
     epoch: str
     totp_secret: str | None = field(repr=False)
+    totp_at: int | None
     disabled: bool
     backup_codes_left: int
 
@@ -138,6 +140,7 @@ def _user(user_id: str, record: dict[str, Any], backup_codes_left: int) -> User:
         password_hash=record["password_hash"],
         epoch=record["epoch"],
         totp_secret=record.get("totp_secret"),
+        totp_at=int(record["totp_at"]) if "totp_at" in record else None,
         disabled="disabled" in record,
         backup_codes_left=backup_codes_left,
     )

@@ -1,5 +1,5 @@
 -- touch_session.lua: note that a session was used, and by which client; one that ended stays ended
--- ARGV[2]   JSON: id_hash, every_s (how seldom the time moves), client (os, platform, location, ip; unknown ones absent)
+-- ARGV[2]   JSON: id_hash, every_s (how seldom the time moves), client (os, platform, form, location, ip; unknown ones absent)
 -- Returns   1 where it was noted, 0 where the session is over or was noted lately
 local seen = cjson.decode(ARGV[2])
 local score = redis.call("ZSCORE", last_used, seen.id_hash)
@@ -10,7 +10,7 @@ redis.call("ZADD", last_used, "XX", call.now, seen.id_hash)
 local record = record_of(seen.id_hash)
 if record then
   if seen.client.os or seen.client.platform then
-    record.os, record.platform = seen.client.os, seen.client.platform
+    record.os, record.platform, record.form = seen.client.os, seen.client.platform, seen.client.form
   end
   record.location, record.ip = seen.client.location, seen.client.ip
   redis.call("HSET", sessions, seen.id_hash, cjson.encode(record))

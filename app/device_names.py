@@ -1,0 +1,84 @@
+"""What people call a device, what kind of thing it is, and why its session ended, in words."""
+
+from typing import Literal
+
+from app.stores.sessions import Client, Ended, Session
+
+Kind = Literal["desktop", "phone", "tablet", "browser", "unknown"]
+
+_PHONES = {"android", "ios", "windows phone", "kaios", "blackberry os"}
+_TABLETS = {"ipados"}
+_DESKTOPS = {
+    *("windows", "macos", "mac os x", "linux", "chrome os", "freebsd", "openbsd", "netbsd", "solaris"),
+    *("ubuntu", "debian", "fedora", "arch linux", "red hat", "suse", "gentoo", "mint"),
+}
+_CALLED = {
+    "Mac OS X": "macOS",
+    "Mobile Safari": "Safari",
+    "Chrome Mobile": "Chrome",
+    "Chrome Mobile iOS": "Chrome",
+    "Chrome Mobile WebView": "Chrome",
+    "Firefox Mobile": "Firefox",
+    "Firefox iOS": "Firefox",
+    "Edge Mobile": "Edge",
+}
+_WHY = {
+    "logout": "You logged out",
+    "revoked": "You signed it out",
+    "evicted": "Signed out to make room",
+    "expired": "Expired",
+    "password_change": "Password changed",
+    "mfa_change": "Two-factor authentication changed",
+    "admin": "By an operator",
+}
+
+
+_WHY_HERE = {
+    "logout": "You logged out on this device.",
+    "revoked": "This device was logged out.",
+    "evicted": "This device was logged out to make room for a newer one.",
+    "expired": "Your session on this device expired. Please log in again.",
+    "password_change": "Your password was changed on another device, which logged this one out.",
+    "mfa_change": "Two-factor authentication was changed, which logged this device out.",
+    "admin": "This device was logged out by an operator.",
+}
+
+
+def name_of(session: Session) -> str:
+    """The name its user gave it, or else one made up."""
+    return session.name or made_up_name(session.client)
+
+
+def made_up_name(client: Client) -> str:
+    """ "Firefox on Linux"; where only one of the two is known, that one."""
+    known = [_CALLED.get(part, part) for part in (client.platform, client.os) if part]
+    return " on ".join(known) or "Unknown device"
+
+
+def kind_of(client: Client) -> Kind:
+    os = (client.os or "").lower()
+    if client.form == "tablet" or os in _TABLETS:
+        return "tablet"
+    if os in _PHONES:
+        return "phone"
+    if os in _DESKTOPS:
+        return "desktop"
+    return "browser" if client.platform else "unknown"
+
+
+def why(ended: Ended) -> str:
+    """Why a session ended, said to its user."""
+    if ended.by == ended.session:
+        return _WHY["logout"]
+    if ended.reason == "revoked" and ended.by:
+        return f"{_WHY['revoked']} from {name_of(ended.by)}"
+    return _WHY[ended.reason]
+
+
+def why_here(ended: Ended) -> str:
+    """The same, said to whoever comes back on the device whose session it was."""
+    if ended.by == ended.session:
+        return _WHY_HERE["logout"]
+    if ended.reason == "revoked" and ended.by:
+        return f"This device was logged out from {name_of(ended.by)}."
+    return _WHY_HERE[ended.reason]

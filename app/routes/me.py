@@ -1,0 +1,182 @@
+"""The cookie API: sign in, and the devices signed in, for browsers and their like."""
+
+from typing import Any
+
+from flask import Blueprint
+from flask.blueprints import BlueprintSetupState
+from flask.typing import ResponseReturnValue
+from werkzeug.routing import BaseConverter
+
+from app.accounts import SecondFactorAsked
+from app.cookies import begin_session, forget_session
+from app.device_names import name_of, why
+from app.errors import IsCurrentSession, UnknownSession
+from app.guards import caller, client, require_proof_or_login, require_same_origin, require_session, takes
+from app.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
+from app.routes.login import USER_SETTINGS, asked_for_code
+from app.schemas import (
+    Login,
+    LoginCode,
+    LoginCodeSchema,
+    LoginSchema,
+    Register,
+    RegisterSchema,
+    RenameSession,
+    RenameSessionSchema,
+    RevokeSessions,
+    RevokeSessionsSchema,
+)
+from app.services import services
+from app.stores.sessions import Ended, Session
+from app.times import iso
+from app.tokens import id_from_url, id_in_url
+
+bp = Blueprint("me", __name__)
+
+
+class AnyText(BaseConverter):
+    """The rest of a path, slashes and all: standard base64 has them, doubled and in front too."""
+
+    regex = ".+"
+    part_isolating = False
+
+
+@bp.record_once
+def _know_any_text(state: BlueprintSetupState) -> None:
+    state.app.url_map.converters["any_text"] = AnyText
+
+
+@bp.post("/register")
+@require_same_origin
+@takes(RegisterSchema)
+@limited(REGISTER)
+def register(body: Register) -> ResponseReturnValue:
+    """Make an account; the browser that asked is its first device."""
+    signed_in = services().accounts.register(body.email, body.username, body.global_name, body.password, client())
+    begin_session(signed_in.token)
+    return {"user_id": signed_in.user_id}, 201
+
+
+@bp.post("/login")
+@require_same_origin
+@takes(LoginSchema)
+@limited(LOGIN, LOGIN_ADDRESS)
+def log_in(body: Login) -> ResponseReturnValue:
+    """Sign a browser in, or ask for a code where a second factor is on."""
+    outcome = services().accounts.log_in(body.login, body.password, client())
+    if isinstance(outcome, SecondFactorAsked):
+        return asked_for_code(outcome)
+    begin_session(outcome.token)
+    return {"user_id": outcome.user_id, "user_settings": USER_SETTINGS}
+
+
+@bp.post("/login/mfa")
+@require_same_origin
+@takes(LoginCodeSchema)
+@limited(LOGIN, LOGIN_ADDRESS)
+def log_in_with_code(body: LoginCode) -> ResponseReturnValue:
+    """Finish a login with a TOTP code or a backup code."""
+    signed_in = services().accounts.finish_login(body.ticket, "totp", body.code, body.login_instance_id, client())
+    begin_session(signed_in.token)
+    return {"user_id": signed_in.user_id, "user_settings": USER_SETTINGS}
+
+
+@bp.post("/logout")
+@require_session
+def log_out() -> ResponseReturnValue:
+    """End the caller's own session."""
+    services().devices.end(caller(), [caller().id_hash], "logout")
+    forget_session()
+    return "", 204
+
+
+@bp.get("/me/sessions")
+@require_session
+def list_sessions() -> ResponseReturnValue:
+    """List the devices signed in, most recently used first."""
+    return [_shown(session) for session in services().devices.list(caller().user_id)]
+
+
+@bp.get("/me/sessions/ended")
+@require_session
+def list_ended() -> ResponseReturnValue:
+    """List the sessions that ended in the last 30 days, newest first."""
+    return [_shown_ended(ended) for ended in services().devices.ended(caller().user_id)]
+
+
+@bp.post("/me/sessions/revoke")
+@require_session
+@takes(RevokeSessionsSchema)
+def revoke_sessions(body: RevokeSessions) -> ResponseReturnValue:
+    """End several other sessions as one step."""
+    id_hashes = [_other(session_id) for session_id in body.ids]
+    require_proof_or_login()
+    services().devices.end(caller(), id_hashes, "revoked")
+    return {"message": "Sessions revoked."}
+
+
+@bp.post("/me/sessions/revoke-all")
+@require_session
+def revoke_all() -> ResponseReturnValue:
+    """End every session but the caller's."""
+    require_proof_or_login()
+    services().accounts.end_others(caller())
+    return {"message": "All other sessions have been revoked."}
+
+
+@bp.delete("/me/sessions/<any_text:session_id>")
+@require_session
+def revoke_session(session_id: str) -> ResponseReturnValue:
+    """End one other session."""
+    id_hash = _other(session_id)
+    require_proof_or_login()
+    services().devices.end(caller(), [id_hash], "revoked")
+    return {"message": "Session revoked."}
+
+
+@bp.patch("/me/sessions/<any_text:session_id>")
+@require_session
+@takes(RenameSessionSchema)
+def rename_session(session_id: str, body: RenameSession) -> ResponseReturnValue:
+    """Give a device a name of one's own; null takes it away."""
+    services().devices.rename(caller(), _id_hash(session_id), body.name)
+    return {"message": "Session renamed."}
+
+
+def _id_hash(session_id: str) -> str:
+    id_hash = id_from_url(session_id)
+    if id_hash is None:
+        raise UnknownSession
+    return id_hash
+
+
+def _other(session_id: str) -> str:
+    id_hash = _id_hash(session_id)
+    if id_hash == caller().id_hash:
+        raise IsCurrentSession
+    return id_hash
+
+
+def _shown(session: Session) -> dict[str, Any]:
+    return {
+        "id": id_in_url(session.id_hash),
+        "deviceName": name_of(session),
+        "ip": session.client.ip,
+        "location": session.client.location,
+        "lastActiveAt": iso(session.last_used_at),
+        "createdAt": iso(session.began_at),
+        "isCurrent": session.id_hash == caller().id_hash,
+    }
+
+
+def _shown_ended(ended: Ended) -> dict[str, Any]:
+    return {
+        "id": id_in_url(ended.session.id_hash),
+        "deviceName": name_of(ended.session),
+        "ip": ended.session.client.ip,
+        "location": ended.session.client.location,
+        "createdAt": iso(ended.session.began_at),
+        "endedAt": iso(ended.ended_at),
+        "reason": ended.reason,
+        "explanation": why(ended),
+    }

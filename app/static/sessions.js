@@ -1,0 +1,120 @@
+// The Devices page: ends sessions without leaving it, renames them, and keeps up to date.
+
+import { call, leave, problem, prove } from "./ask.js";
+
+const said = document.getElementById("said");
+
+const sessions = (count) => (count === 1 ? "1 session is" : `${count} sessions are`);
+const ticked = () => [...document.querySelectorAll(".pick input:checked")];
+
+function say(text) {
+  said.textContent = text;
+}
+
+/** The exact times in the reader's own zone, and the label that counts what is ticked. */
+function dress() {
+  for (const time of document.querySelectorAll("time")) {
+    time.title = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
+  }
+  const count = ticked().length;
+  const selected = document.getElementById("selected");
+  if (!selected) return;
+  selected.textContent = count === 1 ? "Log Out 1 Session" : `Log Out ${count} Sessions`;
+  document.getElementById("count").textContent = count ? `${count} selected` : "";
+}
+
+/** Takes the list from the server again; what is ticked and what has the focus stay so. */
+async function refresh() {
+  let response;
+  try {
+    response = await fetch("/settings/sessions", { redirect: "manual" });
+  } catch {
+    return;
+  }
+  if (response.type === "opaqueredirect") await leave();
+  if (!response.ok) return;
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const before = document.getElementById("devices");
+  const kept = ticked().map((box) => box.id);
+  const focused = before.contains(document.activeElement) || document.activeElement === document.body;
+  const id = document.activeElement.id;
+  before.replaceWith(document.adoptNode(page.getElementById("devices")));
+  for (const box of kept) {
+    const found = document.getElementById(box);
+    if (found) found.checked = true;
+  }
+  dress();
+  if (focused && id) (document.getElementById(id) ?? document.getElementById("others")).focus();
+}
+
+async function end(asked, button) {
+  const answer = await prove(asked.send, asked.count);
+  if (answer === null) {
+    button.focus();
+    return;
+  }
+  const isDone = answer.status === 200;
+  say(isDone ? `${sessions(asked.count)} logged out.` : answer.status === 404 ? "That was over already." : problem(answer));
+  await refresh();
+}
+
+function asked(button) {
+  if (button.id === "all") {
+    const count = document.querySelectorAll(".pick").length;
+    return { count, send: () => call("POST", "/me/sessions/revoke-all") };
+  }
+  const ids = button.name === "one" ? [button.value] : ticked().map((box) => box.value);
+  return { count: ids.length, send: () => call("POST", "/me/sessions/revoke", { ids }) };
+}
+
+const naming = document.getElementById("naming");
+const name = document.getElementById("naming-name");
+const wrongName = document.getElementById("naming-problem");
+
+function sayOfName(text) {
+  wrongName.textContent = text;
+  name.toggleAttribute("aria-invalid", Boolean(text));
+}
+
+function rename(button) {
+  naming.dataset.id = button.dataset.id;
+  name.value = button.dataset.name;
+  name.placeholder = button.dataset.madeUp;
+  document.getElementById("naming-hint").textContent = `Leave it empty for “${button.dataset.madeUp}”.`;
+  sayOfName("");
+  naming.showModal();
+  name.select();
+}
+
+naming.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const chosen = name.value.trim() || null;
+  const answer = await call("PATCH", `/me/sessions/${naming.dataset.id}`, { name: chosen });
+  if (answer.status !== 200) {
+    sayOfName(problem(answer).replace(/^name: /, ""));
+    name.focus();
+    return;
+  }
+  naming.close();
+  say(chosen ? `The device is now called “${chosen}”.` : "The device has its own name no more.");
+  await refresh();
+});
+naming.querySelector(".cancel").addEventListener("click", () => naming.close());
+
+document.addEventListener("submit", (event) => {
+  if (event.target.id !== "ending") return;
+  event.preventDefault();
+  if (event.submitter) end(asked(event.submitter), event.submitter);
+});
+document.addEventListener("click", (event) => {
+  const button = event.target.closest(".rename");
+  if (button) rename(button);
+});
+document.addEventListener("change", (event) => {
+  if (event.target.closest(".pick")) dress();
+});
+window.addEventListener("focus", () => {
+  if (!document.querySelector("dialog[open]")) refresh();
+});
+
+dress();

@@ -1,0 +1,39 @@
+"""Times as they are written: exactly for programs, in words for people. All in UTC."""
+
+from datetime import UTC, datetime
+
+_HOUR_S = 60 * 60
+_DAY_S = 24 * _HOUR_S
+_WEEK_S = 7 * _DAY_S
+
+
+def iso(at: float) -> str:
+    """Unix seconds as 2025-07-16T23:34:24.697588+00:00."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
+
+
+def exactly(at: float) -> str:
+    """As in "16 July 2025, 23:34 UTC"."""
+    return f"{datetime.fromtimestamp(at, UTC):%-d %B %Y, %H:%M} UTC"
+
+
+def ago(at: float, now: float) -> str:
+    """How long ago a time was: "less than an hour ago", "1 hour ago", "2 days ago", "5 weeks ago"."""
+    passed = now - at
+    if passed < _HOUR_S:
+        return "less than an hour ago"
+    if passed < _DAY_S:
+        return _counted(passed / _HOUR_S, "hour")
+    if passed < 2 * _WEEK_S:
+        return _counted(passed / _DAY_S, "day")
+    return _counted(passed / _WEEK_S, "week")
+
+
+def day(at: float, now: float) -> str:
+    """As in "16 July", with the year where it is not this one."""
+    then = datetime.fromtimestamp(at, UTC)
+    return f"{then:%-d %B}" if then.year == datetime.fromtimestamp(now, UTC).year else f"{then:%-d %B %Y}"
+
+
+def _counted(amount: float, unit: str) -> str:
+    return f"{int(amount)} {unit}{'' if int(amount) == 1 else 's'} ago"
