@@ -158,7 +158,7 @@ def _sessions_asked_for() -> Sequence[str]:
     if "all" in request.form:
         sessions = services().devices.list(caller().user_id)
         return [session.id_hash for session in sessions if session.id_hash != caller().id_hash]
-    named = request.form.getlist("one") or request.form.getlist("id")
+    named = request.form.getlist("one") or request.form.getlist("session")
     id_hashes = (id_from_url(session_id) for session_id in named)
     return [id_hash for id_hash in id_hashes if id_hash and id_hash != caller().id_hash]
 
