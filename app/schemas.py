@@ -241,4 +241,4 @@ class RevokeSessions:
 
 class RevokeSessionsSchema(WireSchema):
     into = RevokeSessions
-    ids = Texts(Text(), required=True, validate=_length(1, 64))
+    ids = Items(Text(), required=True, validate=_length(1, 64))

@@ -214,8 +214,8 @@ class SessionStore:
 
     def ended(self, user_id: str, since: float) -> Sequence[Ended]:
         """The sessions that ended, at `since` (Unix seconds) or later, newest first."""
-        rows: Any = self._redis.zrevrangebyscore(keys.ended(user_id), "+inf", since, withscores=True)
-        return [_ended(user_id, raw, score) for raw, score in rows]
+        [rows] = self._redis.execute(("ZREVRANGEBYSCORE", keys.ended(user_id), "+inf", repr(since), "WITHSCORES"))
+        return [_ended(user_id, raw, float(score)) for raw, score in zip(rows[::2], rows[1::2], strict=True)]
 
     def finish_expired(self, user_id: str) -> None:
         """End the sessions of a user whose time is over: they count as ended already, now it is told."""
@@ -227,9 +227,6 @@ def _known(client: Client) -> dict[str, str]:
 
 
 def _session(user_id: str, id_hash: str, score: float, raw: str | None) -> Session:
-    record = orjson.loads(raw) if raw else {"began_at": int(score)}
-    began_at, proved_at = record.pop("began_at"), record.pop("proved_at", None)
-    return Session(user_id, id_hash, began_at, score, Client(**record), proved_at)
     return _read(user_id, id_hash, score, orjson.loads(raw) if raw else None)
 
 
@@ -242,5 +239,5 @@ def _ended(user_id: str, raw: str, score: float) -> Ended:
 
 def _read(user_id: str, id_hash: str, score: float, record: dict[str, Any] | None) -> Session:
     known = dict(record or {"began_at": int(score)})
-    began_at, name = known.pop("began_at"), known.pop("name", None)
-    return Session(user_id, id_hash, began_at, score, Client(**known), name)
+    began_at, proved_at, name = known.pop("began_at"), known.pop("proved_at", None), known.pop("name", None)
+    return Session(user_id, id_hash, began_at, score, Client(**known), proved_at, name)

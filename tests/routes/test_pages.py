@@ -1,0 +1,498 @@
+"""The pages, as a browser without JavaScript uses them."""
+
+import re
+from html import unescape
+from html.parser import HTMLParser
+
+import pyotp
+import pytest
+
+from tests.device import PASSWORD
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
+LOGIN = {"login": "alice@example.com", "password": PASSWORD}
+NEW_PASSWORD = "another horse battery"
+
+
+class Page(HTMLParser):
+    """What a page says, and the fields of its forms by the form's action."""
+
+    def __init__(self, answer) -> None:
+        super().__init__()
+        self.status = answer.status_code
+        self.forms: dict[str, list[tuple[str, str]]] = {}
+        self._action = ""
+        self.tags: list[str] = []
+        self.words: list[str] = []
+        self.feed(answer.text)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        told = dict(attributes)
+        self.tags.append(tag)
+        if tag == "form":
+            self._action = told.get("action", "")
+            self.forms[self._action] = []
+        if tag in ("input", "button") and told.get("name"):
+            self.forms[self._action].append((told["name"], told.get("value", "")))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def field(self, action, name):
+        return [value for field, value in self.forms[action] if field == name]
+
+
+@pytest.fixture
+def new_browser(app):
+    def make(user_agent=FIREFOX):
+        browser = app.test_client()
+        browser.environ_base["HTTP_USER_AGENT"] = user_agent
+        return browser
+
+    return make
+
+
+def show(browser, path):
+    answer = browser.get(path, follow_redirects=True)
+    assert answer.status_code == 200
+    assert answer.mimetype == "text/html"
+    return Page(answer)
+
+
+def fill(browser, path, **fields):
+    """Send a form and go where that leads."""
+    return Page(browser.post(path, data=fields, follow_redirects=True))
+
+
+def log_in(browser):
+    answer = browser.post("/login/form", data=LOGIN)
+    assert answer.status_code == 303
+    return browser
+
+
+@pytest.fixture
+def alice(new_browser):
+    browser = new_browser()
+    page = fill(browser, "/register/form", email="alice@example.com", username="alice", password=PASSWORD)
+    assert "Current Session" in page.text
+    return browser
+
+
+@pytest.fixture
+def alices_other(alice, new_browser):
+    return log_in(new_browser("Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X) Version/17.0 Mobile/15E148 Safari/604.1"))
+
+
+def is_signed_in(browser):
+    return browser.get("/settings/sessions").status_code == 200
+
+
+def set_up_totp(browser, clock):
+    """Turn TOTP on by the page; the secret that it showed, and the backup codes."""
+    secret = show(browser, "/settings/security/totp").field("/settings/security/totp", "secret")[0]
+    code = pyotp.TOTP(secret).at(int(clock()))
+    answer = browser.post("/settings/security/totp", data={"secret": secret, "password": PASSWORD, "code": code})
+    assert answer.status_code == 200, answer.text
+    clock.advance(30)
+    return secret, re.findall(r"<code>([a-z0-9]{8})</code>", answer.text)
+
+
+# The way in
+
+
+@pytest.mark.parametrize("path", ["/settings/sessions", "/settings/security", "/settings/security/totp"])
+def test_a_visitor_is_led_to_login_and_back(alice, new_browser, path):
+    browser = new_browser()
+    answer = browser.get(path)
+    assert (answer.status_code, answer.location) == (303, f"/login?next={path}")
+    page = show(browser, answer.location)
+    [wanted] = page.field("/login/form", "next")
+    entered = browser.post("/login/form", data=LOGIN | {"next": wanted})
+    assert (entered.status_code, entered.location) == (303, path)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example",
+        "/\t/evil.example",
+        "/\n/evil.example",
+        "evil",
+        "/a\\b",
+        "",
+        "/é",
+    ],
+)
+def test_nobody_is_led_elsewhere(alice, new_browser, wanted):
+    answer = new_browser().post("/login/form", data=LOGIN | {"next": wanted})
+    assert (answer.status_code, answer.location) == (303, "/settings/sessions")
+    assert alice.get("/login", query_string={"next": wanted}).location == "/settings/sessions"
+
+
+def test_a_wrong_login_shows_the_form_again(alice, new_browser):
+    page = fill(new_browser(), "/login/form", login="alice@example.com", password="wrong password")
+    assert page.status == 400
+    assert "Login or password is invalid." in page.text
+    assert page.field("/login/form", "login") == ["alice@example.com"]
+    assert page.field("/login/form", "password") == [""]
+
+
+def test_a_login_with_a_second_factor(alice, new_browser, clock):
+    """Password, then code; a backup code passes too; a wrong one may be tried again."""
+    secret, backup_codes = set_up_totp(alice, clock)
+    for right in (lambda: pyotp.TOTP(secret).at(int(clock())), lambda: backup_codes[0]):
+        browser = new_browser()
+        page = fill(browser, "/login/form", **LOGIN, next="/settings/security")
+        [ticket] = page.field("/login/code", "ticket")
+        again = fill(browser, "/login/code", ticket=ticket, code="000000", next="/settings/security")
+        assert "That code is wrong or was used already." in again.text
+        assert again.field("/login/code", "ticket") == [ticket]
+        entered = browser.post("/login/code", data={"ticket": ticket, "code": right(), "next": "/settings/security"})
+        assert (entered.status_code, entered.location) == (303, "/settings/security")
+        assert is_signed_in(browser)
+
+
+def test_a_ticket_that_is_over_leads_back_to_the_password(new_browser):
+    page = fill(new_browser(), "/login/code", ticket="gone", code="123456")
+    assert "Please log in again." in page.text
+    assert "/login/form" in page.forms
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("password", "short", "Must be between 8 and 72 in length."),
+        ("password", "password123", "Password is too weak or common to use."),
+        ("email", "alice@example.com", "Email is already registered."),
+        ("username", "", "This field is required"),
+    ],
+)
+def test_a_registration_that_does_not_fit(alice, new_browser, field, value, problem):
+    fields = {"email": "carol@example.com", "username": "carol", "password": PASSWORD} | {field: value}
+    browser = new_browser()
+    page = fill(browser, "/register/form", **fields)
+    assert page.status == 400
+    assert problem in page.text
+    assert PASSWORD not in page.text + str(page.forms)
+    assert not is_signed_in(browser)
+
+
+@pytest.mark.parametrize("path", ["/login/form", "/login/code", "/register/form", "/logout/form"])
+def test_the_address_of_a_form_opened_by_hand(new_browser, path):
+    assert show(new_browser(), path).status == 200
+
+
+def test_too_many_logins_are_told_to_wait(make_app):
+    browser = make_app(RATE_LIMIT_LOGIN="1 per hour").test_client()
+    fill(browser, "/login/form", **LOGIN)
+    page = fill(browser, "/login/form", **LOGIN)
+    assert page.status == 429
+    assert "Too many tries." in page.text
+
+
+FORMS = [
+    *("/login/form", "/login/code", "/register/form", "/logout/form"),
+    *("/settings/sessions/end", "/settings/sessions/confirm"),
+    *(
+        "/settings/security/password",
+        "/settings/security/totp",
+        "/settings/security/totp/off",
+        "/settings/security/codes",
+    ),
+]
+
+
+@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
+def test_another_sites_form_changes_nothing(alice, alices_other, path, headers):
+    answer = alice.post(path, data=LOGIN | {"all": "all"}, headers=headers)
+    assert answer.status_code == 403
+    assert "only done from a page of this site" in Page(answer).text
+    assert "Set-Cookie" not in answer.headers
+    assert is_signed_in(alice)
+    assert is_signed_in(alices_other)
+
+
+# Devices
+
+
+def test_the_list_says_what_there_is(alice, alices_other, clock):
+    clock.advance(3600)
+    page = show(alice, "/settings/sessions")
+    for text in ("Current Session", "Other Sessions", "Firefox on Linux", "Safari on iOS", "This device"):
+        assert text in page.text
+    for text in ("Place unknown", "127.0.0.1", "1 hour ago", "less than an hour ago", "Log Out of Session"):
+        assert text in page.text
+    assert "Log Out All Other Sessions" in page.text
+    assert "change your password at once" in page.text
+    assert len(page.field("/settings/sessions/end", "session")) == 1
+
+
+def test_nothing_else_to_list(alice):
+    page = show(alice, "/settings/sessions")
+    assert "You are logged in nowhere else." in page.text
+    assert "No session ended in the last 30 days." in page.text
+    assert "/settings/sessions/end" not in page.forms
+
+
+def test_one_is_ended_by_its_button(alice, alices_other):
+    [session] = show(alice, "/settings/sessions").field("/settings/sessions/end", "one")
+    page = fill(alice, "/settings/sessions/end", one=session)
+    assert "1 session is logged out." in page.text
+    assert "You signed it out from Firefox on Linux" in page.text
+    assert not is_signed_in(alices_other)
+
+
+def test_several_are_ended_by_ticking_them(alice, alices_other, new_browser):
+    third, fourth = log_in(new_browser()), log_in(new_browser())
+    sessions = show(alice, "/settings/sessions").field("/settings/sessions/end", "session")
+    kept = show(fourth, "/settings/sessions").field("/settings/sessions/end", "session")
+    ticked = [session for session in sessions if session in kept]
+    page = fill(alice, "/settings/sessions/end", session=ticked)
+    assert "2 sessions are logged out." in page.text
+    assert [is_signed_in(browser) for browser in (alice, alices_other, third, fourth)] == [True, False, False, True]
+
+
+def test_all_others_are_ended(alice, alices_other, new_browser):
+    third = log_in(new_browser())
+    page = fill(alice, "/settings/sessions/end", all="all")
+    assert "2 sessions are logged out." in page.text
+    assert [is_signed_in(browser) for browser in (alice, alices_other, third)] == [True, False, False]
+
+
+def test_nothing_ticked_is_said(alice, alices_other):
+    assert "Tick the sessions to log out first." in fill(alice, "/settings/sessions/end").text
+    assert is_signed_in(alices_other)
+
+
+def test_the_password_is_asked_on_a_page_of_its_own(alice, alices_other, clock):
+    """With what was asked for kept, a wrong answer shown in place, and no second question for five minutes."""
+    clock.advance(301)
+    [session] = show(alice, "/settings/sessions").field("/settings/sessions/end", "session")
+    page = fill(alice, "/settings/sessions/end", session=session)
+    assert "Enter Password to Log Out Session" in page.text
+    assert page.field("/settings/sessions/confirm", "session") == [session]
+    wrong = fill(alice, "/settings/sessions/confirm", session=session, answer="wrong password")
+    assert "Password does not match." in wrong.text
+    assert wrong.field("/settings/sessions/confirm", "session") == [session]
+    assert is_signed_in(alices_other)
+    assert (
+        "1 session is logged out." in fill(alice, "/settings/sessions/confirm", session=session, answer=PASSWORD).text
+    )
+    assert not is_signed_in(alices_other)
+    log_in(alices_other)
+    assert "1 session is logged out." in fill(alice, "/settings/sessions/end", all="all").text
+
+
+def test_the_code_is_asked_on_a_page_of_its_own(alice, alices_other, new_browser, clock):
+    secret, backup_codes = set_up_totp(alice, clock)
+    sessions = show(alice, "/settings/sessions").field("/settings/sessions/end", "session")
+    page = fill(alice, "/settings/sessions/end", session=sessions * 3)
+    assert "Enter Auth Code to Log Out 3 Sessions" in page.text
+    wrong = fill(alice, "/settings/sessions/confirm", session=sessions, answer=PASSWORD)
+    assert "That code is wrong" in wrong.text
+    code = pyotp.TOTP(secret).at(int(clock()))
+    assert "1 session is logged out." in fill(alice, "/settings/sessions/confirm", session=sessions, answer=code).text
+    clock.advance(301)
+    other = new_browser()
+    [ticket] = fill(other, "/login/form", **LOGIN).field("/login/code", "ticket")
+    fill(other, "/login/code", ticket=ticket, code=backup_codes[0])
+    ended = fill(alice, "/settings/sessions/confirm", all="all", answer=backup_codes[1])
+    assert "1 session is logged out." in ended.text
+    assert not is_signed_in(other)
+
+
+def test_answers_are_limited(make_app, clock):
+    alice = make_app(RATE_LIMIT_STEP_UP="1 per hour").test_client()
+    fill(alice, "/register/form", email="alice@example.com", username="alice", password=PASSWORD)
+    clock.advance(301)
+    fill(alice, "/settings/sessions/confirm", all="all", answer="wrong password")
+    page = fill(alice, "/settings/sessions/confirm", all="all", answer=PASSWORD)
+    assert page.status == 429
+    assert "Too many tries." in page.text
+
+
+def test_foreign_and_own_sessions_are_not_ended(alice, new_browser):
+    bob = new_browser()
+    fill(bob, "/register/form", email="bob@example.com", username="bob", password=PASSWORD)
+    third = log_in(new_browser())
+    [own] = show(third, "/settings/sessions").field("/settings/sessions/end", "session")
+    assert "Tick the sessions" in fill(alice, "/settings/sessions/end", session=own).text
+    bobs = bob.get("/me/sessions").json[0]["id"]
+    answer = alice.post("/settings/sessions/end", data={"session": bobs})
+    assert answer.status_code == 404
+    assert all(is_signed_in(browser) for browser in (alice, bob, third))
+
+
+HOSTILE = "<script>alert(1)</script>\"'>\u202emoc\u200b"
+
+
+def test_what_clients_say_is_shown_as_text(new_browser):
+    """Markup in the user agent, the properties, the names and the address bar; what is hidden is dropped."""
+    browser = new_browser(HOSTILE.encode().decode("latin-1"))
+    fill(browser, "/register/form", email="alice@example.com", username="<script>", password=PASSWORD)
+    session = browser.get("/me/sessions").json[0]["id"]
+    browser.patch("/me/sessions/" + session, json={"name": "<script>alert(2)</script>"})
+    for path in ("/settings/sessions", "/login?next=/<script>", "/settings/sessions?done=<script>"):
+        answer = browser.get(path, follow_redirects=True)
+        assert Page(answer).tags.count("script") <= 1, "our own module alone"
+        assert "<script>" not in answer.text
+        assert "\u202e" not in answer.text
+    assert "<script>alert(2)</script>" in unescape(browser.get("/settings/sessions").text)
+
+
+@pytest.mark.parametrize("end", ["one", "all"])
+def test_an_ended_session_hears_why(alice, alices_other, end):
+    fill(
+        alice, "/settings/sessions/end", **{end: show(alice, "/settings/sessions").field("/settings/sessions/end", end)}
+    )
+    answer = alices_other.get("/settings/sessions")
+    assert answer.status_code == 303
+    assert "This device was logged out from Firefox on Linux." in show(alices_other, answer.location).text
+
+
+def test_a_changed_password_is_why(alice, alices_other):
+    fields = {"password": PASSWORD, "new_password": NEW_PASSWORD}
+    assert "Your password is changed." in fill(alice, "/settings/security/password", **fields).text
+    assert "Your password was changed on another device" in show(alices_other, "/login").text
+
+
+def test_an_expired_session_is_why(alice, alices_other, clock):
+    clock.advance(31 * 24 * 3600)
+    assert not is_signed_in(alice)
+    assert "expired" in show(alices_other, "/login").text
+
+
+def test_log_out(alice, alices_other):
+    answer = alice.post("/logout/form")
+    assert (answer.status_code, answer.location) == (303, "/login")
+    assert "Clear-Site-Data" in answer.headers
+    assert not is_signed_in(alice)
+    assert is_signed_in(alices_other)
+    assert "Your session" not in show(alice, "/login").text, "who logged out is not told that they are out"
+
+
+# What one signs in with
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"password": "wrong password", "new_password": NEW_PASSWORD}, "Password does not match."),
+        ({"password": PASSWORD, "new_password": "short"}, "Must be between 8 and 72 in length."),
+        ({"password": PASSWORD}, "This field is required"),
+    ],
+)
+def test_a_password_change_that_does_not_fit(alice, alices_other, fields, problem):
+    page = fill(alice, "/settings/security/password", **fields)
+    assert page.status == 400
+    assert problem in page.text
+    assert is_signed_in(alices_other)
+
+
+def test_a_password_change_asks_for_the_second_factor(alice, clock):
+    """In the same form; a right code spares the next question even where the password was wrong."""
+    secret, _ = set_up_totp(alice, clock)
+    form = "/settings/security/password"
+    fields = {"password": PASSWORD, "new_password": NEW_PASSWORD}
+    assert show(alice, "/settings/security").field(form, "answer") == [""]
+    assert "That code is wrong" in fill(alice, form, **fields, answer="000000").text
+    assert "That code is wrong" in fill(alice, form, **fields).text
+    code = pyotp.TOTP(secret).at(int(clock()))
+    page = fill(alice, form, **fields | {"password": "wrong password"}, answer=code)
+    assert "Password does not match." in page.text
+    assert page.field(form, "answer") == []
+    assert "Your password is changed." in fill(alice, form, **fields).text
+
+
+def test_totp_is_set_up_with_a_picture_and_a_text(alice, clock):
+    page = show(alice, "/settings/security/totp")
+    [secret] = page.field("/settings/security/totp", "secret")
+    assert secret in page.text.replace(" ", "")
+    assert "svg" in page.tags
+    fields = {"secret": secret, "password": PASSWORD}
+    wrong = fill(alice, "/settings/security/totp", **fields, code="000000")
+    assert "That code is wrong" in wrong.text
+    assert wrong.field("/settings/security/totp", "secret") == [secret], "the app has this one by now"
+    assert (
+        "Password does not match."
+        in fill(alice, "/settings/security/totp", **fields | {"password": "x"}, code="1").text
+    )
+    code = pyotp.TOTP(secret).at(int(clock()))
+    done = fill(alice, "/settings/security/totp", **fields, code=code)
+    assert "Two-factor authentication is on" in done.text
+    assert len(re.findall(r"\b[a-z0-9]{8}\b", done.text)) >= 10
+    assert is_signed_in(alice)
+    assert "On Logging in asks for a code" in show(alice, "/settings/security/totp").text, "no second set-up"
+
+
+@pytest.mark.parametrize("secret", ["", "short", "A" * 5000, "<script>"])
+def test_a_secret_that_is_none_is_replaced(alice, secret):
+    page = fill(alice, "/settings/security/totp", secret=secret, password=PASSWORD, code="123456")
+    assert page.status == 400
+    assert len(page.field("/settings/security/totp", "secret")[0]) == 32
+
+
+def test_totp_off_and_new_codes_ask_for_a_code(alice, clock):
+    _, codes = set_up_totp(alice, clock)
+    assert "10 of your backup codes are unused." in show(alice, "/settings/security").text
+    assert "That code is wrong" in fill(alice, "/settings/security/totp/off", answer="00000000").text
+    fields = {"password": PASSWORD, "answer": codes[0]}
+    renewed = alice.post("/settings/security/codes", data=fields)
+    assert renewed.status_code == 200
+    fresh = re.findall(r"<code>([a-z0-9]{8})</code>", renewed.text)
+    assert len(fresh) == 10
+    assert not set(fresh) & set(codes)
+    alice.delete_cookie("__Secure-recent_mfa")
+    assert "That code is wrong" in fill(alice, "/settings/security/totp/off", answer=codes[1]).text, "old ones are dead"
+    assert "Two-factor authentication is off." in fill(alice, "/settings/security/totp/off", answer=fresh[0]).text
+    assert is_signed_in(alice)
+
+
+@pytest.mark.parametrize("path", ["/settings/security/totp/off", "/settings/security/codes"])
+def test_without_a_second_factor_there_is_nothing_to_turn_off(alice, path):
+    page = fill(alice, path, answer=PASSWORD, password=PASSWORD)
+    assert page.status == 400
+    assert "not enrolled" in page.text
+
+
+# The files
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("keyrack.css", "text/css"),
+        ("sessions.js", "text/javascript"),
+        ("ask.js", "text/javascript"),
+        ("mark.svg", "image/svg+xml"),
+    ],
+)
+def test_files_are_asked_about_again_and_found_unchanged(new_browser, name, kind):
+    answer = new_browser().get("/static/" + name, buffered=True)
+    assert (answer.status_code, answer.mimetype) == (200, kind)
+    assert answer.headers["Cache-Control"] == "no-cache"
+    unchanged = {"If-None-Match": answer.headers["ETag"]}
+    again = new_browser().get("/static/" + name, headers=unchanged, buffered=True)
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize(
+    "path", ["/login", "/register", "/settings/sessions", "/settings/security", "/settings/security/totp"]
+)
+def test_pages_have_nothing_inline_and_nothing_from_elsewhere(alice, path):
+    """The policy forbids it, and no page asks for it."""
+    text = alice.get(path, follow_redirects=True).text
+    assert "<style" not in text
+    assert " style=" not in text
+    assert not re.search(r"\son[a-z]+=", text)
+    assert not re.search(r"<script(?![^>]* src=)", text)
+    assert not re.findall(r"(?:src|href|action)=\"(?!/|#)", text)
+
+
+def test_trouble_is_a_page_too(alice):
+    answer = alice.delete("/settings/sessions")
+    assert answer.status_code == 405
