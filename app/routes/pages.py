@@ -43,7 +43,7 @@ _WRONG_CODE = "That code is wrong or was used already. Try the next one."
 _DONE = {
     "password": "Your password is changed. Every other session is logged out.",
     "off": "Two-factor authentication is off.",
-    "none": "Tick the sessions to log out first.",
+    "none": "Tick the sessions to log out, then press the button below them.",
     "gone": "That session was over already.",
 }
 
@@ -155,6 +155,8 @@ def _notice() -> str:
 
 def _sessions_asked_for() -> Sequence[str]:
     """The id_hash of each session that a form names: all others, one by its button, or those that are ticked."""
+    if "none" in request.form:
+        return []
     if "all" in request.form:
         sessions = services().devices.list(caller().user_id)
         return [session.id_hash for session in sessions if session.id_hash != caller().id_hash]

@@ -104,7 +104,7 @@ naming.querySelector(".cancel").addEventListener("click", () => naming.close());
 document.addEventListener("submit", (event) => {
   if (event.target.id !== "ending") return;
   event.preventDefault();
-  if (event.submitter) end(asked(event.submitter), event.submitter);
+  if (event.submitter.name !== "none") end(asked(event.submitter), event.submitter);
 });
 document.addEventListener("click", (event) => {
   const button = event.target.closest(".rename");

@@ -263,8 +263,12 @@ def test_all_others_are_ended(alice, alices_other, new_browser):
     assert [is_signed_in(browser) for browser in (alice, alices_other, third)] == [True, False, False]
 
 
-def test_nothing_ticked_is_said(alice, alices_other):
-    assert "Tick the sessions to log out first." in fill(alice, "/settings/sessions/end").text
+@pytest.mark.parametrize("pressed", [{}, {"none": "none"}])
+def test_nothing_ticked_is_said(alice, alices_other, pressed):
+    """Nor does Enter on a box end anything: it presses a button that is there for that."""
+    [session] = show(alice, "/settings/sessions").field("/settings/sessions/end", "session")
+    ticked = {"session": session} if pressed else {}
+    assert "Tick the sessions to log out, then" in fill(alice, "/settings/sessions/end", **ticked, **pressed).text
     assert is_signed_in(alices_other)
 
 

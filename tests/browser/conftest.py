@@ -1,0 +1,146 @@
+"""The pages in a real Chromium, served by gunicorn on a real Redis: each context is a device of its own."""
+
+import shutil
+import time
+
+import pyotp
+import pytest
+from playwright.sync_api import BrowserContext, Page, sync_playwright
+
+from app import create_app
+from app.config import load_settings
+from app.stores.connect import connect
+from tests.conftest import ENVIRONMENT, missing
+from tests.device import API, PASSWORD
+from tests.live.server import Service
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
+IPAD = "Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Version/17.0 Mobile/15E148 Safari/604.1"
+PIXEL = "Mozilla/5.0 (Linux; Android 14; Pixel 7) AppleWebKit/537.36 Chrome/131.0.0.0 Mobile Safari/537.36"
+
+LONGER_AGO_THAN_A_PROOF_S = 600
+_ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-first-run"),
+]
+_PATIENCE_MS = 10_000
+
+
+@pytest.fixture(scope="session")
+def service(redis_server):
+    service = Service(redis_server.url)
+    yield service
+    service.close()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        missing("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Person:
+    """Somebody with an account, whose devices signed in ten minutes ago: what they did then proves nothing now.
+
+    The sessions are opened by the service itself, in this process, with its clock set back.
+    """
+
+    def __init__(self, app, url: str, email: str) -> None:
+        self._app = app
+        self._url = url
+        self.email = email
+        self.totp_secret = ""
+        self.backup_codes: list[str] = []
+        self._first = self._client("")
+        body = {"email": email, "username": email.partition("@")[0], "password": PASSWORD}
+        assert self._first.post("/register", json=body).status_code == 201
+
+    def enable_totp(self) -> None:
+        self.totp_secret = pyotp.random_base32()
+        then = int(time.time()) - LONGER_AGO_THAN_A_PROOF_S
+        body = {"password": PASSWORD, "secret": self.totp_secret, "code": pyotp.TOTP(self.totp_secret).at(then)}
+        client = self._client("")
+        assert client.post("/login", json={"login": self.email, "password": PASSWORD}).status_code == 200
+        answer = client.post(API + "/users/@me/mfa/totp/enable", json=body)
+        assert answer.status_code == 200, answer.json
+        assert client.post("/logout").status_code == 204
+        self.backup_codes = [code["code"] for code in answer.json["backup_codes"]]
+
+    @property
+    def code(self) -> str:
+        return pyotp.TOTP(self.totp_secret).now()
+
+    def sign_in(self, window: Page, user_agent: str, **headers: str) -> Page:
+        """Give a window the cookie of a session that began ten minutes ago."""
+        client = self._client(user_agent)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = client.post("/login", json={"login": self.email, "password": PASSWORD}, headers=sent)
+        if answer.json.get("mfa"):
+            body = {"ticket": answer.json["ticket"], "code": self.backup_codes.pop()}
+            answer = client.post("/login/mfa", json=body, headers=sent)
+        assert answer.status_code == 200, answer.json
+        cookie = {
+            "name": "__Host-session",
+            "value": client.get_cookie("__Host-session").value,
+            "url": self._url.replace("http:", "https:"),
+        }
+        window.context.add_cookies([cookie | {"secure": True, "httpOnly": True, "sameSite": "Lax"}])
+        return window
+
+    def leave_first(self) -> None:
+        """End the session of the registration, so that the windows are all there is."""
+        assert self._first.post("/logout").status_code == 204
+
+    def _client(self, user_agent: str):
+        client = self._app.test_client()
+        client.environ_base["HTTP_USER_AGENT"] = user_agent
+        return client
+
+
+@pytest.fixture
+def earlier(redis_server):
+    """The service ten minutes ago."""
+    redis = connect(redis_server.url)
+    assert redis.dbsize() == 0
+    yield create_app(load_settings(ENVIRONMENT), redis, lambda: time.time() - LONGER_AGO_THAN_A_PROOF_S)
+    redis.flushdb()
+    redis.close()
+
+
+@pytest.fixture
+def alice(earlier, service):
+    return Person(earlier, service.url, "alice@example.com")
+
+
+@pytest.fixture
+def new_window(chromium, service):
+    """Opens windows, each in a context of its own; at the end none of them has complained.
+
+    A refusal that the browser notes for itself is none: the tests ask for them.
+    """
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def note(kind: str, text: str) -> None:
+        if kind in ("error", "warning") and "the server responded with a status of 4" not in text:
+            complaints.append(text)
+
+    def open_window(**options) -> Page:
+        context = chromium.new_context(**{"base_url": service.url, "user_agent": FIREFOX} | options)
+        context.set_default_timeout(_PATIENCE_MS)
+        contexts.append(context)
+        window = context.new_page()
+        window.on("console", lambda message: note(message.type, message.text))
+        window.on("pageerror", lambda error: note("error", str(error)))
+        return window
+
+    open_window.complaints = complaints
+    yield open_window
+    for context in contexts:
+        context.close()
+    assert complaints == []
