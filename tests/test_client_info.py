@@ -140,3 +140,23 @@ def test_a_damaged_database_stops_no_sign_in(city_database, tmp_path):
     path = tmp_path / "damaged.mmdb"
     path.write_bytes(damaged)
     assert Locations(path).of(ipaddress.ip_address("203.0.113.7")) is None
+
+
+IPAD = "Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Version/17.0 Mobile/15E148 Safari/604.1"
+
+
+@pytest.mark.parametrize(
+    ("told", "user_agent", "form"),
+    [
+        ("", IPAD, "tablet"),
+        ("", "Mozilla/5.0 (Linux; Android 14; Pixel Tablet) AppleWebKit/537.36 Chrome/131.0 Safari/537.36", "tablet"),
+        ("", "Mozilla/5.0 (Linux; Android 14; Pixel 7) AppleWebKit/537.36 Chrome/131.0 Mobile Safari/537.36", None),
+        (properties({"os": "iOS", "device": "iPad13,1"}), "Discord/1 CFNetwork", "tablet"),
+        (properties({"os": "Android", "device": "Pixel 7"}), "Discord-Android/126021;RNA", None),
+        (properties({"device": ["iPad"]}), SAFARI, None),
+        ("", FIREFOX, None),
+        ("", "", None),
+    ],
+)
+def test_tablets_are_told_from_phones(told, user_agent, form):
+    assert read_client(told, user_agent, None, NOWHERE).form == form

@@ -30,3 +30,16 @@ def test_no_two_are_alike():
 def test_a_user_id_that_is_no_snowflake_reads_as_nothing(user_id):
     """What becomes part of a key's name is digits."""
     assert tokens.read(tokens.issue(user_id, 0)) is None
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_both_spellings_of_an_id_read_back(raw):
+    id_hash = base64.b64encode(raw).decode()
+    in_url = tokens.id_in_url(id_hash)
+    assert not set("+/=") & set(in_url)
+    assert tokens.id_from_url(in_url) == tokens.id_from_url(id_hash) == tokens.id_from_url(in_url + "=") == id_hash
+
+
+@pytest.mark.parametrize("text", ["", "A" * 42, "A" * 44, "A" * 43 + "==", "A" * 42 + "é", "A" * 43 + "\n"])
+def test_what_is_no_id_reads_as_none(text):
+    assert tokens.id_from_url(text) is None

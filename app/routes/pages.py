@@ -44,7 +44,6 @@ _DONE = {
     "password": "Your password is changed. Every other session is logged out.",
     "off": "Two-factor authentication is off.",
     "none": "Tick the sessions to log out, then press the button below them.",
-    "gone": "That session was over already.",
 }
 
 

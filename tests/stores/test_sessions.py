@@ -246,3 +246,68 @@ def test_open_makes_room_by_expiry_before_it_evicts(sessions, open_session, cloc
     clock.advance(11 * DAY)
     open_session("new", cap=2)
     assert [session.id_hash for session in sessions.list("1")] == [hashed("new"), hashed("used")]
+
+
+def test_rename_reaches_only_own_sessions_and_survives_a_touch(sessions, open_session, clock):
+    open_session("a")
+    open_session("b", user_id="2")
+    assert sessions.rename("1", hashed("a"), "Kitchen tablet", hashed("a"))
+    assert not sessions.rename("1", hashed("b"), "Mine now", hashed("a"))
+    clock.advance(60)
+    assert sessions.touch("1", hashed("a"), PHONE)
+    [session] = sessions.list("1")
+    assert (session.name, session.client) == ("Kitchen tablet", PHONE)
+    assert sessions.list("2")[0].name is None
+    assert sessions.rename("1", hashed("a"), None, hashed("a"))
+    assert sessions.list("1")[0].name is None
+
+
+def test_rename_by_or_of_what_is_over_changes_nothing(sessions, open_session, redis, clock):
+    """Nor does it bring anything back."""
+    open_session("a")
+    open_session("b")
+    sessions.end("1", [hashed("b")], "revoked", hashed("a"))
+    assert not sessions.rename("1", hashed("b"), "Back again", hashed("a"))
+    with pytest.raises(CallerGone):
+        sessions.rename("1", hashed("a"), "By a ghost", hashed("b"))
+    clock.advance(LIFETIMES.ttl_s)
+    with pytest.raises(CallerGone):
+        sessions.rename("1", hashed("a"), "Too late", hashed("a"))
+    assert redis.hlen(keys.sessions("1")) == 1
+
+
+def test_rename_of_a_session_whose_record_was_lost(sessions, open_session, redis):
+    """It is in the list, so it can be named."""
+    open_session("a")
+    redis.delete(keys.sessions("1"))
+    assert sessions.rename("1", hashed("a"), "Found again", hashed("a"))
+    [session] = sessions.list("1")
+    assert (session.name, session.client) == ("Found again", Client())
+
+
+def test_ended_tells_what_ended_why_and_by_whom(sessions, open_session, clock):
+    open_session("a")
+    open_session("b", client=PHONE)
+    open_session("c", client=PHONE)
+    sessions.rename("1", hashed("a"), "My laptop", hashed("a"))
+    sessions.end("1", [hashed("b")], "revoked", hashed("a"))
+    clock.advance(1)
+    sessions.end("1", [hashed("c")], "admin")
+    clock.advance(1)
+    sessions.end("1", [hashed("a")], "logout", hashed("a"))
+    newest, second, third = sessions.ended("1", since=0)
+    assert (newest.reason, newest.by) == ("logout", newest.session)
+    assert (second.reason, second.by, second.ended_at) == ("admin", None, clock() - 1)
+    assert (third.session.id_hash, third.session.client, third.reason) == (hashed("b"), PHONE, "revoked")
+    assert third.by is not None
+    assert third.by.name == "My laptop"
+    assert sessions.ended("1", since=clock()) == [newest]
+    assert sessions.ended("2", since=0) == []
+
+
+def test_ended_tells_of_a_session_whose_record_was_lost(sessions, open_session, redis):
+    open_session("a")
+    redis.delete(keys.sessions("1"))
+    sessions.end("1", [hashed("a")], "logout", hashed("a"))
+    [row] = sessions.ended("1", since=0)
+    assert (row.session.client, row.by) == (Client(), None)
