@@ -5,7 +5,7 @@ local asked = cjson.decode(ARGV[2])
 if asked.caller and not is_live(asked.caller) then
   return -1
 end
-local by = asked.caller and record_of(asked.caller)
+local by = asked.caller and redis.call("HGET", sessions, asked.caller)
 local count = 0
 for _, id_hash in ipairs(asked.id_hashes) do
   local score = redis.call("ZSCORE", last_used, id_hash)

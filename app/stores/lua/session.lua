@@ -12,12 +12,17 @@ local function record_of(id_hash)
   return record and cjson.decode(record)
 end
 
+local function began_at(id_hash)
+  local record = redis.call("HGET", sessions, id_hash)
+  return record and tonumber(string.match(record, '"began_at":(%d+)'))
+end
+
 local function is_over(id_hash, score)
   if not score or tonumber(score) <= call.now - call.ttl_s then
     return true
   end
-  local record = record_of(id_hash)
-  return record and record.began_at + call.max_age_s <= call.now
+  local began = began_at(id_hash)
+  return began and began + call.max_age_s <= call.now
 end
 
 local function is_live(id_hash)
@@ -35,12 +40,16 @@ local function tell(type, id_hash, reason, old_id_hash)
   }))
 end
 
--- The one way a session ends. by: the record of the session that ended it, where one did.
+-- The one way a session ends. by: the record (JSON) of the session that ended it, where one did. Records are put into
+-- the row as they are: to read and write them again would take longer than all the rest.
 local function finish(id_hash, reason, by)
-  local row = { id_hash = id_hash, reason = reason, by = by, session = record_of(id_hash), at = call.at }
+  local record = redis.call("HGET", sessions, id_hash)
   redis.call("ZREM", last_used, id_hash)
   redis.call("HDEL", sessions, id_hash)
-  redis.call("ZADD", ended, call.now, cjson.encode(row))
+  redis.call("ZADD", ended, call.now, table.concat({
+    '{"id_hash":"', id_hash, '","reason":"', reason, '","at":"', call.at,
+    '","session":', record or "null", ',"by":', by or "null", "}",
+  }))
   redis.call("ZREMRANGEBYSCORE", ended, "-inf", call.now - call.retention_s)
   redis.call("ZREMRANGEBYRANK", ended, 0, -KEPT_ENDED - 1)
   redis.call("EXPIRE", ended, call.retention_s)
