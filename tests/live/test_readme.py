@@ -15,3 +15,8 @@ def test_the_flow_works_when_pasted(service):
     assert '"platform": "Firefox"' in ran.stdout
     assert re.findall(r"^HTTP/1.1 (\d+)", ran.stdout, re.MULTILINE) == ["401", "204", "401"]
     assert '"code":60003' in ran.stdout
+    assert '"deviceName": "Firefox on Linux"' in ran.stdout
+    assert '{"message":"Session renamed."}\n{"message":"Session revoked."}\n{"error":"401: Unauthorized"}' in ran.stdout
+    assert '{"message":"All other sessions have been revoked."}' in ran.stdout
+    assert '"explanation": "You signed it out from Firefox on Linux"' in ran.stdout
+    assert ran.stdout.endswith("204\n")
