@@ -18,7 +18,7 @@ from app.limits import init_limits
 from app.location import Locations
 from app.passwords import Passwords
 from app.reauthentication import Reauthentication
-from app.routes import BLUEPRINTS
+from app.routes import blueprints
 from app.second_factor import SecondFactor
 from app.services import EXTENSION, Services
 from app.stores.connect import ThreadConnections
@@ -44,7 +44,7 @@ def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = ti
     services = app.extensions[EXTENSION] = _services(settings, redis, clock)
     init_answers(app)
     init_limits(app, redis)
-    for blueprint, prefix in BLUEPRINTS:
+    for blueprint, prefix in blueprints(settings):
         app.register_blueprint(blueprint, url_prefix=prefix)
     app.wsgi_app = Front(app.wsgi_app, Verify(services))  # type: ignore[method-assign]  # Flask's documented way
     return app

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app import tokens
 from app.errors import Unauthorized, UnknownSession
@@ -101,9 +101,11 @@ class Devices:
             self._store.finish_expired(user_id)
         return live
 
-    def find(self, user_id: str, id_hash: str) -> Session | None:
-        """A live session, or None."""
-        [session] = self._store.find([(user_id, id_hash)])
+    def find(self, token: str) -> Session | None:
+        """The live session of a token, or None. Its beginning is the token's: a record can be lost."""
+        claim = tokens.read(token)
+        [found] = self._store.find([(claim.user_id, claim.id_hash)]) if claim else [None]
+        session = replace(found, began_at=claim.at) if claim and found else None
         return session if session and self.expires_at(session) > self._clock() else None
 
     def find_ended(self, named: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:

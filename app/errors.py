@@ -134,6 +134,9 @@ class InvalidCode(ApiError):
 class Unauthorized(ApiError):
     status = 401
 
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": "Bearer"}
+
 
 class MfaRequired(ApiError):
     """The session is good, but has not proved itself in the last minutes."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 REQUEST_ID = "keyrack.request_id"  # where it stands in the WSGI environment
 
+_QUIET_S = 5
 _HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FOR_GATEWAYS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 _FOR_ALL = (
@@ -40,6 +41,8 @@ class Front:
         request_id = given_id if _HARMLESS_ID.fullmatch(given_id) else os.urandom(8).hex()
         environ[REQUEST_ID] = request_id
         is_verify = environ["PATH_INFO"] == verify.PATH
+        if not is_verify and "gunicorn.socket" in environ:  # whoever goes quiet within a body lets the thread go
+            environ["gunicorn.socket"].settimeout(_QUIET_S)
         standard = _FOR_GATEWAYS if is_verify else _FOR_ALL
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:

@@ -111,12 +111,13 @@ def _json() -> Any:
     if not request.is_json:
         raise InvalidJson
     try:
-        return orjson.loads(_read_body())
+        return orjson.loads(read_body())
     except orjson.JSONDecodeError:
         raise InvalidJson from None
 
 
-def _read_body() -> bytes:
+def read_body() -> bytes:
+    """The body, whole. Raises: errors.InvalidJson where it is cut short, RequestEntityTooLarge"""
     try:
         raw = request.get_data(cache=False)
     except RequestEntityTooLarge:

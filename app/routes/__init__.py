@@ -1,10 +1,15 @@
 """The surfaces: a blueprint for each noun, and where it hangs."""
 
+from flask import Blueprint
+
+from app.config import Settings
 from app.routes import gateway, login, me, mfa, pages, sessions, users
 
 API = "/api/v9"
 
-BLUEPRINTS = [
-    *((login.bp, API), (sessions.bp, API), (mfa.bp, API), (users.bp, API)),
-    *((gateway.bp, "/gateway"), (me.bp, None), (pages.bp, None)),
-]
+
+def blueprints(settings: Settings) -> list[tuple[Blueprint, str | None]]:
+    """Each with the prefix of its routes; what the gateway asks is there where the gateway has a secret to show."""
+    api = [login.bp, sessions.bp, mfa.bp, users.bp]
+    asked_by_gateway = [(gateway.bp, "/gateway")] if settings.gateway_secret else []
+    return [*((bp, API) for bp in api), (me.bp, None), (pages.bp, None), *asked_by_gateway]

@@ -1,13 +1,13 @@
 """What the gateway asks beside the check of each request, which is app/verify.py's: behind a secret of its own."""
 
 import hmac
+from urllib.parse import parse_qs
 
-from flask import Blueprint, abort, request
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from app import tokens
 from app.errors import InvalidForm, Unauthorized
-from app.guards import takes
+from app.guards import read_body, takes
 from app.schemas import Reconcile, ReconcileSchema
 from app.services import services
 
@@ -18,12 +18,9 @@ _MAX_RECONCILE_BODY = 250_000  # 1000 sessions of some 100 bytes each, with room
 
 @bp.before_request
 def _require_secret() -> None:
-    """Without a secret in the settings there is nothing here; with another one than it, no answer."""
-    secret = services().settings.gateway_secret
-    if secret is None:
-        abort(404)
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if not hmac.compare_digest(given.encode(), secret.encode()):
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    secret = services().settings.gateway_secret or ""
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode("latin-1", "replace"), secret.encode()):
         raise Unauthorized
 
 
@@ -35,11 +32,10 @@ def _allow_many_sessions() -> None:
 @bp.post("/introspect")
 def introspect() -> ResponseReturnValue:
     """Describe a token (RFC 7662); of one that is not active nothing is told but that."""
-    token = request.form.get("token")
-    if token is None:
+    tokens = parse_qs(read_body().decode("latin-1"), keep_blank_values=True).get("token", [])
+    if len(tokens) != 1:
         raise InvalidForm({"token": "BASE_TYPE_REQUIRED: This field is required"})
-    claim = tokens.read(token)
-    session = services().devices.find(claim.user_id, claim.id_hash) if claim else None
+    session = services().devices.find(tokens[0])
     if session is None:
         return {"active": False}
     return {

@@ -59,6 +59,7 @@ class ThreadConnections:
             connection.send_packed_command(connection.pack_commands(commands))
             return [connection.read_response() for _ in commands]
         except BaseException:
+            self._local.connection = None
             connection.disconnect()
             raise
 

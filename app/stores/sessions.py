@@ -1,5 +1,6 @@
 """The devices signed in, by user."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -7,10 +8,13 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
+from redis import ResponseError
 
 from app.stores import keys
 from app.stores.connect import ThreadConnections
 from app.stores.lua import lua
+
+log = logging.getLogger(__name__)
 
 Reason = Literal["logout", "revoked", "evicted", "expired", "password_change", "mfa_change", "admin"]
 
@@ -153,9 +157,16 @@ class SessionStore:
         return None if score is None else float(score), proof, bool(has_totp)
 
     def touch(self, user_id: str, id_hash: str, client: Client) -> bool:
-        """Note a use and the client seen, at most once a minute. Never brings an ended session back."""
+        """Note a use and the client seen, at most once a minute. Never brings an ended session back.
+
+        Returns: whether it was noted; a Redis that is full, or takes no writes, notes nothing, and signs nobody out
+        """
         argument = {"id_hash": id_hash, "every_s": TOUCH_EVERY_S, "client": _known(client)}
-        return bool(self._touch(user_id, (), argument))
+        try:
+            return bool(self._touch(user_id, (), argument))
+        except ResponseError as refused:
+            log.warning("the use of a session was not noted: %s", type(refused).__name__)
+            return False
 
     def list(self, user_id: str) -> list[Session]:
         """All sessions that Redis has of a user, most recently used first, those among them whose time is over.

@@ -5,6 +5,9 @@ import time
 
 import pytest
 
+from app import create_app
+from app.config import load_settings
+from tests.conftest import ENVIRONMENT, wait_until
 from tests.device import PASSWORD
 from tests.live.server import Service
 
@@ -74,7 +77,7 @@ def test_turning_totp_on_tells_of_the_new_hash_alone(service, alice, events):
 
 
 def test_eviction_is_told(redis_server, real_redis, alice, events):
-    """Another process with a cap of two: the second login over it ends two."""
+    """By another process, with a cap of two."""
     service = Service(redis_server.url, MAX_SESSIONS_PER_USER="2", WEB_CONCURRENCY="1")
     first = alice.id_hash
     second = service.device().log_in(alice).id_hash
@@ -83,6 +86,28 @@ def test_eviction_is_told(redis_server, real_redis, alice, events):
     service.close()
     assert events.brief() == [("AUTH_SESSION_CREATE", third, None), ("AUTH_SESSION_REMOVE", first, "evicted")]
     assert second != third
+
+
+def test_the_end_by_time_is_told_once_by_whoever_notices(redis_server, events, at_once):
+    """Also that of a user's only session, though many ask at once."""
+    service = Service(redis_server.url, SESSION_TTL="2s")
+    device = service.device().register("carol@example.com")
+    id_hash = device.id_hash
+    events.heard()
+    wait_until(lambda: device.get("/gateway/verify").status_code == 401, "the session did not end")
+    at_once(*[lambda: device.get("/gateway/verify")] * 8)
+    service.close()
+    assert events.brief() == [("AUTH_SESSION_REMOVE", id_hash, "expired")]
+
+
+def test_an_operators_end_is_told(service, alice, events, real_redis):
+    """Disabling a user, by another process."""
+    own = create_app(load_settings(ENVIRONMENT), real_redis)
+    id_hash = alice.id_hash
+    events.heard()
+    assert own.extensions["keyrack"].accounts.disable(alice.user_id)
+    assert events.brief() == [("AUTH_SESSION_REMOVE", id_hash, "admin")]
+    assert not alice.is_signed_in
 
 
 def test_ending_that_races_is_told_once(service, alice, events, at_once):
@@ -107,7 +132,7 @@ def test_a_verify_is_one_command(service, alice, real_redis):
             told = []
             while not (command := monitor.next_command()["command"]).startswith("ECHO"):
                 told.append(command.split()[0])
-        return told
+        return [name for name in told if name != "CLIENT"]  # a connection that introduces itself
 
     assert commands(lambda: alice.get("/gateway/verify")) == ["ZSCORE"]
     proof = alice.prove()

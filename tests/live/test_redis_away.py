@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from app.stores.connect import connect
 from tests.conftest import RedisServer
 from tests.device import PASSWORD
 from tests.live.server import Service
@@ -61,6 +62,19 @@ def test_redis_stopped_and_started_again(fragile):
     assert [device.is_signed_in for device in (alice, phone)] == [True, True]
     assert alice.end([phone.id_hash]).status_code == 204
     assert not phone.is_signed_in
+
+
+def test_redis_that_takes_no_writes_signs_nobody_out(fragile):
+    """A full Redis cannot note that a session is used; who is signed in is, and who was ended stays ended."""
+    server, service = fragile
+    alice = service.device().register("alice@example.com")
+    with connect(server.url) as redis:
+        redis.zincrby(f"user:{{{alice.user_id}}}:last_used", -120, alice.id_hash)  # so that a note is due
+        redis.config_set("maxmemory", "1mb")
+        assert [alice.get("/gateway/verify").status_code for _ in range(3)] == [200] * 3
+        assert alice.get("/auth/sessions").status_code == 200
+        redis.config_set("maxmemory", "0")
+    assert alice.is_signed_in
 
 
 def test_redis_that_does_not_answer(fragile):

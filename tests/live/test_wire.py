@@ -1,8 +1,15 @@
 """What only shows on a socket: chunks, headers that a server in front of Flask would believe, what logs tell."""
 
+import os
 import socket
+import subprocess
+import sys
+from contextlib import suppress
 
 import pytest
+
+from tests.conftest import ENVIRONMENT
+from tests.live.server import ROOT
 
 
 def send(service, raw):
@@ -10,7 +17,8 @@ def send(service, raw):
     host, port = service.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall(raw)
-        connection.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # the server may have refused and hung up already
+            connection.shutdown(socket.SHUT_WR)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     return int(answer.split(b" ", 2)[1]), answer.decode("latin-1")
 
@@ -71,3 +79,27 @@ def test_forwarding_headers_move_nothing(service, headers):
     status, answer = send(service, post(LOGIN, b"{}", "Content-Length: 2", *headers))
     assert status == 400
     assert '"code":50035' in answer
+
+
+def test_a_port_that_is_taken_is_refused(service, redis_server):
+    """Each worker listens on its own; a second service on the port says so instead of sharing it."""
+    port = service.url.rpartition(":")[2]
+    environment = os.environ | ENVIRONMENT | {"REDIS_URL": redis_server.url, "PORT": port}
+    command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert ran.returncode != 0
+    assert f"Keyrack cannot listen on 127.0.0.1:{port}" in ran.stderr
+
+
+def test_who_goes_quiet_within_a_body_is_let_go(service):
+    """More of them than there are threads: the others are served when their five seconds are over."""
+    host, port = service.url.removeprefix("http://").split(":")
+    head = post(LOGIN, b"x" * 1000, "Content-Length: 60000")
+    quiet = [socket.create_connection((host, int(port)), timeout=20) for _ in range(80)]
+    for connection in quiet:
+        connection.sendall(head)
+    assert service.device().get("/gateway/verify").status_code == 401
+    answers = {connection.recv(12) for connection in quiet}
+    for connection in quiet:
+        connection.close()
+    assert answers == {b"HTTP/1.1 400"}

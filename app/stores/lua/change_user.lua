@@ -51,7 +51,7 @@ if change.new_id_hash then
     redis.call("HDEL", sessions, change.caller)
     redis.call("HSET", sessions, change.new_id_hash, record)
   end
-  keep_for_ttl()
+  keep()
   tell("AUTH_SESSION_CHANGE", change.new_id_hash, change.reason, change.caller)
 end
 return 1

@@ -12,6 +12,6 @@ while redis.call("ZCARD", last_used) >= new.cap do
 end
 redis.call("ZADD", last_used, call.now, new.id_hash)
 redis.call("HSET", sessions, new.id_hash, new.record)
-keep_for_ttl()
+keep()
 tell("AUTH_SESSION_CREATE", new.id_hash)
 return 1

@@ -12,5 +12,5 @@ end
 local record = record_of(asked.id_hash) or { began_at = math.floor(redis.call("ZSCORE", last_used, asked.id_hash)) }
 record.name = asked.name
 redis.call("HSET", sessions, asked.id_hash, cjson.encode(record))
-keep_for_ttl()
+keep()
 return 1

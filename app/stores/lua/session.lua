@@ -73,7 +73,8 @@ local function finish_others(kept, reason, by)
   end
 end
 
-local function keep_for_ttl()
-  redis.call("EXPIRE", last_used, call.ttl_s)
-  redis.call("EXPIRE", sessions, call.ttl_s)
+-- Longer than any session lasts, so that its end by time can be noticed, told and shown.
+local function keep()
+  redis.call("EXPIRE", last_used, call.ttl_s + call.retention_s)
+  redis.call("EXPIRE", sessions, call.ttl_s + call.retention_s)
 end

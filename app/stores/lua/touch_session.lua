@@ -15,5 +15,5 @@ if record then
   record.location, record.ip = seen.client.location, seen.client.ip
   redis.call("HSET", sessions, seen.id_hash, cjson.encode(record))
 end
-keep_for_ttl()
+keep()
 return 1
