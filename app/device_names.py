@@ -22,6 +22,7 @@ _CALLED = {
     "Firefox iOS": "Firefox",
     "Edge Mobile": "Edge",
 }
+_UNKNOWN = "Unknown device"
 _WHY = {
     "logout": "You logged out",
     "revoked": "You signed it out",
@@ -52,7 +53,7 @@ def name_of(session: Session) -> str:
 def made_up_name(client: Client) -> str:
     """ "Firefox on Linux"; where only one of the two is known, that one."""
     known = [_CALLED.get(part, part) for part in (client.platform, client.os) if part]
-    return " on ".join(known) or "Unknown device"
+    return " on ".join(known) or _UNKNOWN
 
 
 def kind_of(client: Client) -> Kind:
@@ -71,7 +72,7 @@ def why(ended: Ended) -> str:
     if ended.by == ended.session:
         return _WHY["logout"]
     if ended.reason == "revoked" and ended.by:
-        return f"{_WHY['revoked']} from {name_of(ended.by)}"
+        return f"{_WHY['revoked']} from {_within_a_sentence(ended.by)}"
     return _WHY[ended.reason]
 
 
@@ -80,5 +81,10 @@ def why_here(ended: Ended) -> str:
     if ended.by == ended.session:
         return _WHY_HERE["logout"]
     if ended.reason == "revoked" and ended.by:
-        return f"This device was logged out from {name_of(ended.by)}."
+        return f"This device was logged out from {_within_a_sentence(ended.by)}."
     return _WHY_HERE[ended.reason]
+
+
+def _within_a_sentence(session: Session) -> str:
+    name = name_of(session)
+    return "an unknown device" if name == _UNKNOWN else name

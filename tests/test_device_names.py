@@ -82,6 +82,11 @@ def test_the_device_that_did_it_is_named():
     assert why_here(ended) == "This device was logged out from My laptop."
 
 
+def test_an_unknown_device_fits_into_the_sentence():
+    ended = Ended(session(), 0, "revoked", session("b", os=None, platform=None))
+    assert why(ended) == "You signed it out from an unknown device"
+
+
 def test_one_that_ended_itself_logged_out():
     ended = Ended(session(), 0, "revoked", session())
     assert (why(ended), why_here(ended)) == ("You logged out", "You logged out on this device.")
