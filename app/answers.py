@@ -85,7 +85,7 @@ def _refuse_for_now(_: RateLimitExceeded) -> ResponseReturnValue:
 
 def _shaped(body: dict[str, Any], sentence: str, status: int) -> dict[str, Any] | str:
     """A refusal as the surface that was asked has it: Discord's shape, the cookie API's, or a page."""
-    if request.blueprint == "pages":
+    if request.blueprint in ("pages", "settings"):
         return render_template("refusal.html", status=status, sentence=sentence)
     if not _COOKIE_SURFACE.match(request.path):
         return body

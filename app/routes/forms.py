@@ -1,0 +1,90 @@
+"""What all pages have in common: the words of their templates, the way back to a form that was refused."""
+
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from flask import Blueprint, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_limiter import RateLimitExceeded
+
+from app import device_names, guards, times
+from app.errors import ApiError, InvalidCode, InvalidForm, InvalidLogin, InvalidTicket, Unauthorized, Unavailable
+from app.services import services
+from app.tokens import id_in_url
+
+Problems = dict[str, str]
+Page = Callable[[Problems], str]
+
+HOME = "/settings/sessions"
+_OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # a browser reads \ as / and passes over tabs and line ends
+_WRONG_CODE = "That code is wrong or was used already. Try the next one."
+
+
+def page_blueprint(name: str) -> Blueprint:
+    """A blueprint of pages: who is not signed in is led to the login page, and back."""
+    bp = Blueprint(name, __name__)
+    bp.context_processor(_words)
+    bp.register_error_handler(Unauthorized, _lead_to_login)
+    return bp
+
+
+def shows_again(page: Page) -> Callable[[guards.View], guards.View]:
+    """Where a form is refused, show its page again, with what is wrong with it."""
+
+    def decorate(view: guards.View) -> guards.View:
+        @wraps(view)
+        def shown(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return view(*args, **kwargs)
+            except Unauthorized:
+                raise
+            except ApiError as refusal:
+                return page(_problems(refusal)), refusal.status
+            except RateLimitExceeded:
+                return page({"": "Too many tries. Wait a few minutes, then try again."}), 429
+
+        return shown
+
+    return decorate
+
+
+def next_path() -> str:
+    """Where the visitor wanted to go: a path of our own, never another's page."""
+    wanted = request.values.get("next", "")
+    return wanted if _OWN_PATH.fullmatch(wanted) else HOME
+
+
+def _words() -> dict[str, Any]:
+    now = services().clock()
+    return {
+        "ago": lambda at: times.ago(at, now),
+        "day": lambda at: times.day(at, now),
+        "exactly": times.exactly,
+        "iso": times.iso,
+        "id_in_url": id_in_url,
+        "name_of": device_names.name_of,
+        "made_up_name": device_names.made_up_name,
+        "kind_of": device_names.kind_of,
+        "why": device_names.why,
+        "next_path": next_path(),
+    }
+
+
+def _lead_to_login(_: Unauthorized) -> ResponseReturnValue:
+    return redirect(url_for("pages.show_login", next=request.path), 303)
+
+
+def _problems(refusal: ApiError) -> Problems:
+    """What is wrong, by field; under "" what is wrong with the whole."""
+    if isinstance(refusal, InvalidLogin | Unavailable):
+        return {"": "Busy right now. Please try again." if refusal.status == 503 else refusal.plainly()}
+    if isinstance(refusal, InvalidForm):
+        return refusal.by_field()
+    if isinstance(refusal, InvalidCode):
+        text = _WRONG_CODE if refusal.message == InvalidCode.message else refusal.message
+        return {"code": text, "answer": text}
+    if isinstance(refusal, InvalidTicket):
+        return {"": "That took too long, or too many tries. Please log in again.", "ticket": ""}
+    return {"": refusal.plainly()}

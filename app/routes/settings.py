@@ -1,0 +1,185 @@
+"""The settings of the one who is signed in: the devices, and what one signs in with. All works without JavaScript."""
+
+import re
+from collections.abc import Sequence
+
+from flask import redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from markupsafe import Markup
+
+from app import totp
+from app.cookies import keep_session
+from app.guards import caller, has_proof_or_login, prove, require_session, takes_form
+from app.limits import STEP_UP, STEP_UP_USER, limited
+from app.routes.forms import Problems, page_blueprint, shows_again
+from app.schemas import ChangePassword, ChangePasswordSchema, EnableTotp, EnableTotpSchema
+from app.services import services
+from app.tokens import id_from_url
+
+bp = page_blueprint("settings")
+
+_DONE = {
+    "password": "Your password is changed. Every other session is logged out.",
+    "off": "Two-factor authentication is off.",
+    "none": "Tick the sessions to log out, then press the button below them.",
+}
+
+
+def _notice() -> str:
+    done = request.args.get("done", "")
+    if re.fullmatch("[0-9]{1,2}", done):
+        return "1 session is logged out." if done == "1" else f"{done} sessions are logged out."
+    return _DONE.get(done, "")
+
+
+def _confirm_page(problems: Problems) -> str:
+    user = services().accounts.get(caller().user_id)
+    asked = _sessions_asked_for()
+    return render_template("confirm.html", problems=problems, has_mfa=user.has_mfa, count=len(asked))
+
+
+def _security_page(problems: Problems, form: str = "") -> str:
+    user = services().accounts.get(caller().user_id)
+    return render_template(
+        "security.html", problems={form: problems}, user=user, proved=caller().proved, notice=_notice()
+    )
+
+
+def _totp_page(problems: Problems, secret: str) -> str:
+    user = services().accounts.get(caller().user_id)
+    picture = Markup(totp.qr_code(secret, user.email))  # noqa: S704 - drawn by us, no text in it
+    return render_template("totp.html", problems=problems, secret=secret, qr_code=picture, user=user)
+
+
+def _sessions_asked_for() -> Sequence[str]:
+    """The id_hash of each session that a form names: all others, one by its button, or those that are ticked."""
+    if "none" in request.form:
+        return []
+    if "all" in request.form:
+        sessions = services().devices.list(caller().user_id)
+        return [session.id_hash for session in sessions if session.id_hash != caller().id_hash]
+    named = request.form.getlist("one") or request.form.getlist("session")
+    id_hashes = (id_from_url(session_id) for session_id in named)
+    return [id_hash for id_hash in id_hashes if id_hash and id_hash != caller().id_hash]
+
+
+def _end(id_hashes: Sequence[str]) -> ResponseReturnValue:
+    if "all" in request.form:
+        services().accounts.end_others(caller())
+    else:
+        services().devices.end(caller(), id_hashes, "revoked")
+    return redirect(url_for("settings.show_sessions", done=len(id_hashes)), 303)
+
+
+# Devices
+
+
+@bp.get("/sessions")
+@require_session
+def show_sessions() -> ResponseReturnValue:
+    sessions = services().devices.list(caller().user_id)
+    return render_template(
+        "sessions.html",
+        current=[session for session in sessions if session.id_hash == caller().id_hash],
+        others=[session for session in sessions if session.id_hash != caller().id_hash],
+        ended=services().devices.ended(caller().user_id),
+        notice=_notice(),
+    )
+
+
+@bp.post("/sessions/end")
+@require_session
+def end_sessions() -> ResponseReturnValue:
+    """End what was asked for, or ask for the password or a code first."""
+    asked = _sessions_asked_for()
+    if not asked:
+        return redirect(url_for("settings.show_sessions", done="none"), 303)
+    return _end(asked) if has_proof_or_login() else _confirm_page({})
+
+
+@bp.post("/sessions/confirm")
+@require_session
+@shows_again(_confirm_page)
+@limited(STEP_UP, STEP_UP_USER)
+def confirm_ending() -> ResponseReturnValue:
+    prove(request.form.get("answer", ""))
+    return _end(_sessions_asked_for())
+
+
+# What one signs in with
+
+
+@bp.get("/security")
+@require_session
+def show_security() -> ResponseReturnValue:
+    return _security_page({})
+
+
+@bp.post("/security/password")
+@require_session
+@shows_again(lambda problems: _security_page(problems, "password"))
+@takes_form(ChangePasswordSchema)
+@limited(STEP_UP, STEP_UP_USER)
+def change_password(body: ChangePassword) -> ResponseReturnValue:
+    user = services().accounts.get(caller().user_id)
+    if user.has_mfa:
+        prove(request.form.get("answer", ""))
+    keep_session(services().accounts.change_password(caller(), user, body.password, body.new_password))
+    return redirect(url_for("settings.show_security", done="password"), 303)
+
+
+@bp.get("/security/totp")
+@require_session
+def show_totp() -> ResponseReturnValue:
+    if services().accounts.get(caller().user_id).has_mfa:
+        return redirect(url_for("settings.show_security"), 303)
+    return _totp_page({}, totp.new_secret())
+
+
+@bp.post("/security/totp")
+@require_session
+@shows_again(
+    lambda problems: _totp_page(problems, totp.normalise_secret(request.form.get("secret", "")) or totp.new_secret())
+)
+@takes_form(EnableTotpSchema)
+@limited(STEP_UP, STEP_UP_USER)
+def enable_totp(body: EnableTotp) -> ResponseReturnValue:
+    user = services().accounts.get(caller().user_id)
+    services().accounts.require_password(user, body.password)
+    token, codes = services().second_factor.enable(caller(), user, body.secret, body.code)
+    keep_session(token)
+    return render_template("codes.html", codes=codes, fresh=True)
+
+
+@bp.post("/security/totp/off")
+@require_session
+@shows_again(lambda problems: _security_page(problems, "off"))
+@limited(STEP_UP, STEP_UP_USER)
+def disable_totp() -> ResponseReturnValue:
+    user = services().accounts.get(caller().user_id)
+    services().second_factor.require_on(user)
+    prove(request.form.get("answer", ""))
+    keep_session(services().second_factor.disable(caller(), user))
+    return redirect(url_for("settings.show_security", done="off"), 303)
+
+
+@bp.post("/security/codes")
+@require_session
+@shows_again(lambda problems: _security_page(problems, "codes"))
+@limited(STEP_UP, STEP_UP_USER)
+def renew_codes() -> ResponseReturnValue:
+    user = services().accounts.get(caller().user_id)
+    services().second_factor.require_on(user)
+    prove(request.form.get("answer", ""))
+    services().accounts.require_password(user, request.form.get("password", ""))
+    return render_template("codes.html", codes=services().second_factor.renew_codes(caller(), user), fresh=False)
+
+
+@bp.get("/sessions/end")
+@bp.get("/sessions/confirm")
+@bp.get("/security/password")
+@bp.get("/security/totp/off")
+@bp.get("/security/codes")
+def show_page_of_form() -> ResponseReturnValue:
+    """The address of a form, opened by hand: lead to the page that has it."""
+    return redirect("/".join(request.path.split("/")[:3]))
