@@ -4,9 +4,10 @@ import os
 
 from flask import Flask
 
-from app.stores.connect import connect
+from app.stores.connect import ThreadConnections, connect
 
 redis = connect(os.environ["REDIS_URL"])
+connections = ThreadConnections(redis)
 
 flask_empty = Flask("flask_empty")
 flask_get = Flask("flask_get")
@@ -28,6 +29,14 @@ def wsgi_empty(environ, start_response):
 
 
 def wsgi_get(environ, start_response):
+    """By redis-py's ordinary way."""
     redis.get("bench")
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+
+
+def wsgi_get_lean(environ, start_response):
+    """By a connection of the thread's own, as Keyrack asks."""
+    connections.execute(("GET", "bench"))
     start_response("200 OK", [("Content-Length", "0")])
     return []

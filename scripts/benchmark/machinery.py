@@ -43,6 +43,8 @@ class Measured:
     def add(self, report: str) -> None:
         if refused := re.search(r"Non-2xx or 3xx responses: (\d+)", report):
             raise SystemExit(f"{refused[1]} answers were refused, so the figures would mean nothing:\n{report}")
+        if re.search(r"Socket errors: (?!connect 0, read 0, write 0, timeout 0)", report):
+            raise SystemExit(f"connections failed, so the figures would mean nothing:\n{report}")
         self.per_second.append(float(re.search(r"Requests/sec:\s+([\d.]+)", report)[1]))
         for share, series in (("50", self.p50_ms), ("99", self.p99_ms)):
             value, unit = re.search(rf"\s{share}%\s+([\d.]+)(us|ms|s|m)\b", report).groups()

@@ -8,16 +8,17 @@ from pathlib import Path
 from scripts.benchmark.machinery import CONNECTIONS, ROOT, SECONDS, Measured
 
 FLASK, WSGI = "Flask view, one Redis GET", "WSGI application, one Redis GET"
+LEAN = "WSGI application, one lean GET"
 BEGIN, END = "<!-- scripts/bench writes from here -->", "<!-- to here -->"
 
 
 @dataclass
 class Report:
     throughput: dict[str, Measured]
-    busiest_share: float
+    busiest_shares: list[float]
     by_size: dict[int, tuple[float, float]]
     bytes_a_session: float
-    logins: float
+    logins: Measured
     bare_bcrypt: float
     idle_p99_ms: float
     flooded_p99_ms: float
@@ -36,14 +37,15 @@ class Report:
         return [
             (f"verify / {FLASK}", "1.3 or more", ratio("verify", FLASK)),
             (f"verify / {WSGI}", "0.80 or more", ratio("verify", WSGI)),
+            (f"verify / {LEAN}", "0.80 or more", ratio("verify", LEAN)),
             (f"list of 5 sessions / {FLASK}", "0.65 or more", ratio("list of 5 sessions", FLASK)),
             (f"end one session / {FLASK}", "0.55 or more", ratio("end one session", FLASK)),
             ("verify, 1 million sessions / 1 thousand", "0.90 or more", f"{changes[0]:.2f}"),
             ("list, 1 million sessions / 1 thousand", "0.90 or more", f"{changes[1]:.2f}"),
             ("bytes a session", "520 or less", f"{self.bytes_a_session:.0f}"),
-            ("logins / bare bcrypt on the same cores", "0.90 or more", f"{self.logins / self.bare_bcrypt:.2f}"),
+            ("logins / bare bcrypt on the same cores", "0.90 or more", f"{self.logins.median()[0] / self.bare_bcrypt:.2f}"),
             ("verify's p99 while 16 log in / idle", "3 or less", f"{self.flooded_p99_ms / self.idle_p99_ms:.2f}"),
-            ("busiest worker's share of verify", "–", f"{self.busiest_share:.2f}"),
+            ("busiest worker's share of verify, worst round", "–", f"{max(self.busiest_shares):.2f}"),
         ]  # fmt: skip
 
 
@@ -52,8 +54,9 @@ def table(report: Report) -> str:
     for name, measured in report.throughput.items():
         per_second, p50, p99 = measured.median()
         lines.append(f"| {name} | {per_second:,.0f} | {p50:.1f} | {p99:.1f} |")
-    lines.append(f"| log in (bcrypt at 12) | {report.logins:.1f} | | |")
-    lines.append(f"| bare bcrypt at 12 | {report.bare_bcrypt:.1f} | | |")
+    per_second, p50, p99 = report.logins.median()
+    lines.append(f"| log in, 16 clients, bcrypt at 12 | {per_second:.1f} | {p50:,.0f} | {p99:,.0f} |")
+    lines.append(f"| bare bcrypt at 12, a thread a core | {report.bare_bcrypt:.1f} | | |")
     lines += ["", "| sessions in Redis | verify/s | list/s |", "| --- | --- | --- |"]
     lines += [f"| {size:,} | {verify:,.0f} | {listing:,.0f} |" for size, (verify, listing) in report.by_size.items()]
     lines += ["", "| figure | wanted | reached |", "| --- | --- | --- |"]
