@@ -11,6 +11,11 @@ def came_by_cookie() -> bool:
     return "Authorization" not in request.headers
 
 
+def has_session_cookie() -> bool:
+    """Whether a browser asks that thinks it is signed in."""
+    return came_by_cookie() and SESSION_COOKIE in request.cookies
+
+
 def begin_session(token: str) -> None:
     """Sign this browser in; a session that it had before ends, or it would live on with nobody to end it."""
     services().devices.log_out(request.cookies.get(SESSION_COOKIE, ""))
@@ -44,7 +49,9 @@ def forget_session() -> None:
     def _(response: Response) -> Response:
         response.delete_cookie(SESSION_COOKIE, path="/", secure=True, httponly=True, samesite="Lax")
         response.delete_cookie(PROOF_COOKIE, path="/", secure=True, httponly=True, samesite="Strict")
-        response.headers["Clear-Site-Data"] = '"cache", "cookies", "storage"'
+        response.headers["Clear-Site-Data"] = (
+            '"cache", "storage"'  # "cookies" would be those of all hosts of the domain
+        )
         return response
 
 

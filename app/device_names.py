@@ -15,6 +15,7 @@ _DESKTOPS = {
 _CALLED = {
     "Mac OS X": "macOS",
     "Mobile Safari": "Safari",
+    "Mobile Safari UI/WKWebView": "Safari",
     "Chrome Mobile": "Chrome",
     "Chrome Mobile iOS": "Chrome",
     "Chrome Mobile WebView": "Chrome",

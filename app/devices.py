@@ -149,7 +149,8 @@ class Devices:
             raise UnknownSession
 
     def ended(self, user_id: str) -> Sequence[Ended]:
-        """The sessions that ended in the last 30 days, newest first."""
+        """The sessions that ended in the last 30 days, newest first; those whose time is over among them."""
+        self._store.finish_expired(user_id)
         return self._store.ended(user_id, self._clock() - RETENTION_S)
 
     def end_of(self, token: str) -> Ended | None:

@@ -70,7 +70,8 @@ class InvalidForm(ApiError):
         return {name: _first_message(problem) for name, problem in self.extra["errors"].items()}
 
     def plainly(self) -> str:
-        return " ".join(f"{name}: {message}" for name, message in self.by_field().items()) or self.message
+        problems = ((name, message.rstrip(".")) for name, message in self.by_field().items())
+        return "; ".join(message if name == "_errors" else f"{name}: {message}" for name, message in problems) + "."
 
 
 def _form_errors(problems: Mapping[Any, Any] | Sequence[str] | str) -> dict[str, Any]:

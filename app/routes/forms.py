@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from app import device_names, guards, times
 from app.errors import ApiError, InvalidCode, InvalidForm, InvalidLogin, InvalidTicket, Unauthorized, Unavailable
@@ -52,7 +53,10 @@ def shows_again(page: Page) -> Callable[[guards.View], guards.View]:
 
 def next_path() -> str:
     """Where the visitor wanted to go: a path of our own, never another's page."""
-    wanted = request.values.get("next", "")
+    try:
+        wanted = request.values.get("next", "")
+    except RequestEntityTooLarge:
+        wanted = ""
     return wanted if _OWN_PATH.fullmatch(wanted) else HOME
 
 

@@ -8,9 +8,9 @@ from flask.typing import ResponseReturnValue
 from werkzeug.routing import BaseConverter
 
 from app.accounts import SecondFactorAsked
-from app.cookies import begin_session, forget_session
+from app.cookies import begin_session, forget_session, has_session_cookie
 from app.device_names import name_of, why
-from app.errors import IsCurrentSession, UnknownSession
+from app.errors import IsCurrentSession, Unauthorized, UnknownSession
 from app.guards import caller, client, require_proof_or_login, require_same_origin, require_session, takes
 from app.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
 from app.routes.login import USER_SETTINGS, asked_for_code
@@ -82,12 +82,20 @@ def log_in_with_code(body: LoginCode) -> ResponseReturnValue:
 
 
 @bp.post("/logout")
-@require_session
 def log_out() -> ResponseReturnValue:
-    """End the caller's own session."""
-    services().devices.end(caller(), [caller().id_hash], "logout")
+    """End the caller's own session; a browser whose session is over already forgets it all the same."""
+    try:
+        _end_own()
+    except Unauthorized:
+        if not has_session_cookie():
+            raise
     forget_session()
     return "", 204
+
+
+@require_session
+def _end_own() -> None:
+    services().devices.end(caller(), [caller().id_hash], "logout")
 
 
 @bp.get("/me/sessions")

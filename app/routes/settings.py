@@ -18,6 +18,7 @@ from app.tokens import id_from_url
 
 bp = page_blueprint("settings")
 
+_MAX_AT_ONCE = 64
 _DONE = {
     "password": "Your password is changed. Every other session is logged out.",
     "off": "Two-factor authentication is off.",
@@ -60,7 +61,7 @@ def _sessions_asked_for() -> Sequence[str]:
         return [session.id_hash for session in sessions if session.id_hash != caller().id_hash]
     named = request.form.getlist("one") or request.form.getlist("session")
     id_hashes = (id_from_url(session_id) for session_id in named)
-    return [id_hash for id_hash in id_hashes if id_hash and id_hash != caller().id_hash]
+    return [id_hash for id_hash in id_hashes if id_hash and id_hash != caller().id_hash][:_MAX_AT_ONCE]
 
 
 def _end(id_hashes: Sequence[str]) -> ResponseReturnValue:

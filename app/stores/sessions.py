@@ -243,9 +243,8 @@ def _session(user_id: str, id_hash: str, score: float, raw: str | None) -> Sessi
 
 def _ended(user_id: str, raw: str, score: float) -> Ended:
     row = orjson.loads(raw)
-    session = _read(user_id, row["id_hash"], score, row.get("session"))
-    by = _read(user_id, "", score, row["by"]) if row.get("by") else None
-    return Ended(session, score, row["reason"], session if by and row["by"] == row.get("session") else by)
+    by = _read(user_id, row["by_id_hash"], score, row["by"]) if row["by"] else None
+    return Ended(_read(user_id, row["id_hash"], score, row["session"]), score, row["reason"], by)
 
 
 def _read(user_id: str, id_hash: str, score: float, record: dict[str, Any] | None) -> Session:

@@ -1,6 +1,7 @@
 """The cookie API: sign in, and the devices signed in, for browsers and their like."""
 
 import base64
+from datetime import datetime
 
 import pyotp
 import pytest
@@ -297,9 +298,30 @@ def test_logout(alice, alices_other):
     assert len(cleared) == 1
     assert "Max-Age=0" in cleared[0]
     assert "Secure" in cleared[0], "a browser takes no __Host- cookie without it, not even to clear one"
-    assert answer.headers["Clear-Site-Data"] == '"cache", "cookies", "storage"'
+    assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
     assert not is_signed_in(alice)
     assert is_signed_in(alices_other)
+
+
+def test_logout_of_a_session_that_is_over(alice, alices_other, app):
+    """The browser forgets it all the same; who has no cookie, or shows a dead token, hears that."""
+    assert alices_other.post("/me/sessions/revoke-all").status_code == 200
+    answer = alice.post("/logout")
+    assert answer.status_code == 204
+    assert any(line.startswith("__Host-session=;") for line in answer.headers.getlist("Set-Cookie"))
+    assert app.test_client().post("/logout").status_code == 401
+    assert app.test_client().post("/logout", headers={"Authorization": "dead"}).status_code == 401
+
+
+def test_an_expired_session_ended_when_its_time_was_over(alice, alices_other, clock):
+    """Not when somebody noticed; and the list of what ended notices by itself."""
+    began = clock()
+    clock.advance(29 * 86400)
+    assert is_signed_in(alice)
+    clock.advance(10 * 86400)
+    [row] = alice.get("/me/sessions/ended").json
+    assert (row["reason"], row["explanation"]) == ("expired", "Expired")
+    assert datetime.fromisoformat(row["endedAt"]).timestamp() == pytest.approx(began + 30 * 86400, abs=1)
 
 
 def test_only_sign_out_clears_the_site(alice, alices_other):
@@ -393,7 +415,7 @@ def test_refusals_have_one_shape(new_browser, method, path, status, error):
     [
         ("/login", LOGIN | {"password": "wrong password"}, "Login or password is invalid."),
         ("/login", {"login": "nobody@example.com", "password": "wrong password"}, "Login or password is invalid."),
-        ("/login", {}, "login: This field is required password: This field is required"),
+        ("/login", {}, "login: This field is required; password: This field is required."),
         ("/register", ACCOUNT, "email: Email is already registered."),
         ("/register", ACCOUNT | {"password": "short"}, "password: Must be between 8 and 72 in length."),
         ("/login/mfa", {"ticket": "x", "code": "1"}, "Invalid two-factor auth ticket"),

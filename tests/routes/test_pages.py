@@ -500,3 +500,28 @@ def test_pages_have_nothing_inline_and_nothing_from_elsewhere(alice, path):
 def test_trouble_is_a_page_too(alice):
     answer = alice.delete("/settings/sessions")
     assert answer.status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"), [({}, 413), ({"Sec-Fetch-Site": "cross-site"}, 403)], ids=["too large", "of another site"]
+)
+def test_a_form_that_is_too_large_is_a_page(new_browser, headers, status):
+    """Whatever is refused, the page that says so asks nothing of the form."""
+    answer = new_browser().post("/login/form", data={"login": "x" * 70_000}, headers=headers)
+    assert (answer.status_code, answer.mimetype) == (status, "text/html")
+    assert "Content-Security-Policy" in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/settings/nothing", 404),
+        ("GET", "/settings", 404),
+        ("GET", "/static/nothing.js", 404),
+        ("POST", "/settings/sessions", 405),
+        ("PUT", "/login/form", 405),
+    ],
+)
+def test_an_address_that_is_none_is_a_page(new_browser, method, path, status):
+    answer = new_browser().open(path, method=method)
+    assert (answer.status_code, answer.mimetype) == (status, "text/html")

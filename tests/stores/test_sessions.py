@@ -305,6 +305,16 @@ def test_ended_tells_what_ended_why_and_by_whom(sessions, open_session, clock):
     assert sessions.ended("2", since=0) == []
 
 
+def test_ended_tells_twins_apart(sessions, open_session):
+    """Two sessions alike to the letter: the one that ended the other did not end itself."""
+    open_session("a")
+    open_session("b")
+    sessions.end("1", [hashed("b")], "revoked", hashed("a"))
+    [row] = sessions.ended("1", since=0)
+    assert row.by != row.session
+    assert row.by.id_hash == hashed("a")
+
+
 def test_ended_tells_of_a_session_whose_record_was_lost(sessions, open_session, redis):
     open_session("a")
     redis.delete(keys.sessions("1"))

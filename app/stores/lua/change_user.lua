@@ -40,7 +40,7 @@ end
 
 if change.end_others then
   finish_expired()
-  finish_others(change.caller, change.end_others, change.caller and redis.call("HGET", sessions, change.caller))
+  finish_others(change.caller, change.end_others, change.caller and ender(change.caller))
 end
 if change.new_id_hash then
   local score = redis.call("ZSCORE", last_used, change.caller)

@@ -5,12 +5,12 @@ local asked = cjson.decode(ARGV[2])
 if asked.caller and not is_live(asked.caller) then
   return -1
 end
-local by = asked.caller and redis.call("HGET", sessions, asked.caller)
+local by = asked.caller and ender(asked.caller)
 local count = 0
 for _, id_hash in ipairs(asked.id_hashes) do
   local score = redis.call("ZSCORE", last_used, id_hash)
   if score and is_over(id_hash, score) then
-    finish(id_hash, "expired")
+    finish_by_time(id_hash, score)
   elseif score then
     finish(id_hash, asked.reason, by)
     count = count + 1

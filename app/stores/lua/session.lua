@@ -17,12 +17,15 @@ local function began_at(id_hash)
   return record and tonumber(string.match(record, '"began_at":(%d+)'))
 end
 
-local function is_over(id_hash, score)
-  if not score or tonumber(score) <= call.now - call.ttl_s then
-    return true
-  end
+-- When a session with this last use ends, or has ended, by time.
+local function end_of(id_hash, score)
+  local by_idleness = tonumber(score) + call.ttl_s
   local began = began_at(id_hash)
-  return began and began + call.max_age_s <= call.now
+  return began and math.min(by_idleness, began + call.max_age_s) or by_idleness
+end
+
+local function is_over(id_hash, score)
+  return not score or end_of(id_hash, score) <= call.now
 end
 
 local function is_live(id_hash)
@@ -40,15 +43,20 @@ local function tell(type, id_hash, reason, old_id_hash)
   }))
 end
 
--- The one way a session ends. by: the record (JSON) of the session that ended it, where one did. Records are put into
--- the row as they are: to read and write them again would take longer than all the rest.
-local function finish(id_hash, reason, by)
+-- The session that ends others, as rows of what it ended name it; looked up before it may end itself.
+local function ender(id_hash)
+  return { id_hash = id_hash, record = redis.call("HGET", sessions, id_hash) }
+end
+
+-- The one way a session ends. by: the `ender`, where a session ended it. Records are put into the row as they are: to
+-- read and write them again would take longer than all the rest.
+local function finish(id_hash, reason, by, ended_at)
   local record = redis.call("HGET", sessions, id_hash)
   redis.call("ZREM", last_used, id_hash)
   redis.call("HDEL", sessions, id_hash)
-  redis.call("ZADD", ended, call.now, table.concat({
-    '{"id_hash":"', id_hash, '","reason":"', reason, '","at":"', call.at,
-    '","session":', record or "null", ',"by":', by or "null", "}",
+  redis.call("ZADD", ended, ended_at or call.now, table.concat({
+    '{"id_hash":"', id_hash, '","reason":"', reason, '","session":', record or "null",
+    ',"by_id_hash":"', by and by.id_hash or "", '","by":', by and by.record or "null", "}",
   }))
   redis.call("ZREMRANGEBYSCORE", ended, "-inf", call.now - call.retention_s)
   redis.call("ZREMRANGEBYRANK", ended, 0, -KEPT_ENDED - 1)
@@ -56,11 +64,15 @@ local function finish(id_hash, reason, by)
   tell("AUTH_SESSION_REMOVE", id_hash, reason)
 end
 
+local function finish_by_time(id_hash, score)
+  finish(id_hash, "expired", nil, end_of(id_hash, score))
+end
+
 local function finish_expired()
   local scored = redis.call("ZRANGE", last_used, 0, -1, "WITHSCORES")
   for i = 1, #scored, 2 do
     if is_over(scored[i], scored[i + 1]) then
-      finish(scored[i], "expired")
+      finish_by_time(scored[i], scored[i + 1])
     end
   end
 end
