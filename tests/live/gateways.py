@@ -24,7 +24,10 @@ GATEWAY_PORT, KEYRACK_PORT, APPLICATION_PORT = "8080", "8000", "9000"  # as the 
 
 
 class Application:
-    """What stands behind the gateway: it answers 200 with the request as it arrived."""
+    """What stands behind the gateway: it answers 200 with the request as it arrived.
+
+    To an upgrade, whatever it is to, it answers 101 and takes what follows on that connection for further requests.
+    """
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
@@ -40,6 +43,12 @@ class Application:
                 application.requests.append(arrived | {"body": body.decode()})
                 application.connections.add(self.client_address)
                 answer = json.dumps(application.requests[-1]).encode()
+                if upgrade := self.headers.get("Upgrade"):
+                    self.send_response(101)
+                    self.send_header("Connection", "Upgrade")
+                    self.send_header("Upgrade", upgrade)
+                    self.end_headers()
+                    return
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()

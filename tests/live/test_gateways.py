@@ -5,6 +5,7 @@ nginx runs always; Caddy, Traefik and Envoy wherever they are on the PATH.
 
 import http.client
 import itertools
+import socket
 
 import pytest
 import requests
@@ -188,15 +189,99 @@ def test_an_origin_is_compared_with_the_host_that_the_client_named(gateway, alic
     assert len(application.requests) == (answer.status_code == 200)
 
 
-@pytest.mark.parametrize("name", ["nginx"], indirect=True)
-def test_another_page_cannot_open_a_websocket_with_this_ones_cookie(gateway, alice, application):
-    """A handshake is a GET, and yet no other page may make one; behind the others the application has to look."""
-    handshake = {"Connection": "Upgrade", "Upgrade": "websocket", "Cookie": f"__Host-session={alice.token}"}
-    assert ask(gateway, Sec_Fetch_Site="cross-site", **handshake).status_code == 403
+class Conversation:
+    """A connection to the gateway that sends what it is told to."""
+
+    def __init__(self, gateway):
+        self._host = f"127.0.0.1:{gateway.port}"
+        self._socket = socket.create_connection(("127.0.0.1", gateway.port), timeout=10)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._socket.close()
+
+    def ask(self, path, headers):
+        """Returns: the status of the answer to a GET, None where the gateway hung up"""
+        lines = [f"GET {path} HTTP/1.1", f"Host: {self._host}", *(f"{name}: {value}" for name, value in headers)]
+        try:
+            self._socket.sendall("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
+            answer = http.client.HTTPResponse(self._socket)
+            answer.begin()
+            if answer.status != 101:
+                answer.read()
+        except (ConnectionError, http.client.HTTPException):
+            return None
+        return answer.status
+
+
+@pytest.mark.parametrize("path", ["/channels/1", "/admin/users"])
+@pytest.mark.parametrize(
+    "named", [["h2c"], ["H2C"], ["x-tunnel"], ["websocket, h2c"], ["h2c", "websocket"], ["websocket", "h2c"]]
+)
+def test_no_upgrade_passes_but_to_websocket(gateway, alice, application, path, named):
+    """Another one would be a tunnel to the application, and what is sent in it is asked about by nobody."""
+    signed_in = [("Authorization", alice.token), ("X-Discord-MFA-Authorization", alice.prove())]
+    upgrade = [("Connection", "Upgrade, HTTP2-Settings"), ("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA")]
+    with Conversation(gateway) as conversation:
+        opened = conversation.ask(path, [*signed_in, *upgrade, *(("Upgrade", one) for one in named)])
+        inside = conversation.ask("/forged", [("X-Auth-User-Id", "1")])
+    for arrived in application.requests[:1]:
+        assert values(arrived["headers"], "Upgrade") == (["websocket"] if opened == 101 else [])
+    if opened == 101:
+        assert "websocket" in named
+    else:
+        assert inside in (401, None)
+        assert [arrived["path"] for arrived in application.requests] in ([path], [])
+
+
+@pytest.fixture
+def handshake(gateway, alice):
+    """Asks for a WebSocket with Alice's cookies; what it returns says whether the application can be spoken to."""
+    cookies = f"__Host-session={alice.token}; __Secure-recent_mfa={alice.prove()}"
+
+    def shake(path, upgrade="websocket", credentials=("Cookie", cookies), **headers):
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        with Conversation(gateway) as conversation:
+            sent = [("Connection", "Upgrade"), ("Upgrade", upgrade), credentials, *named.items()]
+            status = conversation.ask(path, sent)
+            return conversation.ask("/inside", []) if status == 101 else status
+
+    return shake
+
+
+@pytest.mark.parametrize("path", ["/channels/1", "/admin/users"])
+@pytest.mark.parametrize("upgrade", ["websocket", "WebSocket"])
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"Origin": "https://evil.example"},  # some browsers send no Sec-Fetch-Site with a handshake
+        {"Origin": "null"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Origin": "https://evil.example", "Sec_Fetch_Site": "cross-site"},
+        {"Origin": "http://other.127.0.0.1", "Sec_Fetch_Site": "same-site", "X_Forwarded_Method": "GET"},
+    ],
+)
+def test_another_page_cannot_open_a_websocket_with_this_ones_cookie(handshake, application, path, upgrade, foreign):
+    """A handshake is a GET, and yet no other page may make one."""
+    assert handshake(path, upgrade, **foreign) == 403
     assert application.requests == []
-    assert ask(gateway, Sec_Fetch_Site="same-origin", **handshake).status_code == 200
-    [arrived] = application.requests
-    assert values(arrived["headers"], "Upgrade") == ["websocket"]
+
+
+@pytest.mark.parametrize("path", ["/channels/1", "/admin/users"])
+def test_a_websocket_opens_for_its_own_page_and_for_who_sends_a_token(gateway, alice, handshake, application, path):
+    assert handshake(path, Origin=gateway.url) == 200
+    assert handshake(path, Origin=gateway.url, Sec_Fetch_Site="same-origin") == 200
+    assert handshake(path) == 200  # no browser
+    token = ("Authorization", alice.token)
+    proof = alice.prove()
+    with_token = {"Origin": "https://other.example", "X_Discord_MFA_Authorization": proof}
+    assert handshake(path, credentials=token, **with_token) == 200
+    assert handshake(path, credentials=("Authorization", "x"), **with_token) == 401
+    opened = [arrived for arrived in application.requests if arrived["path"] == path]
+    assert [values(arrived["headers"], "Upgrade") for arrived in opened] == [["websocket"]] * 4
+    assert [values(arrived["headers"], "X-Auth-User-Id") for arrived in opened] == [[alice.user_id]] * 4
 
 
 def test_keyracks_own_routes_need_no_session(gateway, alice, application):
