@@ -114,7 +114,14 @@ def _shut(one: socket.socket) -> None:
 
 def names() -> list[str]:
     """nginx, which .ci/run installs, and of the other gateways those that are on the PATH."""
-    return ["nginx", *(name for name in ("caddy", "traefik", "envoy") if _program(name))]
+    others = [name for name in ("caddy", "traefik", "envoy") if _program(name)]
+    return ["nginx", *(name for name in others if name != "caddy" or _buffers_requests())]
+
+
+def _buffers_requests() -> bool:
+    """Caddy before 2.6.4, as in Debian 12, has other words for it, and does not read the file."""
+    told = subprocess.run([_program("caddy"), "version"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(part) for part in re.findall(r"\d+", told)[:3]) >= (2, 6, 4)
 
 
 def require(name: str) -> None:

@@ -3,9 +3,11 @@
 nginx runs always; Caddy, Traefik and Envoy wherever they are on the PATH.
 """
 
+import contextlib
 import http.client
 import itertools
 import socket
+import time
 
 import pytest
 import requests
@@ -16,6 +18,7 @@ from tests.device import PASSWORD, Device
 from tests.live.gateways import Application, Gateway, Relay, names, require, values
 from tests.live.server import Service
 
+SLOW = 70  # connections; Keyrack has fewer threads
 PROXY, CLIENT = "127.0.0.1", "127.0.0.2"
 SECRET = "a-secret-of-the-gateway-for-tests-alone"
 UNAUTHORIZED = {"code": 0, "message": "401: Unauthorized"}
@@ -291,6 +294,41 @@ def test_keyracks_own_routes_need_no_session(gateway, alice, application):
     wrong = {"login": alice.email, "password": "wrong"}
     assert ask(gateway, "/api/v9/auth/login", "POST", wrong).json["code"] == 50035
     assert application.requests == []
+
+
+@pytest.mark.parametrize("path", ["/api/v9/auth/login", "/login", "/channels/1"])
+@pytest.mark.parametrize(
+    ("length", "begun"),
+    [
+        ("Content-Length: 60000", b"x" * 20_000),
+        ("Content-Length: 100000", b"x" * 90_000),
+        ("Transfer-Encoding: chunked", b"4e20\r\n" + b"x" * 20_000 + b"\r\n"),
+        ("Transfer-Encoding: chunked", b"15f90\r\n" + b"x" * 90_000 + b"\r\n"),
+    ],
+)
+def test_bodies_that_never_end_keep_nobody_waiting(gateway, alice, path, length, begun):
+    """More of them than Keyrack has threads: they wait in the gateway, and the checks go on."""
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{length}\r\n\r\n"
+    with contextlib.ExitStack() as slow:
+        for _ in range(SLOW):
+            one = slow.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=10))
+            with contextlib.suppress(ConnectionError):  # refused already
+                one.sendall(head.encode() + begun)
+        time.sleep(0.5)  # all of them have come as far as they will
+        began = time.monotonic()
+        assert [ask(gateway, Authorization=alice.token).status_code for _ in range(10)] == [200] * 10
+        assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("path", ["/api/v9/auth/login", "/login"])
+def test_a_body_that_is_too_long_is_refused_as_that(gateway, path):
+    """Not as a failure of Keyrack's, and whether it says beforehand how long it is or not."""
+    body = b"x" * 100_000
+    for sent in (body, iter([body])):
+        with contextlib.suppress(requests.ConnectionError):  # hung up before all was sent, which says it as well
+            sent_as = {"Content-Type": "application/json"}
+            answer = requests.post(gateway.url + path, data=sent, headers=sent_as, timeout=10)
+            assert answer.status_code == 413
 
 
 def ask_raw(gateway, path, authorization):
