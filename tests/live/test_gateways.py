@@ -18,7 +18,7 @@ from tests.device import PASSWORD, Device
 from tests.live.gateways import Application, Gateway, Relay, names, require, values
 from tests.live.server import Service
 
-SLOW = 70  # connections; Keyrack has fewer threads
+SLOW = 160  # connections, so that each of the two processes has more than its 32 threads
 PROXY, CLIENT = "127.0.0.1", "127.0.0.2"
 SECRET = "a-secret-of-the-gateway-for-tests-alone"
 UNAUTHORIZED = {"code": 0, "message": "401: Unauthorized"}
