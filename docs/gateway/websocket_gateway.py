@@ -42,13 +42,18 @@ async def ask(path: str, headers: dict[str, str], body: Any = None) -> urllib3.B
 
 async def admit(socket: ServerConnection, request: Request) -> Response | None:
     """Ask Keyrack whose a handshake is, as a POST: with a cookie it then counts from its own origin only."""
-    headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
+    headers = {name: _joined(request.headers, name) for name in PASSED_ON if name in request.headers}
     answer = await ask("/gateway/verify", headers | {"X-Forwarded-For": socket.remote_address[0]})
     if answer.status != 200:
         told = Headers({"Content-Type": "application/json", "Content-Length": str(len(answer.data))})
         return Response(answer.status, answer.reason or "", told, answer.data)
     session_of[socket] = (answer.headers["X-Auth-User-Id"], answer.headers["X-Auth-Session-Id-Hash"])
     return None
+
+
+def _joined(headers: Headers, name: str) -> str:
+    """A header that came more than once as one: cookies by "; ", others by ", " (RFC 9113, 8.2.3; RFC 9110, 5.3)."""
+    return ("; " if name == "Cookie" else ", ").join(headers.get_all(name))
 
 
 async def serve_socket(socket: ServerConnection) -> None:

@@ -24,7 +24,10 @@ GATEWAY_PORT, KEYRACK_PORT, APPLICATION_PORT = "8080", "8000", "9000"  # as the 
 
 
 class Application:
-    """What stands behind the gateway: it answers 200 with the request as it arrived."""
+    """What stands behind the gateway: it answers 200 with the request as it arrived.
+
+    To an upgrade, whatever it is to, it answers 101 and takes what follows on that connection for further requests.
+    """
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
@@ -40,6 +43,12 @@ class Application:
                 application.requests.append(arrived | {"body": body.decode()})
                 application.connections.add(self.client_address)
                 answer = json.dumps(application.requests[-1]).encode()
+                if upgrade := self.headers.get("Upgrade"):
+                    self.send_response(101)
+                    self.send_header("Connection", "Upgrade")
+                    self.send_header("Upgrade", upgrade)
+                    self.end_headers()
+                    return
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
@@ -105,7 +114,14 @@ def _shut(one: socket.socket) -> None:
 
 def names() -> list[str]:
     """nginx, which .ci/run installs, and of the other gateways those that are on the PATH."""
-    return ["nginx", *(name for name in ("caddy", "traefik", "envoy") if _program(name))]
+    others = [name for name in ("caddy", "traefik", "envoy") if _program(name)]
+    return ["nginx", *(name for name in others if name != "caddy" or _buffers_requests())]
+
+
+def _buffers_requests() -> bool:
+    """Caddy before 2.6.4, as in Debian 12, has other words for it, and does not read the file."""
+    told = subprocess.run([_program("caddy"), "version"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(part) for part in re.findall(r"\d+", told)[:3]) >= (2, 6, 4)
 
 
 def require(name: str) -> None:

@@ -3,8 +3,11 @@
 nginx runs always; Caddy, Traefik and Envoy wherever they are on the PATH.
 """
 
+import contextlib
 import http.client
 import itertools
+import socket
+import time
 
 import pytest
 import requests
@@ -15,6 +18,7 @@ from tests.device import PASSWORD, Device
 from tests.live.gateways import Application, Gateway, Relay, names, require, values
 from tests.live.server import Service
 
+SLOW = 160  # connections, so that each of the two processes has more than its 32 threads
 PROXY, CLIENT = "127.0.0.1", "127.0.0.2"
 SECRET = "a-secret-of-the-gateway-for-tests-alone"
 UNAUTHORIZED = {"code": 0, "message": "401: Unauthorized"}
@@ -188,15 +192,99 @@ def test_an_origin_is_compared_with_the_host_that_the_client_named(gateway, alic
     assert len(application.requests) == (answer.status_code == 200)
 
 
-@pytest.mark.parametrize("name", ["nginx"], indirect=True)
-def test_another_page_cannot_open_a_websocket_with_this_ones_cookie(gateway, alice, application):
-    """A handshake is a GET, and yet no other page may make one; behind the others the application has to look."""
-    handshake = {"Connection": "Upgrade", "Upgrade": "websocket", "Cookie": f"__Host-session={alice.token}"}
-    assert ask(gateway, Sec_Fetch_Site="cross-site", **handshake).status_code == 403
+class Conversation:
+    """A connection to the gateway that sends what it is told to."""
+
+    def __init__(self, gateway):
+        self._host = f"127.0.0.1:{gateway.port}"
+        self._socket = socket.create_connection(("127.0.0.1", gateway.port), timeout=10)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._socket.close()
+
+    def ask(self, path, headers):
+        """Returns: the status of the answer to a GET, None where the gateway hung up"""
+        lines = [f"GET {path} HTTP/1.1", f"Host: {self._host}", *(f"{name}: {value}" for name, value in headers)]
+        try:
+            self._socket.sendall("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
+            answer = http.client.HTTPResponse(self._socket)
+            answer.begin()
+            if answer.status != 101:
+                answer.read()
+        except (ConnectionError, http.client.HTTPException):
+            return None
+        return answer.status
+
+
+@pytest.mark.parametrize("path", ["/channels/1", "/admin/users"])
+@pytest.mark.parametrize(
+    "named", [["h2c"], ["H2C"], ["x-tunnel"], ["websocket, h2c"], ["h2c", "websocket"], ["websocket", "h2c"]]
+)
+def test_no_upgrade_passes_but_to_websocket(gateway, alice, application, path, named):
+    """Another one would be a tunnel to the application, and what is sent in it is asked about by nobody."""
+    signed_in = [("Authorization", alice.token), ("X-Discord-MFA-Authorization", alice.prove())]
+    upgrade = [("Connection", "Upgrade, HTTP2-Settings"), ("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA")]
+    with Conversation(gateway) as conversation:
+        opened = conversation.ask(path, [*signed_in, *upgrade, *(("Upgrade", one) for one in named)])
+        inside = conversation.ask("/forged", [("X-Auth-User-Id", "1")])
+    for arrived in application.requests[:1]:
+        assert values(arrived["headers"], "Upgrade") == (["websocket"] if opened == 101 else [])
+    if opened == 101:
+        assert "websocket" in named
+    else:
+        assert inside in (401, None)
+        assert [arrived["path"] for arrived in application.requests] in ([path], [])
+
+
+@pytest.fixture
+def handshake(gateway, alice):
+    """Asks for a WebSocket with Alice's cookies; what it returns says whether the application can be spoken to."""
+    cookies = f"__Host-session={alice.token}; __Secure-recent_mfa={alice.prove()}"
+
+    def shake(path, upgrade="websocket", credentials=("Cookie", cookies), **headers):
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        with Conversation(gateway) as conversation:
+            sent = [("Connection", "Upgrade"), ("Upgrade", upgrade), credentials, *named.items()]
+            status = conversation.ask(path, sent)
+            return conversation.ask("/inside", []) if status == 101 else status
+
+    return shake
+
+
+@pytest.mark.parametrize("path", ["/channels/1", "/admin/users"])
+@pytest.mark.parametrize("upgrade", ["websocket", "WebSocket"])
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"Origin": "https://evil.example"},  # some browsers send no Sec-Fetch-Site with a handshake
+        {"Origin": "null"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Origin": "https://evil.example", "Sec_Fetch_Site": "cross-site"},
+        {"Origin": "http://other.127.0.0.1", "Sec_Fetch_Site": "same-site", "X_Forwarded_Method": "GET"},
+    ],
+)
+def test_another_page_cannot_open_a_websocket_with_this_ones_cookie(handshake, application, path, upgrade, foreign):
+    """A handshake is a GET, and yet no other page may make one."""
+    assert handshake(path, upgrade, **foreign) == 403
     assert application.requests == []
-    assert ask(gateway, Sec_Fetch_Site="same-origin", **handshake).status_code == 200
-    [arrived] = application.requests
-    assert values(arrived["headers"], "Upgrade") == ["websocket"]
+
+
+@pytest.mark.parametrize("path", ["/channels/1", "/admin/users"])
+def test_a_websocket_opens_for_its_own_page_and_for_who_sends_a_token(gateway, alice, handshake, application, path):
+    assert handshake(path, Origin=gateway.url) == 200
+    assert handshake(path, Origin=gateway.url, Sec_Fetch_Site="same-origin") == 200
+    assert handshake(path) == 200  # no browser
+    token = ("Authorization", alice.token)
+    proof = alice.prove()
+    with_token = {"Origin": "https://other.example", "X_Discord_MFA_Authorization": proof}
+    assert handshake(path, credentials=token, **with_token) == 200
+    assert handshake(path, credentials=("Authorization", "x"), **with_token) == 401
+    opened = [arrived for arrived in application.requests if arrived["path"] == path]
+    assert [values(arrived["headers"], "Upgrade") for arrived in opened] == [["websocket"]] * 4
+    assert [values(arrived["headers"], "X-Auth-User-Id") for arrived in opened] == [[alice.user_id]] * 4
 
 
 def test_keyracks_own_routes_need_no_session(gateway, alice, application):
@@ -206,6 +294,41 @@ def test_keyracks_own_routes_need_no_session(gateway, alice, application):
     wrong = {"login": alice.email, "password": "wrong"}
     assert ask(gateway, "/api/v9/auth/login", "POST", wrong).json["code"] == 50035
     assert application.requests == []
+
+
+@pytest.mark.parametrize("path", ["/api/v9/auth/login", "/login", "/channels/1"])
+@pytest.mark.parametrize(
+    ("length", "begun"),
+    [
+        ("Content-Length: 60000", b"x" * 20_000),
+        ("Content-Length: 100000", b"x" * 90_000),
+        ("Transfer-Encoding: chunked", b"4e20\r\n" + b"x" * 20_000 + b"\r\n"),
+        ("Transfer-Encoding: chunked", b"15f90\r\n" + b"x" * 90_000 + b"\r\n"),
+    ],
+)
+def test_bodies_that_never_end_keep_nobody_waiting(gateway, alice, path, length, begun):
+    """More of them than Keyrack has threads: they wait in the gateway, and the checks go on."""
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{length}\r\n\r\n"
+    with contextlib.ExitStack() as slow:
+        for _ in range(SLOW):
+            one = slow.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=10))
+            with contextlib.suppress(ConnectionError):  # refused already
+                one.sendall(head.encode() + begun)
+        time.sleep(0.5)  # all of them have come as far as they will
+        began = time.monotonic()
+        assert [ask(gateway, Authorization=alice.token).status_code for _ in range(10)] == [200] * 10
+        assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("path", ["/api/v9/auth/login", "/login"])
+def test_a_body_that_is_too_long_is_refused_as_that(gateway, path):
+    """Not as a failure of Keyrack's, and whether it says beforehand how long it is or not."""
+    body = b"x" * 100_000
+    for sent in (body, iter([body])):
+        with contextlib.suppress(requests.ConnectionError):  # hung up before all was sent, which says it as well
+            sent_as = {"Content-Type": "application/json"}
+            answer = requests.post(gateway.url + path, data=sent, headers=sent_as, timeout=10)
+            assert answer.status_code == 413
 
 
 def ask_raw(gateway, path, authorization):

@@ -25,6 +25,7 @@ class WebSocketGateway:
     def __init__(self, keyrack: Service, redis_url: str) -> None:
         self._port = free_port()
         self.origin = f"http://127.0.0.1:{self._port}"
+        self.url = f"ws://127.0.0.1:{self._port}"
         environment = {
             "PATH": os.environ["PATH"],
             "KEYRACK_URL": keyrack.url,
@@ -43,7 +44,7 @@ class WebSocketGateway:
 
     def open(self, **headers):
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return open_websocket(self.origin.replace("http", "ws"), additional_headers=named, proxy=None)
+        return open_websocket(self.url, additional_headers=named, proxy=None)
 
     def close(self) -> None:
         self.process.terminate()
@@ -91,6 +92,19 @@ def test_a_handshake_without_a_session_is_refused_with_keyracks_answer(gateway):
             gateway.open(**headers)
         assert refused.value.response.status_code == 401
         assert json.loads(refused.value.response.body) == {"code": 0, "message": "401: Unauthorized"}
+
+
+def test_headers_that_come_twice_are_one_to_keyrack(gateway, alice):
+    """Cookies split over two headers are one list of them; two tokens are none."""
+    with open_websocket(
+        gateway.url,
+        additional_headers=[("Cookie", "theme=dark"), ("Cookie", f"__Host-session={alice.token}")],
+        proxy=None,
+    ) as websocket:
+        assert echoes(websocket)
+    with pytest.raises(InvalidStatus) as refused:
+        open_websocket(gateway.url, additional_headers=[("Authorization", alice.token)] * 2, proxy=None)
+    assert refused.value.response.status_code == 401
 
 
 def test_a_cookie_opens_a_socket_from_its_own_origin_alone(gateway, alice):
