@@ -93,6 +93,19 @@ def test_a_password_change_signs_the_others_out(alice, new_window):
     expect(other.get_by_role("status")).to_contain_text("Your password was changed on another device")
 
 
+def test_a_pasted_password_is_never_cut(service, new_window, earlier):
+    """A browser that cuts it would keep another password than the one in its owner's safe."""
+    window = new_window()
+    window.goto("/register")
+    window.get_by_label("Email").fill("carol@example.com")
+    window.get_by_label("Username").fill("carol")
+    window.get_by_label("Password").focus()
+    window.keyboard.insert_text("long " * 20)
+    expect(window.get_by_label("Password")).to_have_value("long " * 20)
+    window.get_by_role("button", name="Register").click()
+    expect(window.locator("#password-problem")).to_contain_text("72")
+
+
 @pytest.mark.parametrize("by", ["password", "backup code"])
 def test_without_javascript(alice, new_window, by):
     """Log in, with the code where one is asked for, and end a session, with the question on a page of its own."""
