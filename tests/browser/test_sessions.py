@@ -60,7 +60,7 @@ def test_by_password(alone):
     expect(question(laptop).get_by_role("alert")).to_have_text("Password does not match.")
     field = laptop.get_by_label("Password", exact=True)
     expect(field).to_be_focused()
-    expect(field).to_have_attribute("aria-invalid", "")
+    expect(field).to_have_attribute("aria-invalid", "true")
     answer(laptop, PASSWORD)
     expect(question(laptop)).to_be_hidden()
     expect(laptop.get_by_role("status")).to_have_text("1 session is logged out.")
@@ -165,6 +165,66 @@ def test_an_exhausted_ticket_is_asked_anew(alone):
     answer(laptop, PASSWORD)
     expect(question(laptop).get_by_role("alert")).to_contain_text("Please answer once more.")
     answer(laptop, PASSWORD)
+    expect(row(laptop, "Safari on iOS")).to_have_count(0)
+    expect_led_out(tablet, "This device was logged out")
+
+
+def hold(window: Page, path: str) -> list:
+    """Keep requests of a path on their way until the test lets them go on."""
+    held: list = []
+    window.route(path, lambda route: held.append(route))  # noqa: PLW0108 - playwright marks what it is given
+    return held
+
+
+def test_cancelling_stops_what_was_asked_for(alone):
+    """Also while the answer is being checked; what comes back has no say in the next question."""
+    laptop, tablet = alone
+    held = hold(laptop, "**/mfa/finish")
+    revoked = []
+    laptop.on("request", lambda request: revoked.append(request) if "/me/sessions/revoke" in request.url else None)
+    laptop.get_by_role("button", name="Log Out All Other Sessions").click()
+    with laptop.expect_request("**/mfa/finish"):
+        answer(laptop, PASSWORD)
+    laptop.keyboard.press("Escape")
+    expect(question(laptop)).to_be_hidden()
+    row(laptop, "Safari on iOS").get_by_role("button", name="Log Out of Session").click()
+    expect(question(laptop)).to_be_visible()
+    with laptop.expect_response("**/mfa/finish"):
+        held.pop().continue_()
+    laptop.locator("#ask-answer").fill("still mine")
+    laptop.wait_for_function("new Promise((done) => setTimeout(done, 200, true))")
+    expect(question(laptop)).to_be_visible()
+    expect(laptop.locator("#ask-problem")).to_have_text("")
+    assert len(revoked) == 2, "each was asked for once, and answered with the question"
+    tablet.reload()
+    expect(tablet).to_have_url(re.compile(DEVICES + "$"))
+
+
+def test_what_is_under_way_when_the_question_is_closed_is_reported(alone):
+    laptop, tablet = alone
+    row(laptop, "Safari on iOS").get_by_role("button", name="Log Out of Session").click()
+    expect(question(laptop)).to_be_visible()
+    held = hold(laptop, "**/me/sessions/revoke")
+    with laptop.expect_request("**/me/sessions/revoke"):
+        answer(laptop, PASSWORD)
+    laptop.keyboard.press("Escape")
+    expect(question(laptop)).to_be_hidden()
+    held.pop().continue_()
+    expect(laptop.locator("#said")).to_have_text("1 session is logged out.")
+    expect(row(laptop, "Safari on iOS")).to_have_count(0)
+    expect_led_out(tablet, "This device was logged out")
+
+
+def test_a_second_factor_turned_on_meanwhile_is_asked_for(alice, alone):
+    """The password is of no use then; the same dialog asks for the code, and says why."""
+    laptop, tablet = alone
+    row(laptop, "Safari on iOS").get_by_role("button", name="Log Out of Session").click()
+    expect(question(laptop)).to_have_accessible_name("Enter Password to Log Out Session")
+    alice.enable_totp()
+    answer(laptop, PASSWORD)
+    expect(question(laptop)).to_have_accessible_name("Enter Auth Code to Log Out Session")
+    expect(question(laptop).get_by_role("alert")).to_contain_text("How you log in was changed meanwhile.")
+    answer(laptop, alice.code)
     expect(row(laptop, "Safari on iOS")).to_have_count(0)
     expect_led_out(tablet, "This device was logged out")
 
