@@ -6,6 +6,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.stores.sessions import Client
 from tests.browser.conftest import FIREFOX, IPAD, PIXEL
 from tests.device import PASSWORD
 
@@ -336,14 +337,17 @@ def test_the_browser_would_tell_of_what_the_policy_stops(alone, new_window):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_light(alice, chromium, service, scheme):
-    """All files of the page, uncompressed, and the requests that they take."""
+    """All files of the page, uncompressed, and the requests that they take: at the cap, with all that is kept."""
+    alice.open_sessions(150, Client("Windows", "Firefox", "Zürich, Zurich, Switzerland", "203.0.113.113"))
     context = chromium.new_context(base_url=service.url, color_scheme=scheme)
     window = alice.sign_in(context.new_page(), FIREFOX)
     sizes = {}
     window.on("response", lambda response: sizes.update({response.url: len(response.body())}))
     window.goto(DEVICES, wait_until="networkidle")
     assert DEVICES in "".join(sizes)
+    assert window.locator(".row").count() == 50
+    expect(window.get_by_text("The newest 20 of 100.")).to_be_visible()
     assert len(sizes) <= 6
-    assert sum(sizes.values()) < 60_000
+    assert sum(sizes.values()) < 60_000, sizes
     assert all(url.startswith(service.url) for url in sizes)
     context.close()
