@@ -61,6 +61,7 @@ class Person:
         self._first = self._client("")
         body = {"email": email, "username": email.partition("@")[0], "password": PASSWORD}
         assert self._first.post("/register", json=body).status_code == 201
+        self._user_id = self._first.get(API + "/users/@me").json["id"]
 
     def enable_totp(self) -> None:
         self.totp_secret = pyotp.random_base32()
@@ -97,7 +98,7 @@ class Person:
     def open_sessions(self, count: int, client: Client) -> None:
         """Sign in on so many devices that nobody looks at; beyond the cap the oldest of them end."""
         with self._app.app_context():
-            user = services().accounts.get(self._first.get(API + "/users/@me").json["id"])
+            user = services().accounts.get(self._user_id)
             for _ in range(count):
                 assert services().devices.open(user.id, user.epoch, client)
 

@@ -230,6 +230,40 @@ def test_a_second_factor_turned_on_meanwhile_is_asked_for(alice, alone):
     expect_led_out(tablet, "This device was logged out")
 
 
+def test_the_result_is_in_nobodys_way(alone):
+    """It hides no way on, is in the accessibility tree before it speaks, and goes with the next thing done."""
+    laptop, _ = alone
+    laptop.set_viewport_size({"width": 360, "height": 700})
+    said = laptop.locator("#said")
+    assert said.evaluate("part => getComputedStyle(part).visibility") == "visible"
+    row(laptop, "Safari on iOS").get_by_role("button", name="Log Out of Session").click()
+    answer(laptop, PASSWORD)
+    expect(said).to_have_text("1 session is logged out.")
+    assert said.bounding_box()["y"] > 350
+    assert said.evaluate("part => getComputedStyle(part).pointerEvents") == "none"
+    laptop.get_by_role("heading", name="Devices").click()
+    expect(said).to_have_text("")
+
+
+def test_the_focus_is_in_sight_and_kept(alice, alone):
+    """Not behind the bar that sticks to the bottom of a phone; and on the link of the advice, after a refresh too."""
+    laptop, _ = alone
+    alice.open_sessions(8, Client("Windows", "Firefox"))
+    laptop.set_viewport_size({"width": 360, "height": 500})
+    laptop.reload()
+    laptop.locator(".pick input").first.check()
+    for _ in range(12):
+        laptop.keyboard.press("Tab")
+        focused = "document.activeElement.getBoundingClientRect().bottom"
+        bar = "document.querySelector('.bar').getBoundingClientRect().top"
+        if laptop.evaluate("Boolean(document.activeElement.closest('.row'))"):
+            assert laptop.evaluate(f"{focused} <= {bar}")
+    laptop.locator("#to-password").focus()
+    with laptop.expect_response("**" + DEVICES):
+        laptop.evaluate("window.dispatchEvent(new Event('focus'))")
+    expect(laptop.get_by_role("link", name="change your password")).to_be_focused()
+
+
 def test_a_session_that_ended_meanwhile_is_led_out_by_any_click(alone):
     """Also by a click that only asks the server in the background."""
     laptop, tablet = alone

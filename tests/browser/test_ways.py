@@ -82,6 +82,26 @@ def test_the_second_factor_from_beginning_to_end(alice, new_window):
     expect(window.get_by_role("status")).to_have_text("Two-factor authentication is off.")
 
 
+def test_codes_that_may_not_be_copied_are_selected(alice, new_window):
+    window = alice.sign_in(new_window(), FIREFOX)
+    set_up_totp(window)
+    window.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('refused')); }")
+    window.get_by_role("button", name="Copy").click()
+    expect(window.get_by_role("status")).to_contain_text("copy them by hand")
+    codes = window.locator("#codes code").all_inner_texts()
+    assert all(code in window.evaluate("getSelection().toString()") for code in codes)
+
+
+def test_a_field_with_a_problem_is_described(new_window):
+    window = new_window()
+    window.goto("/login")
+    field = window.get_by_label("Email")
+    field.evaluate("field => field.form.noValidate = true")
+    window.get_by_role("button", name="Log in").click()
+    expect(field).to_be_focused()
+    expect(field).to_have_attribute("aria-describedby", "login-problem")
+
+
 def test_a_password_change_signs_the_others_out(alice, new_window):
     window, other = alice.sign_in(new_window(), FIREFOX), alice.sign_in(new_window(user_agent=IPAD), IPAD)
     window.goto("/settings/security")
