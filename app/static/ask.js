@@ -62,6 +62,7 @@ const part = (name) => document.getElementById(`ask-${name}`);
 class Question {
   constructor(send, count, mfa) {
     this.send = send;
+    this.sent = null; // the answer, once it is under way: what is closed then is not undone
     this.what = count === 1 ? "Session" : `${count} Sessions`;
     this.take(mfa);
     this.pose(this.methods[0]);
@@ -91,51 +92,68 @@ class Question {
   }
 
   say(text) {
+    const input = part("answer");
     part("problem").textContent = text;
-    part("answer").toggleAttribute("aria-invalid", Boolean(text));
-    part("answer").focus();
-    part("answer").select();
+    if (text) input.setAttribute("aria-invalid", "true");
+    else input.removeAttribute("aria-invalid");
+    input.focus();
+    input.select();
   }
 
   ask() {
     return new Promise((resolve) => {
       const done = new AbortController();
       const on = (target, event, act) => target.addEventListener(event, act, { signal: done.signal });
-      let result = null;
+      let isBusy = false;
+      this.isOpen = () => dialog.open && !done.signal.aborted;
       on(dialog.querySelector(".cancel"), "click", () => dialog.close());
-      on(part("switch"), "click", () => this.pose(this.other));
+      on(part("switch"), "click", () => isBusy || this.pose(this.other));
       on(dialog.querySelector("form"), "submit", async (event) => {
         event.preventDefault();
-        if (dialog.ariaBusy === "true") return;
-        dialog.ariaBusy = "true";
-        result = await this.answer(part("answer").value).finally(() => (dialog.ariaBusy = "false"));
-        if (result) dialog.close();
+        if (isBusy) return;
+        isBusy = true;
+        const isDone = await this.answer(part("answer").value).finally(() => (isBusy = false));
+        if (isDone && this.isOpen()) dialog.close();
       });
       on(dialog, "close", () => {
         done.abort();
         part("answer").value = "";
-        resolve(result);
+        resolve(this.sent);
       });
       dialog.showModal();
       part("answer").focus();
     });
   }
 
-  /** Gives the answer to what was asked for, or null where the question stands. */
+  /** Gives whether what was asked for is settled. Once the dialog is closed nothing more is sent, and nothing said. */
   async answer(data) {
     const finished = await call("POST", "/api/v9/mfa/finish", { ticket: this.ticket, mfa_type: this.method, data });
-    const isOver = finished.body.code === INVALID_TICKET;
-    if (finished.status !== 200 && !isOver) {
+    if (!this.isOpen()) return true;
+    const why = STALE[finished.body.errors?.mfa_type ? "mfa_type" : finished.body.code];
+    if (finished.status !== 200 && !why) {
       this.say(WRONG[finished.body.message] ?? problem(finished));
-      return null;
+      return false;
     }
-    const answer = await this.send();
-    if (answer.body.code !== MFA_REQUIRED) return answer;
-    this.take(answer.body.mfa);
-    this.say("That took too long, or too many tries. Please answer once more.");
-    return null;
+    let isAskedAgain = false;
+    this.sent = this.send().then((answer) => {
+      isAskedAgain = answer.body.code === MFA_REQUIRED;
+      if (isAskedAgain) this.take(answer.body.mfa);
+      return isAskedAgain ? null : answer;
+    });
+    await this.sent;
+    if (!isAskedAgain || !this.isOpen()) return true;
+    this.sent = null;
+    if (!this.methods.includes(this.method)) this.pose(this.methods[0]);
+    this.say(why ?? STALE[INVALID_TICKET]);
+    return false;
   }
 }
+
+/** Why a challenge is of no use any more: a fresh one is fetched. */
+const STALE = {
+  [INVALID_TICKET]: "That took too long, or too many tries. Please answer once more.",
+  mfa_type: "How you log in was changed meanwhile. Please answer this instead.",
+};
 
 const WRONG = {
   "Invalid two-factor code": "That code is wrong or was used already. Try the next one.",

@@ -5,22 +5,53 @@ import { call, leave, problem, prove } from "./ask.js";
 const said = document.getElementById("said");
 
 const sessions = (count) => (count === 1 ? "1 session is" : `${count} sessions are`);
+const KINDS = { "#desktop": "Desktop", "#phone": "Phone", "#tablet": "Tablet", "#browser": "Browser" };
+
+const label = (part, text) => part.setAttribute("aria-label", text);
 const ticked = () => [...document.querySelectorAll(".pick input:checked")];
 
+let fading;
+
+/** Tells a result, for some seconds or until the next thing is done. */
 function say(text) {
+  clearTimeout(fading);
   said.textContent = text;
+  if (text) fading = setTimeout(say, 8000, "");
 }
 
-/** The exact times in the reader's own zone, and the label that counts what is ticked. */
+/** Adds what the rows come without: exact times in the reader's own zone, labels that name the device, the pencil. */
 function dress() {
   for (const time of document.querySelectorAll("time")) {
     time.title = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
   }
-  const count = ticked().length;
+  for (const row of document.querySelectorAll(".row")) {
+    const [box, button] = [row.querySelector("input"), row.querySelector(".end")];
+    const id = (row.dataset.id ??= box.value);
+    const called = row.querySelector("h3 bdi");
+    const kind = row.querySelector(".kind");
+    const pencil = Object.assign(document.createElement("button"), { type: "button", className: "icon rename" });
+    kind.setAttribute("role", "img");
+    label(kind, KINDS[kind.firstElementChild.getAttribute("href")] ?? "Unknown kind");
+    called.after(Object.assign(pencil, { id: `rename-${id}`, title: "Rename" }));
+    label(pencil, `Rename ${called.textContent}`);
+    if (!box) continue;
+    box.id = `pick-${id}`;
+    box.removeAttribute("aria-labelledby");
+    label(box, `Select ${called.textContent}`);
+    button.id = `end-${id}`;
+    button.title = "Log Out of Session";
+    label(button, `Log Out of Session: ${called.textContent}`);
+  }
+  count();
+}
+
+/** The label that counts what is ticked. */
+function count() {
   const selected = document.getElementById("selected");
   if (!selected) return;
-  selected.textContent = count === 1 ? "Log Out 1 Session" : `Log Out ${count} Sessions`;
-  document.getElementById("count").textContent = count ? `${count} selected` : "";
+  const number = ticked().length;
+  selected.textContent = number === 1 ? "Log Out 1 Session" : `Log Out ${number} Sessions`;
+  document.getElementById("count").textContent = number ? `${number} selected` : "";
 }
 
 /** Takes the list from the server again; what is ticked and what has the focus stay so. */
@@ -39,11 +70,12 @@ async function refresh() {
   const focused = before.contains(document.activeElement) || document.activeElement === document.body;
   const id = document.activeElement.id;
   before.replaceWith(document.adoptNode(page.getElementById("devices")));
+  dress();
   for (const box of kept) {
     const found = document.getElementById(box);
     if (found) found.checked = true;
   }
-  dress();
+  count();
   if (focused && id) (document.getElementById(id) ?? document.getElementById("others")).focus();
 }
 
@@ -73,14 +105,18 @@ const wrongName = document.getElementById("naming-problem");
 
 function sayOfName(text) {
   wrongName.textContent = text;
-  name.toggleAttribute("aria-invalid", Boolean(text));
+  if (text) name.setAttribute("aria-invalid", "true");
+  else name.removeAttribute("aria-invalid");
 }
 
 function rename(button) {
-  naming.dataset.id = button.dataset.id;
-  name.value = button.dataset.name;
-  name.placeholder = button.dataset.madeUp;
-  document.getElementById("naming-hint").textContent = `Leave it empty for “${button.dataset.madeUp}”.`;
+  const row = button.closest(".row");
+  const called = row.querySelector("h3 bdi").textContent;
+  const madeUp = row.querySelector(".made-up")?.textContent;
+  naming.dataset.id = row.dataset.id;
+  name.value = madeUp === undefined ? "" : called;
+  name.placeholder = madeUp ?? called;
+  document.getElementById("naming-hint").textContent = `Leave it empty for “${name.placeholder}”.`;
   sayOfName("");
   naming.showModal();
   name.select();
@@ -111,8 +147,11 @@ document.addEventListener("click", (event) => {
   if (button) rename(button);
 });
 document.addEventListener("change", (event) => {
-  if (event.target.closest(".pick")) dress();
+  if (event.target.closest(".pick")) count();
 });
+for (const event of ["pointerdown", "keydown"]) {
+  document.addEventListener(event, () => say(""));
+}
 window.addEventListener("focus", () => {
   if (!document.querySelector("dialog[open]")) refresh();
 });

@@ -9,7 +9,9 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from app import create_app
 from app.config import load_settings
+from app.services import services
 from app.stores.connect import connect
+from app.stores.sessions import Client
 from tests.conftest import ENVIRONMENT, missing
 from tests.device import API, PASSWORD
 from tests.live.server import Service
@@ -59,6 +61,7 @@ class Person:
         self._first = self._client("")
         body = {"email": email, "username": email.partition("@")[0], "password": PASSWORD}
         assert self._first.post("/register", json=body).status_code == 201
+        self._user_id = self._first.get(API + "/users/@me").json["id"]
 
     def enable_totp(self) -> None:
         self.totp_secret = pyotp.random_base32()
@@ -91,6 +94,13 @@ class Person:
         }
         window.context.add_cookies([cookie | {"secure": True, "httpOnly": True, "sameSite": "Lax"}])
         return window
+
+    def open_sessions(self, count: int, client: Client) -> None:
+        """Sign in on so many devices that nobody looks at; beyond the cap the oldest of them end."""
+        with self._app.app_context():
+            user = services().accounts.get(self._user_id)
+            for _ in range(count):
+                assert services().devices.open(user.id, user.epoch, client)
 
     def leave_first(self) -> None:
         """End the session of the registration, so that the windows are all there is."""

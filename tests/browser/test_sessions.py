@@ -6,6 +6,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.stores.sessions import Client
 from tests.browser.conftest import FIREFOX, IPAD, PIXEL
 from tests.device import PASSWORD
 
@@ -60,7 +61,7 @@ def test_by_password(alone):
     expect(question(laptop).get_by_role("alert")).to_have_text("Password does not match.")
     field = laptop.get_by_label("Password", exact=True)
     expect(field).to_be_focused()
-    expect(field).to_have_attribute("aria-invalid", "")
+    expect(field).to_have_attribute("aria-invalid", "true")
     answer(laptop, PASSWORD)
     expect(question(laptop)).to_be_hidden()
     expect(laptop.get_by_role("status")).to_have_text("1 session is logged out.")
@@ -167,6 +168,100 @@ def test_an_exhausted_ticket_is_asked_anew(alone):
     answer(laptop, PASSWORD)
     expect(row(laptop, "Safari on iOS")).to_have_count(0)
     expect_led_out(tablet, "This device was logged out")
+
+
+def hold(window: Page, path: str) -> list:
+    """Keep requests of a path on their way until the test lets them go on."""
+    held: list = []
+    window.route(path, lambda route: held.append(route))  # noqa: PLW0108 - playwright marks what it is given
+    return held
+
+
+def test_cancelling_stops_what_was_asked_for(alone):
+    """Also while the answer is being checked; what comes back has no say in the next question."""
+    laptop, tablet = alone
+    held = hold(laptop, "**/mfa/finish")
+    revoked = []
+    laptop.on("request", lambda request: revoked.append(request) if "/me/sessions/revoke" in request.url else None)
+    laptop.get_by_role("button", name="Log Out All Other Sessions").click()
+    with laptop.expect_request("**/mfa/finish"):
+        answer(laptop, PASSWORD)
+    laptop.keyboard.press("Escape")
+    expect(question(laptop)).to_be_hidden()
+    row(laptop, "Safari on iOS").get_by_role("button", name="Log Out of Session").click()
+    expect(question(laptop)).to_be_visible()
+    with laptop.expect_response("**/mfa/finish"):
+        held.pop().continue_()
+    laptop.locator("#ask-answer").fill("still mine")
+    laptop.wait_for_function("new Promise((done) => setTimeout(done, 200, true))")
+    expect(question(laptop)).to_be_visible()
+    expect(laptop.locator("#ask-problem")).to_have_text("")
+    assert len(revoked) == 2, "each was asked for once, and answered with the question"
+    tablet.reload()
+    expect(tablet).to_have_url(re.compile(DEVICES + "$"))
+
+
+def test_what_is_under_way_when_the_question_is_closed_is_reported(alone):
+    laptop, tablet = alone
+    row(laptop, "Safari on iOS").get_by_role("button", name="Log Out of Session").click()
+    expect(question(laptop)).to_be_visible()
+    held = hold(laptop, "**/me/sessions/revoke")
+    with laptop.expect_request("**/me/sessions/revoke"):
+        answer(laptop, PASSWORD)
+    laptop.keyboard.press("Escape")
+    expect(question(laptop)).to_be_hidden()
+    held.pop().continue_()
+    expect(laptop.locator("#said")).to_have_text("1 session is logged out.")
+    expect(row(laptop, "Safari on iOS")).to_have_count(0)
+    expect_led_out(tablet, "This device was logged out")
+
+
+def test_a_second_factor_turned_on_meanwhile_is_asked_for(alice, alone):
+    """The password is of no use then; the same dialog asks for the code, and says why."""
+    laptop, tablet = alone
+    row(laptop, "Safari on iOS").get_by_role("button", name="Log Out of Session").click()
+    expect(question(laptop)).to_have_accessible_name("Enter Password to Log Out Session")
+    alice.enable_totp()
+    answer(laptop, PASSWORD)
+    expect(question(laptop)).to_have_accessible_name("Enter Auth Code to Log Out Session")
+    expect(question(laptop).get_by_role("alert")).to_contain_text("How you log in was changed meanwhile.")
+    answer(laptop, alice.code)
+    expect(row(laptop, "Safari on iOS")).to_have_count(0)
+    expect_led_out(tablet, "This device was logged out")
+
+
+def test_the_result_is_in_nobodys_way(alone):
+    """It hides no way on, is in the accessibility tree before it speaks, and goes with the next thing done."""
+    laptop, _ = alone
+    laptop.set_viewport_size({"width": 360, "height": 700})
+    said = laptop.locator("#said")
+    assert said.evaluate("part => getComputedStyle(part).visibility") == "visible"
+    row(laptop, "Safari on iOS").get_by_role("button", name="Log Out of Session").click()
+    answer(laptop, PASSWORD)
+    expect(said).to_have_text("1 session is logged out.")
+    assert said.bounding_box()["y"] > 350
+    assert said.evaluate("part => getComputedStyle(part).pointerEvents") == "none"
+    laptop.get_by_role("heading", name="Devices").click()
+    expect(said).to_have_text("")
+
+
+def test_the_focus_is_in_sight_and_kept(alice, alone):
+    """Not behind the bar that sticks to the bottom of a phone; and on the link of the advice, after a refresh too."""
+    laptop, _ = alone
+    alice.open_sessions(8, Client("Windows", "Firefox"))
+    laptop.set_viewport_size({"width": 360, "height": 500})
+    laptop.reload()
+    laptop.locator(".pick input").first.check()
+    for _ in range(12):
+        laptop.keyboard.press("Tab")
+        focused = "document.activeElement.getBoundingClientRect().bottom"
+        bar = "document.querySelector('.bar').getBoundingClientRect().top"
+        if laptop.evaluate("Boolean(document.activeElement.closest('.row'))"):
+            assert laptop.evaluate(f"{focused} <= {bar}")
+    laptop.locator("#to-password").focus()
+    with laptop.expect_response("**" + DEVICES):
+        laptop.evaluate("window.dispatchEvent(new Event('focus'))")
+    expect(laptop.get_by_role("link", name="change your password")).to_be_focused()
 
 
 def test_a_session_that_ended_meanwhile_is_led_out_by_any_click(alone):
@@ -276,14 +371,17 @@ def test_the_browser_would_tell_of_what_the_policy_stops(alone, new_window):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_light(alice, chromium, service, scheme):
-    """All files of the page, uncompressed, and the requests that they take."""
+    """All files of the page, uncompressed, and the requests that they take: at the cap, with all that is kept."""
+    alice.open_sessions(150, Client("Windows", "Firefox", "Zürich, Zurich, Switzerland", "203.0.113.113"))
     context = chromium.new_context(base_url=service.url, color_scheme=scheme)
     window = alice.sign_in(context.new_page(), FIREFOX)
     sizes = {}
     window.on("response", lambda response: sizes.update({response.url: len(response.body())}))
     window.goto(DEVICES, wait_until="networkidle")
     assert DEVICES in "".join(sizes)
+    assert window.locator(".row").count() == 50
+    expect(window.get_by_text("The newest 20 of 100.")).to_be_visible()
     assert len(sizes) <= 6
-    assert sum(sizes.values()) < 60_000
+    assert sum(sizes.values()) < 60_000, sizes
     assert all(url.startswith(service.url) for url in sizes)
     context.close()

@@ -82,6 +82,26 @@ def test_the_second_factor_from_beginning_to_end(alice, new_window):
     expect(window.get_by_role("status")).to_have_text("Two-factor authentication is off.")
 
 
+def test_codes_that_may_not_be_copied_are_selected(alice, new_window):
+    window = alice.sign_in(new_window(), FIREFOX)
+    set_up_totp(window)
+    window.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('refused')); }")
+    window.get_by_role("button", name="Copy").click()
+    expect(window.get_by_role("status")).to_contain_text("copy them by hand")
+    codes = window.locator("#codes code").all_inner_texts()
+    assert all(code in window.evaluate("getSelection().toString()") for code in codes)
+
+
+def test_a_field_with_a_problem_is_described(new_window):
+    window = new_window()
+    window.goto("/login")
+    field = window.get_by_label("Email")
+    field.evaluate("field => field.form.noValidate = true")
+    window.get_by_role("button", name="Log in").click()
+    expect(field).to_be_focused()
+    expect(field).to_have_attribute("aria-describedby", "login-problem")
+
+
 def test_a_password_change_signs_the_others_out(alice, new_window):
     window, other = alice.sign_in(new_window(), FIREFOX), alice.sign_in(new_window(user_agent=IPAD), IPAD)
     window.goto("/settings/security")
@@ -91,6 +111,19 @@ def test_a_password_change_signs_the_others_out(alice, new_window):
     expect(window.get_by_role("status")).to_contain_text("Your password is changed.")
     other.goto(DEVICES)
     expect(other.get_by_role("status")).to_contain_text("Your password was changed on another device")
+
+
+def test_a_pasted_password_is_never_cut(service, new_window, earlier):
+    """A browser that cuts it would keep another password than the one in its owner's safe."""
+    window = new_window()
+    window.goto("/register")
+    window.get_by_label("Email").fill("carol@example.com")
+    window.get_by_label("Username").fill("carol")
+    window.get_by_label("Password").focus()
+    window.keyboard.insert_text("long " * 20)
+    expect(window.get_by_label("Password")).to_have_value("long " * 20)
+    window.get_by_role("button", name="Register").click()
+    expect(window.locator("#password-problem")).to_contain_text("72")
 
 
 @pytest.mark.parametrize("by", ["password", "backup code"])
@@ -104,7 +137,7 @@ def test_without_javascript(alice, new_window, by):
     if by == "backup code":
         window.get_by_label("Auth code or backup code").fill(alice.backup_codes.pop())
         window.get_by_role("button", name="Log in").click()
-    window.get_by_label("Select Safari on iOS").check()
+    window.get_by_role("checkbox", name="Safari on iOS").check()
     window.get_by_role("button", name="Log Out Selected Sessions").click()
     expect(window.get_by_role("status").first).to_have_text("1 session is logged out.")
     tablet.goto(DEVICES)
