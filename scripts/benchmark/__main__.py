@@ -173,7 +173,7 @@ def main() -> None:
         bench = Bench(redis, Seeds(redis), floors, keyrack, options.rounds)
         throughput, share = bench.throughput()
         logins = bench.logins()
-        report = Report(throughput, share, by_size(options.rounds), bytes_a_session(), *logins)
+        report = Report(throughput, share, by_size(2 * options.rounds + 1), bytes_a_session(), *logins)
     finally:
         for server in (*floors.values(), keyrack):
             server.close()
