@@ -11,8 +11,6 @@ from app.callers import Environ
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
-REQUEST_ID = "keyrack.request_id"  # where it stands in the WSGI environment
-
 _QUIET_S = 5
 _HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FOR_GATEWAYS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
@@ -39,7 +37,6 @@ class Front:
     def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
         given_id = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = given_id if _HARMLESS_ID.fullmatch(given_id) else os.urandom(8).hex()
-        environ[REQUEST_ID] = request_id
         is_verify = environ["PATH_INFO"] == verify.PATH
         if not is_verify and "gunicorn.socket" in environ:  # whoever goes quiet within a body lets the thread go
             environ["gunicorn.socket"].settimeout(_QUIET_S)
