@@ -10,7 +10,6 @@ from app.errors import Unauthorized, UnknownSession
 from app.stores.sessions import (
     RETENTION_S,
     TOUCH_EVERY_S,
-    CallerGone,
     Client,
     Ended,
     Lifetimes,
@@ -123,10 +122,7 @@ class Devices:
 
         Raises: errors.UnknownSession where none of them is one
         """
-        try:
-            ended = self._store.end(caller.user_id, id_hashes, reason, caller.id_hash)
-        except CallerGone:
-            raise Unauthorized from None
+        ended = self._store.end(caller.user_id, id_hashes, reason, caller.id_hash)
         if not ended:
             raise UnknownSession
 
@@ -141,10 +137,7 @@ class Devices:
 
         Raises: errors.UnknownSession
         """
-        try:
-            renamed = self._store.rename(caller.user_id, id_hash, name, caller.id_hash)
-        except CallerGone:
-            raise Unauthorized from None
+        renamed = self._store.rename(caller.user_id, id_hash, name, caller.id_hash)
         if not renamed:
             raise UnknownSession
 

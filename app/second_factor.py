@@ -9,9 +9,8 @@ from typing import Literal
 
 from app import tokens, totp
 from app.devices import Caller
-from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn, Unauthorized
+from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn
 from app.keyring import Keyring
-from app.stores.sessions import CallerGone
 from app.stores.tickets import Answer, Verdict
 from app.stores.users import Change, User, UserStore
 
@@ -87,7 +86,7 @@ class SecondFactor:
             new_id_hash=tokens.id_hash(token),
             reason="mfa_change",
         )
-        if not self._apply(user.id, change):
+        if not self._users.change(user.id, change):
             raise MfaAlreadyOn
         return token, codes
 
@@ -103,7 +102,7 @@ class SecondFactor:
             new_id_hash=tokens.id_hash(token),
             reason="mfa_change",
         )
-        if not self._apply(user.id, change):
+        if not self._users.change(user.id, change):
             raise MfaNotOn
         return token
 
@@ -112,15 +111,9 @@ class SecondFactor:
         self.require_on(user)
         codes = _new_codes()
         change = Change(epoch=user.epoch, caller=caller.id_hash, backup_codes=self._hashes(user.id, codes))
-        if not self._apply(user.id, change):
+        if not self._users.change(user.id, change):
             raise MfaNotOn
         return codes
-
-    def _apply(self, user_id: str, change: Change) -> bool:
-        try:
-            return self._users.change(user_id, change)
-        except CallerGone:
-            raise Unauthorized from None
 
     def _step(self, secret: str, code: str) -> int | None:
         return totp.matching_step(secret, code, self._clock(), self._window)

@@ -132,13 +132,13 @@ class Camera:
         context = self._browser.new_context(
             base_url=self._url,
             user_agent=FIREFOX,
-            color_scheme=scheme,  # type: ignore[arg-type]
+            color_scheme=scheme,  # type: ignore[arg-type]  # a str that is one of Playwright's literals
             viewport={"width": width, "height": height},
             device_scale_factor=scale,
             reduced_motion="reduce",
         )
         cookie = {"name": "__Host-session", "value": self._token, "url": self._url.replace("http:", "https:")}
-        context.add_cookies([cookie | {"secure": True}])  # type: ignore[list-item]
+        context.add_cookies([cookie | {"secure": True}])  # type: ignore[list-item]  # a dict for Playwright's TypedDict
         page = context.new_page()
         page.goto(path)
         return page

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import orjson
 from redis import ResponseError
 
+from app.errors import Unauthorized
 from app.stores import keys
 from app.stores.connect import ThreadConnections
 from app.stores.lua import lua
@@ -22,8 +23,8 @@ RETENTION_S = 30 * 24 * 60 * 60  # how long ended sessions are told of
 TOUCH_EVERY_S = 60
 
 
-class CallerGone(Exception):
-    """The session that asked for a change ended before the change."""
+class CallerGone(Unauthorized):
+    """The session that asked for a change ended before the change: nobody asks any more."""
 
 
 @dataclass(frozen=True, slots=True)

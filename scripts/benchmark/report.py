@@ -87,7 +87,7 @@ def _draw(report: Report, path: Path) -> None:
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "keyrack"
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - after its backend is chosen
 
     names = list(report.throughput)
     figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
