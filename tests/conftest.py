@@ -50,8 +50,15 @@ def missing(what: str) -> None:
     pytest.skip(f"{what} is not on the PATH")
 
 
+_PATIENCE_S = 20
+
+
 class RedisServer:
-    """A real server on a throw-away socket, with its data in a throw-away folder."""
+    """A real server on a throw-away socket, with its data in a throw-away folder.
+
+    url        for tests that mean the service to wait: on a busy machine the server has its turn late
+    plain_url  with the time-outs that operators have
+    """
 
     def __init__(self, *options: str) -> None:
         program = shutil.which("redis-server") or shutil.which("valkey-server")
@@ -59,7 +66,8 @@ class RedisServer:
             missing("redis-server or valkey-server")
         self._folder = tempfile.TemporaryDirectory(prefix="keyrack-")
         socket = f"{self._folder.name}/redis.sock"
-        self.url = f"unix://{socket}"
+        self.plain_url = f"unix://{socket}"
+        self.url = f"{self.plain_url}?socket_timeout={_PATIENCE_S}&socket_connect_timeout={_PATIENCE_S}"
         self._command = [program, "--port", "0", "--unixsocket", socket, "--dir", self._folder.name, "--save", ""]
         self._command += options
         self.start()

@@ -30,13 +30,27 @@ ROUTES = [
 
 
 @pytest.fixture
-def fragile():
-    """A Redis that keeps what it holds when it is stopped, and the service on it."""
+def lasting_redis():
+    """A Redis that keeps what it holds when it is stopped."""
     server = RedisServer("--appendonly", "yes", "--appendfsync", "always")
-    service = Service(server.url)
-    yield server, service
-    service.close()
+    yield server
     server.close()
+
+
+@pytest.fixture
+def fragile(lasting_redis):
+    """That Redis and the service on it."""
+    service = Service(lasting_redis.url)
+    yield lasting_redis, service
+    service.close()
+
+
+@pytest.fixture
+def impatient(lasting_redis):
+    """That Redis and the service on it, with the time-outs that operators have."""
+    service = Service(lasting_redis.plain_url)
+    yield lasting_redis, service
+    service.close()
 
 
 def assert_refused_in_time(device):
@@ -77,9 +91,9 @@ def test_redis_that_takes_no_writes_signs_nobody_out(fragile):
     assert alice.is_signed_in
 
 
-def test_redis_that_does_not_answer(fragile):
+def test_redis_that_does_not_answer(impatient):
     """A server that takes connections and says nothing holds nobody up; when it goes on, so does the service."""
-    server, service = fragile
+    server, service = impatient
     alice, bob = service.device().register("alice@example.com"), service.device().register("bob@example.com")
     bob.post("/auth/logout")
     os.kill(server.process.pid, signal.SIGSTOP)
