@@ -2,6 +2,11 @@
 
 CHANNEL = "auth-events"
 
+# The mails to be sent belong to no one user; a hash tag keeps the three in one slot, which is that of "mail".
+MAIL = "mail"  # Stream: those that are due
+MAIL_LATER = "{mail}:later"  # Sorted set: those that failed, by when they are due again, Unix seconds
+MAIL_DEAD = "{mail}:dead"  # Stream: those that were given up
+
 
 def user(user_id: str) -> str:
     """Hash: the user's record."""
