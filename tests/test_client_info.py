@@ -76,6 +76,7 @@ def test_no_property_is_an_error(told):
         ("x" * 65, "x" * 64),
         ("<script>", "<script>"),
         ("\u200b \t", None),
+        ("\u3164\u115f \u2800", None),
         ("", None),
         (None, None),
         (["Linux"], None),
