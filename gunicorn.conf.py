@@ -48,7 +48,11 @@ def _listen(server):
 
 
 def on_starting(server):
-    """Refuse a port that is taken: those who divide a port among listeners share it without a word."""
+    """Say what is off. Refuse a port that is taken: those who divide a port among listeners share it without a word."""
+    if settings.smtp_url is None:
+        server.log.warning(
+            "mails are off: nobody is told of sign-ins or can reset a password; set SMTP_URL, MAIL_FROM and PUBLIC_URL"
+        )
     if server.cfg.bind != [bind]:
         sys.exit("HOST and PORT say where Keyrack listens, --bind does not")
     if server.master_pid:  # an upgrade: the master before hands its listeners on

@@ -10,21 +10,31 @@ from redis import Redis
 from app.accounts import Accounts
 from app.answers import init_answers
 from app.callers import Callers
+from app.cli import init_cli
 from app.config import Settings
+from app.delivery import Delivery
 from app.devices import Devices
 from app.front import Front
 from app.keyring import Keyring
+from app.letters import Letters
 from app.limits import init_limits
+from app.links import Links
 from app.location import Locations
+from app.notices import Notices
 from app.passwords import Passwords
 from app.reauthentication import Reauthentication
+from app.recovery import Recovery
 from app.routes import blueprints
 from app.second_factor import SecondFactor
 from app.services import EXTENSION, Services
 from app.stores.connect import ThreadConnections
+from app.stores.links import LinkStore
+from app.stores.mail import MailStore
+from app.stores.notices import NoticeStore
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
+from app.transport import open_transport
 from app.verify import Verify
 
 _MAX_BODY = 64 * 1024
@@ -44,6 +54,7 @@ def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = ti
     services = app.extensions[EXTENSION] = _services(settings, redis, clock)
     init_answers(app)
     init_limits(app, redis)
+    init_cli(app)
     for blueprint, prefix in blueprints(settings):
         app.register_blueprint(blueprint, url_prefix=prefix)
     app.wsgi_app = Front(app.wsgi_app, Verify(services))  # type: ignore[method-assign]  # Flask's documented way
@@ -56,16 +67,40 @@ def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> S
     scripts = SessionScripts(connections, lifetimes, clock)
     users, tickets = UserStore(redis, scripts), TicketStore(redis, scripts)
     passwords = Passwords(settings.bcrypt_rounds, settings.bcrypt_concurrency, settings.bcrypt_queue)
-    second_factor = SecondFactor(users, Keyring(settings.secret_keys), settings.totp_window, clock)
+    links = Links(LinkStore(redis, scripts, clock), clock)
+    mail = MailStore(redis, clock) if settings.smtp_url else None
+    notices = Notices(mail, NoticeStore(redis, scripts, clock), clock)
+    second_factor = SecondFactor(users, Keyring(settings.secret_keys), notices, settings.totp_window, clock)
     devices = Devices(SessionStore(connections, scripts), lifetimes, settings.max_sessions_per_user, clock)
+    accounts = Accounts(users, tickets, devices, passwords, second_factor, notices, settings.mfa_ticket_ttl_s, clock)
     return Services(
         settings=settings,
         clock=clock,
         callers=Callers(devices, Locations(settings.geoip_database), settings.trusted_proxies),
         devices=devices,
-        accounts=Accounts(users, tickets, devices, passwords, second_factor, settings.mfa_ticket_ttl_s, clock),
+        accounts=accounts,
         second_factor=second_factor,
         reauthentication=Reauthentication(
-            users, tickets, passwords, second_factor, settings.mfa_ticket_ttl_s, settings.mfa_proof_ttl_s, clock
+            users,
+            tickets,
+            passwords,
+            second_factor,
+            notices,
+            settings.mfa_ticket_ttl_s,
+            settings.mfa_proof_ttl_s,
+            clock,
         ),
+        links=links,
+        notices=notices,
+        delivery=_delivery(settings, mail, users, links, clock),
+        recovery=Recovery(users, tickets, accounts, links, passwords, second_factor, notices),
     )
+
+
+def _delivery(
+    settings: Settings, mail: MailStore | None, users: UserStore, links: Links, clock: Callable[[], float]
+) -> Delivery | None:
+    if not (mail and settings.smtp_url and settings.mail_from and settings.public_url):  # all of them or none are set
+        return None
+    letters = Letters(users, links, settings.mail_from, settings.public_url, clock)
+    return Delivery(mail, open_transport(settings.smtp_url), letters.compose, clock)

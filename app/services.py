@@ -1,4 +1,4 @@
-"""What the routes call, wired once by create_app."""
+"""What the routes and the commands call, wired once by create_app."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,8 +9,12 @@ from flask import current_app
 from app.accounts import Accounts
 from app.callers import Callers
 from app.config import Settings
+from app.delivery import Delivery
 from app.devices import Devices
+from app.links import Links
+from app.notices import Notices
 from app.reauthentication import Reauthentication
+from app.recovery import Recovery
 from app.second_factor import SecondFactor
 
 EXTENSION = "keyrack"
@@ -25,6 +29,10 @@ class Services:
     accounts: Accounts
     second_factor: SecondFactor
     reauthentication: Reauthentication
+    links: Links
+    notices: Notices
+    delivery: Delivery | None
+    recovery: Recovery
 
 
 def services() -> Services:
