@@ -233,6 +233,16 @@ class Settings:
     web_threads: int = _setting(
         _whole(1, 1000), "threads in each; more than may hash passwords and wait for it, so that some are left", "32"
     )
+    web_keepalive_s: int = _setting(
+        _span,
+        "how long a connection waits for its next request; more than the gateway waits, which hangs up first",
+        "15s",
+    )
+    web_stop_timeout_s: int = _setting(
+        _span,
+        "how long a stop or a reload waits for requests under way; more than a login may wait for its turn",
+        "30s",
+    )
 
 
 def variable(name: str) -> str:

@@ -64,7 +64,8 @@ class Service:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "gunicorn", "--log-level", "warning", "wsgi:app"]
+        gunicorn = Path(sys.executable).with_name("gunicorn")  # an upgrade fails where it was started with "python -m"
+        command = [gunicorn, "--log-level", "warning", "wsgi:app"]
         self.process = subprocess.Popen(command, cwd=ROOT, env=self._environment)
         wait_until(self._accepts, "gunicorn did not start", within_s=20)
 
@@ -72,7 +73,7 @@ class Service:
         assert self.process.poll() is None, "gunicorn ended at once"
         try:
             requests.get(self.url, timeout=1)
-        except requests.ConnectionError:
+        except requests.RequestException:  # refused, or in the queue of a worker that has yet to boot
             return False
         return True
 

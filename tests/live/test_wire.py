@@ -1,10 +1,12 @@
 """What only shows on a socket: chunks, headers that a server in front of Flask would believe, what logs tell."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 from contextlib import suppress
+from http import HTTPStatus
 
 import pytest
 
@@ -79,6 +81,27 @@ def test_forwarding_headers_move_nothing(service, headers):
     status, answer = send(service, post(LOGIN, b"{}", "Content-Length: 2", *headers))
     assert status == 400
     assert '"code":50035' in answer
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /<script> HTTP/9.9\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n", 400),
+        (b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nX-Super-Properties: " + b"x" * 70_000 + b"\r\n\r\n", 431),
+    ],
+)
+def test_what_no_route_sees_is_refused_in_the_same_form(service, raw, status):
+    """gunicorn refuses these itself; nothing of what was sent is repeated."""
+    answered, answer = send(service, raw)
+    head, _, body = answer.partition("\r\n\r\n")
+    assert answered == status
+    assert json.loads(body) == {"code": 0, "message": f"{status}: {HTTPStatus(status).phrase}"}
+    assert "Content-Type: application/json" in head
+    assert f"Content-Length: {len(body)}" in head
 
 
 def test_a_port_that_is_taken_is_refused(service, redis_server):
