@@ -23,12 +23,12 @@ def send(service, raw):
     return int(answer.split(b" ", 2)[1]), answer.decode("latin-1")
 
 
-def post(path, body, *headers):
+def post(path, body, *headers, content_type="application/json"):
     lines = [
         f"POST {path} HTTP/1.1",
         "Host: localhost",
         "Connection: close",
-        "Content-Type: application/json",
+        f"Content-Type: {content_type}",
         *headers,
     ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
@@ -57,11 +57,24 @@ def test_a_chunked_body_is_read(service):
     assert "INVALID_LOGIN" in answer
 
 
-@pytest.mark.parametrize("body", [b"ZZ\r\nabc\r\n0\r\n\r\n", b"5\r\nab", b"-1\r\n\r\n"])
+NO_CHUNKS = [b"ZZ\r\nabc\r\n0\r\n\r\n", b"5\r\nab", b"-1\r\n\r\n", b"1\r\na\r\n0\r\n"]
+
+
+@pytest.mark.parametrize("body", NO_CHUNKS)
 def test_chunks_that_are_none(service, body):
     status, answer = send(service, post(LOGIN, body, CHUNKED))
     assert status == 400
     assert '"code":50109' in answer
+
+
+@pytest.mark.parametrize("body", NO_CHUNKS)
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+def test_forms_in_chunks_that_are_none(service, body, content_type):
+    """A page says so, also where the refusal is about something else and only its words look at the form."""
+    for path, expected, *headers in (("/login/form", 400), ("/login/form", 403, "Origin: https://evil.example")):
+        status, answer = send(service, post(path, body, CHUNKED, *headers, content_type=content_type))
+        assert status == expected
+        assert "<!doctype html>" in answer.lower()
 
 
 @pytest.mark.parametrize(
