@@ -13,7 +13,7 @@ except ConfigError as problems:
 
 bind = f"{settings.host}:{settings.port}"
 workers = settings.web_concurrency or os.cpu_count() or 1
-worker_class = "gthread"
+worker_class = "app.worker.Worker"
 threads = settings.web_threads
 http_parser = "fast"
 keepalive = 15

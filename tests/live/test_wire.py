@@ -104,6 +104,19 @@ def test_a_port_that_is_taken_is_refused(service, redis_server):
     assert f"Keyrack cannot listen on 127.0.0.1:{port}" in ran.stderr
 
 
+def test_who_goes_quiet_within_a_head_is_let_go(service):
+    """More of them than there are threads: the others are served when the time for a head is over."""
+    host, port = service.url.removeprefix("http://").split(":")
+    quiet = [socket.create_connection((host, int(port)), timeout=20) for _ in range(80)]
+    for connection in quiet:
+        connection.sendall(b"GET /gateway/verify HTTP/1.1\r\nHost: local")
+    assert service.device().get("/gateway/verify").status_code == 401
+    answers = {connection.recv(1) for connection in quiet}
+    for connection in quiet:
+        connection.close()
+    assert answers == {b""}
+
+
 def test_who_goes_quiet_within_a_body_is_let_go(service):
     """More of them than there are threads: the others are served when their five seconds are over."""
     host, port = service.url.removeprefix("http://").split(":")
