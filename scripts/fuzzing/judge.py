@@ -75,9 +75,9 @@ def _read(raw: bytes, seconds: float) -> Answer:
         name, _, value = line.partition(": ")
         headers.setdefault(name.lower(), []).append(value)
     length = headers.get("content-length", [""])[0]
-    return Answer(
-        int(status[1]) if status else 0, headers, rest[: int(length)] if length.isdecimal() else rest, seconds
-    )
+    body = rest[: int(length)] if length.isdecimal() else rest
+    is_whole = not length.isdecimal() or len(body) == int(length)
+    return Answer(int(status[1]) if status else 0, headers, body, seconds, is_whole)
 
 
 def problem_with(request: Request, answer: Answer, users_named: set[str]) -> str | None:
