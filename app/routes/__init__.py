@@ -3,7 +3,7 @@
 from flask import Blueprint
 
 from app.config import Settings
-from app.routes import gateway, login, me, mfa, pages, sessions, settings, users
+from app.routes import gateway, health, login, me, mfa, pages, sessions, settings, users
 
 API = "/api/v9"
 
@@ -12,4 +12,9 @@ def blueprints(chosen: Settings) -> list[tuple[Blueprint, str | None]]:
     """Each with the prefix of its routes; what the gateway asks is there where the gateway has a secret to show."""
     api = [login.bp, sessions.bp, mfa.bp, users.bp]
     asked_by_gateway = [(gateway.bp, "/gateway")] if chosen.gateway_secret else []
-    return [*((bp, API) for bp in api), (me.bp, None), (pages.bp, None), (settings.bp, "/settings"), *asked_by_gateway]
+    return [
+        *((bp, API) for bp in api),
+        *((bp, None) for bp in (me.bp, pages.bp, health.bp)),
+        (settings.bp, "/settings"),
+        *asked_by_gateway,
+    ]

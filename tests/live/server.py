@@ -61,6 +61,7 @@ class Service:
     def __init__(self, redis_url: str, **environment: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.http = Http(self.url)
         self._environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             **ENVIRONMENT,
