@@ -1,10 +1,35 @@
 """How gunicorn runs Keyrack; app/config.py has the settings, and tells all that is wrong with them at once."""
 
+import atexit
 import os
+import shutil
 import socket
 import sys
+import tempfile
+from pathlib import Path
 
-from app.config import ConfigError, load_settings
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - files here, no slow disk holds them up
+
+
+def make_metrics_folder():
+    """A fresh folder where the workers write their figures, for as long as this master lives.
+
+    A reload reads this file again in the same process, and goes on with the folder there is; an upgrade on the fly is
+    another process, and makes its own.
+    """
+    master = os.getpid()
+    prefix = f"keyrack-metrics-{master}-"
+    if Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")).name.startswith(prefix):
+        return
+    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=prefix, dir=MEMORY)
+    atexit.register(lambda: os.getpid() == master and shutil.rmtree(folder, ignore_errors=True))
+
+
+make_metrics_folder()  # before prometheus_client is imported: it looks then whether there is one
+
+from prometheus_client import multiprocess  # noqa: E402
+
+from app.config import ConfigError, load_settings  # noqa: E402
 
 try:
     settings = load_settings(os.environ)
@@ -27,8 +52,7 @@ forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers = {}
 control_socket_disable = True
-if os.path.isdir("/dev/shm"):  # noqa: PTH112, S108 - gunicorn's heartbeat files, which a slow disk would hold up
-    worker_tmp_dir = "/dev/shm"  # noqa: S108
+worker_tmp_dir = MEMORY  # gunicorn's heartbeat files
 
 
 def on_starting(_server):
@@ -39,3 +63,8 @@ def on_starting(_server):
         socket.create_server((settings.host, settings.port)).close()
     except OSError as problem:
         sys.exit(f"Keyrack cannot listen on {bind}: {problem.strerror}")
+
+
+def child_exit(_server, worker):
+    """Leave what a dead worker counted, and forget what it was just doing."""
+    multiprocess.mark_process_dead(worker.pid)

@@ -129,6 +129,9 @@ class Settings:
         "",
         secret=True,
     )
+    metrics_secret: str | None = _setting(
+        _optional(_text), "what Prometheus shows for `/metrics`; without it that is not there", "", secret=True
+    )
     rate_limit_login: str = _setting(_rate, "logins and their MFA answers, by address and account", "10 per minute")
     rate_limit_login_address: str = _setting(_rate, "logins and their MFA answers, by address", "30 per minute")
     rate_limit_register: str = _setting(_rate, "registrations, by address", "10 per hour")
