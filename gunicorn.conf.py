@@ -29,6 +29,7 @@ make_metrics_folder()  # before prometheus_client is imported: it looks then whe
 
 from prometheus_client import multiprocess  # noqa: E402
 
+from app import logs  # noqa: E402
 from app.config import ConfigError, load_settings  # noqa: E402
 
 try:
@@ -36,6 +37,8 @@ try:
 except ConfigError as problems:
     sys.exit(str(problems))
 
+logs.configure(settings)
+logger_class = "app.server_log.ServerLog"
 bind = f"{settings.host}:{settings.port}"
 workers = settings.web_concurrency or os.cpu_count() or 1
 worker_class = "gthread"

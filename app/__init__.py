@@ -1,10 +1,11 @@
 """Keyrack: sign-in, the devices that are signed in, and how to end that, at once and everywhere."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask
+from flask import Flask, request
 from redis import Redis
 
 from app.accounts import Accounts
@@ -27,6 +28,8 @@ from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
 from app.verify import Verify
 
+log = logging.getLogger(__name__)
+
 _MAX_BODY = 64 * 1024
 
 
@@ -34,6 +37,10 @@ class Keyrack(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Flask looks at each view and hook of each request whether it is async; none is."""
         return func
+
+    def log_exception(self, exc_info: Any) -> None:
+        """By the route: a path may hold what a client made up."""
+        log.error("%s %s failed", request.method, request.url_rule, exc_info=exc_info)
 
 
 def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = time.time) -> Flask:
@@ -46,7 +53,7 @@ def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = ti
     init_limits(app, redis)
     for blueprint, prefix in blueprints(settings):
         app.register_blueprint(blueprint, url_prefix=prefix)
-    app.wsgi_app = Front(app.wsgi_app, Verify(services))  # type: ignore[method-assign]  # Flask's documented way
+    app.wsgi_app = Front(app.wsgi_app, Verify(services), services)  # type: ignore[method-assign]  # Flask's documented way
     return app
 
 

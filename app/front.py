@@ -1,16 +1,20 @@
-"""The first thing that a request meets: it gets an id, and its answer the headers that every answer has."""
+"""The first thing that a request meets: it gets an id, is counted, and its answer has the headers of every answer."""
 
+import logging
 import os
 import re
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from app import metrics, verify
+from app import context, metrics, verify
 from app.callers import Environ
+from app.services import Services
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
+
+access = logging.getLogger("keyrack.access")
 
 _QUIET_S = 5
 _HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -31,9 +35,11 @@ _FOR_ALL = (
 class Front:
     """Hands the gateway's check to its fast lane and the rest to Flask. What either sets itself is left as it is."""
 
-    def __init__(self, flask: "WSGIApplication", verify: "WSGIApplication") -> None:
+    def __init__(self, flask: "WSGIApplication", verify: "WSGIApplication", services: Services) -> None:
         self._flask = flask
         self._verify = verify
+        self._address_of = services.callers.address
+        self._logs_each = services.settings.access_log
 
     def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
         began = time.perf_counter()
@@ -55,10 +61,20 @@ class Front:
             added = [header for header in standard if header[0] not in set_already]
             return start_response(status, [*headers, *added, ("X-Request-Id", request_id)], exc_info)
 
+        before = context.begin(context.Context(request_id, lambda: self._address_of(environ)))
         try:
             return (self._verify if is_verify else self._flask)(environ, start)
         finally:
-            metrics.request_seconds(*route, answered).observe(time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            metrics.request_seconds(*route, answered).observe(seconds)
+            if self._logs_each:
+                _log_request(*route, answered, seconds)
+            context.end(before)
+
+
+def _log_request(route: str, method: str, status: str, seconds: float) -> None:
+    fields = {"route": route, "method": method, "status": int(status), "ms": round(seconds * 1000, 1)}
+    access.info("%s %s %s", method, route, status, extra={"fields": fields})
 
 
 def _route(environ: Environ) -> tuple[str, str]:

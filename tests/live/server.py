@@ -71,7 +71,7 @@ class Service:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "gunicorn", "--log-level", "warning", "wsgi:app"]
+        command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
         self.process = subprocess.Popen(command, cwd=ROOT, env=self._environment)
         wait_until(self._accepts, "gunicorn did not start", within_s=20)
 
