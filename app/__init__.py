@@ -16,13 +16,19 @@ from app.devices import Devices
 from app.front import Front
 from app.keyring import Keyring
 from app.limits import init_limits
+from app.links import Links
 from app.location import Locations
+from app.notices import Notices
 from app.passwords import Passwords
 from app.reauthentication import Reauthentication
+from app.recovery import Recovery
 from app.routes import blueprints
 from app.second_factor import SecondFactor
 from app.services import EXTENSION, Services
 from app.stores.connect import ThreadConnections
+from app.stores.links import LinkStore
+from app.stores.mail import MailStore
+from app.stores.notices import NoticeStore
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
@@ -63,16 +69,30 @@ def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> S
     scripts = SessionScripts(connections, lifetimes, clock)
     users, tickets = UserStore(redis, scripts), TicketStore(redis, scripts)
     passwords = Passwords(settings.bcrypt_rounds, settings.bcrypt_concurrency, settings.bcrypt_queue)
-    second_factor = SecondFactor(users, Keyring(settings.secret_keys), settings.totp_window, clock)
+    links = Links(LinkStore(redis, scripts, clock), clock)
+    mail = MailStore(redis, clock) if settings.smtp_url else None
+    notices = Notices(mail, NoticeStore(redis, scripts, clock), clock)
+    second_factor = SecondFactor(users, Keyring(settings.secret_keys), notices, settings.totp_window, clock)
     devices = Devices(SessionStore(connections, scripts), lifetimes, settings.max_sessions_per_user, clock)
+    accounts = Accounts(users, tickets, devices, passwords, second_factor, notices, settings.mfa_ticket_ttl_s, clock)
     return Services(
         settings=settings,
         clock=clock,
         callers=Callers(devices, Locations(settings.geoip_database), settings.trusted_proxies),
         devices=devices,
-        accounts=Accounts(users, tickets, devices, passwords, second_factor, settings.mfa_ticket_ttl_s, clock),
+        accounts=accounts,
         second_factor=second_factor,
         reauthentication=Reauthentication(
-            users, tickets, passwords, second_factor, settings.mfa_ticket_ttl_s, settings.mfa_proof_ttl_s, clock
+            users,
+            tickets,
+            passwords,
+            second_factor,
+            notices,
+            settings.mfa_ticket_ttl_s,
+            settings.mfa_proof_ttl_s,
+            clock,
         ),
+        links=links,
+        notices=notices,
+        recovery=Recovery(users, tickets, accounts, links, passwords, second_factor, notices),
     )

@@ -10,7 +10,10 @@ from app.accounts import Accounts
 from app.callers import Callers
 from app.config import Settings
 from app.devices import Devices
+from app.links import Links
+from app.notices import Notices
 from app.reauthentication import Reauthentication
+from app.recovery import Recovery
 from app.second_factor import SecondFactor
 
 EXTENSION = "keyrack"
@@ -25,6 +28,9 @@ class Services:
     accounts: Accounts
     second_factor: SecondFactor
     reauthentication: Reauthentication
+    links: Links
+    notices: Notices
+    recovery: Recovery
 
 
 def services() -> Services:

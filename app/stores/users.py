@@ -48,6 +48,7 @@ class Change:
     caller       id_hash of the session that asks; its end refuses the change
     new_id_hash  under which the caller's session goes on
     end_others   why all sessions but the caller's end
+    link         id_hash of the secret of a reset's link, which the change uses up
     """
 
     epoch: str | None = None
@@ -59,6 +60,7 @@ class Change:
     new_id_hash: str | None = None
     reason: Reason | None = None
     end_others: Reason | None = None
+    link: str | None = None
 
 
 class UserStore:
@@ -113,10 +115,11 @@ class UserStore:
     def change(self, user_id: str, change: Change) -> bool:
         """Change credentials and the sessions they concern as one step.
 
-        Returns: False where the epoch has moved or the user is gone, and nothing was changed
+        Returns: False where the epoch has moved, the link is good no more or the user is gone: nothing was changed
         Raises: CallerGone where the caller's session is over
         """
-        further = (keys.user(user_id), keys.backup_codes(user_id))
+        named = (keys.user, keys.backup_codes, keys.links, keys.moved)
+        further = [key(user_id) for key in named]
         asked = {name: getattr(change, name) for name in Change.__slots__}
         outcome = self._change(user_id, further, {name: value for name, value in asked.items() if value is not None})
         if outcome == -1:
@@ -125,7 +128,10 @@ class UserStore:
 
     def delete(self, user_id: str, normalised_email: str) -> None:
         """Remove a user whose sessions have ended; tickets and proofs left over open nothing and run out."""
-        named = (keys.user, keys.last_used, keys.sessions, keys.ended, keys.backup_codes)
+        named = (
+            *(keys.user, keys.last_used, keys.sessions, keys.ended, keys.backup_codes),
+            *(keys.links, keys.moved, keys.known_devices),
+        )
         self._redis.delete(*(key(user_id) for key in named))
         if self.id_of(normalised_email) == user_id:
             self._redis.delete(keys.email(normalised_email))
