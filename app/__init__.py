@@ -72,9 +72,12 @@ def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> S
     links = Links(LinkStore(redis, scripts, clock), clock)
     mail = MailStore(redis, clock) if settings.smtp_url else None
     notices = Notices(mail, NoticeStore(redis, scripts, clock), clock)
-    second_factor = SecondFactor(users, Keyring(settings.secret_keys), notices, settings.totp_window, clock)
+    keyring = Keyring(settings.secret_keys)
+    second_factor = SecondFactor(users, keyring, notices, settings.totp_window, clock)
     devices = Devices(SessionStore(connections, scripts), lifetimes, settings.max_sessions_per_user, clock)
-    accounts = Accounts(users, tickets, devices, passwords, second_factor, notices, settings.mfa_ticket_ttl_s, clock)
+    accounts = Accounts(
+        users, tickets, devices, passwords, second_factor, keyring, notices, settings.mfa_ticket_ttl_s, clock
+    )
     return Services(
         settings=settings,
         clock=clock,

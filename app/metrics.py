@@ -40,6 +40,11 @@ BCRYPT_WAIT_SECONDS = _seconds("bcrypt_wait", "Password hashes computed, by how 
 BCRYPT_WAITING = _gauge("bcrypt_waiting", "Password hashes that wait for their turn now")
 BCRYPT_RUNNING = _gauge("bcrypt_running", "Password hashes that are computed now")
 BCRYPT_REFUSED = _counter("bcrypt_refused", "Password hashes refused because too many waited, or for too long")
+SIGN_INS = _counter("sign_ins", "Sign-ins: success by how, failed by why, or a code was asked for", "outcome", "detail")
+STEP_UPS = _counter("step_ups", "Answers to the question to prove oneself again", "outcome", "method")
+SESSIONS_ENDED = _counter("sessions_ended", "Sessions that ended; evicted is over the cap, expired by time", "reason")
+CREDENTIAL_CHANGES = _counter("credential_changes", "Changes of what users sign in with", "what")
+LIMIT_HITS = _counter("limit_hits", "Requests refused because a rate limit was reached", "limit")
 
 
 @cache

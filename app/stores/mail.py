@@ -12,7 +12,7 @@ from redis import Redis, ResponseError
 from redis.client import NEVER_DECODE
 
 from app.stores import keys
-from app.stores.lua import lua
+from app.stores.lua import mail_script
 from app.stores.sessions import RETENTION_S, Client
 
 NoticeKind = Literal[
@@ -80,10 +80,10 @@ class MailStore:
         self._redis = redis
         self._clock = clock
         self._context = orjson.dumps({"group": _GROUP, "max_queued": _MAX_QUEUED, "max_dead": _MAX_DEAD})
-        self._postpone = redis.register_script(lua("postpone_mail", opening="mail"))
-        self._requeue = redis.register_script(lua("requeue_mails", opening="mail"))
-        self._bury = redis.register_script(lua("bury_mail", opening="mail"))
-        self._revive = redis.register_script(lua("revive_mails", opening="mail"))
+        self._postpone = redis.register_script(mail_script("postpone_mail"))
+        self._requeue = redis.register_script(mail_script("requeue_mails"))
+        self._bury = redis.register_script(mail_script("bury_mail"))
+        self._revive = redis.register_script(mail_script("revive_mails"))
 
     def add(self, notice: Notice) -> None:
         told = asdict(notice) | {"client": {name: value for name, value in asdict(notice.client).items() if value}}
