@@ -3,21 +3,48 @@
 What has no setting there, GUNICORN_CMD_ARGS sets in gunicorn's own words.
 """
 
+import atexit
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
+from pathlib import Path
 
-from gunicorn.sock import create_sockets
-from gunicorn.systemd import sd_notify
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - files here, no slow disk holds them up
 
-from app.config import ConfigError, load_settings
+
+def make_metrics_folder():
+    """A fresh folder where the workers write their figures, for as long as this master lives.
+
+    A reload reads this file again in the same process, and goes on with the folder there is; an upgrade on the fly is
+    another process, and makes its own.
+    """
+    master = os.getpid()
+    prefix = f"keyrack-metrics-{master}-"
+    if Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")).name.startswith(prefix):
+        return
+    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=prefix, dir=MEMORY)
+    atexit.register(lambda: os.getpid() == master and shutil.rmtree(folder, ignore_errors=True))
+
+
+make_metrics_folder()  # before prometheus_client is imported: it looks then whether there is one
+
+from gunicorn.sock import create_sockets  # noqa: E402
+from gunicorn.systemd import sd_notify  # noqa: E402
+from prometheus_client import multiprocess  # noqa: E402
+
+from app import logs  # noqa: E402
+from app.config import ConfigError, load_settings  # noqa: E402
 
 try:
     settings = load_settings(os.environ)
 except ConfigError as problems:
     sys.exit(str(problems))
 
+logs.configure(settings)
+logger_class = "app.server_log.ServerLog"
 family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
 bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
 workers = settings.web_concurrency or os.cpu_count() or 1
@@ -33,8 +60,7 @@ forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers = {}
 control_socket_disable = True
-if os.path.isdir("/dev/shm"):  # noqa: PTH112, S108 - gunicorn's heartbeat files, which a slow disk would hold up
-    worker_tmp_dir = "/dev/shm"  # noqa: S108
+worker_tmp_dir = MEMORY  # gunicorn's heartbeat files
 
 # Each worker has a listener of its own, between which the kernel divides new connections: of a common one a single
 # worker may take all the connections that a gateway keeps open, while the others idle; docs/performance.md has the
@@ -106,3 +132,8 @@ def post_worker_init(worker):
     if "GUNICORN_PID" in os.environ and worker.age == worker.cfg.workers:
         sd_notify(f"MAINPID={worker.ppid}", worker.log)
         os.kill(int(os.environ["GUNICORN_PID"]), signal.SIGTERM)
+
+
+def child_exit(_server, worker):
+    """Leave what a dead worker counted, and forget what it was just doing."""
+    multiprocess.mark_process_dead(worker.pid)

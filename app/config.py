@@ -64,6 +64,19 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw.lower() not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return raw.lower()
+
+    return parse
+
+
+def _switch(raw: str) -> bool:
+    return _one_of("on", "off")(raw) == "on"
+
+
 def _redis_url(raw: str) -> str:
     try:
         pool = Redis.from_url(raw).connection_pool
@@ -219,6 +232,9 @@ class Settings:
         "",
         secret=True,
     )
+    metrics_secret: str | None = _setting(
+        _optional(_text), "what Prometheus shows for `/metrics`; without it that is not there", "", secret=True
+    )
     smtp_url: MailServer | Path | None = _setting(
         _optional(_mail_route),
         "where mails go: `smtp://user:password@host:587` (encrypted as soon as the server offers it, and never without "
@@ -243,6 +259,13 @@ class Settings:
         _rate, "answers to a challenge and passwords given again, by session", "10 per 15 minutes"
     )
     rate_limit_step_up_user: str = _setting(_rate, "the same, by user over all sessions", "50 per hour")
+    log_format: str = _setting(
+        _one_of("auto", "json", "text"), "`json`, `text`, or `auto`: text on a terminal, else JSON", "auto"
+    )
+    log_level: str = _setting(
+        _one_of("debug", "info", "warning", "error"), "the least that is logged; audit lines always are", "info"
+    )
+    access_log: bool = _setting(_switch, "`on` logs each request, by its route; a gateway mostly does already", "off")
     rate_limit_forgot: str = _setting(_rate, "requests for a password reset, by address and by account", "5 per hour")
     host: str = _setting(_text, "address that gunicorn listens on", "127.0.0.1")
     port: int = _setting(_whole(1, 65535), "port that gunicorn listens on", "8000")

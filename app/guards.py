@@ -1,5 +1,6 @@
 """What a view asks for before it acts: a session, a recent proof, a body that fits its schema."""
 
+import hmac
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
@@ -13,7 +14,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from app import callers
 from app.cookies import keep_proof
 from app.devices import Caller
-from app.errors import InvalidForm, InvalidJson
+from app.errors import InvalidForm, InvalidJson, Unauthorized
 from app.schemas import WireSchema
 from app.services import services
 from app.stores.sessions import Client
@@ -46,6 +47,13 @@ def require_same_origin(view: View) -> View:
         return view(*args, **kwargs)
 
     return guarded
+
+
+def require_secret(secret: str) -> None:
+    """Let those through who show a secret of their own as a bearer token: no user, but what runs beside Keyrack."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode("latin-1", "replace"), secret.encode()):
+        raise Unauthorized
 
 
 def require_recent_proof() -> None:

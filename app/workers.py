@@ -15,7 +15,6 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from app.errors import status_message
 
-
 _HEAD_S = 5
 
 

@@ -8,6 +8,7 @@ import time
 
 import pytest
 from fakeredis import FakeRedis, FakeServer
+from flask.testing import FlaskClient
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from mmdb_writer import MMDBWriter
@@ -22,6 +23,7 @@ from app.stores.notices import NoticeStore
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
+from tests import leaks
 from tests.device import Device
 from tests.mail_server import SmtpServer
 
@@ -172,9 +174,37 @@ def make_app(redis, clock):
     """Makes the service on this Redis, with settings beside those of all tests: two of them are two processes."""
 
     def make(**environment: str):
-        return create_app(load_settings(ENVIRONMENT | environment), redis, clock)
+        app = create_app(load_settings(ENVIRONMENT | environment), redis, clock)
+        app.test_client_class = NotingClient
+        return app
 
     return make
+
+
+class NotingClient(FlaskClient):
+    """Flask's test client; the secrets that pass are noted, for the logs to be held against."""
+
+    def open(self, *args, **kwargs):
+        answer = super().open(*args, **kwargs)
+        for sent in (kwargs.get("json"), kwargs.get("data"), answer.json if answer.is_json else None):
+            leaks.note(sent)
+        for cookie in answer.headers.getlist("Set-Cookie"):
+            leaks.note({"token": cookie.partition("=")[2].partition(";")[0]})
+        return answer
+
+
+@pytest.fixture(scope="session")
+def watched_logs():
+    watch = leaks.Watch(ENVIRONMENT)
+    yield watch
+    watch.end()
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_is_logged(watched_logs):
+    """Of no test: what is logged while it runs holds nothing that it sent or was given."""
+    yield
+    watched_logs.check()
 
 
 @pytest.fixture

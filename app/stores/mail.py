@@ -13,7 +13,7 @@ from redis.client import NEVER_DECODE
 
 from app.stores import keys
 from app.stores.connect import ThreadConnections
-from app.stores.lua import lua
+from app.stores.lua import mail_script
 from app.stores.sessions import RETENTION_S, Client
 
 NoticeKind = Literal[
@@ -140,7 +140,7 @@ class MailStore:
     def _run(self, script: str, other_key: str, argument: dict[str, Any]) -> Any:
         context = {"group": _GROUP, "max_queued": _MAX_QUEUED, "max_dead": _MAX_DEAD}
         args = (orjson.dumps(context), orjson.dumps(argument))
-        return self._connections.run_script(lua(script, opening="mail"), (keys.MAIL, other_key), args)
+        return self._connections.run_script(mail_script(script), (keys.MAIL, other_key), args)
 
     def _take_new(self, worker: str, after: str) -> Mail | None:
         """after: ">" for what nobody took, "0" for what this worker did."""
