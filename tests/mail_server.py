@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import email
 import ipaddress
+import logging
 import ssl
 import threading
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.ports import free_port
+
+# It tells all that is said to it, addresses too. It stands in for another's server, whose log is no part of the service's.
+logging.getLogger("mail.log").setLevel(logging.WARNING)
 
 USER, PASSWORD = "keyrack", "p/ss:word@%"
 
