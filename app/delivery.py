@@ -18,8 +18,7 @@ log = logging.getLogger(__name__)
 FIRST_RETRY_S = 5
 LAST_RETRY_S = 60 * 60
 GIVEN_UP_AFTER_S = 24 * 60 * 60
-# Longer than an attempt takes, which transport.py bounds by 140 s, so that what is taken over is a dead worker's.
-TAKEN_OVER_AFTER_S = 5 * 60
+TAKEN_OVER_AFTER_S = 15 * 60  # longer than an attempt takes, so that what is taken over is a dead worker's
 
 _IDLE_S = 0.5  # asked for so often, rather than waited for in Redis: that holds a connection past its read time-out
 _STORE_PAUSE_S = 1.0
@@ -29,8 +28,8 @@ _MAX_SERVER_PAUSE_S = 60.0
 class Delivery:
     """One worker. Several can run, on any machine; each mail is one's at a time.
 
-    At least once: a mail is forgotten only after the server accepted it, so one that was accepted by a server or from
-    a worker that died in that very moment comes twice.
+    At least once: a mail is forgotten only after the server accepted it and Redis heard of that. docs/mail.md says when
+    one comes twice.
     """
 
     def __init__(

@@ -9,12 +9,12 @@ from email.policy import SMTP
 import pytest
 
 from app.config import MailServer
-from app.delivery import Delivery
+from app.delivery import TAKEN_OVER_AFTER_S, Delivery
 from app.stores import keys
 from app.stores.connect import connect
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client
-from app.transport import SmtpServer
+from app.transport import LONGEST_S, SmtpServer
 from tests import mail_server
 from tests.conftest import RedisServer
 
@@ -210,18 +210,37 @@ def test_a_server_that_dies_in_the_middle_of_a_mail(smtp, add, deliver, redis, c
     assert left(redis) == (0, 0, 0)
 
 
-def test_a_slow_server(smtp, add, deliver, redis, clock, monkeypatch):
-    monkeypatch.setattr("app.transport.STEP_S", 0.2)
-    server = smtp()
-    server.go_on.clear()
+def test_a_server_that_accepts_late_has_one_mail_and_not_two(smtp, add, deliver, redis, clock, monkeypatch):
+    """It accepts even what it was not waited for."""
+    monkeypatch.setattr("app.transport.STEP_S", 1)
+    server = smtp(late={"ada@example.com"})
     add("ada")
-    assert not deliver(server)
-    server.stop()
-    assert (server.inbox, left(redis)) == ([], (0, 1, 0))
-    server.start()
+
+    def answer_late():
+        server.hung_up.wait(1.5)
+        server.late = set()
+
+    slow = threading.Thread(target=answer_late)
+    slow.start()
+    deliver(server)
+    slow.join()
     clock.advance(5)
     assert deliver(server)
-    assert server.recipients == ["ada@example.com"]
+    assert (server.recipients, left(redis)) == (["ada@example.com"], (0, 0, 0))
+
+
+def test_a_server_that_never_answers_to_one_content(smtp, add, deliver, redis, clock, monkeypatch, log):
+    """No other mail waits for it once it was waited for, and nobody says that the server is away."""
+    monkeypatch.setattr("app.transport.ANSWER_TO_CONTENT_S", 0.1)
+    server = smtp(late={"ada@example.com"})
+    add("ada", "bob")
+    assert deliver(server)
+    assert "bob@example.com" in server.recipients
+    assert (left(redis), log()) == ((0, 1, 0), [])
+
+
+def test_a_mail_is_not_taken_over_from_a_worker_that_is_still_at_it():
+    assert TAKEN_OVER_AFTER_S > LONGEST_S + 60  # some time for Redis, and for addresses that do not answer
 
 
 def test_nobody_is_there_to_be_told(smtp, add, deliver, redis):
