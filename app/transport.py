@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import secrets
 import smtplib
 import socket
@@ -25,6 +26,9 @@ ANSWER_TO_CONTENT_S = 10 * 60
 # it: 20 s for each.
 LONGEST_S = ATTEMPT_S + ANSWER_TO_CONTENT_S + STEP_S
 _MAILS_PER_CONNECTION = 20  # some servers hang up after so many
+# Of the codes about addresses 5.1.7 and 5.1.8 are about the sender's, and 5.1.0 and 5.1.9 about nobody's in particular;
+# 5.2.1 is a mailbox that is closed. Source: RFC 3463, 3.2 and 3.3; RFC 7505, 4.1 for 5.1.10
+_NO_SUCH_MAILBOX = re.compile(rb"5\.(1\.([12346]|10)|2\.1)(?!\d)")
 
 
 class NotDelivered(Exception):
@@ -257,11 +261,11 @@ def _written(message: EmailMessage) -> bytes:
 
 
 def _is_for_good(code: int, answer: bytes) -> bool:
-    """Whether a refused recipient is the recipient's fault: servers say 5xx as well to whom they do not let in.
+    """Whether a refused recipient is the recipient's fault, and said to be so.
 
-    Source: RFC 3463, 3.8 for X.7; RFC 4954, 6 for 530; RFC 5321, 4.2.3 for 503
+    A 5xx alone is not enough: servers say 550 and 554 as well to whom they do not relay for, or have on a list.
     """
-    return code >= 500 and code not in (503, 530) and not answer.startswith(b"5.7.")
+    return code >= 500 and _NO_SUCH_MAILBOX.match(answer) is not None
 
 
 def _reason(error: OSError) -> str:

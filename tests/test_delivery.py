@@ -148,7 +148,7 @@ def test_what_waited_for_a_delivery_that_did_not_run_is_tried_once_at_least(smtp
 
 
 def test_what_was_given_up_can_be_tried_again(smtp, add, deliver, mails, redis, clock):
-    server = smtp(refusals={"ada@example.com": "550 unknown"})
+    server = smtp(refusals={"ada@example.com": "550 5.1.1 unknown"})
     add("ada")
     deliver(server)
     clock.advance(2 * DAY_S)
@@ -173,7 +173,7 @@ def test_one_recipient_that_is_refused_for_good(smtp, add, deliver, redis, log):
 
 
 @pytest.mark.parametrize(
-    "refusals", [{"bob@example.com": "450 greylisted"}, {"bob@example.com": "554 5.7.1 Relay access denied"}]
+    "refusals", [{"bob@example.com": "450 greylisted"}, {"bob@example.com": "550 relay not permitted"}]
 )
 def test_one_recipient_that_is_refused_for_now(smtp, add, deliver, redis, clock, refusals, log):
     server = smtp(refusals=refusals)
@@ -287,7 +287,7 @@ def test_an_entry_that_cannot_be_read_stands_in_no_mails_way(smtp, add, deliver,
 
 def test_neither_addresses_nor_words_are_in_the_log(smtp, add, deliver, clock, caplog):
     caplog.set_level(logging.DEBUG, "app")
-    server = smtp(refusals={"1@example.com": "550 <1@example.com>", "2@example.com": "450 <2@example.com>"}, deaths=1)
+    server = smtp(refusals={"1@example.com": "550 5.1.1 <1@example.com>", "2@example.com": "450 <2@example.com>"}, deaths=1)
     add("1", "2", "3")
     for _ in range(3):
         deliver(server)

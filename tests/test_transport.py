@@ -216,7 +216,17 @@ def test_a_server_that_dies_over_a_mail_has_not_accepted_it(smtp, connected):
     ("refusals", "error", "reason"),
     [
         ({"ada@example.com": "550 5.1.1 <ada@example.com> unknown"}, RecipientRefused, "recipient refused, 550"),
-        ({"ada@example.com": "553 no such user"}, RecipientRefused, "recipient refused, 553"),
+        ({"ada@example.com": "550-5.1.1 no such user\r\n550 5.1.1 see FAQ"}, RecipientRefused, "recipient refused, 550"),
+        ({"ada@example.com": "550 5.1.2 no such domain"}, RecipientRefused, "recipient refused, 550"),
+        ({"ada@example.com": "556 5.1.10 takes no mail"}, RecipientRefused, "recipient refused, 556"),
+        ({"ada@example.com": "550 5.2.1 mailbox disabled"}, RecipientRefused, "recipient refused, 550"),
+        ({"ada@example.com": "450 5.1.1 not sure"}, NotDelivered, "recipient refused, 450"),
+        ({"ada@example.com": "550 5.1.8 sender's domain"}, NotDelivered, "recipient refused, 550"),
+        ({"ada@example.com": "550 5.1.15"}, NotDelivered, "recipient refused, 550"),
+        ({"ada@example.com": "552 5.2.2 mailbox full"}, NotDelivered, "recipient refused, 552"),
+        ({"ada@example.com": "550 relay not permitted"}, NotDelivered, "recipient refused, 550"),
+        ({"ada@example.com": "553 sorry, no such user"}, NotDelivered, "recipient refused, 553"),
+        ({"ada@example.com": "554 your address 192.0.2.1 is listed"}, NotDelivered, "recipient refused, 554"),
         ({"ada@example.com": "450 4.2.0 greylisted"}, NotDelivered, "recipient refused, 450"),
         (
             {"ada@example.com": "554 5.7.1 <ada@example.com>: Relay access denied"},
