@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 5
 LAST_RETRY_S = 60 * 60
-GIVEN_UP_AFTER_S = 24 * 60 * 60
+GIVEN_UP_AFTER_S = 24 * 60 * 60  # after the first attempt that failed: what waits for a worker does not fail
 TAKEN_OVER_AFTER_S = 15 * 60  # longer than an attempt takes, so that what is taken over is a dead worker's
 
 _IDLE_S = 0.5  # asked for so often, rather than waited for in Redis: that holds a connection past its read time-out
@@ -132,7 +132,7 @@ class Delivery:
 
     def _postpone(self, mail: Mail, failure: str) -> Callable[[], None]:
         now = self._clock()
-        if now - mail.queued_at >= GIVEN_UP_AFTER_S:
+        if mail.failing_since is not None and now - mail.failing_since >= GIVEN_UP_AFTER_S:
             return self._give_up(mail, failure)
         wait_s = min(FIRST_RETRY_S * 2 ** min(mail.attempts, 16), LAST_RETRY_S)
         wait_s *= 1 - random.random() / 5  # noqa: S311 - so that what failed together does not come back together

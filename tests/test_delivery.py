@@ -127,16 +127,20 @@ def test_while_the_server_is_down_the_mails_are_not_all_tried(add, deliver, redi
     assert left(redis) == (4, 1, 0)
 
 
-def test_after_a_day_a_mail_is_given_up(add, deliver, redis, clock, log):
+def test_after_a_day_of_failures_a_mail_is_given_up(add, deliver, redis, clock, log):
+    """Counted from the first: a day in which nobody tried is none of them."""
     server = mail_server.SmtpServer()
     add("ada")
+    clock.advance(3 * DAY_S)
+    deliver(server)
+    assert left(redis) == (0, 1, 0)
     clock.advance(DAY_S - 1)
     deliver(server)
     assert left(redis) == (0, 1, 0)
     clock.advance(10)
     deliver(server)
     assert left(redis) == (0, 0, 1)
-    assert log()[1:] == ["a mail is given up: sign_in, user ada, 2 attempts, ConnectionRefusedError"]
+    assert log()[1:] == ["a mail is given up: sign_in, user ada, 3 attempts, ConnectionRefusedError"]
 
 
 def test_what_waited_for_a_delivery_that_did_not_run_is_tried_once_at_least(smtp, add, deliver, redis, clock):
@@ -287,7 +291,9 @@ def test_an_entry_that_cannot_be_read_stands_in_no_mails_way(smtp, add, deliver,
 
 def test_neither_addresses_nor_words_are_in_the_log(smtp, add, deliver, clock, caplog):
     caplog.set_level(logging.DEBUG, "app")
-    server = smtp(refusals={"1@example.com": "550 5.1.1 <1@example.com>", "2@example.com": "450 <2@example.com>"}, deaths=1)
+    server = smtp(
+        refusals={"1@example.com": "550 5.1.1 <1@example.com>", "2@example.com": "450 <2@example.com>"}, deaths=1
+    )
     add("1", "2", "3")
     for _ in range(3):
         deliver(server)

@@ -216,7 +216,11 @@ def test_a_server_that_dies_over_a_mail_has_not_accepted_it(smtp, connected):
     ("refusals", "error", "reason"),
     [
         ({"ada@example.com": "550 5.1.1 <ada@example.com> unknown"}, RecipientRefused, "recipient refused, 550"),
-        ({"ada@example.com": "550-5.1.1 no such user\r\n550 5.1.1 see FAQ"}, RecipientRefused, "recipient refused, 550"),
+        (
+            {"ada@example.com": "550-5.1.1 no such user\r\n550 5.1.1 see FAQ"},
+            RecipientRefused,
+            "recipient refused, 550",
+        ),
         ({"ada@example.com": "550 5.1.2 no such domain"}, RecipientRefused, "recipient refused, 550"),
         ({"ada@example.com": "556 5.1.10 takes no mail"}, RecipientRefused, "recipient refused, 556"),
         ({"ada@example.com": "550 5.2.1 mailbox disabled"}, RecipientRefused, "recipient refused, 550"),
