@@ -101,8 +101,8 @@ class Delivery:
         """Try to send a mail. Returns: what is to be done with it then"""
         if mail.notice is None:
             return self._give_up(mail, "it cannot be read")
-        if mail.notice.kind == "reset" and self._clock() - mail.notice.at > RESET_TTL_S:
-            log.info("a mail is dropped, its link was asked for too long ago: %s", _named(mail))
+        if outdated := self._why_outdated(mail.notice):
+            log.info("a mail is dropped, %s: %s", outdated, _named(mail))
             return partial(self._mails.finish, mail)
         try:
             self._send(mail.notice)
@@ -119,6 +119,15 @@ class Delivery:
         self._server.is_back()
         self._server_pause_s = 0.0
         return outcome
+
+    def _why_outdated(self, notice: Notice) -> str | None:
+        """A link for a reset is good for an hour, and only the newest: an older one that is mailed late puts it out."""
+        if notice.kind != "reset":
+            return None
+        if self._clock() - notice.at > RESET_TTL_S:
+            return "its link was asked for too long ago"
+        newest = self._mails.newest_reset(notice.user_id)
+        return "a newer one was asked for" if newest and newest > notice.at else None
 
     def _send(self, notice: Notice) -> None:
         self._transport.connect()  # first: to compose may issue a link, which is not done in vain

@@ -268,6 +268,37 @@ def test_a_link_that_was_asked_for_an_hour_ago_is_not_sent(smtp, add, deliver, r
     assert left(redis) == (0, 0, 0)
 
 
+def test_an_older_reset_does_not_take_the_place_of_a_newer(smtp, add, deliver, redis, clock, composed, caplog):
+    """Only the newest link of a user is good: one that is mailed late would leave the newer mail with a dead one."""
+    caplog.set_level(logging.INFO, "app")
+    server = smtp(refusals={"ada@example.com": "450 greylisted"})
+    add("ada", "bob", kind="reset")
+    deliver(server)
+    server.refusals = {}
+    clock.advance(2)
+    add("ada", kind="reset")
+    add("ada")
+    deliver(server)
+    composed.clear()
+    clock.advance(10)
+    assert deliver(server)
+    assert (composed, left(redis)) == ([], (0, 0, 0))
+    assert "a mail is dropped, a newer one was asked for: reset, user ada" in caplog.messages
+    assert server.recipients == ["bob@example.com", "ada@example.com", "ada@example.com"]
+    assert [message.get_content().strip() for message in server.inbox] == ["reset", "reset", "sign_in"]
+
+
+def test_a_reset_that_failed_is_tried_again(smtp, add, deliver, clock):
+    """Itself is not what makes it an older one."""
+    server = smtp(refusals={"ada@example.com": "450 greylisted"})
+    add("ada", kind="reset")
+    deliver(server)
+    server.refusals = {}
+    clock.advance(5)
+    assert deliver(server)
+    assert server.recipients == ["ada@example.com"]
+
+
 def test_a_mail_that_cannot_be_composed_stands_in_no_others_way(smtp, add, deliver, redis, caplog):
     caplog.set_level(logging.DEBUG, "app")
     server = smtp()

@@ -35,6 +35,7 @@ _GROUP = "deliverers"
 # must not fill up: then nobody could sign in. A million take about 300 MB; of more, the oldest are lost.
 _MAX_QUEUED = 1_000_000
 _MAX_DEAD = 10_000
+_RESET_KEPT_S = 60 * 60  # a link for a reset is good for no longer
 _KINDS = frozenset(get_args(NoticeKind))
 
 
@@ -85,7 +86,16 @@ class MailStore:
     def add(self, notice: Notice) -> None:
         told = asdict(notice) | {"client": {name: value for name, value in asdict(notice.client).items() if value}}
         row = {"attempts": 0, "notice": orjson.dumps(told).decode()}
-        self._redis.xadd(keys.MAIL, cast(dict[Any, Any], row), maxlen=_MAX_QUEUED, approximate=True)
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.xadd(keys.MAIL, cast(dict[Any, Any], row), maxlen=_MAX_QUEUED, approximate=True)
+            if notice.kind == "reset":
+                pipe.set(keys.newest_reset(notice.user_id), repr(notice.at), ex=_RESET_KEPT_S)
+            pipe.execute()
+
+    def newest_reset(self, user_id: str) -> float | None:
+        """When the newest reset of a user's password was asked for, Unix seconds; None where that is an hour ago."""
+        at = cast(str | None, self._redis.get(keys.newest_reset(user_id)))
+        return None if at is None else float(at)
 
     def new_worker(self) -> str:
         """A name that no other worker has, had or will have."""

@@ -3,6 +3,7 @@
 import orjson
 import pytest
 
+from app.links import RESET_TTL_S
 from app.stores import keys
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client
@@ -42,6 +43,18 @@ def test_each_is_taken_once_oldest_first(mails, take):
         mails.add(notice(user_id))
     assert [take(worker).notice.user_id for worker in "abc"] == ["1", "2", "3"]
     assert take("d") is None
+
+
+@pytest.mark.parametrize("kind", ["sign_in", "reset"])
+def test_of_the_resets_of_a_user_the_newest_is_known(mails, redis, kind):
+    """For as long as its link can be good, and no longer; no other notice is meant."""
+    for user_id, at in (("1", 100.0), ("1", 200.5), ("2", 300.0)):
+        mails.add(Notice(kind, user_id, at, CLIENT))
+    if kind == "reset":
+        assert [mails.newest_reset(user_id) for user_id in "123"] == [200.5, 300.0, None]
+        assert RESET_TTL_S - 2 <= redis.ttl(keys.newest_reset("1")) <= RESET_TTL_S
+    else:
+        assert [mails.newest_reset(user_id) for user_id in "123"] == [None] * 3
 
 
 def test_what_is_finished_is_gone(mails, take, redis):
