@@ -51,7 +51,7 @@ def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = ti
 
 
 def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> Services:
-    lifetimes = Lifetimes(settings.session_ttl_s, settings.session_max_age_s)
+    lifetimes = Lifetimes(settings.session_ttl_s, settings.session_max_age_s, settings.retention_days * 24 * 60 * 60)
     connections = ThreadConnections(redis)
     scripts = SessionScripts(connections, lifetimes, clock)
     users, tickets = UserStore(redis, scripts), TicketStore(redis, scripts)

@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 
 Reason = Literal["logout", "revoked", "evicted", "expired", "password_change", "mfa_change", "admin"]
 
-RETENTION_S = 30 * 24 * 60 * 60  # how long ended sessions are told of
 TOUCH_EVERY_S = 60
 
 
@@ -77,10 +76,14 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long sessions last, in seconds: after the last use, and after the beginning whatever the use."""
+    """How long sessions last, in seconds: after the last use, and after the beginning whatever the use.
+
+    retention_s   how long they are told of once they ended
+    """
 
     ttl_s: int
     max_age_s: int
+    retention_s: int = 30 * 24 * 60 * 60
 
     def end_of(self, began_at: float, last_used_at: float) -> float:
         """Unix seconds."""
@@ -107,7 +110,7 @@ class SessionScripts:
                 "at": datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds"),
                 "ttl_s": self._lifetimes.ttl_s,
                 "max_age_s": self._lifetimes.max_age_s,
-                "retention_s": RETENTION_S,
+                "retention_s": self._lifetimes.retention_s,
                 "channel": keys.CHANNEL,
             }
             own_keys = (keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id))
@@ -230,7 +233,10 @@ class SessionStore:
         return [_ended(user_id, raw, float(score)) for raw, score in zip(rows[::2], rows[1::2], strict=True)]
 
     def finish_expired(self, user_id: str) -> None:
-        """End the sessions of a user whose time is over: they count as ended already, now it is told."""
+        """End the sessions of a user whose time is over: they count as ended already, now it is told.
+
+        What ended so long ago that it is told of no more is forgotten.
+        """
         self._finish_expired(user_id)
 
 

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pyotp
 import pytest
 
-from tests.device import PASSWORD
+from tests.device import PASSWORD, Device
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
 LOGIN = {"login": "alice@example.com", "password": PASSWORD}
@@ -236,6 +236,14 @@ def test_nothing_else_to_list(alice):
     assert "You are logged in nowhere else." in page.text
     assert "No session ended in the last 30 days." in page.text
     assert "/settings/sessions/end" not in page.forms
+
+
+@pytest.mark.parametrize(("days", "words"), [("1", "the last day."), ("7", "the last 7 days.")])
+def test_what_ended_is_told_of_for_as_long_as_is_set(make_app, days, words):
+    """RETENTION_DAYS is what the page says and what the list goes by."""
+    app = make_app(RETENTION_DAYS=days)
+    device = Device(app.test_client(use_cookies=False)).register("carol@example.com")
+    assert f"No session ended in {words}" in show(device, "/settings/sessions").text
 
 
 def test_one_is_ended_by_its_button(alice, alices_other):
