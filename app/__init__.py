@@ -10,12 +10,15 @@ from redis import Redis
 from app.accounts import Accounts
 from app.answers import init_answers
 from app.callers import Callers
+from app.cli import init_cli
 from app.config import Settings
 from app.devices import Devices
 from app.front import Front
+from app.imports import Imports
 from app.keyring import Keyring
 from app.limits import init_limits
 from app.location import Locations
+from app.operators import Operators
 from app.passwords import Passwords
 from app.reauthentication import Reauthentication
 from app.routes import blueprints
@@ -46,6 +49,7 @@ def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = ti
     init_limits(app, redis)
     for blueprint, prefix in blueprints(settings):
         app.register_blueprint(blueprint, url_prefix=prefix)
+    init_cli(app)
     app.wsgi_app = Front(app.wsgi_app, Verify(services))  # type: ignore[method-assign]  # Flask's documented way
     return app
 
@@ -56,16 +60,21 @@ def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> S
     scripts = SessionScripts(connections, lifetimes, clock)
     users, tickets = UserStore(redis, scripts), TicketStore(redis, scripts)
     passwords = Passwords(settings.bcrypt_rounds, settings.bcrypt_concurrency, settings.bcrypt_queue)
-    second_factor = SecondFactor(users, Keyring(settings.secret_keys), settings.totp_window, clock)
-    devices = Devices(SessionStore(connections, scripts), lifetimes, settings.max_sessions_per_user, clock)
+    keyring = Keyring(settings.secret_keys)
+    second_factor = SecondFactor(users, keyring, settings.totp_window, clock)
+    sessions = SessionStore(connections, scripts)
+    devices = Devices(sessions, lifetimes, settings.max_sessions_per_user, clock)
+    accounts = Accounts(users, tickets, devices, passwords, second_factor, settings.mfa_ticket_ttl_s, clock)
     return Services(
         settings=settings,
         clock=clock,
         callers=Callers(devices, Locations(settings.geoip_database), settings.trusted_proxies),
         devices=devices,
-        accounts=Accounts(users, tickets, devices, passwords, second_factor, settings.mfa_ticket_ttl_s, clock),
+        accounts=accounts,
         second_factor=second_factor,
         reauthentication=Reauthentication(
             users, tickets, passwords, second_factor, settings.mfa_ticket_ttl_s, settings.mfa_proof_ttl_s, clock
         ),
+        operators=Operators(users, sessions, accounts, devices, passwords, clock),
+        imports=Imports(users, keyring, clock),
     )

@@ -13,12 +13,12 @@ from app.devices import Caller, Devices
 from app.errors import InvalidForm, InvalidLogin, InvalidTicket, Unauthorized
 from app.passwords import Passwords
 from app.second_factor import MfaType, SecondFactor
+from app.snowflakes import new_snowflake
 from app.stores.sessions import Client
 from app.stores.tickets import Ticket, TicketStore
 from app.stores.users import Change, User, UserStore
 
 _NOBODY = "0"  # an id that no user has: looked up where there is none, so that both cases are the same work
-_SNOWFLAKE_EPOCH_MS = 1_420_070_400_000  # 2015-01-01, where the ids of Discord's users begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,18 @@ class Accounts:
 
         Raises: errors.InvalidForm where the e-mail address is taken
         """
+        return self._sign_in(self.create(email, username, global_name, password), client)
+
+    def create(self, email: str, username: str, global_name: str | None, password: str) -> User:
+        """Make an account.
+
+        Raises: errors.InvalidForm where the e-mail address is taken
+        """
         taken = InvalidForm({"email": "EMAIL_ALREADY_REGISTERED: Email is already registered."})
         normalised = normalise_email(email)
         if self._users.id_of(normalised):
             raise taken
-        user_id = self._new_id()
+        user_id = new_snowflake(self._clock())
         created = self._users.create(
             user_id,
             normalised,
@@ -98,7 +105,7 @@ class Accounts:
         )
         if not created:
             raise taken
-        return self._sign_in(self.get(user_id), client)
+        return self.get(user_id)
 
     def log_in(self, login: str, password: str, client: Client) -> SignedIn | SecondFactorAsked:
         """Check a password; an unknown, wrong or disabled one takes the same work and has the same answer."""
@@ -197,8 +204,3 @@ class Accounts:
         held = Ticket(purpose="login", session="", epoch=user.epoch, instance=instance)
         self._tickets.open(user.id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
         return SecondFactorAsked(user.id, ticket, instance, backup=user.backup_codes_left > 0)
-
-    def _new_id(self) -> str:
-        """A snowflake: milliseconds, then 22 bits, here random, so many processes need not ask each other."""
-        milliseconds = int(self._clock() * 1000) - _SNOWFLAKE_EPOCH_MS
-        return str(milliseconds << 22 | secrets.randbits(22))

@@ -43,8 +43,12 @@ def clean(value: Any) -> str | None:
     """A text without hidden characters, 64 at most; None where nothing is left or it is no text."""
     if not isinstance(value, str):
         return None
-    shown = "".join(char for char in value[: 4 * _MAX_VALUE] if unicodedata.category(char) not in _HIDDEN)
-    return shown.strip()[:_MAX_VALUE].rstrip() or None
+    return visible(value[: 4 * _MAX_VALUE]).strip()[:_MAX_VALUE].rstrip() or None
+
+
+def visible(text: str) -> str:
+    """A text without hidden characters: none that moves a terminal's cursor, turns a line round or ends it."""
+    return "".join(char for char in text if unicodedata.category(char) not in _HIDDEN)
 
 
 def _properties(header: str) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from app.accounts import Accounts
 from app.callers import Callers
 from app.config import Settings
 from app.devices import Devices
+from app.imports import Imports
+from app.operators import Operators
 from app.reauthentication import Reauthentication
 from app.second_factor import SecondFactor
 
@@ -25,6 +27,8 @@ class Services:
     accounts: Accounts
     second_factor: SecondFactor
     reauthentication: Reauthentication
+    operators: Operators
+    imports: Imports
 
 
 def services() -> Services:

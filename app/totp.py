@@ -14,7 +14,7 @@ _MIN_SECRET_BYTES = 20  # 160 bits, as RFC 4226 recommends
 _MAX_SECRET_LENGTH = 128
 
 
-def normalise_secret(text: str) -> str | None:
+def normalise_secret(text: str, min_bytes: int = _MIN_SECRET_BYTES) -> str | None:
     """A base32 secret as apps show it, in groups or small letters, brought to one form. None if it is not one."""
     secret = re.sub(r"[\s-]", "", text).rstrip("=").upper()
     if len(secret) > _MAX_SECRET_LENGTH or not secret.isascii():
@@ -23,7 +23,7 @@ def normalise_secret(text: str) -> str | None:
         raw = base64.b32decode(secret + "=" * (-len(secret) % 8))
     except binascii.Error:
         return None
-    return secret if len(raw) >= _MIN_SECRET_BYTES else None
+    return secret if len(raw) >= min_bytes else None
 
 
 def new_secret() -> str:

@@ -172,19 +172,31 @@ class SessionStore:
             log.warning("the use of a session was not noted: %s", type(refused).__name__)
             return False
 
-    def list(self, user_id: str) -> list[Session]:
+    def list(self, user_id: str) -> Sequence[Session]:
         """All sessions that Redis has of a user, most recently used first, those among them whose time is over.
 
         A session whose record was lost is listed with nothing known: what is signed in must be in sight.
         """
+        return self.list_all([user_id])
+
+    def list_all(self, user_ids: Sequence[str]) -> Sequence[Session]:
+        """The same for several users, one after the other, in one trip."""
         # Records first: what ends between the two commands is then not listed.
-        records, scored = self._redis.execute(
-            ("HGETALL", keys.sessions(user_id)),
-            ("ZREVRANGE", keys.last_used(user_id), 0, -1, "WITHSCORES"),
+        commands = (
+            command
+            for user_id in user_ids
+            for command in (
+                ("HGETALL", keys.sessions(user_id)),
+                ("ZREVRANGE", keys.last_used(user_id), 0, -1, "WITHSCORES"),
+            )
         )
-        record_of = dict(zip(records[::2], records[1::2], strict=True))
-        last_used = zip(scored[::2], scored[1::2], strict=True)
-        return [_session(user_id, id_hash, float(score), record_of.get(id_hash)) for id_hash, score in last_used]
+        replies = self._redis.execute(*commands)
+        listed: list[Session] = []
+        for user_id, records, scored in zip(user_ids, replies[::2], replies[1::2], strict=True):
+            record_of = dict(zip(records[::2], records[1::2], strict=True))
+            last_used = zip(scored[::2], scored[1::2], strict=True)
+            listed += [_session(user_id, id_hash, float(score), record_of.get(id_hash)) for id_hash, score in last_used]
+        return listed
 
     def find(self, named: Sequence[tuple[str, str]]) -> Sequence[Session | None]:
         """What Redis has of sessions, given as user ids and hashes, in their order; None for what is none. One trip."""
