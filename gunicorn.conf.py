@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 
+from app.checkup import warn_at_start
 from app.config import ConfigError, load_settings
 
 try:
@@ -39,3 +40,8 @@ def on_starting(_server):
         socket.create_server((settings.host, settings.port)).close()
     except OSError as problem:
         sys.exit(f"Keyrack cannot listen on {bind}: {problem.strerror}")
+
+
+def when_ready(server):
+    """Say in the log what `flask doctor` would say of the secrets and of Redis, once for all workers."""
+    warn_at_start(settings, server.log.warning)

@@ -25,6 +25,7 @@ from app.routes import blueprints
 from app.second_factor import SecondFactor
 from app.services import EXTENSION, Services
 from app.stores.connect import ThreadConnections
+from app.stores.server import look_at
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
@@ -77,4 +78,5 @@ def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> S
         ),
         operators=Operators(users, sessions, accounts, devices, passwords, clock),
         imports=Imports(users, keyring, clock),
+        look_at_redis=lambda: look_at(redis, clock),
     )

@@ -14,6 +14,7 @@ from app.imports import Imports
 from app.operators import Operators
 from app.reauthentication import Reauthentication
 from app.second_factor import SecondFactor
+from app.stores.server import Server
 
 EXTENSION = "keyrack"
 
@@ -29,6 +30,7 @@ class Services:
     reauthentication: Reauthentication
     operators: Operators
     imports: Imports
+    look_at_redis: Callable[[], Server]
 
 
 def services() -> Services:

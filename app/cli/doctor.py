@@ -1,0 +1,183 @@
+"""`flask doctor`: is this instance set up as it should be, from the secrets to the gateway?"""
+
+import os
+import smtplib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import click
+import maxminddb
+from redis import RedisError
+
+from app.answers import describe
+from app.checkup import Finding, Level, fail, of_redis, of_secrets, ok, warn
+from app.cli.canary import PRETENDED, Canary, Trouble, Way, canary, seen_address, yeses
+from app.cli.terminal import PARTLY, Command, RedisAway, as_json, say, say_json
+from app.config import Networks, Settings
+from app.routes import API
+from app.services import Services, services
+
+_OLD_DATABASE_DAYS = 60
+_SMTP_TIMEOUT_S = 5
+_OWN_PATH = f"{API}/users/@me"
+
+
+@click.command(cls=Command)
+@click.option("--through", metavar="URL", help="The gateway: a throw-away user signs in through it.")
+@click.option(
+    "--path",
+    "paths",
+    multiple=True,
+    metavar="PATH",
+    help="Behind the gateway, with 2xx for whoever is signed in; may be given again.",
+)
+@as_json
+def doctor(through: str | None, paths: tuple[str, ...], as_json: bool) -> None:
+    """Look at everything: settings, Redis, mail, the gateway. One line for each, and what to do.
+
+    With --through a throw-away user signs in through the gateway; once their session has ended, no hop may say yes.
+    """
+    levels = set()
+    try:
+        for finding in _findings(through, (_OWN_PATH, *paths)):
+            levels.add(finding.level)
+            _show(finding, as_json)
+    except RedisError as problem:
+        said = f"Redis is away or refuses: {describe(problem)}"
+        _show(fail("redis", said, "Look at REDIS_URL and at the server; nothing works without it."), as_json)
+        raise RedisAway("Nothing more can be looked at.") from None
+    context = click.get_current_context()
+    if "fail" in levels:
+        context.exit(PARTLY)
+    if "warn" in levels:
+        context.exit(1)
+
+
+def _show(finding: Finding, as_json: bool) -> None:
+    if as_json:
+        say_json(asdict(finding))
+        return
+    mark = {"ok": " ok ", "warn": "WARN", "fail": "FAIL"}[finding.level]
+    say(mark, f"{finding.check:<15}", f"{finding.said} {finding.advice}")
+
+
+def _findings(through: str | None, paths: tuple[str, ...]) -> Iterator[Finding]:
+    wired = services()
+    settings = wired.settings
+    yield ok("settings", "All settings can be read.")
+    yield from of_secrets(settings)
+    yield from of_redis(wired.look_at_redis())
+    yield _of_location(settings, wired.clock())
+    yield from _of_mail(settings)
+    public_url = _optional(settings, "public_url")
+    if not (through or public_url):
+        yield ok("gateway", "Neither --through nor PUBLIC_URL: not looked at.")
+        return
+    with ExitStack() as stack:
+        bird = stack.enter_context(canary(wired))
+        yield _of_address(bird, public_url or through or "", settings)
+        if through:
+            yield _of_ending(wired, bird, through, paths)
+
+
+def _of_location(settings: Settings, now: float) -> Finding:
+    if settings.geoip_database is None:
+        return ok("location", "GEOIP_DATABASE is not set: no place is known.")
+    with maxminddb.open_database(settings.geoip_database) as reader:
+        days = int((now - reader.metadata().build_epoch) / (24 * 60 * 60))
+    said = f"The location database is {days} days old."
+    if days > _OLD_DATABASE_DAYS:
+        return warn("location", said, "Fetch a new one: addresses move.")
+    return ok("location", said)
+
+
+def _of_mail(settings: Settings) -> Iterator[Finding]:
+    url = _optional(settings, "smtp_url")
+    if not url:
+        yield ok("mail", "SMTP_URL is not set: no mail is sent.")
+        return
+    missing = [name for name in ("mail_from", "public_url") if not _optional(settings, name)]
+    if missing:
+        yield fail("mail", f"{' and '.join(missing).upper()} must be set where SMTP_URL is.", "Set what is missing.")
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        yield _of_mail_folder(Path(unquote(parts.path)))
+        return
+    server = f"{parts.hostname}:{parts.port or (465 if parts.scheme == 'smtps' else 25)}"
+    kind = smtplib.SMTP_SSL if parts.scheme == "smtps" else smtplib.SMTP
+    try:
+        with kind(parts.hostname or "", parts.port or 0, timeout=_SMTP_TIMEOUT_S) as smtp:
+            smtp.noop()
+    except OSError as problem:  # smtplib's own are among them
+        yield fail("mail", f"The mail server {server} cannot be asked: {type(problem).__name__}.", "Look at SMTP_URL.")
+        return
+    yield ok("mail", f"The mail server {server} answers.")
+
+
+def _of_mail_folder(folder: Path) -> Finding:
+    place = folder if folder.is_dir() else folder.parent
+    if os.access(place, os.W_OK):
+        return warn("mail", f"Mail is written into {folder}, and sent to nobody.", "Name a server in production.")
+    return fail("mail", f"Mail cannot be written into {folder}.", "Make it, and let the service write there.")
+
+
+def _optional(settings: Settings, name: str) -> str | None:
+    """A setting that an instance without mail need not have."""
+    value = getattr(settings, name, None)
+    return str(value) if value else None
+
+
+def _of_address(bird: Canary, url: str, settings: Settings) -> Finding:
+    """Which address a request through a URL is seen to have, if it is the caller's own, and nobody's choice."""
+    try:
+        way = Way(url)
+        token, answer = bird.log_in(way)
+        seen = seen_address(way, token)
+        way.close()
+    except Trouble as trouble:
+        return fail("address", f"{url}: {trouble}.", "Look at PUBLIC_URL and at the gateway.")
+    said = f"A request from {answer.own_address} through {url} is seen as from {seen}."
+    level, advice = _judged(seen, answer.own_address, settings.trusted_proxies)
+    return Finding("address", level, said, advice)
+
+
+def _judged(seen: str | None, own: str, trusted: Networks) -> tuple[Level, str]:
+    if seen is None:
+        return "warn", "Rate limits cannot tell callers apart: let the gateway write X-Forwarded-For."
+    if seen == PRETENDED and any(ip_address(own) in network for network in trusted):
+        return "warn", "This machine is one of TRUSTED_PROXIES, believed whatever it says: run this from another."
+    if seen == PRETENDED:
+        return "fail", "That is what the caller claimed: let the gateway write X-Forwarded-For anew, trust it alone."
+    if ip_address(seen).is_private and not trusted:
+        return "warn", "If that is a proxy's, name it in TRUSTED_PROXIES: all callers share one address and its limits."
+    if ip_address(seen).is_private and seen != own:
+        return "warn", "If that is a proxy's, name it in TRUSTED_PROXIES beside the others."
+    return "ok", ""
+
+
+def _of_ending(wired: Services, bird: Canary, url: str, paths: tuple[str, ...]) -> Finding:
+    """Sign in through the gateway, hear a yes, end the session, and hear nothing but no."""
+    check = "gateway"
+    try:
+        way = Way(url)
+        token, _ = bird.log_in(way)
+        before = yeses(url, way, paths, token)
+        refused = [path for path in paths if path not in before]
+        if refused:
+            advice = "A path must be answered with 2xx for who is signed in; send Keyrack's own to Keyrack."
+            return fail(check, f"{url} says no to who is signed in, at {' '.join(refused)}.", advice)
+        for _ in wired.operators.end_all(bird.user.id):
+            pass
+        after = yeses(url, way, paths, token)
+        way.close()
+    except Trouble as trouble:
+        return fail(check, f"{url}: {trouble}.", "Look at the gateway.")
+    if after:
+        wrong = " ".join(sorted(set(after)))
+        said = f"{url} said yes {len(after)} times to a session that had ended, at {wrong}."
+        return fail(check, said, "Some hop remembers answers: turn its cache off for Keyrack and for /gateway/verify.")
+    return ok(check, f"{url} says no to a session that has ended, at {' '.join(paths)}.")
