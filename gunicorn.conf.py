@@ -32,8 +32,12 @@ if os.path.isdir("/dev/shm"):  # noqa: PTH112, S108 - gunicorn's heartbeat files
     worker_tmp_dir = "/dev/shm"  # noqa: S108
 
 
-def on_starting(_server):
-    """Refuse a port that is taken: the workers' listeners would share it without a word."""
+def on_starting(server):
+    """Say what is off. Refuse a port that is taken: the workers' listeners would share it without a word."""
+    if settings.smtp_url is None:
+        server.log.warning(
+            "mails are off: nobody is told of sign-ins or can reset a password; set SMTP_URL, MAIL_FROM and PUBLIC_URL"
+        )
     if "GUNICORN_PID" in os.environ:  # an upgrade on the fly, which shares it on purpose
         return
     try:

@@ -17,14 +17,20 @@ from app.front import Front
 from app.imports import Imports
 from app.keyring import Keyring
 from app.limits import init_limits
+from app.links import Links
 from app.location import Locations
+from app.notices import Notices
 from app.operators import Operators
 from app.passwords import Passwords
 from app.reauthentication import Reauthentication
+from app.recovery import Recovery
 from app.routes import blueprints
 from app.second_factor import SecondFactor
 from app.services import EXTENSION, Services
 from app.stores.connect import ThreadConnections
+from app.stores.links import LinkStore
+from app.stores.mail import MailStore
+from app.stores.notices import NoticeStore
 from app.stores.server import look_at
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import TicketStore
@@ -62,10 +68,13 @@ def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> S
     users, tickets = UserStore(redis, scripts), TicketStore(redis, scripts)
     passwords = Passwords(settings.bcrypt_rounds, settings.bcrypt_concurrency, settings.bcrypt_queue)
     keyring = Keyring(settings.secret_keys)
-    second_factor = SecondFactor(users, keyring, settings.totp_window, clock)
+    links = Links(LinkStore(redis, scripts, clock), clock)
+    mail = MailStore(redis, clock, lifetimes.retention_s)
+    notices = Notices(mail if settings.smtp_url else None, NoticeStore(redis, scripts, clock), clock)
+    second_factor = SecondFactor(users, keyring, notices, settings.totp_window, clock)
     sessions = SessionStore(connections, scripts)
     devices = Devices(sessions, lifetimes, settings.max_sessions_per_user, clock)
-    accounts = Accounts(users, tickets, devices, passwords, second_factor, settings.mfa_ticket_ttl_s, clock)
+    accounts = Accounts(users, tickets, devices, passwords, second_factor, notices, settings.mfa_ticket_ttl_s, clock)
     return Services(
         settings=settings,
         clock=clock,
@@ -74,9 +83,19 @@ def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> S
         accounts=accounts,
         second_factor=second_factor,
         reauthentication=Reauthentication(
-            users, tickets, passwords, second_factor, settings.mfa_ticket_ttl_s, settings.mfa_proof_ttl_s, clock
+            users,
+            tickets,
+            passwords,
+            second_factor,
+            notices,
+            settings.mfa_ticket_ttl_s,
+            settings.mfa_proof_ttl_s,
+            clock,
         ),
-        operators=Operators(users, sessions, accounts, devices, passwords, clock),
+        links=links,
+        notices=notices,
+        recovery=Recovery(users, tickets, accounts, links, passwords, second_factor, notices),
+        operators=Operators(users, sessions, mail, notices, accounts, devices, passwords, clock),
         imports=Imports(users, keyring, clock),
         look_at_redis=lambda: look_at(redis, clock),
     )

@@ -10,12 +10,13 @@ from email_validator import EmailNotValidError, validate_email
 
 from app import tokens
 from app.devices import Caller, Devices
-from app.errors import InvalidForm, InvalidLogin, InvalidTicket, Unauthorized
+from app.errors import ApiError, InvalidForm, InvalidLogin, InvalidTicket, Unauthorized
+from app.notices import Notices
 from app.passwords import Passwords
 from app.second_factor import MfaType, SecondFactor
 from app.snowflakes import new_snowflake
 from app.stores.sessions import Client
-from app.stores.tickets import Ticket, TicketStore
+from app.stores.tickets import Purpose, Ticket, TicketStore
 from app.stores.users import Change, User, UserStore
 
 _NOBODY = "0"  # an id that no user has: looked up where there is none, so that both cases are the same work
@@ -56,6 +57,7 @@ class Accounts:
         devices: Devices,
         passwords: Passwords,
         second_factor: SecondFactor,
+        notices: Notices,
         ticket_ttl_s: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -64,6 +66,7 @@ class Accounts:
         self._devices = devices
         self._passwords = passwords
         self._second_factor = second_factor
+        self._notices = notices
         self._ticket_ttl_s = ticket_ttl_s
         self._clock = clock
 
@@ -82,7 +85,7 @@ class Accounts:
 
         Raises: errors.InvalidForm where the e-mail address is taken
         """
-        return self._sign_in(self.create(email, username, global_name, password), client)
+        return self.sign_in(self.create(email, username, global_name, password), client)
 
     def create(self, email: str, username: str, global_name: str | None, password: str) -> User:
         """Make an account.
@@ -116,30 +119,32 @@ class Accounts:
         if self._passwords.is_outdated(user.password_hash):
             renewed = self._passwords.hash(password)
             self._users.change(user.id, Change(epoch=user.epoch, same_epoch=True, set={"password_hash": renewed}))
-        return self._ask_for_code(user) if user.has_mfa else self._sign_in(user, client)
+        return self.ask_for_code(user, "login") if user.has_mfa else self.sign_in(user, client)
 
     def finish_login(self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client) -> SignedIn:
         """Answer the ticket of a login with a code.
 
         Raises: errors.InvalidCode, errors.InvalidTicket
         """
-        claim, held = self._read_ticket(ticket)
+        claim, held = self.read_ticket(ticket, "login")
         if (instance or held.instance) != held.instance:
             raise InvalidTicket
         user = self._users.get(claim.user_id)
         if user is None or user.disabled or user.epoch != held.epoch:
             raise InvalidTicket
         answer = self._second_factor.read_answer(user, mfa_type, code)
-        self._second_factor.require_right(self._tickets.redeem_login(user.id, claim.id_hash, answer))
-        token = self._devices.open(user.id, held.epoch, client)
-        if token is None:
-            raise InvalidTicket
-        return SignedIn(user.id, token)
+        verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer)
+        if verdict == "wrong":
+            self._notices.tell_of_wrong_code(user.id, client)
+        elif verdict == "last_code":
+            self._notices.tell("last_code_used", user.id, client)
+        self._second_factor.require_right(verdict)
+        return self.sign_in(user, client, InvalidTicket)
 
     def holder_of(self, ticket: str) -> str | None:
         """The id of the user whose login an open ticket belongs to."""
         try:
-            claim, _ = self._read_ticket(ticket)
+            claim, _ = self.read_ticket(ticket, "login")
         except InvalidTicket:
             return None
         return claim.user_id
@@ -149,7 +154,7 @@ class Accounts:
         if not self._passwords.verify(password, user.password_hash):
             raise InvalidForm({"password": "PASSWORD_DOES_NOT_MATCH: Password does not match."})
 
-    def change_password(self, caller: Caller, user: User, password: str, new_password: str) -> str:
+    def change_password(self, caller: Caller, user: User, password: str, new_password: str, client: Client) -> str:
         """Change the password, end every other session, and go on under a new token, which is returned."""
         self.require_password(user, password)
         token = tokens.issue(user.id, caller.began_at)
@@ -164,6 +169,7 @@ class Accounts:
         changed = self._users.change(user.id, change)
         if not changed:  # somebody changed the credentials in between: what was checked no longer counts
             raise InvalidForm({"password": "PASSWORD_DOES_NOT_MATCH: Password does not match."})
+        self._notices.tell("password_changed", user.id, client)
         return token
 
     def end_others(self, caller: Caller) -> None:
@@ -185,22 +191,28 @@ class Accounts:
         self._users.delete(user_id, normalise_email(user.email))
         return True
 
-    def _read_ticket(self, ticket: str) -> tuple[tokens.Claim, Ticket]:
-        claim = tokens.read(ticket)
-        held = self._tickets.get(claim.user_id, claim.id_hash) if claim else None
-        if claim is None or held is None or held.purpose != "login":
-            raise InvalidTicket
-        return claim, held
+    def sign_in(self, user: User, client: Client, refusal: type[ApiError] = InvalidLogin) -> SignedIn:
+        """Open a session for a user who has shown all that there is to show.
 
-    def _sign_in(self, user: User, client: Client) -> SignedIn:
+        Raises: `refusal` where the credentials have changed since the user was read
+        """
         token = self._devices.open(user.id, user.epoch, client)
         if token is None:
-            raise InvalidLogin
+            raise refusal
+        self._notices.tell_of_sign_in(user.id, client, tokens.id_hash(token))
         return SignedIn(user.id, token)
 
-    def _ask_for_code(self, user: User) -> SecondFactorAsked:
+    def ask_for_code(self, user: User, purpose: Purpose, link: str = "", password_hash: str = "") -> SecondFactorAsked:
+        """Ask for a code with a ticket; link and password_hash: what a reset is made with."""
         ticket = tokens.issue(user.id, self._clock())
-        instance = secrets.token_urlsafe(16)
-        held = Ticket(purpose="login", session="", epoch=user.epoch, instance=instance)
+        held = Ticket(purpose, link, user.epoch, secrets.token_urlsafe(16), password_hash)
         self._tickets.open(user.id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
-        return SecondFactorAsked(user.id, ticket, instance, backup=user.backup_codes_left > 0)
+        return SecondFactorAsked(user.id, ticket, held.instance, backup=user.backup_codes_left > 0)
+
+    def read_ticket(self, ticket: str, purpose: Purpose) -> tuple[tokens.Claim, Ticket]:
+        """Raises: errors.InvalidTicket for whatever is no open ticket of this purpose"""
+        claim = tokens.read(ticket)
+        held = self._tickets.get(claim.user_id, claim.id_hash) if claim else None
+        if claim is None or held is None or held.purpose != purpose:
+            raise InvalidTicket
+        return claim, held

@@ -17,7 +17,7 @@ from app.errors import ApiError, Unavailable, status_message
 from app.limits import limiter
 
 _COOKIE_SURFACE = re.compile(r"/(login|register|logout|me)(/|\Z)")
-_PAGES = re.compile(r"/\Z|/(settings|static)(/|\Z)|/(login|register|logout)/")
+_PAGES = re.compile(r"/\Z|/(settings|static|forgot|reset|not-me)(/|\Z)|/(login|register|logout)/")
 _BODY_TOO_LARGE = 40005
 
 
@@ -86,7 +86,9 @@ def _refuse_for_now(_: RateLimitExceeded) -> ResponseReturnValue:
 
 def _shaped(body: dict[str, Any], sentence: str, status: int) -> dict[str, Any] | str:
     """A refusal as the surface that was asked has it: Discord's shape, the cookie API's, or a page."""
-    if request.blueprint in ("pages", "settings") or (request.blueprint is None and _PAGES.match(request.path)):
+    if request.blueprint in ("pages", "recovery_pages", "settings") or (
+        request.blueprint is None and _PAGES.match(request.path)
+    ):
         return render_template("refusal.html", status=status, sentence=sentence)
     if not _COOKIE_SURFACE.match(request.path):
         return body

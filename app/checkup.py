@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from redis import RedisError
-
 from app.config import Settings
-from app.stores.connect import connect
+from app.stores.connect import StoreError, connect
 from app.stores.server import Server, look_at
 
 Level = Literal["ok", "warn", "fail"]
@@ -152,7 +150,7 @@ def warn_at_start(settings: Settings, warning: Callable[..., None]) -> None:
         try:
             with connect(settings.redis_url) as redis:
                 server = look_at(redis)
-        except RedisError as problem:
+        except StoreError as problem:
             warning("Redis cannot be asked: %s", type(problem).__name__)
             return
         for finding in of_redis(server):

@@ -16,6 +16,7 @@ _MAX_PROPERTIES = 8 * 1024
 _MAX_USER_AGENT = 512
 _MAX_VALUE = 64
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format (bidi among them), surrogate, line and paragraph marks
+_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # Hangul fillers and the Braille blank: nothing to see either
 
 
 def read_client(properties: str, user_agent: str, address: Address | None, locations: Locations) -> Client:
@@ -48,7 +49,11 @@ def clean(value: Any) -> str | None:
 
 def visible(text: str) -> str:
     """A text without hidden characters: none that moves a terminal's cursor, turns a line round or ends it."""
-    return "".join(char for char in text if unicodedata.category(char) not in _HIDDEN)
+    return "".join(char for char in text if not _is_hidden(char))
+
+
+def _is_hidden(char: str) -> bool:
+    return unicodedata.category(char) in _HIDDEN or char in _BLANK_LETTERS
 
 
 def _properties(header: str) -> dict[str, Any]:

@@ -4,11 +4,14 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from email.headerregistry import Address
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import limits
 import maxminddb
+from email_validator import EmailNotValidError, validate_email
 from redis import Redis
 
 from app.passwords import MAX_ROUNDS, MIN_ROUNDS
@@ -17,6 +20,22 @@ Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 _MIN_SECRET_LENGTH = 32
+_MAIL_PORTS = {"smtp": 587, "smtps": 465}
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """Where mails are handed over.
+
+    user          "" where the server asks for none
+    implicit_tls  encrypted from the first byte; else as soon as the server offers it
+    """
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    implicit_tls: bool
 
 
 class ConfigError(Exception):
@@ -86,6 +105,58 @@ def _city_database(raw: str) -> Path:
     return Path(raw)
 
 
+def _mail_route(raw: str) -> MailServer | Path:
+    """Where mails go: a server, or the folder that takes them as files."""
+    try:
+        url = urlsplit(raw)
+        return _mail_folder(url) if url.scheme == "file" else _mail_server(url)
+    except ValueError:  # of the parts too, UnicodeError among them
+        raise ValueError(
+            "must be smtp://user:password@host:587, smtps://user:password@host:465 or file:folder; "
+            "the user and the password, of ASCII alone, can be left out together, and are percent-encoded"
+        ) from None
+
+
+def _mail_folder(url: SplitResult) -> Path:
+    if url.netloc or url.query or url.fragment or not url.path.strip("/"):
+        raise ValueError
+    return Path(unquote(url.path))
+
+
+def _mail_server(url: SplitResult) -> MailServer:
+    user, password = (unquote(part or "", errors="strict") for part in (url.username, url.password))
+    is_plain = (user + password).isascii() and (user + password).isprintable()  # as smtplib sends them
+    if url.scheme not in _MAIL_PORTS or not url.hostname or url.path not in ("", "/") or url.query or url.fragment:
+        raise ValueError
+    if not is_plain or bool(user) != bool(password) or ("@" in url.netloc and not user):
+        raise ValueError
+    host = url.hostname if ":" in url.hostname else url.hostname.encode("idna").decode()
+    port = _MAIL_PORTS[url.scheme] if url.port is None else _whole(1, 65535)(str(url.port))
+    return MailServer(host, port, user, password, implicit_tls=url.scheme == "smtps")
+
+
+def _mail_address(raw: str) -> Address:
+    try:
+        # An address that mails are sent from may be of a host that only this network knows.
+        checked = validate_email(
+            raw, check_deliverability=False, allow_display_name=True, allow_smtputf8=False, globally_deliverable=False
+        )
+        return Address(checked.display_name or "", checked.local_part, checked.ascii_domain)
+    except (EmailNotValidError, ValueError):
+        raise ValueError('must be an address, as in no-reply@example.com or "Keyrack <no-reply@example.com>"') from None
+
+
+def _origin(raw: str) -> str:
+    try:
+        url = urlsplit(raw)
+        is_origin = url.scheme in ("http", "https") and url.hostname and url.port != 0 and "@" not in raw
+    except ValueError:
+        is_origin = False
+    if not is_origin or raw.rstrip("/") != f"{url.scheme}://{url.netloc}" or not re.fullmatch(r"[!-?A-~]+", raw):
+        raise ValueError("must be where people reach this service, without a path, as in https://accounts.example.com")
+    return raw.rstrip("/")
+
+
 def _setting(parse: Callable[[str], Any], meaning: str, default: str | None = None, *, secret: bool = False) -> Any:
     """A field of Settings. default: as it would stand in the environment; None makes it required."""
     return field(repr=not secret, metadata={"parse": parse, "meaning": meaning, "default": default})
@@ -136,6 +207,23 @@ class Settings:
         "",
         secret=True,
     )
+    smtp_url: MailServer | Path | None = _setting(
+        _optional(_mail_route),
+        "where mails go: `smtp://user:password@host:587` (encrypted as soon as the server offers it, and never without "
+        "where there is a password), `smtps://…`, or `file:folder`; without it nobody is mailed anything",
+        "",
+        secret=True,
+    )
+    mail_from: Address | None = _setting(
+        _optional(_mail_address),
+        "what mails are from: an address, or `Keyrack <no-reply@example.com>`; needed with `SMTP_URL`",
+        "",
+    )
+    public_url: str | None = _setting(
+        _optional(_origin),
+        "where people reach this service, for links in mails: `https://accounts.example.com`; needed with `SMTP_URL`",
+        "",
+    )
     rate_limit_login: str = _setting(_rate, "logins and their MFA answers, by address and account", "10 per minute")
     rate_limit_login_address: str = _setting(_rate, "logins and their MFA answers, by address", "30 per minute")
     rate_limit_register: str = _setting(_rate, "registrations, by address", "10 per hour")
@@ -143,6 +231,7 @@ class Settings:
         _rate, "answers to a challenge and passwords given again, by session", "10 per 15 minutes"
     )
     rate_limit_step_up_user: str = _setting(_rate, "the same, by user over all sessions", "50 per hour")
+    rate_limit_forgot: str = _setting(_rate, "requests for a password reset, by address and by account", "5 per hour")
     host: str = _setting(_text, "address that gunicorn listens on", "127.0.0.1")
     port: int = _setting(_whole(1, 65535), "port that gunicorn listens on", "8000")
     web_concurrency: int | None = _setting(
@@ -175,6 +264,9 @@ def load_settings(env: Mapping[str, str]) -> Settings:
             values[setting.name] = setting.metadata["parse"](raw)
         except ValueError as problem:
             problems.append(f"{name} {problem}")
+    if env.get("SMTP_URL", "").strip():
+        needed = [name for name in ("MAIL_FROM", "PUBLIC_URL") if not env.get(name, "").strip()]
+        problems += [f"{name} is not set, and SMTP_URL needs it" for name in needed]
     if not problems and values["web_threads"] <= values["bcrypt_concurrency"] + values["bcrypt_queue"]:
         problems.append("WEB_THREADS must be more than BCRYPT_CONCURRENCY and BCRYPT_QUEUE together")
     if problems:

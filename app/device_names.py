@@ -52,9 +52,11 @@ def name_of(session: Session) -> str:
 
 
 def made_up_name(client: Client) -> str:
-    """ "Firefox on Linux"; where only one of the two is known, that one."""
-    known = [_CALLED.get(part, part) for part in (client.platform, client.os) if part]
-    return " on ".join(known) or _UNKNOWN
+    """As in "Firefox on Linux", "Firefox on Unknown"."""
+    if client.platform is None and client.os is None:
+        return _UNKNOWN
+    platform, os = (_CALLED.get(part, part) if part else "Unknown" for part in (client.platform, client.os))
+    return f"{platform} on {os}"
 
 
 def kind_of(client: Client) -> Kind:

@@ -2,7 +2,8 @@
 
 ApiError
 ├── InvalidForm            400  50035   a body whose fields are wrong
-│   └── InvalidLogin                    wrong e-mail or password, or an account that may not sign in
+│   ├── InvalidLogin                    wrong e-mail or password, or an account that may not sign in
+│   └── InvalidLink                     a link from a mail: made up, used, expired or superseded
 ├── InvalidJson            400  50109   a body that is not JSON
 ├── MfaAlreadyOn           400  60001
 ├── MfaNotOn               400  60002
@@ -100,6 +101,14 @@ class InvalidLogin(InvalidForm):
 
     def plainly(self) -> str:
         return "Login or password is invalid."
+
+
+class InvalidLink(InvalidForm):
+    def __init__(self) -> None:
+        super().__init__({"token": "TOKEN_INVALID: This link has expired or was used already."})
+
+    def plainly(self) -> str:
+        return "This link has expired or was used already."
 
 
 class InvalidJson(ApiError):

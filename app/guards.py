@@ -71,7 +71,7 @@ def prove(answer: str) -> None:
     Raises: errors.InvalidCode and the others of `Reauthentication.finish`
     """
     if not caller().proved:
-        keep_proof(services().reauthentication.prove(caller(), answer))
+        keep_proof(services().reauthentication.prove(caller(), answer, client()))
         g.caller = replace(caller(), proved=True)
 
 

@@ -3,10 +3,15 @@
 LOGIN           by address and account   RATE_LIMIT_LOGIN           logins and their MFA answers
 LOGIN_ADDRESS   by address               RATE_LIMIT_LOGIN_ADDRESS   the same
 REGISTER        by address               RATE_LIMIT_REGISTER        registrations
+FORGOT          by account               RATE_LIMIT_FORGOT          requests for a password reset
+FORGOT_ADDRESS  by address               RATE_LIMIT_FORGOT          the same
 STEP_UP         by session               RATE_LIMIT_STEP_UP         answers to challenges, passwords given again
 STEP_UP_USER    by user                  RATE_LIMIT_STEP_UP_USER    the same, over all sessions
+RESET           by link                  RATE_LIMIT_STEP_UP         new passwords by a link, and their MFA answers
+RESET_USER      by user                  RATE_LIMIT_STEP_UP_USER    the same, over all links
 
-What counts by session or user stands behind `require_session`: a made-up token spends nobody's budget.
+What counts by session or user stands behind `require_session`, what counts by link looks for one that is good: a
+made-up secret spends nobody's budget.
 """
 
 import hashlib
@@ -20,6 +25,7 @@ from redis import Redis
 from app import guards
 from app.accounts import normalise_email
 from app.addresses import limit_key
+from app.links import OpenLink
 from app.services import services
 
 
@@ -46,12 +52,30 @@ def init_limits(app: Flask, redis: Redis) -> None:
 def _by_login() -> str:
     """Address and account: the user's id, where a login or its open ticket names one, or a hash of what it names."""
     body: Any = g.body
-    accounts = services().accounts
-    if hasattr(body, "ticket"):
-        account = accounts.holder_of(body.ticket) or "none"  # a made-up ticket names nobody, whatever id it claims
-    else:
-        account = accounts.id_of(body.login) or _digest(normalise_email(body.login))
-    return f"{_by_address()}/{account}"
+    return f"{_by_address()}/{_holder(body.ticket) if hasattr(body, 'ticket') else _account(body.login)}"
+
+
+def _holder(ticket: str) -> str:
+    return services().accounts.holder_of(ticket) or "none"  # a made-up ticket names nobody, whatever id it claims
+
+
+def _account(login: str) -> str:
+    return services().accounts.id_of(login) or _digest(normalise_email(login))
+
+
+def _link() -> OpenLink | None:
+    body: Any = g.body
+    return services().recovery.link_of(body.token if hasattr(body, "token") else body.ticket)
+
+
+def _by_link() -> str:
+    link = _link()
+    return link.id_hash if link else "none"
+
+
+def _by_link_user() -> str:
+    link = _link()
+    return f"reset/{link.user_id if link else 'none'}"
 
 
 def _digest(text: str) -> str:
@@ -77,5 +101,9 @@ def limited(*limits: Callable[[guards.View], guards.View]) -> Callable[[guards.V
 LOGIN = _shared("rate_limit_login", _by_login)
 LOGIN_ADDRESS = _shared("rate_limit_login_address", _by_address)
 REGISTER = _shared("rate_limit_register", _by_address)
+FORGOT = _shared("rate_limit_forgot", lambda: _account(g.body.login))
+FORGOT_ADDRESS = _shared("rate_limit_forgot", _by_address)
 STEP_UP = _shared("rate_limit_step_up", lambda: guards.caller().id_hash)
 STEP_UP_USER = _shared("rate_limit_step_up_user", lambda: guards.caller().user_id)
+RESET = _shared("rate_limit_step_up", _by_link)
+RESET_USER = _shared("rate_limit_step_up_user", _by_link_user)

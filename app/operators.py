@@ -11,8 +11,10 @@ from typing import Literal, TypeVar
 from app import device_names
 from app.accounts import Accounts
 from app.devices import Devices
+from app.notices import Notices
 from app.passwords import Passwords
-from app.stores.sessions import Session, SessionStore
+from app.stores.mail import MailStore
+from app.stores.sessions import Client, Session, SessionStore
 from app.stores.users import Change, User, UserStore
 
 log = logging.getLogger(__name__)
@@ -86,6 +88,8 @@ class Operators:
         self,
         users: UserStore,
         sessions: SessionStore,
+        mail: MailStore,
+        notices: Notices,
         accounts: Accounts,
         devices: Devices,
         passwords: Passwords,
@@ -93,6 +97,8 @@ class Operators:
     ) -> None:
         self._users = users
         self._sessions = sessions
+        self._mail = mail
+        self._notices = notices
         self._accounts = accounts
         self._devices = devices
         self._passwords = passwords
@@ -134,19 +140,27 @@ class Operators:
         return self._accounts.enable(user.id) and self._done("enable", user.id)
 
     def delete(self, user: User) -> bool:
-        """Remove a user and all that Redis holds of them."""
+        """Remove a user and all that Redis holds of them; what is to be told them goes before they are gone."""
+        self._accounts.disable(user.id)
+        self._mail.forget(user.id)
         return self._accounts.delete(user.id) and self._done("delete", user.id)
 
     def set_password(self, user: User, password: str) -> bool:
         """Change a password; every session ends, and a login that is under way finishes into none."""
         hashed = self._passwords.hash(password)
         change = Change(set={"password_hash": hashed}, end_others="admin")
-        return self._users.change(user.id, change) and self._done("set-password", user.id)
+        if not self._users.change(user.id, change):
+            return False
+        self._notices.tell("password_changed", user.id, Client())
+        return self._done("set-password", user.id)
 
     def reset_mfa(self, user: User) -> bool:
         """Take away TOTP and its backup codes, and end every session: whoever lost the one may have lost the other."""
         change = Change(unset=["totp_secret", "totp_step", "totp_at"], backup_codes=[], end_others="admin")
-        return self._users.change(user.id, change) and self._done("reset-mfa", user.id)
+        if not self._users.change(user.id, change):
+            return False
+        self._notices.tell("totp_off", user.id, Client())
+        return self._done("reset-mfa", user.id)
 
     def end(self, sessions: Iterable[Session]) -> Iterator[int]:
         """End sessions, given user after user as `sessions` yields them; yields how many ended at each step."""

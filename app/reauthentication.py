@@ -7,8 +7,10 @@ from typing import Any
 from app import tokens
 from app.devices import Caller
 from app.errors import Forbidden, InvalidCode, InvalidForm, InvalidTicket, MfaRequired, Unauthorized
+from app.notices import Notices
 from app.passwords import Passwords
 from app.second_factor import SecondFactor
+from app.stores.sessions import Client
 from app.stores.tickets import Answer, Ticket, TicketStore
 from app.stores.users import User, UserStore
 
@@ -20,6 +22,7 @@ class Reauthentication:
         tickets: TicketStore,
         passwords: Passwords,
         second_factor: SecondFactor,
+        notices: Notices,
         ticket_ttl_s: int,
         proof_ttl_s: int,
         clock: Callable[[], float] = time.time,
@@ -28,6 +31,7 @@ class Reauthentication:
         self._tickets = tickets
         self._passwords = passwords
         self._second_factor = second_factor
+        self._notices = notices
         self._ticket_ttl_s = ticket_ttl_s
         self._clock = clock
         self.proof_ttl_s = proof_ttl_s
@@ -52,15 +56,15 @@ class Reauthentication:
         had_to_prove_all = not user.has_mfa or (user.totp_at is not None and user.totp_at < caller.began_at)
         return had_to_prove_all and self._clock() < caller.began_at + self.proof_ttl_s
 
-    def prove(self, caller: Caller, answer: str) -> str:
+    def prove(self, caller: Caller, answer: str, client: Client) -> str:
         """Challenge a session and answer at once, with the code where there is a second factor, else the password.
 
         Returns and raises: as `finish`
         """
         challenge = self.challenge(caller)
-        return self.finish(caller, challenge.ticket, challenge.methods[0]["type"], answer)
+        return self.finish(caller, challenge.ticket, challenge.methods[0]["type"], answer, client)
 
-    def finish(self, caller: Caller, ticket: str, mfa_type: str, data: str) -> str:
+    def finish(self, caller: Caller, ticket: str, mfa_type: str, data: str, client: Client) -> str:
         """Answer a challenge; the proof that a right answer earns is returned.
 
         Raises: errors.InvalidTicket, errors.InvalidCode, errors.InvalidForm where the method was not offered
@@ -83,6 +87,8 @@ class Reauthentication:
         if verdict == "wrong" and mfa_type == "password":
             raise InvalidCode("Password does not match.")
         self._second_factor.require_right(verdict)
+        if verdict == "last_code":
+            self._notices.tell("last_code_used", user.id, client)
         return proof
 
     def _user(self, caller: Caller) -> User:

@@ -2,15 +2,16 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import email_validator
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from app import totp
 from app.client_info import clean
 from app.imports import ImportedUser
 from app.passwords import MAX_BYTES, MAX_ROUNDS, MIN_LENGTH, MIN_ROUNDS, is_common
+from app.second_factor import MfaType
 from app.times import iso_seconds
 
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()  # an intranet's .local and .test are somebody's addresses
@@ -139,6 +140,68 @@ class LoginCodeSchema(WireSchema):
     ticket = Text(required=True)
     code = Text(required=True)
     login_instance_id = Text(allow_none=True)
+
+
+@dataclass(frozen=True)
+class Forgot:
+    login: str
+
+
+class ForgotSchema(WireSchema):
+    into = Forgot
+    login = Text(required=True)
+
+
+@dataclass(frozen=True)
+class Reset:
+    """A new password by a link; with ticket, code and method where a code was asked for."""
+
+    token: str
+    password: str
+    ticket: str | None = None
+    code: str | None = None
+    method: MfaType | None = None
+
+
+class ResetSchema(WireSchema):
+    into = Reset
+    token = Text(required=True)
+    password = Text(required=True, validate=_fit_for_password)
+    ticket = Text(allow_none=True)
+    code = Text(allow_none=True)
+    method = Text(
+        allow_none=True,
+        validate=validate.OneOf(get_args(MfaType), error="BASE_TYPE_CHOICES: Value must be one of {choices}."),
+    )
+
+    @validates_schema
+    def _has_code(self, data: dict[str, Any], **_: Any) -> None:
+        if data.get("ticket") and not data.get("code"):
+            raise ValidationError(_REQUIRED, "code")
+
+
+@dataclass(frozen=True)
+class ResetCode:
+    """The page's way to answer with a code: its ticket knows the rest."""
+
+    ticket: str
+    code: str
+
+
+class ResetCodeSchema(WireSchema):
+    into = ResetCode
+    ticket = Text(required=True)
+    code = Text(required=True)
+
+
+@dataclass(frozen=True)
+class NotMe:
+    token: str
+
+
+class NotMeSchema(WireSchema):
+    into = NotMe
+    token = Text(required=True)
 
 
 @dataclass(frozen=True)

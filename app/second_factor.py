@@ -11,6 +11,8 @@ from app import tokens, totp
 from app.devices import Caller
 from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn
 from app.keyring import Keyring
+from app.notices import Notices
+from app.stores.sessions import Client
 from app.stores.tickets import Answer, Verdict
 from app.stores.users import Change, User, UserStore
 
@@ -23,10 +25,16 @@ _CODE_COUNT = 10
 
 class SecondFactor:
     def __init__(
-        self, users: UserStore, keyring: Keyring, totp_window: int, clock: Callable[[], float] = time.time
+        self,
+        users: UserStore,
+        keyring: Keyring,
+        notices: Notices,
+        totp_window: int,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._users = users
         self._keyring = keyring
+        self._notices = notices
         self._window = totp_window
         self._clock = clock
 
@@ -59,7 +67,9 @@ class SecondFactor:
         if verdict == "wrong":
             raise InvalidCode
 
-    def enable(self, caller: Caller, user: User, secret: str | None, code: str | None) -> tuple[str, list[str]]:
+    def enable(
+        self, caller: Caller, user: User, secret: str | None, code: str | None, client: Client
+    ) -> tuple[str, list[str]]:
         """Turn TOTP on, once the app has shown that it has the secret.
 
         Returns: the token under which the caller's session goes on, and the backup codes, shown this once
@@ -88,9 +98,10 @@ class SecondFactor:
         )
         if not self._users.change(user.id, change):
             raise MfaAlreadyOn
+        self._notices.tell("totp_on", user.id, client)
         return token, codes
 
-    def disable(self, caller: Caller, user: User) -> str:
+    def disable(self, caller: Caller, user: User, client: Client) -> str:
         """Turn TOTP off; the token under which the caller's session goes on is returned."""
         self.require_on(user)
         token = tokens.issue(user.id, caller.began_at)
@@ -104,15 +115,17 @@ class SecondFactor:
         )
         if not self._users.change(user.id, change):
             raise MfaNotOn
+        self._notices.tell("totp_off", user.id, client)
         return token
 
-    def renew_codes(self, caller: Caller, user: User) -> list[str]:
+    def renew_codes(self, caller: Caller, user: User, client: Client) -> list[str]:
         """Ten new backup codes, shown this once; the old ones are dead."""
         self.require_on(user)
         codes = _new_codes()
         change = Change(epoch=user.epoch, caller=caller.id_hash, backup_codes=self._hashes(user.id, codes))
         if not self._users.change(user.id, change):
             raise MfaNotOn
+        self._notices.tell("codes_renewed", user.id, client)
         return codes
 
     def _step(self, secret: str, code: str) -> int | None:

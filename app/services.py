@@ -11,8 +11,11 @@ from app.callers import Callers
 from app.config import Settings
 from app.devices import Devices
 from app.imports import Imports
+from app.links import Links
+from app.notices import Notices
 from app.operators import Operators
 from app.reauthentication import Reauthentication
+from app.recovery import Recovery
 from app.second_factor import SecondFactor
 from app.stores.server import Server
 
@@ -28,6 +31,9 @@ class Services:
     accounts: Accounts
     second_factor: SecondFactor
     reauthentication: Reauthentication
+    links: Links
+    notices: Notices
+    recovery: Recovery
     operators: Operators
     imports: Imports
     look_at_redis: Callable[[], Server]

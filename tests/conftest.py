@@ -8,11 +8,15 @@ import time
 
 import pytest
 from fakeredis import FakeRedis, FakeServer
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
 from redis import Redis, RedisError
 
 from app import create_app
 from app.config import load_settings
 from app.stores.connect import ThreadConnections, connect
+from app.stores.links import LinkStore
+from app.stores.notices import NoticeStore
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
@@ -27,6 +31,10 @@ ENVIRONMENT = {
     "RATE_LIMIT_REGISTER": "10000 per minute",
     "RATE_LIMIT_STEP_UP": "10000 per minute",
     "RATE_LIMIT_STEP_UP_USER": "10000 per minute",
+    "RATE_LIMIT_FORGOT": "10000 per minute",
+    "SMTP_URL": "smtp://127.0.0.1:1",  # notices are queued; no test of routes delivers them
+    "MAIL_FROM": "Keyrack <no-reply@example.com>",
+    "PUBLIC_URL": "https://keys.example.com",
 }
 
 
@@ -99,6 +107,26 @@ def wait_until(condition, message: str, within_s: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline, message
         time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def city_database(tmp_path_factory):
+    """A small City database in MaxMind's format."""
+    writer = MMDBWriter(ip_version=6, database_type="GeoIP2-City", ipv4_compatible=True)
+    names = {"city": "Bern", "region": "Bern", "country": "Switzerland"}
+    full = {
+        "city": {"names": {"en": names["city"], "de": "Bern"}},
+        "subdivisions": [{"names": {"en": names["region"]}}, {"names": {"en": "ignored"}}],
+        "country": {"names": {"en": names["country"]}},
+    }
+    writer.insert_network(IPSet(["203.0.113.0/24"]), full)
+    writer.insert_network(IPSet(["198.51.100.0/25"]), {"country": {"names": {"en": "France"}}})
+    writer.insert_network(IPSet(["198.51.100.128/25"]), {"city": {"names": {"de": "Wien"}}, "subdivisions": []})
+    writer.insert_network(IPSet(["2001:db8::/32"]), full)
+    writer.insert_network(IPSet(["10.0.0.0/8", "192.168.0.0/16"]), full)
+    path = tmp_path_factory.mktemp("geoip") / "city.mmdb"
+    writer.to_db_file(str(path))
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -185,3 +213,13 @@ def users(redis, scripts):
 @pytest.fixture
 def tickets(redis, scripts):
     return TicketStore(redis, scripts)
+
+
+@pytest.fixture
+def links(redis, scripts, clock):
+    return LinkStore(redis, scripts, clock)
+
+
+@pytest.fixture
+def notices(redis, scripts, clock):
+    return NoticeStore(redis, scripts, clock)

@@ -2,12 +2,16 @@
 
 import ipaddress
 import re
+import runpy
 from dataclasses import fields
+from email.headerregistry import Address
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from app.config import ConfigError, Settings, load_settings, variable
+from app.config import ConfigError, MailServer, Settings, load_settings, variable
+from tests.live.server import free_port
 
 NEEDED = {"REDIS_URL": "redis://localhost", "SECRET_KEYS": "s" * 32}
 
@@ -47,10 +51,13 @@ def test_all_problems_come_in_one_message_without_values():
         "BCRYPT_ROUNDS": "3",
         "TRUSTED_PROXIES": "10.0.0.1/8",
         "GEOIP_DATABASE": __file__,
-        "PORT": "http",
+        "PORT": "www",
         "WEB_CONCURRENCY": "many",
         "RATE_LIMIT_REGISTER": "0 per hour",
         "RATE_LIMIT_LOGIN": "a lot",
+        "SMTP_URL": "smtp://ada:sesame@",
+        "MAIL_FROM": "nobody",
+        "PUBLIC_URL": "https://somewhere.example.com/path",
     }
     with pytest.raises(ConfigError) as refused:
         load_settings(bad)
@@ -65,6 +72,100 @@ def test_a_url_that_is_none_is_told_at_start(url):
         load_settings(NEEDED | {"REDIS_URL": url})
 
 
+MAILING = {"SMTP_URL": "smtp://mail", "MAIL_FROM": "no-reply@example.com", "PUBLIC_URL": "https://a.example.com/"}
+
+
+@pytest.mark.parametrize(
+    ("url", "route"),
+    [
+        ("smtp://mail.example.com", MailServer("mail.example.com", 587, "", "", implicit_tls=False)),
+        ("smtp://mail:25", MailServer("mail", 25, "", "", implicit_tls=False)),
+        ("smtps://[::1]", MailServer("::1", 465, "", "", implicit_tls=True)),
+        ("smtp://ada%40x:p%2F%3A%25@mail:587/", MailServer("mail", 587, "ada@x", "p/:%", implicit_tls=False)),
+        ("smtp://zürich.example:25", MailServer("xn--zrich-kva.example", 25, "", "", implicit_tls=False)),
+        ("file:var/mail", Path("var/mail")),
+        ("file:///var/the%20mail", Path("/var/the mail")),
+    ],
+)
+def test_where_mails_go(url, route):
+    assert load_settings(MAILING | {"SMTP_URL": url} | NEEDED).smtp_url == route
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("mail.example.com", "http://mail", "smtp://", "smtp:mail", "smtp://mail:0", "smtp://mail:x", "smtp://mail/x"),
+        *("smtp://ada@mail", "smtp://:sesame@mail", "smtp://@mail", "smtp://ada:sésame@mail", "smtp://a%0Ab:c@mail"),
+        *("smtp://[::1", "smtp://" + "x" * 64, "smtp://mail?tls=no", "file:", "file:///", "file://host/mail"),
+    ],
+)
+def test_a_way_for_mails_that_is_none(url):
+    with pytest.raises(ConfigError, match="SMTP_URL must be"):
+        load_settings(MAILING | {"SMTP_URL": url} | NEEDED)
+
+
+@pytest.mark.parametrize(
+    ("raw", "address"),
+    [
+        ("no-reply@example.com", Address("", "no-reply", "example.com")),
+        (
+            '"Keyrack, Zürich" <no-reply@zürich.example>',
+            Address("Keyrack, Zürich", "no-reply", "xn--zrich-kva.example"),
+        ),
+        ("keyrack@mail.internal", Address("", "keyrack", "mail.internal")),
+    ],
+)
+def test_what_mails_are_from(raw, address):
+    assert load_settings(MAILING | {"MAIL_FROM": raw} | NEEDED).mail_from == address
+
+
+@pytest.mark.parametrize("raw", ["Keyrack", "a@b@c", "zoë@example.com", "Key\nrack <a@example.com>", "<a@example.com"])
+def test_a_sender_that_is_none(raw):
+    with pytest.raises(ConfigError, match="MAIL_FROM must be"):
+        load_settings(MAILING | {"MAIL_FROM": raw} | NEEDED)
+
+
+def test_links_begin_with_an_origin_without_its_slash():
+    assert load_settings(MAILING | NEEDED).public_url == "https://a.example.com"
+    assert (
+        load_settings(MAILING | {"PUBLIC_URL": "http://127.0.0.1:8000"} | NEEDED).public_url == "http://127.0.0.1:8000"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "a.example.com",
+        "ftp://a",
+        "https://",
+        "https://a/b",
+        "https://a?b",
+        "https://a@b",
+        "https://a#b",
+        "https://a b",
+        "http://a:x",
+    ],
+)
+def test_an_origin_that_is_none(url):
+    with pytest.raises(ConfigError, match="PUBLIC_URL must be"):
+        load_settings(MAILING | {"PUBLIC_URL": url} | NEEDED)
+
+
+def test_mails_need_a_sender_and_an_origin_for_their_links():
+    with pytest.raises(ConfigError, match=r"(?s)BCRYPT_ROUNDS must.*MAIL_FROM is not set.*PUBLIC_URL is not set"):
+        load_settings(NEEDED | {"SMTP_URL": "smtp://mail", "BCRYPT_ROUNDS": "0"})
+
+
+@pytest.mark.parametrize(("environment", "lines"), [({}, 1), (MAILING, 0)])
+def test_the_log_says_once_that_nobody_is_mailed(monkeypatch, environment, lines):
+    for name, value in (NEEDED | environment | {"PORT": str(free_port())}).items():
+        monkeypatch.setenv(name, value)
+    warnings = []
+    on_starting = runpy.run_path("gunicorn.conf.py")["on_starting"]
+    on_starting(SimpleNamespace(log=SimpleNamespace(warning=warnings.append)))
+    assert ["SMTP_URL, MAIL_FROM and PUBLIC_URL" in warning for warning in warnings] == [True] * lines
+
+
 def test_some_threads_are_left_while_passwords_are_hashed():
     with pytest.raises(ConfigError, match="WEB_THREADS must be more"):
         load_settings(NEEDED | {"WEB_THREADS": "21"})
@@ -76,7 +177,9 @@ def test_what_has_no_default_is_asked_for():
 
 
 def test_secrets_are_not_shown():
-    assert "s" * 32 not in repr(load_settings(NEEDED))
+    settings = load_settings(NEEDED | MAILING | {"SMTP_URL": "smtp://ada:sesame@mail"})
+    assert "s" * 32 not in repr(settings)
+    assert "sesame" not in repr(settings) + repr(settings.smtp_url)
 
 
 def test_the_readme_has_every_setting_with_its_default():

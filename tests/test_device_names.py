@@ -17,8 +17,8 @@ def session(id_hash="a", os="Linux", platform="Firefox", name=None):
         ("Discord Android", "Android", "Discord Android on Android"),
         ("Mobile Safari", "iOS", "Safari on iOS"),
         ("Chrome", "Mac OS X", "Chrome on macOS"),
-        ("Firefox", None, "Firefox"),
-        (None, "Windows", "Windows"),
+        ("Firefox", None, "Firefox on Unknown"),
+        (None, "Windows", "Unknown on Windows"),
         (None, None, "Unknown device"),
     ],
 )

@@ -2,24 +2,24 @@
 
 import os
 import smtplib
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import click
 import maxminddb
-from redis import RedisError
 
 from app.answers import describe
 from app.checkup import Finding, Level, fail, of_redis, of_secrets, ok, warn
 from app.cli.canary import PRETENDED, Canary, Trouble, Way, canary, seen_address, yeses
 from app.cli.terminal import PARTLY, Command, RedisAway, as_json, say, say_json
-from app.config import Networks, Settings
+from app.config import MailServer, Networks, Settings
 from app.routes import API
 from app.services import Services, services
+from app.stores.connect import StoreError
 
 _OLD_DATABASE_DAYS = 60
 _SMTP_TIMEOUT_S = 5
@@ -46,7 +46,7 @@ def doctor(through: str | None, paths: tuple[str, ...], as_json: bool) -> None:
         for finding in _findings(through, (_OWN_PATH, *paths)):
             levels.add(finding.level)
             _show(finding, as_json)
-    except RedisError as problem:
+    except StoreError as problem:
         said = f"Redis is away or refuses: {describe(problem)}"
         _show(fail("redis", said, "Look at REDIS_URL and at the server; nothing works without it."), as_json)
         raise RedisAway("Nothing more can be looked at.") from None
@@ -72,14 +72,14 @@ def _findings(through: str | None, paths: tuple[str, ...]) -> Iterator[Finding]:
     yield from of_secrets(settings)
     yield from of_redis(wired.look_at_redis())
     yield _of_location(settings, wired.clock())
-    yield from _of_mail(settings)
-    public_url = _optional(settings, "public_url")
-    if not (through or public_url):
+    yield _of_mail(settings.smtp_url)
+    address_url = settings.public_url or through
+    if not address_url:
         yield ok("gateway", "Neither --through nor PUBLIC_URL: not looked at.")
         return
     with ExitStack() as stack:
         bird = stack.enter_context(canary(wired))
-        yield _of_address(bird, public_url or through or "", settings)
+        yield _of_address(bird, address_url, settings)
         if through:
             yield _of_ending(wired, bird, through, paths)
 
@@ -95,27 +95,36 @@ def _of_location(settings: Settings, now: float) -> Finding:
     return ok("location", said)
 
 
-def _of_mail(settings: Settings) -> Iterator[Finding]:
-    url = _optional(settings, "smtp_url")
-    if not url:
-        yield ok("mail", "SMTP_URL is not set: no mail is sent.")
-        return
-    missing = [name for name in ("mail_from", "public_url") if not _optional(settings, name)]
-    if missing:
-        yield fail("mail", f"{' and '.join(missing).upper()} must be set where SMTP_URL is.", "Set what is missing.")
-    parts = urlsplit(url)
-    if parts.scheme == "file":
-        yield _of_mail_folder(Path(unquote(parts.path)))
-        return
-    server = f"{parts.hostname}:{parts.port or (465 if parts.scheme == 'smtps' else 25)}"
-    kind = smtplib.SMTP_SSL if parts.scheme == "smtps" else smtplib.SMTP
+def _of_mail(route: MailServer | Path | None) -> Finding:
+    if route is None:
+        return ok("mail", "SMTP_URL is not set: no mail is sent.")
+    if isinstance(route, Path):
+        return _of_mail_folder(route)
+    server = f"{route.host}:{route.port}"
     try:
-        with kind(parts.hostname or "", parts.port or 0, timeout=_SMTP_TIMEOUT_S) as smtp:
-            smtp.noop()
+        with _greeted(route) as smtp:
+            if route.user and not route.implicit_tls and not smtp.has_extn("starttls"):
+                return fail("mail", f"The mail server {server} offers no encryption.", "No password is sent like that.")
+            if route.user:
+                smtp.login(route.user, route.password)
     except OSError as problem:  # smtplib's own are among them
-        yield fail("mail", f"The mail server {server} cannot be asked: {type(problem).__name__}.", "Look at SMTP_URL.")
-        return
-    yield ok("mail", f"The mail server {server} answers.")
+        return fail("mail", f"The mail server {server} refuses: {type(problem).__name__}.", "Look at SMTP_URL.")
+    return ok("mail", f"The mail server {server} answers{' and lets us in' if route.user else ''}.")
+
+
+def _greeted(route: MailServer) -> smtplib.SMTP:
+    """A connection, encrypted where the server offers it."""
+    context = ssl.create_default_context()
+    if route.implicit_tls:
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(route.host, route.port, timeout=_SMTP_TIMEOUT_S, context=context)
+        smtp.ehlo()
+        return smtp
+    smtp = smtplib.SMTP(route.host, route.port, timeout=_SMTP_TIMEOUT_S)
+    smtp.ehlo()
+    if smtp.has_extn("starttls"):
+        smtp.starttls(context=context)
+        smtp.ehlo()
+    return smtp
 
 
 def _of_mail_folder(folder: Path) -> Finding:
@@ -123,12 +132,6 @@ def _of_mail_folder(folder: Path) -> Finding:
     if os.access(place, os.W_OK):
         return warn("mail", f"Mail is written into {folder}, and sent to nobody.", "Name a server in production.")
     return fail("mail", f"Mail cannot be written into {folder}.", "Make it, and let the service write there.")
-
-
-def _optional(settings: Settings, name: str) -> str | None:
-    """A setting that an instance without mail need not have."""
-    value = getattr(settings, name, None)
-    return str(value) if value else None
 
 
 def _of_address(bird: Canary, url: str, settings: Settings) -> Finding:

@@ -16,13 +16,13 @@ from typing import Any, TypeVar
 
 import click
 from flask.cli import AppGroup
-from redis import RedisError
 
 from app import times
 from app.answers import describe
 from app.client_info import visible
 from app.errors import ApiError, InvalidForm
 from app.services import services
+from app.stores.connect import StoreError
 from app.stores.users import User
 
 PARTLY = 5
@@ -58,7 +58,7 @@ def in_a_sentence() -> Iterator[None]:
     """Whatever refuses or is away, said without a traceback."""
     try:
         yield
-    except RedisError as problem:
+    except StoreError as problem:
         raise RedisAway(f"Redis is away or refuses: {describe(problem)}") from None
     except InvalidForm as refusal:
         raise Refused(refusal.plainly()) from None

@@ -73,6 +73,7 @@ def _words() -> dict[str, Any]:
         "kind_of": device_names.kind_of,
         "why": device_names.why,
         "next_path": next_path(),
+        "mail_is_sent": services().notices.are_sent,
     }
 
 

@@ -4,7 +4,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from app.cookies import keep_proof, keep_session
-from app.guards import caller, require_recent_proof, require_session, takes
+from app.guards import caller, client, require_recent_proof, require_session, takes
 from app.limits import STEP_UP, STEP_UP_USER, limited
 from app.schemas import EnableTotp, EnableTotpSchema, FinishMfa, FinishMfaSchema, RenewCodes, RenewCodesSchema
 from app.services import services
@@ -18,7 +18,7 @@ bp = Blueprint("mfa", __name__)
 @limited(STEP_UP, STEP_UP_USER)
 def finish(body: FinishMfa) -> ResponseReturnValue:
     """Answer a challenge; the proof is handed over as a token and as a cookie."""
-    proof = services().reauthentication.finish(caller(), body.ticket, body.mfa_type, body.data)
+    proof = services().reauthentication.finish(caller(), body.ticket, body.mfa_type, body.data, client())
     keep_proof(proof)
     return {"token": proof}
 
@@ -32,7 +32,7 @@ def enable_totp(body: EnableTotp) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_off(user)
     services().accounts.require_password(user, body.password)
-    token, codes = services().second_factor.enable(caller(), user, body.secret, body.code)
+    token, codes = services().second_factor.enable(caller(), user, body.secret, body.code, client())
     keep_session(token)
     return {"token": token, "backup_codes": _shown(user.id, codes)}
 
@@ -44,7 +44,7 @@ def disable_totp() -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_on(user)
     require_recent_proof()
-    token = services().second_factor.disable(caller(), user)
+    token = services().second_factor.disable(caller(), user, client())
     keep_session(token)
     return {"token": token}
 
@@ -59,7 +59,7 @@ def renew_codes(body: RenewCodes) -> ResponseReturnValue:
     services().second_factor.require_on(user)
     require_recent_proof()
     services().accounts.require_password(user, body.password)
-    return {"backup_codes": _shown(user.id, services().second_factor.renew_codes(caller(), user))}
+    return {"backup_codes": _shown(user.id, services().second_factor.renew_codes(caller(), user, client()))}
 
 
 def _shown(user_id: str, codes: list[str]) -> list[dict[str, str | bool]]:

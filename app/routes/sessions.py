@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint, abort, request
 from flask.typing import ResponseReturnValue
 
 from app.cookies import forget_session
-from app.guards import caller, require_recent_proof, require_session, takes
+from app.guards import caller, client, require_recent_proof, require_session, takes
 from app.schemas import LogoutSessions, LogoutSessionsSchema
 from app.services import services
 from app.stores.sessions import Session
@@ -33,6 +33,16 @@ def log_out_sessions(body: LogoutSessions) -> ResponseReturnValue:
     services().devices.end(caller(), body.session_id_hashes, "revoked")
     if caller().id_hash in body.session_id_hashes:
         forget_session()
+    return "", 204
+
+
+@bp.post("/auth/sessions/debug/notifications")
+@require_session
+def send_suspicious_session_notice() -> ResponseReturnValue:
+    """Have the caller's user mailed the notice about a suspicious session; 404 where no mail is sent."""
+    if not services().notices.are_sent:
+        abort(404)
+    services().notices.tell("suspicious", caller().user_id, client(), caller().id_hash)
     return "", 204
 
 

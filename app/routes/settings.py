@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from app import totp
 from app.cookies import keep_session
-from app.guards import caller, has_proof_or_login, prove, require_session, takes_form
+from app.guards import caller, client, has_proof_or_login, prove, require_session, takes_form
 from app.limits import STEP_UP, STEP_UP_USER, limited
 from app.routes.forms import Problems, page_blueprint, shows_again
 from app.schemas import ChangePassword, ChangePasswordSchema, EnableTotp, EnableTotpSchema
@@ -126,7 +126,7 @@ def change_password(body: ChangePassword) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     if user.has_mfa:
         prove(request.form.get("answer", ""))
-    keep_session(services().accounts.change_password(caller(), user, body.password, body.new_password))
+    keep_session(services().accounts.change_password(caller(), user, body.password, body.new_password, client()))
     return redirect(url_for("settings.show_security", done="password"), 303)
 
 
@@ -148,7 +148,7 @@ def show_totp() -> ResponseReturnValue:
 def enable_totp(body: EnableTotp) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     services().accounts.require_password(user, body.password)
-    token, codes = services().second_factor.enable(caller(), user, body.secret, body.code)
+    token, codes = services().second_factor.enable(caller(), user, body.secret, body.code, client())
     keep_session(token)
     return render_template("codes.html", codes=codes, fresh=True)
 
@@ -161,7 +161,7 @@ def disable_totp() -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_on(user)
     prove(request.form.get("answer", ""))
-    keep_session(services().second_factor.disable(caller(), user))
+    keep_session(services().second_factor.disable(caller(), user, client()))
     return redirect(url_for("settings.show_security", done="off"), 303)
 
 
@@ -174,7 +174,8 @@ def renew_codes() -> ResponseReturnValue:
     services().second_factor.require_on(user)
     prove(request.form.get("answer", ""))
     services().accounts.require_password(user, request.form.get("password", ""))
-    return render_template("codes.html", codes=services().second_factor.renew_codes(caller(), user), fresh=False)
+    codes = services().second_factor.renew_codes(caller(), user, client())
+    return render_template("codes.html", codes=codes, fresh=False)
 
 
 @bp.get("/sessions/end")

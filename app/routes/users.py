@@ -6,7 +6,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from app.cookies import keep_session
-from app.guards import caller, require_recent_proof, require_session, takes
+from app.guards import caller, client, require_recent_proof, require_session, takes
 from app.limits import STEP_UP, STEP_UP_USER, limited
 from app.schemas import ChangePassword, ChangePasswordSchema
 from app.services import services
@@ -33,7 +33,7 @@ def change_password(body: ChangePassword) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     if user.has_mfa:
         require_recent_proof()
-    token = services().accounts.change_password(caller(), user, body.password, body.new_password)
+    token = services().accounts.change_password(caller(), user, body.password, body.new_password, client())
     keep_session(token)
     return _shown(user) | {"token": token}
 

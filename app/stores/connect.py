@@ -8,10 +8,13 @@ from typing import Any
 
 from redis import ConnectionError as ConnectionBroken
 from redis import Redis
+from redis import RedisError as StoreError
 from redis import TimeoutError as AnswerTooLate
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
+
+__all__ = ["StoreError", "ThreadConnections", "connect"]
 
 TIMEOUT_S = 0.75  # to connect, and again to be answered: a request that finds Redis gone has its 503 within 1.5 s
 

@@ -3,6 +3,11 @@
 CHANNEL = "auth-events"
 LIMITS = "LIMITS:*"  # the pattern of all counters of rate limits, which Flask-Limiter names
 
+# The mails to be sent belong to no one user; a hash tag keeps the three in one slot, which is that of "mail".
+MAIL = "mail"  # Stream: those that are due
+MAIL_LATER = "{mail}:later"  # Sorted set: those that failed, by when they are due again, Unix seconds
+MAIL_DEAD = "{mail}:dead"  # Stream: those that were given up
+
 
 def user(user_id: str) -> str:
     """Hash: the user's record."""
@@ -57,3 +62,23 @@ def proof(user_id: str, id_hash: str) -> str:
 def backup_codes(user_id: str) -> str:
     """Set: keyed hashes of the backup codes not yet used."""
     return f"user:{{{user_id}}}:backup_codes"
+
+
+def links(user_id: str) -> str:
+    """Hash: the links in mails that are good, id_hash of the secret to what the link does, JSON."""
+    return f"user:{{{user_id}}}:links"
+
+
+def moved(user_id: str) -> str:
+    """Hash: id_hash that a session had to the one it goes on under, for links that name the old one."""
+    return f"user:{{{user_id}}}:moved"
+
+
+def known_devices(user_id: str) -> str:
+    """Sorted set: the kinds of device a user has signed in with, by when that was last, Unix seconds."""
+    return f"user:{{{user_id}}}:known_devices"
+
+
+def told(user_id: str, kind: str) -> str:
+    """Hash: since when and how often a user was told of something, within an hour."""
+    return f"user:{{{user_id}}}:told:{kind}"

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 Reason = Literal["logout", "revoked", "evicted", "expired", "password_change", "mfa_change", "admin"]
 
+RETENTION_S = 30 * 24 * 60 * 60  # how long ended sessions are told of, where nothing else is set
 TOUCH_EVERY_S = 60
 
 
@@ -83,7 +84,7 @@ class Lifetimes:
 
     ttl_s: int
     max_age_s: int
-    retention_s: int = 30 * 24 * 60 * 60
+    retention_s: int = RETENTION_S
 
     def end_of(self, began_at: float, last_used_at: float) -> float:
         """Unix seconds."""

@@ -10,8 +10,8 @@ from redis.typing import EncodableT, FieldT
 from app.stores import keys
 from app.stores.sessions import SessionScripts
 
-Purpose = Literal["login", "step_up"]
-Verdict = Literal["right", "wrong", "unknown"]
+Purpose = Literal["login", "step_up", "reset"]
+Verdict = Literal["right", "last_code", "wrong", "unknown"]
 
 MAX_WRONG_ANSWERS = 5
 MAX_OPEN_TICKETS = 16
@@ -21,15 +21,17 @@ MAX_OPEN_TICKETS = 16
 class Ticket:
     """A challenge that is open.
 
-    session    id_hash of the session that was challenged; "" for a login
-    epoch      of the user when the login began
-    instance   id that a login's first step told, for the client to send again
+    session         id_hash of the session that was challenged, or of the link of a reset; "" for a login
+    epoch           of the user when the login began
+    instance        id that a login's first step told, for the client to send again
+    password_hash   of the new password, in a reset
     """
 
-    purpose: str
+    purpose: Purpose
     session: str
     epoch: str
     instance: str
+    password_hash: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,17 @@ class TicketStore:
 
     def get(self, user_id: str, id_hash: str) -> Ticket | None:
         values = cast(list[str], self._redis.hmget(keys.ticket(user_id, id_hash), *Ticket.__slots__))
-        return None if values[0] is None else Ticket(*values)
+        if values[0] is None:
+            return None
+        return Ticket(cast(Purpose, values[0]), *(value or "" for value in values[1:]))
 
     def redeem_login(self, user_id: str, id_hash: str, answer: Answer) -> Verdict:
-        """Answer a login's ticket. Of all who give the right answer, one hears "right"."""
+        """Answer a login's ticket. Of all who give the right answer, one hears that it is."""
         return self._answer(user_id, id_hash, answer, {"purpose": "login"})
+
+    def redeem_reset(self, user_id: str, id_hash: str, answer: Answer, link: str) -> Verdict:
+        """Answer the ticket of a reset by the link of this hash."""
+        return self._answer(user_id, id_hash, answer, {"purpose": "reset", "session": link})
 
     def redeem_step_up(
         self, user_id: str, id_hash: str, answer: Answer, session: str, proof_hash: str, proof_ttl_s: int

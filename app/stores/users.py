@@ -55,6 +55,7 @@ class Change:
     caller       id_hash of the session that asks; its end refuses the change
     new_id_hash  under which the caller's session goes on
     end_others   why all sessions but the caller's end
+    link         id_hash of the secret of a reset's link, which the change uses up
     """
 
     epoch: str | None = None
@@ -66,6 +67,7 @@ class Change:
     new_id_hash: str | None = None
     reason: Reason | None = None
     end_others: Reason | None = None
+    link: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,10 +205,11 @@ class UserStore:
     def change(self, user_id: str, change: Change) -> bool:
         """Change credentials and the sessions they concern as one step.
 
-        Returns: False where the epoch has moved or the user is gone, and nothing was changed
+        Returns: False where the epoch has moved, the link is good no more or the user is gone: nothing was changed
         Raises: CallerGone where the caller's session is over
         """
-        further = (keys.user(user_id), keys.backup_codes(user_id))
+        named = (keys.user, keys.backup_codes, keys.links, keys.moved)
+        further = [key(user_id) for key in named]
         asked = {name: getattr(change, name) for name in Change.__slots__}
         outcome = self._change(user_id, further, {name: value for name, value in asked.items() if value is not None})
         if outcome == -1:
@@ -229,9 +232,10 @@ class UserStore:
         self._redis.delete(keys.user(user_id))
 
     def _known_id_hashes(self, user_id: str) -> Sequence[str]:
-        """Of the sessions that ended lately: rate limits count by them."""
+        """Of the sessions that ended lately, and those they had before: rate limits count by them."""
         rows = cast(list[str], self._redis.zrange(keys.ended(user_id), 0, -1))
-        return [orjson.loads(row)["id_hash"] for row in rows]
+        moved = cast(list[str], self._redis.hkeys(keys.moved(user_id)))
+        return [*(orjson.loads(row)["id_hash"] for row in rows), *moved]
 
 
 def _claim(user: NewUser) -> tuple[str, str]:

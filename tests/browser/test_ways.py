@@ -159,6 +159,7 @@ def test_without_javascript(alice, new_window, by):
 
 
 def expect_accessible(window: Page) -> None:
+    window.wait_for_load_state()  # a page that a form led to can be in sight before its stylesheet is
     results = Axe().run(window)
     assert results.violations_count == 0, results.generate_report()
 

@@ -1,5 +1,6 @@
 """A copy of Redis signs nobody in: no secret that was issued is in it, in no form that could be used."""
 
+from app.services import EXTENSION
 from tests.device import PASSWORD
 
 
@@ -11,12 +12,13 @@ def dump(redis):
         "set": redis.smembers,
         "zset": lambda key: redis.zrange(key, 0, -1, withscores=True),
         "list": lambda key: redis.lrange(key, 0, -1),
+        "stream": redis.xrange,
     }
     return "\n".join(f"{key} {readers[redis.type(key)](key)}" for key in redis.scan_iter())
 
 
-def test_no_secret_is_in_redis(alice, new_device, redis, clock):
-    """Tokens, tickets, proofs, passwords, TOTP secrets and backup codes of everything the surface does."""
+def test_no_secret_is_in_redis(alice, new_device, redis, clock, app):
+    """Tokens, tickets, proofs, passwords, links, TOTP secrets and backup codes of everything the surface does."""
     alice.prove()
     alice.challenge()
     alice.enable_totp(clock())
@@ -31,7 +33,10 @@ def test_no_secret_is_in_redis(alice, new_device, redis, clock):
         X_Discord_MFA_Authorization=alice.prove(),
     )
     codes += [code["code"] for code in renewed.json["backup_codes"]]
-    issued = {secret for secret in [*alice.secrets, *phone.secrets, ticket, *codes] if len(secret) >= 8}
+    links = app.extensions[EXTENSION].links
+    linked = [links.not_me(alice.user_id, alice.id_hash), links.reset(alice.user_id, "9")]
+    new_device().post("/auth/forgot", {"login": alice.email})
+    issued = {secret for secret in [*alice.secrets, *phone.secrets, ticket, *codes, *linked] if len(secret) >= 8}
     assert len(issued) >= 30
 
     held = dump(redis)

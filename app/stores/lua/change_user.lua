@@ -1,6 +1,8 @@
 -- change_user.lua: change what a user signs in with, and what that does to their sessions, as one step
 -- KEYS[4]   user, a hash
 -- KEYS[5]   backup_codes, a set of keyed hashes
+-- KEYS[6]   links in mails, a hash: id_hash of the secret to its record (JSON)
+-- KEYS[7]   moved, a hash: id_hash that a session had to the one it goes on under
 -- ARGV[2]   JSON, what is absent stays as it is:
 --             caller        id_hash of the session that asks
 --             epoch         the one under which the rules looked at the user
@@ -10,8 +12,11 @@
 --             new_id_hash   the caller's session goes on under it
 --             reason        why it does
 --             end_others    the reason for which all sessions but the caller's end
--- Returns   1; 0 where the epoch has moved or the user is gone; -1 where the caller's own session is over
-local user, backup_codes = KEYS[4], KEYS[5]
+--             link          id_hash of the secret of the reset's link, which this uses up
+-- Returns   1; 0 where the epoch has moved, the link is good no more or the user is gone; -1 where the caller's own
+--           session is over
+local user, backup_codes, links, moved = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local MOVED_KEPT_S = 3 * 24 * 3600  -- a notice waits for a day at most, its link is good for two
 local change = cjson.decode(ARGV[2])
 
 if change.caller and not is_live(change.caller) then
@@ -20,6 +25,13 @@ end
 local epoch = redis.call("HGET", user, "epoch")
 if not epoch or (change.epoch and epoch ~= change.epoch) then
   return 0
+end
+if change.link then
+  local record = redis.call("HGET", links, change.link)
+  local link = record and cjson.decode(record)
+  if not link or link.purpose ~= "reset" or link.expires_at <= call.now then
+    return 0
+  end
 end
 
 if not change.same_epoch then
@@ -42,6 +54,9 @@ if change.end_others then
   finish_expired()
   finish_others(change.caller, change.end_others, change.caller and ender(change.caller))
 end
+if change.end_others and not change.caller then  -- where all sessions end, no link has anything left to do
+  redis.call("DEL", links)
+end
 if change.new_id_hash then
   local score = redis.call("ZSCORE", last_used, change.caller)
   local record = redis.call("HGET", sessions, change.caller)
@@ -52,6 +67,8 @@ if change.new_id_hash then
     redis.call("HSET", sessions, change.new_id_hash, record)
   end
   keep()
+  redis.call("HSET", moved, change.caller, change.new_id_hash)
+  redis.call("EXPIRE", moved, MOVED_KEPT_S)
   tell("AUTH_SESSION_CHANGE", change.new_id_hash, change.reason, change.caller)
 end
 return 1

@@ -1,0 +1,57 @@
+"""The secrets in links of mails: made when the mail is, good once, and acted on by POST alone."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app import tokens
+from app.errors import InvalidLink
+from app.stores.links import Link, LinkStore, Purpose
+
+RESET_TTL_S = 60 * 60
+NOT_ME_TTL_S = 48 * 60 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLink:
+    """A link that somebody followed. id_hash: of its secret."""
+
+    user_id: str
+    id_hash: str
+    epoch: str
+
+
+class Links:
+    def __init__(self, store: LinkStore, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+
+    def reset(self, user_id: str, epoch: str) -> str:
+        """The secret of a link with which a user sets a new password; those before it are dead."""
+        return self._issue(user_id, "reset", RESET_TTL_S, epoch=epoch)
+
+    def not_me(self, user_id: str, session: str) -> str:
+        """The secret of a link that ends one session. session: its id_hash"""
+        return self._issue(user_id, "not_me", NOT_ME_TTL_S, session=session)
+
+    def read_reset(self, secret: str) -> OpenLink:
+        """Raises: errors.InvalidLink for whatever is no link that is good for a reset"""
+        claim = tokens.read(secret)
+        link = self._store.get(claim.user_id, claim.id_hash) if claim else None
+        if claim is None or link is None or link.purpose != "reset":
+            raise InvalidLink
+        return OpenLink(claim.user_id, claim.id_hash, link.epoch)
+
+    def end_session(self, secret: str) -> None:
+        """End the session that a link names, whatever became of it since.
+
+        Raises: errors.InvalidLink
+        """
+        claim = tokens.read(secret)
+        if claim is None or not self._store.end_session(claim.user_id, claim.id_hash):
+            raise InvalidLink
+
+    def _issue(self, user_id: str, purpose: Purpose, ttl_s: int, session: str = "", epoch: str = "") -> str:
+        secret = tokens.issue(user_id, self._clock())
+        self._store.open(user_id, tokens.id_hash(secret), Link(purpose, session, epoch, self._clock() + ttl_s))
+        return secret

@@ -1,0 +1,98 @@
+"""The pages behind links in mails: a new password, and "This wasn't me". To look at them changes nothing."""
+
+from flask import redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.accounts import SecondFactorAsked, SignedIn
+from app.cookies import begin_session
+from app.guards import client, require_same_origin, takes_form
+from app.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_USER, limited
+from app.routes.forms import Problems, page_blueprint, shows_again
+from app.schemas import Forgot, ForgotSchema, NotMe, NotMeSchema, Reset, ResetCode, ResetCodeSchema, ResetSchema
+from app.services import services
+
+bp = page_blueprint("recovery_pages")
+
+
+def _forgot_page(problems: Problems) -> str:
+    return render_template("forgot.html", problems=problems)
+
+
+def _reset_page(problems: Problems) -> str:
+    return render_template("reset.html", problems=problems)
+
+
+def _code_page(problems: Problems, ticket: str = "") -> str:
+    return render_template("reset_code.html", problems=problems, ticket=ticket or request.form.get("ticket", ""))
+
+
+def _not_me_page(problems: Problems) -> str:
+    return render_template("not_me.html", problems=problems)
+
+
+def _enter(signed_in: SignedIn) -> ResponseReturnValue:
+    begin_session(signed_in.token)
+    return redirect(url_for("settings.show_security", done="password"), 303)
+
+
+@bp.get("/forgot/form")
+@bp.get("/reset/form")
+@bp.get("/reset/code")
+@bp.get("/not-me/form")
+def show_page_of_form() -> ResponseReturnValue:
+    """The address of a form, opened by hand: lead to the page that has it."""
+    return redirect("/".join(request.path.split("/")[:2]))
+
+
+@bp.get("/forgot")
+def show_forgot() -> ResponseReturnValue:
+    return _forgot_page({})
+
+
+@bp.post("/forgot/form")
+@require_same_origin
+@shows_again(_forgot_page)
+@takes_form(ForgotSchema)
+@limited(FORGOT, FORGOT_ADDRESS)
+def forget(body: Forgot) -> ResponseReturnValue:
+    services().recovery.forgot(body.login, client())
+    return render_template("forgot_sent.html")
+
+
+@bp.get("/reset")
+def show_reset() -> ResponseReturnValue:
+    return _reset_page({})
+
+
+@bp.post("/reset/form")
+@require_same_origin
+@shows_again(_reset_page)
+@takes_form(ResetSchema)
+@limited(RESET, RESET_USER, LOGIN_ADDRESS)
+def reset(body: Reset) -> ResponseReturnValue:
+    outcome = services().recovery.reset(body.token, body.password, client())
+    return _code_page({}, outcome.ticket) if isinstance(outcome, SecondFactorAsked) else _enter(outcome)
+
+
+@bp.post("/reset/code")
+@require_same_origin
+@shows_again(lambda problems: _reset_page(problems) if "ticket" in problems else _code_page(problems))
+@takes_form(ResetCodeSchema)
+@limited(RESET, RESET_USER, LOGIN_ADDRESS)
+def finish_reset(body: ResetCode) -> ResponseReturnValue:
+    return _enter(services().recovery.finish_reset(body.ticket, "totp", body.code, client()))
+
+
+@bp.get("/not-me")
+def show_not_me() -> ResponseReturnValue:
+    return _not_me_page({})
+
+
+@bp.post("/not-me/form")
+@require_same_origin
+@shows_again(_not_me_page)
+@takes_form(NotMeSchema)
+@limited(LOGIN_ADDRESS)
+def end_session(body: NotMe) -> ResponseReturnValue:
+    services().links.end_session(body.token)
+    return render_template("not_me_done.html")

@@ -1,0 +1,59 @@
+"""The links that mails carry: each is good once, for what it was made for, until its time is over."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import orjson
+from redis import Redis
+
+from app.stores import keys
+from app.stores.sessions import SessionScripts
+
+Purpose = Literal["not_me", "reset"]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link that is good.
+
+    session      id_hash of the session that "not_me" ends; "" for a reset
+    epoch        of the user when a reset was asked for; "" for "not_me"
+    expires_at   Unix seconds
+    """
+
+    purpose: Purpose
+    session: str
+    epoch: str
+    expires_at: float
+
+
+class LinkStore:
+    def __init__(self, redis: Redis, scripts: SessionScripts, clock: Callable[[], float] = time.time) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._open = scripts.register("open_link")
+        self._end_session = scripts.register("end_by_link")
+
+    def open(self, user_id: str, id_hash: str, link: Link) -> None:
+        """Write a link by the hash of its secret; one for a reset takes the place of those before."""
+        argument = {"id_hash": id_hash, "purpose": link.purpose, "record": _written(link)}
+        self._open(user_id, [keys.links(user_id)], argument)
+
+    def get(self, user_id: str, id_hash: str) -> Link | None:
+        raw = cast(str | None, self._redis.hget(keys.links(user_id), id_hash))
+        link = Link(**orjson.loads(raw)) if raw else None
+        return link if link and link.expires_at > self._clock() else None
+
+    def end_session(self, user_id: str, id_hash: str) -> bool:
+        """Use a link up and end the session it names, under whatever hash that goes on by now.
+
+        Returns: False where there is no such link; a session that is over already is no matter
+        """
+        further = (keys.links(user_id), keys.moved(user_id))
+        return bool(self._end_session(user_id, further, {"id_hash": id_hash}))
+
+
+def _written(link: Link) -> str:
+    return orjson.dumps(link).decode()

@@ -1,0 +1,22 @@
+-- end_by_link.lua: end the session that a link from a mail names, and use the link up
+-- KEYS[4]   links of the user, a hash: id_hash of the link's secret to its record (JSON)
+-- KEYS[5]   moved, a hash: id_hash that a session had to the one it goes on under
+-- ARGV[2]   JSON: id_hash of the link's secret
+-- Returns   1, or 0 where there is no such link
+local links, moved = KEYS[4], KEYS[5]
+local asked = cjson.decode(ARGV[2])
+local record = redis.call("HGET", links, asked.id_hash)
+local link = record and cjson.decode(record)
+if not link or link.purpose ~= "not_me" or link.expires_at <= call.now then
+  return 0
+end
+redis.call("HDEL", links, asked.id_hash)
+local session = link.session
+while session do
+  if is_live(session) then
+    finish(session, "revoked")
+    return 1
+  end
+  session = redis.call("HGET", moved, session)
+end
+return 1

@@ -1,0 +1,19 @@
+-- open_link.lua: write a link that a mail is to carry
+-- KEYS[4]   links of the user, a hash: id_hash of the link's secret to its record (JSON)
+-- ARGV[2]   JSON: id_hash, purpose, record
+-- Returns   1
+local links = KEYS[4]
+local new = cjson.decode(ARGV[2])
+local latest = cjson.decode(new.record).expires_at
+local held = redis.call("HGETALL", links)
+for i = 1, #held, 2 do
+  local link = cjson.decode(held[i + 1])
+  if link.expires_at <= call.now or (new.purpose == "reset" and link.purpose == "reset") then
+    redis.call("HDEL", links, held[i])
+  else
+    latest = math.max(latest, link.expires_at)
+  end
+end
+redis.call("HSET", links, new.id_hash, new.record)
+redis.call("EXPIRE", links, math.ceil(latest - call.now))
+return 1

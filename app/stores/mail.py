@@ -1,0 +1,220 @@
+"""The mails to be sent: what happened, to whom it is to be told. Neither an address nor a secret is in it."""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Literal, cast, get_args
+
+import orjson
+from redis import Redis, ResponseError
+from redis.client import NEVER_DECODE
+
+from app.stores import keys
+from app.stores.lua import lua
+from app.stores.sessions import RETENTION_S, Client
+
+NoticeKind = Literal[
+    "sign_in",
+    "many_sign_ins",
+    "wrong_code",
+    "many_wrong_codes",
+    "password_changed",
+    "totp_on",
+    "totp_off",
+    "codes_renewed",
+    "last_code_used",
+    "suspicious",
+    "reset",
+]
+
+_GROUP = "deliverers"
+# Where mails are made and none is sent, because nobody runs the delivery or the mail server is away for long, Redis
+# must not fill up: then nobody could sign in. A million take about 300 MB; of more, the oldest are lost.
+_MAX_QUEUED = 1_000_000
+_MAX_DEAD = 10_000
+_READ_AT_ONCE = 1000
+_KINDS = frozenset(get_args(NoticeKind))
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a user is told of.
+
+    at        Unix seconds: when it happened
+    client    the device that did it
+    session   id_hash of the session that the notice is about; "" where it is about none
+    """
+
+    kind: NoticeKind
+    user_id: str
+    at: float
+    client: Client
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A notice that a worker has taken, to send it.
+
+    entry_id    of the stream
+    notice      None where it cannot be read
+    attempts    number of those that failed
+    queued_at   Unix seconds
+    """
+
+    entry_id: str
+    notice: Notice | None
+    attempts: int = 0
+    queued_at: float = 0
+
+
+class MailStore:
+    """A stream that workers take notices from, one at a time, each until it says what became of it.
+
+    What a worker took and never spoke of, because it died, others take over. Where the group of workers is gone, with
+    all of Redis or alone, it is made again. Raises redis.RedisError, left alone here.
+    """
+
+    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time, retention_s: int = RETENTION_S) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._retention_s = retention_s
+        self._context = orjson.dumps({"group": _GROUP, "max_queued": _MAX_QUEUED, "max_dead": _MAX_DEAD})
+        self._postpone = redis.register_script(lua("postpone_mail", opening="mail"))
+        self._requeue = redis.register_script(lua("requeue_mails", opening="mail"))
+        self._bury = redis.register_script(lua("bury_mail", opening="mail"))
+        self._revive = redis.register_script(lua("revive_mails", opening="mail"))
+
+    def add(self, notice: Notice) -> None:
+        told = asdict(notice) | {"client": {name: value for name, value in asdict(notice.client).items() if value}}
+        row = {"attempts": 0, "queued_at": repr(self._clock()), "notice": orjson.dumps(told).decode()}
+        self._redis.xadd(keys.MAIL, cast(dict[Any, Any], row), maxlen=_MAX_QUEUED, approximate=True)
+
+    def new_worker(self) -> str:
+        """A name that no other worker has, had or will have."""
+        return secrets.token_hex(8)
+
+    def take(self, worker: str, idle_s: float) -> Mail | None:
+        """The next mail for a worker that has none under way.
+
+        First what it took without hearing the answer, then what another took `idle_s` ago and never spoke of, then
+        what nobody took.
+        """
+        return self._take_new(worker, "0") or self._take_over(worker, idle_s) or self._take_new(worker, ">")
+
+    def finish(self, mail: Mail) -> None:
+        """Forget a mail: it was sent, or need not be."""
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.xack(keys.MAIL, _GROUP, mail.entry_id)
+            pipe.xdel(keys.MAIL, mail.entry_id)
+            pipe.execute()
+
+    def postpone(self, mail: Mail, due_at: float) -> None:
+        """Put a mail aside after an attempt that failed. due_at: Unix seconds"""
+        args: list[bytes | str | int] = [self._context, mail.entry_id, repr(due_at), mail.attempts + 1]
+        self._postpone(keys=[keys.MAIL, keys.MAIL_LATER], args=args)
+
+    def requeue_due(self) -> None:
+        """Put mails back that were put aside until now, a hundred at most."""
+        self._requeue(keys=[keys.MAIL, keys.MAIL_LATER], args=[self._context, repr(self._clock())])
+
+    def bury(self, mail: Mail, failure: str) -> None:
+        """Give a mail up after an attempt that failed; it is kept as long as addresses of ended sessions are."""
+        oldest_ms = int((self._clock() - self._retention_s) * 1000)
+        args: list[bytes | str | int] = [
+            self._context,
+            mail.entry_id,
+            mail.attempts + 1,
+            failure,
+            oldest_ms,
+            self._retention_s,
+        ]
+        self._bury(keys=[keys.MAIL, keys.MAIL_DEAD], args=args)
+
+    def forget(self, user_id: str) -> None:
+        """Throw away what is to be told, or was given up, of one user; looks through all there is."""
+        mark = f'"user_id":{orjson.dumps(user_id).decode()}'
+        for stream in (keys.MAIL, keys.MAIL_DEAD):
+            last = "-"
+            while entries := self._ask("XRANGE", stream, last, "+", "COUNT", _READ_AT_ONCE):
+                last = f"({entries[-1][0].decode()}"
+                theirs = [
+                    entry_id for entry_id, row in entries if any(mark.encode() in value for value in row.values())
+                ]
+                if theirs:
+                    self._redis.xdel(stream, *theirs)
+        for row, _ in self._redis.zscan_iter(keys.MAIL_LATER, match=f"*{mark}*", count=_READ_AT_ONCE):
+            self._redis.zrem(keys.MAIL_LATER, row)
+
+    def revive(self) -> int:
+        """Queue all mails that were given up, as if they were new, but for those without a notice. Returns: how many"""
+        count, last = 0, "0-0"
+        while last:
+            args = (self._context, last, repr(self._clock()))
+            last, queued = self._revive(keys=[keys.MAIL, keys.MAIL_DEAD], args=args)
+            count += queued
+        return count
+
+    def retire(self, worker: str) -> None:
+        """Forget a worker that ended; what it left undone stays its own, for others to take over."""
+        try:
+            if not self._redis.xpending_range(keys.MAIL, _GROUP, "-", "+", 1, worker):
+                self._redis.xgroup_delconsumer(keys.MAIL, _GROUP, worker)
+        except ResponseError:  # the group is gone, and the worker with it
+            return
+
+    def _take_new(self, worker: str, after: str) -> Mail | None:
+        """after: ">" for what nobody took, "0" for what this worker did."""
+        command = ("XREADGROUP", "GROUP", _GROUP, worker, "COUNT", 1, "STREAMS", keys.MAIL, after)
+        streams = self._ask(*command)
+        return _mail(*streams[0][1][0]) if streams and streams[0][1] else None
+
+    def _take_over(self, worker: str, idle_s: float) -> Mail | None:
+        cursor = b"0-0"
+        while True:
+            command = ("XAUTOCLAIM", keys.MAIL, _GROUP, worker, int(idle_s * 1000), cursor, "COUNT", 1)
+            cursor, entries, *_ = self._ask(*command)
+            if entries:
+                return _mail(*entries[0])
+            if cursor == b"0-0":
+                return None
+
+    def _ask(self, *command: str | int | bytes) -> Any:
+        """The reply as bytes: what somebody else wrote into the stream may be no text."""
+        ask: Callable[..., Any] = partial(self._redis.execute_command, *command, **{NEVER_DECODE: []})
+        try:
+            return ask()
+        except ResponseError:
+            if not self._make_group():
+                raise
+            return ask()
+
+    def _make_group(self) -> bool:
+        """False where it is there already. It begins with the oldest mail, so none from before it is lost."""
+        try:
+            return bool(self._redis.xgroup_create(keys.MAIL, _GROUP, id="0", mkstream=True))
+        except ResponseError as refused:
+            if str(refused).startswith("BUSYGROUP"):
+                return False
+            raise
+
+
+def _mail(entry_id: bytes, row: dict[bytes, bytes]) -> Mail:
+    try:
+        notice = _notice(orjson.loads(row[b"notice"]))
+        return Mail(entry_id.decode(), notice, int(row[b"attempts"]), float(row[b"queued_at"]))
+    except (KeyError, TypeError, ValueError):
+        return Mail(entry_id.decode(), None)
+
+
+def _notice(told: dict[str, Any]) -> Notice:
+    """Raises: KeyError, TypeError or ValueError where it is none"""
+    notice = Notice(**told | {"client": Client(**told["client"])})
+    texts = (notice.user_id, notice.session, *told["client"].values())
+    if notice.kind not in _KINDS or not all(isinstance(text, str) for text in texts):
+        raise ValueError
+    if not isinstance(notice.at, (int, float)):
+        raise TypeError
+    return notice

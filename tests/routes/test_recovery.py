@@ -1,0 +1,256 @@
+"""A new password by a link from a mail, and the link that ends a session that was not one's own doing."""
+
+import pytest
+
+from app import tokens
+from app.services import EXTENSION
+from app.stores import keys
+from tests.device import PASSWORD, Device, errors
+
+NEW_PASSWORD = "another horse battery"
+HOUR = 3600
+
+
+@pytest.fixture
+def links(app):
+    return app.extensions[EXTENSION].links
+
+
+@pytest.fixture
+def reset_link(app, links):
+    """Makes the secret of a link as the mail to a device's user carries it."""
+    return lambda device: links.reset(device.user_id, app.extensions[EXTENSION].accounts.get(device.user_id).epoch)
+
+
+def reset(device, secret, password=NEW_PASSWORD, **more):
+    return device.post("/auth/reset", {"token": secret, "password": password, **more})
+
+
+def can_log_in(device, email, password):
+    return device.post("/auth/login", {"login": email, "password": password}).status_code == 200
+
+
+def test_forgot_answers_the_same_whoever_is_asked_for(alice, bob, new_device, app, redis):
+    """The same answer, and the same work: one notice in the queue, which names nobody where there is nobody."""
+    app.extensions[EXTENSION].accounts.disable(bob.user_id)
+    told = []
+    for login in (alice.email, " ALICE@Example.com ", bob.email, "nobody@example.com", "not an address", ""):
+        before = redis.xlen(keys.MAIL)
+        answer = new_device().post("/auth/forgot", {"login": login})
+        told.append((answer.status_code, answer.data, redis.xlen(keys.MAIL) - before))
+    assert told == [(204, b"", 1)] * 6
+    assert errors(new_device().post("/auth/forgot", {}), "login") == ["BASE_TYPE_REQUIRED"]
+
+
+def test_forgot_where_no_mail_is_sent(make_app, redis):
+    device = Device(make_app(SMTP_URL="").test_client(use_cookies=False))
+    assert device.post("/auth/forgot", {"login": "alice@example.com"}).status_code == 204
+    assert not redis.exists(keys.MAIL)
+
+
+def test_reset_signs_in_and_ends_every_session(alice, bob, new_device, reset_link):
+    phone = new_device().log_in(alice)
+    proof = alice.prove()
+    device = new_device()
+    answer = reset(device, reset_link(alice))
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert set(answer.json) == {"token"}
+    device.token = answer.json["token"]
+    assert [owner.is_signed_in for owner in (device, alice, phone, bob)] == [True, False, False, True]
+    assert device.end([device.id_hash], proof).status_code == 401
+    assert not can_log_in(new_device(), alice.email, PASSWORD)
+    assert can_log_in(new_device(), alice.email, NEW_PASSWORD)
+
+
+def test_a_link_works_once_and_the_newest_alone(alice, new_device, reset_link):
+    old, secret = reset_link(alice), reset_link(alice)
+    assert errors(reset(new_device(), old), "token") == ["TOKEN_INVALID"]
+    assert reset(new_device(), secret).status_code == 200
+    assert errors(reset(new_device(), secret), "token") == ["TOKEN_INVALID"]
+
+
+def test_a_link_works_for_one_hour(alice, new_device, reset_link, clock):
+    secret = reset_link(alice)
+    clock.advance(HOUR - 1)
+    assert errors(reset(new_device(), secret, "short"), "password") == ["BASE_TYPE_BAD_LENGTH"]
+    clock.advance(1)
+    assert errors(reset(new_device(), secret), "token") == ["TOKEN_INVALID"]
+    assert alice.is_signed_in
+
+
+def test_what_is_no_link_resets_nothing(alice, bob, new_device, links, reset_link):
+    """Made-up secrets, another purpose, another user's id on a secret, tokens and tickets."""
+    secret = reset_link(bob)
+    claimed = ".".join([alice.token.split(".")[0], *secret.split(".")[1:]])
+    not_me = links.not_me(alice.user_id, alice.id_hash)
+    ticket = alice.challenge()["ticket"]
+    for made_up in (tokens.issue(alice.user_id, 0), claimed, not_me, alice.token, ticket, "", "x", "x" * 5000):
+        assert errors(reset(new_device(), made_up), "token")
+    assert alice.is_signed_in
+    assert can_log_in(new_device(), alice.email, PASSWORD)
+
+
+@pytest.mark.parametrize("event", ["disable", "delete", "new password"])
+def test_a_link_dies_with_what_it_was_made_for(alice, new_device, app, reset_link, event):
+    secret = reset_link(alice)
+    if event == "new password":
+        alice.patch("/users/@me", {"password": PASSWORD, "new_password": "yet another one"})
+    else:
+        getattr(app.extensions[EXTENSION].accounts, event)(alice.user_id)
+    assert errors(reset(new_device(), secret), "token") == ["TOKEN_INVALID"]
+
+
+def test_a_link_dies_with_a_user_who_comes_back(alice, new_device, app, reset_link, links):
+    secret, not_me = reset_link(alice), links.not_me(alice.user_id, alice.id_hash)
+    app.extensions[EXTENSION].accounts.disable(alice.user_id)
+    app.extensions[EXTENSION].accounts.enable(alice.user_id)
+    assert errors(reset(new_device(), secret), "token") == ["TOKEN_INVALID"]
+    answer = app.test_client().post("/not-me/form", data={"token": not_me})
+    assert answer.status_code == 400
+
+
+def test_with_a_second_factor_the_reset_asks_for_it(with_totp, new_device, reset_link, clock):
+    """The first answer is the login's, the second needs link, password, ticket and code as they belong together."""
+    device = new_device()
+    secret = reset_link(with_totp)
+    asked = reset(device, secret)
+    assert asked.status_code == 200
+    assert (asked.json["mfa"], asked.json["totp"], asked.json["backup"]) == (True, True, True)
+    assert "token" not in asked.json
+    assert with_totp.is_signed_in
+    ticket = asked.json["ticket"]
+    clock.advance(30)
+    right = {"ticket": ticket, "code": with_totp.code(clock()), "method": "totp"}
+
+    assert errors(reset(device, secret, ticket=ticket), "code") == ["BASE_TYPE_REQUIRED"]
+    assert errors(reset(device, secret, **right | {"method": "sms"}), "method") == ["BASE_TYPE_CHOICES"]
+    assert reset(device, secret, "quite another one", **right).json["code"] == 60006
+    assert reset(device, tokens.issue(with_totp.user_id, 0), **right).json["code"] == 60006
+    assert reset(device, secret, **right | {"code": "000000"}).json["code"] == 60008
+    answer = reset(device, secret, **right)
+    assert answer.status_code == 200
+    device.token = answer.json["token"]
+    assert (device.is_signed_in, with_totp.is_signed_in) == (True, False)
+    assert device.get("/users/@me").json["mfa_enabled"] is True
+    assert reset(device, secret, **right).json["code"] == 60006
+
+
+def test_a_backup_code_passes_too(with_totp, new_device, reset_link):
+    for method, at in (("backup", 0), ("totp", 1)):
+        secret = reset_link(with_totp)
+        ticket = reset(new_device(), secret).json["ticket"]
+        code = with_totp.backup_codes[at]
+        assert reset(new_device(), secret, ticket=ticket, code=code, method=method).status_code == 200
+
+
+def test_the_ticket_of_a_reset_is_no_logins_ticket_nor_the_other_way_round(with_totp, new_device, reset_link):
+    """Or the mailbox alone would do instead of the password, and the password instead of the mailbox."""
+    device, secret = new_device(), reset_link(with_totp)
+    code = with_totp.backup_codes.pop()
+    ticket = reset(device, secret).json["ticket"]
+    assert device.post("/auth/mfa/backup", {"ticket": ticket, "code": code}).json["code"] == 60006
+    login = device.post("/auth/login", {"login": with_totp.email, "password": PASSWORD}).json["ticket"]
+    assert reset(device, secret, ticket=login, code=code).json["code"] == 60006
+    step_up = with_totp.challenge()["ticket"]
+    assert reset(device, secret, ticket=step_up, code=code).json["code"] == 60006
+    assert device.post("/auth/mfa/backup", {"ticket": login, "code": code}).status_code == 200
+
+
+def test_five_wrong_codes_use_a_ticket_up_and_ten_in_all_are_the_links_budget(with_totp, make_app):
+    """A new ticket of the same link refills nothing."""
+    app = make_app(RATE_LIMIT_STEP_UP="7 per 15 minutes")
+    device = Device(app.test_client(use_cookies=False))
+    services = app.extensions[EXTENSION]
+    secret = services.links.reset(with_totp.user_id, services.accounts.get(with_totp.user_id).epoch)
+    ticket = reset(device, secret).json["ticket"]
+    wrong = [reset(device, secret, ticket=ticket, code="000000").json["code"] for _ in range(6)]
+    assert wrong == [60008] * 5 + [60006]
+    assert reset(device, secret).status_code == 429
+
+
+def test_forgot_is_limited_by_account_and_by_address(alice, make_app):
+    app = make_app(RATE_LIMIT_FORGOT="2 per hour", TRUSTED_PROXIES="127.0.0.1")
+
+    def ask(login, address):
+        device = Device(app.test_client(use_cookies=False), {"X_Forwarded_For": address})
+        return device.post("/auth/forgot", {"login": login}).status_code
+
+    asked = [ask(alice.email, "192.0.2.1"), ask(alice.email, "192.0.2.2"), ask(alice.email, "192.0.2.3")]
+    assert asked == [204, 204, 429]
+    asked = [ask(f"{name}@example.com", "192.0.2.9") for name in ("a", "b", "c")]
+    assert asked == [204, 204, 429]
+    asked = [ask("d@example.com", f"192.0.2.1{number}") for number in range(3)]
+    assert asked == [204, 204, 429], "an account that does not exist counts as one that does"
+
+
+@pytest.mark.parametrize("path", ["/forgot", "/reset", "/not-me"])
+def test_to_look_at_a_page_changes_nothing(alice, app, redis, path):
+    """Mail scanners fetch links; what they fetch has no secret in it, and does nothing."""
+    visitor = app.test_client()
+    for method in ("GET", "HEAD"):
+        answer = visitor.open(path, method=method)
+        assert answer.status_code == 200
+        assert answer.headers["Cache-Control"] == "no-store"
+    assert alice.is_signed_in
+
+
+def test_this_wasnt_me(alice, new_device, app, links):
+    """Without being signed in, once, that device alone."""
+    phone = new_device().log_in(alice)
+    secret = links.not_me(alice.user_id, phone.id_hash)
+    visitor = app.test_client()
+    answer = visitor.post("/not-me/form", data={"token": secret})
+    assert answer.status_code == 200
+    assert "logged out" in answer.text
+    assert 'href="/forgot"' in answer.text
+    assert secret not in answer.text
+    assert (alice.is_signed_in, phone.is_signed_in) == (True, False)
+    again = visitor.post("/not-me/form", data={"token": secret})
+    assert again.status_code == 400
+    assert "expired or was used" in again.text
+    assert visitor.post("/not-me/form", data={}).status_code == 400
+
+
+def test_this_wasnt_me_is_good_for_48_hours(alice, app, links, clock):
+    secret = links.not_me(alice.user_id, alice.id_hash)
+    clock.advance(48 * HOUR)
+    assert app.test_client().post("/not-me/form", data={"token": secret}).status_code == 400
+    assert alice.is_signed_in
+
+
+def test_a_reset_by_page(alice, app, reset_link):
+    browser = app.test_client()
+    secret = reset_link(alice)
+    refused = browser.post("/reset/form", data={"token": secret, "password": "password123"})
+    assert refused.status_code == 400
+    assert secret not in refused.text
+    assert "password123" not in refused.text
+    answer = browser.post("/reset/form", data={"token": secret, "password": NEW_PASSWORD})
+    assert answer.status_code == 303
+    assert "Your password is changed" in browser.get(answer.location).text
+    assert not alice.is_signed_in
+
+
+def test_a_reset_by_page_with_a_second_factor(with_totp, app, reset_link):
+    """The page of the code shows neither link nor password again."""
+    browser = app.test_client()
+    secret = reset_link(with_totp)
+    page = browser.post("/reset/form", data={"token": secret, "password": NEW_PASSWORD}).text
+    assert "Enter Auth Code" in page
+    assert secret not in page
+    assert NEW_PASSWORD not in page
+    ticket = page.partition('name="ticket" value="')[2].partition('"')[0]
+    assert "wrong" in browser.post("/reset/code", data={"ticket": ticket, "code": "000000"}).text
+    answer = browser.post("/reset/code", data={"ticket": ticket, "code": with_totp.backup_codes.pop()})
+    assert answer.status_code == 303
+    assert browser.get("/settings/sessions").status_code == 200
+    assert not with_totp.is_signed_in
+
+
+@pytest.mark.parametrize("path", ["/forgot/form", "/reset/form", "/reset/code", "/not-me/form"])
+def test_forms_are_sent_from_our_own_pages(app, path):
+    browser = app.test_client()
+    assert browser.post(path, data={}, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    answer = browser.get(path)
+    assert (answer.status_code, answer.location) == (302, "/" + path.split("/")[1])

@@ -1,0 +1,49 @@
+"""Which kinds of device a user is known by, and how often something was told."""
+
+import threading
+
+import pytest
+
+from app.stores.connect import connect
+from app.stores.notices import NoticeStore
+
+
+def test_the_first_device_is_known_every_other_kind_is_new_once(notices):
+    assert [notices.meet("1", device) for device in ("a", "a", "b", "b", "a")] == [False, False, True, False, False]
+    assert notices.meet("2", "b") is False
+
+
+def test_a_user_is_known_by_a_hundred_kinds_of_device(notices, clock, redis):
+    """Beyond that the one that was not seen for the longest time is new again."""
+    for number in range(101):
+        clock.advance(1)
+        notices.meet("1", f"device {number}")
+    assert notices.meet("1", "device 100") is False
+    assert notices.meet("1", "device 0") is True
+
+
+def test_counting_begins_anew_after_an_hour(notices, clock):
+    assert [notices.count("1", "sign_in") for _ in range(3)] == [1, 2, 3]
+    assert notices.count("1", "wrong_code") == 1
+    assert notices.count("2", "sign_in") == 1
+    clock.advance(3599)
+    assert notices.count("1", "sign_in") == 4
+    clock.advance(1)
+    assert notices.count("1", "sign_in") == 1
+
+
+@pytest.mark.parametrize("redis", ["real"], indirect=True)
+def test_of_sign_ins_at_once_one_is_new(redis, redis_server, scripts, clock, notices):
+    notices.meet("1", "first")
+    found = []
+
+    def meet():
+        with connect(redis_server.url) as own:
+            found.append(NoticeStore(own, scripts, clock).meet("1", "second"))
+
+    threads = [threading.Thread(target=meet) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == [False] * 7 + [True]
