@@ -44,9 +44,14 @@ class SecondFactorAsked:
 def normalise_email(email: str) -> str:
     """The form in which two spellings of an address are one: its domain as IDNA has it, all in small letters."""
     try:
-        return validate_email(email, check_deliverability=False).normalized.lower()
+        return require_email(email)
     except EmailNotValidError:  # then nobody has it
         return unicodedata.normalize("NFC", email.strip()).lower()
+
+
+def require_email(email: str) -> str:
+    """The same of what is an address. Raises: email_validator.EmailNotValidError"""
+    return validate_email(email, check_deliverability=False).normalized.lower()
 
 
 class Accounts:

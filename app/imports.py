@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
 
-from app.accounts import normalise_email
 from app.keyring import Keyring
 from app.snowflakes import new_snowflake
 from app.stores.users import NewUser, Outcome, UserStore
@@ -18,6 +17,14 @@ Verdict = Literal["imported", "there", "bad"]
 
 
 @dataclass(frozen=True, slots=True)
+class Email:
+    """An address as it was told, and in the form in which two spellings are one."""
+
+    told: str
+    normalised: str
+
+
+@dataclass(frozen=True, slots=True)
 class ImportedUser:
     """A user as a line tells of them.
 
@@ -26,7 +33,7 @@ class ImportedUser:
     totp_secret   base32
     """
 
-    email: str
+    email: Email
     username: str
     password_hash: str = field(repr=False)
     global_name: str | None = None
@@ -87,18 +94,20 @@ class Imports:
         """
         rest = iter(lines)
         waiting: list[_Try] = []
+        is_claimed = False
         while True:
             read = list(islice(rest, _BATCH))
             yield from (Result(line.number, "bad", line.user) for line in read if isinstance(line.user, str))
             tries = [*waiting, *(self._try(line, line.user) for line in read if isinstance(line.user, ImportedUser))]
             if not read and not tries:
                 return
-            if not read:
+            if is_claimed and not read:
                 self._wait(_WAIT_S)
-            waiting = []
+            waiting, is_claimed = [], False
             for one, outcome in zip(tries, self._users.create_all([one.user for one in tries]), strict=True):
                 if outcome == "claimed":
                     waiting.append(one)
+                    is_claimed = True
                 elif outcome == "id_taken":
                     waiting.append(replace(one, user=replace(one.user, id=new_snowflake(self._clock()))))
                 else:
@@ -111,8 +120,8 @@ class Imports:
         now = self._clock()
         return NewUser(
             id=told.id or new_snowflake(now),
-            normalised_email=normalise_email(told.email),
-            email=told.email,
+            normalised_email=told.email.normalised,
+            email=told.email.told,
             username=told.username,
             global_name=told.global_name,
             password_hash=told.password_hash,

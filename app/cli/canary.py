@@ -5,7 +5,7 @@ import json
 import secrets
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,11 +35,14 @@ class Answer:
     def is_yes(self) -> bool:
         return 200 <= self.status < 300
 
-    def json(self) -> Any:
+    def json(self) -> dict[str, Any]:
         try:
-            return json.loads(self.body)
+            told = json.loads(self.body)
         except ValueError:
-            raise Trouble("it answers with something else than JSON") from None
+            told = None
+        if not isinstance(told, dict):
+            raise Trouble("it answers with something else than a JSON object")
+        return told
 
 
 class Way:
@@ -48,11 +51,15 @@ class Way:
     def __init__(self, url: str) -> None:
         self.url = url
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Trouble("it is no http:// or https:// URL")
         self._prefix = parts.path.rstrip("/")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
+        kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}.get(parts.scheme)
+        try:
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        if not kind or not host:
+            raise Trouble("it is no http:// or https:// URL")
+        self._connection = kind(host, port, timeout=_TIMEOUT_S)
 
     def ask(self, method: str, path: str, token: str = "", body: Any = None) -> Answer:
         """Raises: Trouble"""
@@ -120,8 +127,7 @@ def yeses(url: str, open_way: Way, paths: Sequence[str], token: str) -> Sequence
     """
     said: list[str] = []
     for number in range(2 * _TIMES):
-        way = Way(url) if number % 2 else open_way
-        said += [path for path in paths if way.ask("GET", path, token).is_yes]
-        if way is not open_way:
-            way.close()
+        with closing(Way(url)) as fresh:
+            way = fresh if number % 2 else open_way
+            said += [path for path in paths if way.ask("GET", path, token).is_yes]
     return said

@@ -4,19 +4,21 @@ import os
 import smtplib
 import ssl
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 
 import click
 import maxminddb
+from flask.cli import with_appcontext
 
 from app.answers import describe
 from app.checkup import Finding, Level, fail, of_redis, of_secrets, ok, warn
 from app.cli.canary import PRETENDED, Canary, Trouble, Way, canary, seen_address, yeses
 from app.cli.terminal import PARTLY, Command, RedisAway, as_json, say, say_json
 from app.config import MailServer, Networks, Settings
+from app.location import is_private
 from app.routes import API
 from app.services import Services, services
 from app.stores.connect import StoreError
@@ -36,6 +38,7 @@ _OWN_PATH = f"{API}/users/@me"
     help="Behind the gateway, with 2xx for whoever is signed in; may be given again.",
 )
 @as_json
+@with_appcontext
 def doctor(through: str | None, paths: tuple[str, ...], as_json: bool) -> None:
     """Look at everything: settings, Redis, mail, the gateway. One line for each, and what to do.
 
@@ -71,23 +74,22 @@ def _findings(through: str | None, paths: tuple[str, ...]) -> Iterator[Finding]:
     yield ok("settings", "All settings can be read.")
     yield from of_secrets(settings)
     yield from of_redis(wired.look_at_redis())
-    yield _of_location(settings, wired.clock())
-    yield _of_mail(settings.smtp_url)
+    yield of_location(settings.geoip_database, wired.clock())
+    yield of_mail(settings.smtp_url)
     address_url = settings.public_url or through
     if not address_url:
         yield ok("gateway", "Neither --through nor PUBLIC_URL: not looked at.")
         return
-    with ExitStack() as stack:
-        bird = stack.enter_context(canary(wired))
+    with canary(wired) as bird:
         yield _of_address(bird, address_url, settings)
         if through:
             yield _of_ending(wired, bird, through, paths)
 
 
-def _of_location(settings: Settings, now: float) -> Finding:
-    if settings.geoip_database is None:
+def of_location(database: Path | None, now: float) -> Finding:
+    if database is None:
         return ok("location", "GEOIP_DATABASE is not set: no place is known.")
-    with maxminddb.open_database(settings.geoip_database) as reader:
+    with maxminddb.open_database(database) as reader:
         days = int((now - reader.metadata().build_epoch) / (24 * 60 * 60))
     said = f"The location database is {days} days old."
     if days > _OLD_DATABASE_DAYS:
@@ -95,7 +97,7 @@ def _of_location(settings: Settings, now: float) -> Finding:
     return ok("location", said)
 
 
-def _of_mail(route: MailServer | Path | None) -> Finding:
+def of_mail(route: MailServer | Path | None) -> Finding:
     if route is None:
         return ok("mail", "SMTP_URL is not set: no mail is sent.")
     if isinstance(route, Path):
@@ -137,27 +139,26 @@ def _of_mail_folder(folder: Path) -> Finding:
 def _of_address(bird: Canary, url: str, settings: Settings) -> Finding:
     """Which address a request through a URL is seen to have, if it is the caller's own, and nobody's choice."""
     try:
-        way = Way(url)
-        token, answer = bird.log_in(way)
-        seen = seen_address(way, token)
-        way.close()
+        with closing(Way(url)) as way:
+            token, answer = bird.log_in(way)
+            seen = seen_address(way, token)
     except Trouble as trouble:
         return fail("address", f"{url}: {trouble}.", "Look at PUBLIC_URL and at the gateway.")
     said = f"A request from {answer.own_address} through {url} is seen as from {seen}."
-    level, advice = _judged(seen, answer.own_address, settings.trusted_proxies)
+    level, advice = judge(seen, answer.own_address, settings.trusted_proxies)
     return Finding("address", level, said, advice)
 
 
-def _judged(seen: str | None, own: str, trusted: Networks) -> tuple[Level, str]:
+def judge(seen: str | None, own: str, trusted: Networks) -> tuple[Level, str]:
     if seen is None:
         return "warn", "Rate limits cannot tell callers apart: let the gateway write X-Forwarded-For."
     if seen == PRETENDED and any(ip_address(own) in network for network in trusted):
         return "warn", "This machine is one of TRUSTED_PROXIES, believed whatever it says: run this from another."
     if seen == PRETENDED:
         return "fail", "That is what the caller claimed: let the gateway write X-Forwarded-For anew, trust it alone."
-    if ip_address(seen).is_private and not trusted:
+    if is_private(ip_address(seen)) and not trusted:
         return "warn", "If that is a proxy's, name it in TRUSTED_PROXIES: all callers share one address and its limits."
-    if ip_address(seen).is_private and seen != own:
+    if is_private(ip_address(seen)) and seen != own:
         return "warn", "If that is a proxy's, name it in TRUSTED_PROXIES beside the others."
     return "ok", ""
 
@@ -166,17 +167,15 @@ def _of_ending(wired: Services, bird: Canary, url: str, paths: tuple[str, ...]) 
     """Sign in through the gateway, hear a yes, end the session, and hear nothing but no."""
     check = "gateway"
     try:
-        way = Way(url)
-        token, _ = bird.log_in(way)
-        before = yeses(url, way, paths, token)
-        refused = [path for path in paths if path not in before]
-        if refused:
-            advice = "A path must be answered with 2xx for who is signed in; send Keyrack's own to Keyrack."
-            return fail(check, f"{url} says no to who is signed in, at {' '.join(refused)}.", advice)
-        for _ in wired.operators.end_all(bird.user.id):
-            pass
-        after = yeses(url, way, paths, token)
-        way.close()
+        with closing(Way(url)) as way:
+            token, _ = bird.log_in(way)
+            before = yeses(url, way, paths, token)
+            refused = [path for path in paths if path not in before]
+            if refused:
+                advice = "A path must be answered with 2xx for who is signed in; send Keyrack's own to Keyrack."
+                return fail(check, f"{url} says no to who is signed in, at {' '.join(refused)}.", advice)
+            sum(wired.operators.end_all(bird.user.id))
+            after = yeses(url, way, paths, token)
     except Trouble as trouble:
         return fail(check, f"{url}: {trouble}.", "Look at the gateway.")
     if after:

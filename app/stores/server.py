@@ -49,11 +49,14 @@ def look_at(redis: Redis, clock: Callable[[], float] = time.time) -> Server:
         appends=bool(int(info["aof_enabled"])) if "aof_enabled" in info else None,
         snapshots=bool(config["save"]) if "save" in config else None,
         clock_ahead_s=int(seconds) + int(microseconds) / 1e6 - now,
-        reach=_reach(connection),
-        # Without `requirepass` the server takes any password for its nameless user.
-        has_password=bool(connection.get("password"))
-        and not (config.get("requirepass") == "" and not connection.get("username")),
+        reach=reach_of(connection),
+        has_password=bool(connection.get("password")) and not _takes_any_password(config, connection),
     )
+
+
+def _takes_any_password(config: Mapping[str, Any], connection: Mapping[str, Any]) -> bool:
+    """Without `requirepass` the user `default` has none, and whatever is said for it is right."""
+    return config.get("requirepass") == "" and (connection.get("username") or "default") == "default"
 
 
 def _told(ask: Callable[[], Any]) -> Mapping[str, Any]:
@@ -65,7 +68,7 @@ def _told(ask: Callable[[], Any]) -> Mapping[str, Any]:
     return told
 
 
-def _reach(connection: Mapping[str, Any]) -> Reach:
+def reach_of(connection: Mapping[str, Any]) -> Reach:
     """From where a server with this address could be spoken to."""
     if connection.get("path"):
         return "local"

@@ -126,8 +126,9 @@ class UserStore:
         An address is claimed for a minute, the user written, then the claim made lasting: whoever dies in between
         leaves nothing that stands in the way of the next try.
         """
-        outcomes = self._who_is_there(users)
+        outcomes: list[Outcome | None] = [None] * len(users)
         self._attempt(users, outcomes, "claimed", lambda pipe, user: pipe.set(*_claim(user), nx=True, ex=_CLAIM_TTL_S))
+        self._look_at_owners(users, outcomes)
         self._attempt(users, outcomes, "id_taken", lambda pipe, user: pipe.eval(_WRITE, 1, *_record(user)))
         written = [number for number, outcome in enumerate(outcomes) if outcome is None]
         self._attempt(users, outcomes, "claimed", lambda pipe, user: pipe.eval(_KEEP, 1, *_claim(user)))
@@ -137,18 +138,13 @@ class UserStore:
         self._each(unused, lambda pipe, user: pipe.eval(_RELEASE, 1, *_claim(user)))
         return [outcome or "created" for outcome in outcomes]
 
-    def _who_is_there(self, users: Sequence[NewUser]) -> list[Outcome | None]:
-        """What stands in the way of each; None where nothing does."""
-        owners = self._each(users, lambda pipe, user: pipe.get(keys.email(user.normalised_email)))
-        ids = [owner or user.id for user, owner in zip(users, owners, strict=True)]
-        are_there = self._each(ids, lambda pipe, user_id: pipe.exists(keys.user(user_id)))
-        outcome_of: dict[tuple[bool, bool], Outcome | None] = {
-            (True, True): "email_taken",
-            (True, False): "claimed",
-            (False, True): "id_taken",
-            (False, False): None,
-        }
-        return [outcome_of[bool(owner), bool(there)] for owner, there in zip(owners, are_there, strict=True)]
+    def _look_at_owners(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
+        """Whether whoever has the address that was not to be had is a user already, or about to be one."""
+        refused = [number for number, outcome in enumerate(outcomes) if outcome]
+        owners = self._each(refused, lambda pipe, number: pipe.get(keys.email(users[number].normalised_email)))
+        are_there = self._each(owners, lambda pipe, owner: pipe.exists(keys.user(owner or "")))
+        for number, is_there in zip(refused, are_there, strict=True):
+            outcomes[number] = "email_taken" if is_there else "claimed"
 
     def _attempt(
         self,

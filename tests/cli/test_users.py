@@ -6,8 +6,10 @@ import pytest
 
 from app import create_app
 from app.config import load_settings
+from app.services import EXTENSION
 from app.stores import keys
 from app.stores.connect import connect
+from app.stores.mail import MailStore
 from tests.conftest import ENVIRONMENT
 from tests.device import PASSWORD, Device
 from tests.routes.test_secrets import dump
@@ -145,8 +147,26 @@ def test_reset_mfa(run, with_totp, bob, new_device, heard, redis):
     assert bob.is_signed_in
 
 
-def test_who_is_deleted_leaves_nothing(run, alice, bob, new_device, redis, clock):
+def queue_mails(redis, clock, alice, bob, new_device, app):
+    """For both: one due, one put aside, one given up; and links for those of alice."""
+    store = MailStore(redis, clock)
+    for _ in range(3):
+        for device in (alice, bob):
+            new_device().post("/auth/forgot", {"login": device.email})
+    for _ in range(2):
+        store.postpone(store.take("worker", 60), clock() + 60)
+    for _ in range(2):
+        store.bury(store.take("worker", 60), "refused")
+    links = app.extensions[EXTENSION].links
+    links.not_me(alice.user_id, alice.id_hash)
+    links.reset(alice.user_id, "9")
+
+
+def test_who_is_deleted_leaves_nothing(run, alice, bob, new_device, redis, clock, app):
     """Every key and value of Redis, searched for whatever named them: id, address, names, sessions, secrets' hashes."""
+    queue_mails(redis, clock, alice, bob, new_device, app)
+    mails = [redis.xlen(keys.MAIL), redis.zcard(keys.MAIL_LATER), redis.xlen(keys.MAIL_DEAD)]
+    assert mails == [2, 2, 2]
     new_device().post("/auth/login", {"login": "bob@example.com", "password": "wrong password"})
     alice.prove()
     alice.challenge()
@@ -166,7 +186,8 @@ def test_who_is_deleted_leaves_nothing(run, alice, bob, new_device, redis, clock
     assert ran.exit_code == 0
     held = dump(redis)
     assert [name for name in named if name in held] == []
-    assert bob.user_id in held
+    assert [redis.xlen(keys.MAIL), redis.zcard(keys.MAIL_LATER), redis.xlen(keys.MAIL_DEAD)] == [1, 1, 1]
+    assert held.count(f'"user_id":"{bob.user_id}"') == 3
     assert bob.is_signed_in
     assert run("users", "delete", alice.email, "--yes").exit_code == 1
     assert new_device().register(alice.email).is_signed_in

@@ -56,9 +56,10 @@ class Http:
 
 
 class Service:
-    """gunicorn on a free port, on one Redis."""
+    """gunicorn on a free port, on one Redis; log: an open file that takes its log."""
 
-    def __init__(self, redis_url: str, **environment: str) -> None:
+    def __init__(self, redis_url: str, log: Any = None, **environment: str) -> None:
+        self._log = log
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = {
@@ -71,14 +72,14 @@ class Service:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "gunicorn", "--log-level", "warning", "wsgi:app"]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=self._environment)
+        self.process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stderr=self._log)
         wait_until(self._accepts, "gunicorn did not start", within_s=20)
 
     def _accepts(self) -> bool:
         assert self.process.poll() is None, "gunicorn ended at once"
         try:
             requests.get(self.url, timeout=1)
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):  # it listens before a worker is there
             return False
         return True
 
