@@ -61,14 +61,12 @@ def test_a_server_that_keeps_things_to_itself(redis):
     assert (found.version, found.maxmemory_policy, found.appends, found.snapshots) == (None, None, None, None)
 
 
-@pytest.mark.parametrize(
-    ("user", "password", "asked_for"), [("default", "anything", False), ("keyrack", "right", True)]
-)
-def test_a_password_that_everything_passes_for_is_none(redis_server, real_redis_user, user, password, asked_for):
+@pytest.mark.parametrize(("user", "password", "counts"), [("default", "anything", False), ("keyrack", "right", True)])
+def test_a_password_that_everything_passes_for_is_none(redis_server, real_redis_user, user, password, counts):
     """The user `default` takes any, where the server asks for none."""
     path = redis_server.plain_url.removeprefix("unix://")
     with Redis(unix_socket_path=path, username=user, password=password, decode_responses=True, protocol=2) as client:
-        assert look_at(client).has_password is asked_for
+        assert look_at(client).has_password is counts
 
 
 @pytest.mark.parametrize(
