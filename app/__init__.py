@@ -11,10 +11,13 @@ from redis import Redis
 from app.accounts import Accounts
 from app.answers import init_answers
 from app.callers import Callers
+from app.cli import init_cli
 from app.config import Settings
+from app.delivery import Delivery
 from app.devices import Devices
 from app.front import Front
 from app.keyring import Keyring
+from app.letters import Letters
 from app.limits import init_limits
 from app.links import Links
 from app.location import Locations
@@ -32,6 +35,7 @@ from app.stores.notices import NoticeStore
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
+from app.transport import open_transport
 from app.verify import Verify
 
 log = logging.getLogger(__name__)
@@ -57,6 +61,7 @@ def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = ti
     services = app.extensions[EXTENSION] = _services(settings, redis, clock)
     init_answers(app)
     init_limits(app, redis)
+    init_cli(app)
     for blueprint, prefix in blueprints(settings):
         app.register_blueprint(blueprint, url_prefix=prefix)
     app.wsgi_app = Front(app.wsgi_app, Verify(services), services)  # type: ignore[method-assign]  # Flask's documented way
@@ -97,5 +102,15 @@ def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> S
         ),
         links=links,
         notices=notices,
+        delivery=_delivery(settings, mail, users, links, clock),
         recovery=Recovery(users, tickets, accounts, links, passwords, second_factor, notices),
     )
+
+
+def _delivery(
+    settings: Settings, mail: MailStore | None, users: UserStore, links: Links, clock: Callable[[], float]
+) -> Delivery | None:
+    if not (mail and settings.smtp_url and settings.mail_from and settings.public_url):  # all of them or none are set
+        return None
+    letters = Letters(users, links, settings.mail_from, settings.public_url, clock)
+    return Delivery(mail, open_transport(settings.smtp_url), letters.compose, clock)

@@ -23,6 +23,7 @@ from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
 from tests import leaks
 from tests.device import Device
+from tests.mail_server import SmtpServer
 
 ENVIRONMENT = {
     "REDIS_URL": "redis://unused",
@@ -253,3 +254,17 @@ def links(redis, scripts, clock):
 @pytest.fixture
 def notices(redis, scripts, clock):
     return NoticeStore(redis, scripts, clock)
+
+
+@pytest.fixture
+def smtp():
+    """Starts SMTP servers; `how` is what tests.mail_server says."""
+    servers = []
+
+    def start(**how):
+        servers.append(SmtpServer(**how).start())
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from app.config import ConfigError, MailServer, Settings, load_settings, variable
-from tests.live.server import free_port
+from tests.ports import free_port
 
 NEEDED = {"REDIS_URL": "redis://localhost", "SECRET_KEYS": "s" * 32}
 

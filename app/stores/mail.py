@@ -12,6 +12,7 @@ from redis import Redis, ResponseError
 from redis.client import NEVER_DECODE
 
 from app.stores import keys
+from app.stores.connect import ThreadConnections
 from app.stores.lua import mail_script
 from app.stores.sessions import RETENTION_S, Client
 
@@ -79,11 +80,7 @@ class MailStore:
     def __init__(self, redis: Redis, clock: Callable[[], float] = time.time) -> None:
         self._redis = redis
         self._clock = clock
-        self._context = orjson.dumps({"group": _GROUP, "max_queued": _MAX_QUEUED, "max_dead": _MAX_DEAD})
-        self._postpone = redis.register_script(mail_script("postpone_mail"))
-        self._requeue = redis.register_script(mail_script("requeue_mails"))
-        self._bury = redis.register_script(mail_script("bury_mail"))
-        self._revive = redis.register_script(mail_script("revive_mails"))
+        self._connections = ThreadConnections(redis)
 
     def add(self, notice: Notice) -> None:
         told = asdict(notice) | {"client": {name: value for name, value in asdict(notice.client).items() if value}}
@@ -111,32 +108,24 @@ class MailStore:
 
     def postpone(self, mail: Mail, due_at: float) -> None:
         """Put a mail aside after an attempt that failed. due_at: Unix seconds"""
-        args: list[bytes | str | int] = [self._context, mail.entry_id, repr(due_at), mail.attempts + 1]
-        self._postpone(keys=[keys.MAIL, keys.MAIL_LATER], args=args)
+        argument = {"id": mail.entry_id, "due_at": due_at, "attempts": mail.attempts + 1}
+        self._run("postpone_mail", keys.MAIL_LATER, argument)
 
     def requeue_due(self) -> None:
         """Put mails back that were put aside until now, a hundred at most."""
-        self._requeue(keys=[keys.MAIL, keys.MAIL_LATER], args=[self._context, repr(self._clock())])
+        self._run("requeue_mails", keys.MAIL_LATER, {"now": self._clock()})
 
     def bury(self, mail: Mail, failure: str) -> None:
         """Give a mail up after an attempt that failed; it is kept for 30 days, as addresses of ended sessions are."""
-        oldest_ms = int((self._clock() - RETENTION_S) * 1000)
-        args: list[bytes | str | int] = [
-            self._context,
-            mail.entry_id,
-            mail.attempts + 1,
-            failure,
-            oldest_ms,
-            RETENTION_S,
-        ]
-        self._bury(keys=[keys.MAIL, keys.MAIL_DEAD], args=args)
+        oldest = str(int((self._clock() - RETENTION_S) * 1000))
+        argument = {"id": mail.entry_id, "attempts": mail.attempts + 1, "failure": failure}
+        self._run("bury_mail", keys.MAIL_DEAD, argument | {"oldest": oldest, "retention_s": RETENTION_S})
 
     def revive(self) -> int:
         """Queue all mails that were given up, as if they were new, but for those without a notice. Returns: how many"""
         count, last = 0, "0-0"
         while last:
-            args = (self._context, last, repr(self._clock()))
-            last, queued = self._revive(keys=[keys.MAIL, keys.MAIL_DEAD], args=args)
+            last, queued = self._run("revive_mails", keys.MAIL_DEAD, {"after": last, "now": self._clock()})
             count += queued
         return count
 
@@ -147,6 +136,11 @@ class MailStore:
                 self._redis.xgroup_delconsumer(keys.MAIL, _GROUP, worker)
         except ResponseError:  # the group is gone, and the worker with it
             return
+
+    def _run(self, script: str, other_key: str, argument: dict[str, Any]) -> Any:
+        context = {"group": _GROUP, "max_queued": _MAX_QUEUED, "max_dead": _MAX_DEAD}
+        args = (orjson.dumps(context), orjson.dumps(argument))
+        return self._connections.run_script(mail_script(script), (keys.MAIL, other_key), args)
 
     def _take_new(self, worker: str, after: str) -> Mail | None:
         """after: ">" for what nobody took, "0" for what this worker did."""
