@@ -21,7 +21,7 @@ from app.limits import limiter
 log = logging.getLogger(__name__)
 
 _COOKIE_SURFACE = re.compile(r"/(login|register|logout|me)(/|\Z)")
-_PAGES = re.compile(r"/\Z|/(settings|static|forgot|reset|not-me)(/|\Z)|/(login|register|logout)/")
+_PAGES = re.compile(r"/\Z|/(settings|static|forgot|reset|not-me)(/|\Z)|/(login|register|logout)/(?!mfa\Z)")
 _BODY_TOO_LARGE = 40005
 
 

@@ -32,6 +32,22 @@ _FOR_ALL = (
 )
 
 
+class _Body:
+    """A body as the server reads it. For chunks that are none it raises what is its own; Flask knows OSError."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            raw: bytes = self._stream.read(size)
+        except OSError:
+            raise
+        except Exception as problem:
+            raise OSError from problem
+        return raw
+
+
 class Front:
     """Hands the gateway's check to its fast lane and the rest to Flask. What either sets itself is left as it is."""
 
@@ -46,8 +62,10 @@ class Front:
         given_id = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = given_id if _HARMLESS_ID.fullmatch(given_id) else os.urandom(8).hex()
         is_verify = environ["PATH_INFO"] == verify.PATH
-        if not is_verify and "gunicorn.socket" in environ:  # whoever goes quiet within a body lets the thread go
-            environ["gunicorn.socket"].settimeout(_QUIET_S)
+        if not is_verify:
+            environ["wsgi.input"] = _Body(environ["wsgi.input"])
+            if "gunicorn.socket" in environ:  # whoever goes quiet within a body lets the thread go
+                environ["gunicorn.socket"].settimeout(_QUIET_S)
         standard = _FOR_GATEWAYS if is_verify else _FOR_ALL
         route = (verify.PATH, "any") if is_verify else (metrics.OTHER, metrics.OTHER)
         answered = "500"

@@ -9,7 +9,7 @@ from typing import Any, cast
 import orjson
 from flask import g, request
 from marshmallow import ValidationError
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from app import callers
 from app.cookies import keep_proof
@@ -128,9 +128,7 @@ def read_body() -> bytes:
     """The body, whole. Raises: errors.InvalidJson where it is cut short, RequestEntityTooLarge"""
     try:
         raw = request.get_data(cache=False)
-    except RequestEntityTooLarge:
-        raise
-    except Exception:  # chunks that are none: what the server raises for them is its own
+    except ClientDisconnected:
         raise InvalidJson from None
     if len(raw) >= (request.max_content_length or 0):  # where a body in chunks is cut off instead of refused
         raise RequestEntityTooLarge

@@ -5,12 +5,12 @@ import re
 import sys
 from typing import Any
 
-from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger
 
 _QUOTE = re.compile(r"(Invalid request from ip=\S*): .*", re.DOTALL)
 
 
-class ServerLog(Logger):  # type: ignore[misc]
+class ServerLog(Logger):
     def setup(self, cfg: Any) -> None:
         """Leave the lines to the handler of all others, which gunicorn.conf.py has made ready."""
         self.cfg = cfg
@@ -19,12 +19,12 @@ class ServerLog(Logger):  # type: ignore[misc]
         self.error_log.setLevel(max(logging.root.level, logging.INFO))
         self._access_log_enabled = False  # app/front.py tells of requests, by their routes
 
-    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+    def warning(self, msg: object, *args: object, **kwargs: Any) -> None:
         """gunicorn quotes a header that it cannot read, and that may be a token with a blank in the wrong place."""
         kind = sys.exc_info()[0]
-        super().warning(_QUOTE.sub(rf"\1: {kind.__name__ if kind else ''}", msg), *args, **kwargs)
+        super().warning(_QUOTE.sub(rf"\1: {kind.__name__ if kind else ''}", str(msg)), *args, **kwargs)
 
-    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+    def exception(self, msg: object, *args: object, **kwargs: Any) -> None:
         """A request that failed where no application caught it is told without its URI."""
         if str(msg).startswith("Error handling request"):
             self.error("a request failed in the server", exc_info=True, extra={"is_private": True})

@@ -9,6 +9,8 @@ import time
 import pytest
 from fakeredis import FakeRedis, FakeServer
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 from redis import Redis, RedisError
@@ -24,6 +26,17 @@ from app.stores.users import UserStore
 from tests import leaks
 from tests.device import Device
 from tests.mail_server import SmtpServer
+
+# The same examples in every run, and no look at the clock: CI is no place for chance. HYPOTHESIS_PROFILE=long looks for
+# what those examples miss, anew each time.
+_SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+hypothesis_settings.register_profile(
+    "ci", derandomize=True, database=None, deadline=None, max_examples=50, suppress_health_check=_SLOW
+)
+hypothesis_settings.register_profile(
+    "long", database=None, deadline=None, max_examples=20_000, suppress_health_check=_SLOW, print_blob=True
+)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 ENVIRONMENT = {
     "REDIS_URL": "redis://unused",

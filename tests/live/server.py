@@ -71,9 +71,9 @@ class Service:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
+        gunicorn = Path(sys.executable).with_name("gunicorn")  # an upgrade fails where it was started with "python -m"
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env=self._environment, stdout=self._log, stderr=subprocess.STDOUT
+            [gunicorn, "wsgi:app"], cwd=ROOT, env=self._environment, stdout=self._log, stderr=subprocess.STDOUT
         )
         wait_until(self._accepts, "gunicorn did not start", within_s=20)
 
@@ -81,7 +81,7 @@ class Service:
         assert self.process.poll() is None, f"gunicorn ended at once: {self.logged()}"
         try:
             requests.get(self.url, timeout=1)
-        except requests.ConnectionError:
+        except requests.RequestException:  # refused, or in the queue of a worker that has yet to boot
             return False
         return True
 

@@ -1,5 +1,6 @@
 """The scripts: what must change together. An opening stands before each of them, with what they share."""
 
+from functools import cache
 from pathlib import Path
 
 _HERE = Path(__file__).parent
@@ -11,6 +12,7 @@ def session_script(name: str) -> str:
     return f"{opening}\nlocal function run()\n{script}\nend\nlocal result = run()\nreturn {{ result, finished }}\n"
 
 
+@cache
 def mail_script(name: str) -> str:
     """The source of a script on the mails."""
     return "\n".join((_read("mail"), _read(name)))
