@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 _COOKIE_SURFACE = re.compile(r"/(login|register|logout|me)(/|\Z)")
 _PAGES = re.compile(r"/\Z|/(settings|static|forgot|reset|not-me)(/|\Z)|/(login|register|logout)/(?!mfa\Z)")
 _BODY_TOO_LARGE = 40005
+_KINDS = {TimeoutError: "late", ConnectionError: "away"}  # of errors of Redis; all others are refusals
+for _kind in (*_KINDS.values(), "refused"):  # what never happened is 0, not absent
+    metrics.REDIS_ERRORS.labels(_kind)
 
 
 class Json(JSONProvider):
@@ -49,8 +52,7 @@ def without_redis(error: RedisError) -> Unavailable:
 
     Logged without the command: that may hold an e-mail address.
     """
-    kinds = {TimeoutError: "late", ConnectionError: "away"}
-    kind = next((kind for error_type, kind in kinds.items() if isinstance(error, error_type)), "refused")
+    kind = next((kind for error_type, kind in _KINDS.items() if isinstance(error, error_type)), "refused")
     metrics.REDIS_ERRORS.labels(kind).inc()
     told = str(error).partition(" ")[0] if kind == "refused" else str(error)
     log.warning("redis: %s: %s", type(error).__name__, told)
