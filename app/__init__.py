@@ -76,7 +76,7 @@ def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> S
     passwords = Passwords(settings.bcrypt_rounds, settings.bcrypt_concurrency, settings.bcrypt_queue)
     links = Links(LinkStore(redis, scripts, clock), clock)
     mail = MailStore(redis, clock) if settings.smtp_url else None
-    notices = Notices(mail, NoticeStore(redis, scripts, clock), clock)
+    notices = Notices(mail, NoticeStore(redis, scripts), clock)
     keyring = Keyring(settings.secret_keys)
     second_factor = SecondFactor(users, keyring, notices, settings.totp_window, clock)
     devices = Devices(SessionStore(connections, scripts), lifetimes, settings.max_sessions_per_user, clock)

@@ -230,7 +230,7 @@ class Accounts:
         return claim, held
 
     def _shut_out(self, user_id: str) -> bool:
-        return self._users.change(user_id, Change(set={"disabled": "1"}, end_others="admin"))
+        return bool(self._users.change(user_id, Change(set={"disabled": "1"}, end_others="admin")))
 
     def _answer_login(
         self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client

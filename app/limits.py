@@ -74,12 +74,12 @@ def _link() -> OpenLink | None:
 
 def _by_link() -> str:
     link = _link()
-    return link.id_hash if link else "none"
+    return link.id_hash if link else f"none/{_by_address()}"
 
 
 def _by_link_user() -> str:
     link = _link()
-    return f"reset/{link.user_id if link else 'none'}"
+    return f"reset/{link.user_id if link else _by_address()}"
 
 
 def _shared(setting: str, key: Callable[[], str]) -> Callable[[guards.View], guards.View]:

@@ -266,7 +266,7 @@ def links(redis, scripts, clock):
 
 @pytest.fixture
 def notices(redis, scripts, clock):
-    return NoticeStore(redis, scripts, clock)
+    return NoticeStore(redis, scripts)
 
 
 @pytest.fixture

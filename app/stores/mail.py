@@ -45,6 +45,7 @@ class Notice:
     at        Unix seconds: when it happened
     client    the device that did it
     session   id_hash of the session that the notice is about; "" where it is about none
+    epoch     of the user when a reset was asked for; "" in other notices
     """
 
     kind: NoticeKind
@@ -52,6 +53,7 @@ class Notice:
     at: float
     client: Client
     session: str = ""
+    epoch: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,6 +261,11 @@ def _known(client: Client) -> dict[str, str]:
     return {name: value for name, value in asdict(client).items() if value is not None}
 
 
+def client_of(record: str) -> Client:
+    """The client in a session's record; nothing known where there is no record."""
+    return _session("", "", 0, record).client
+
+
 def _session(user_id: str, id_hash: str, score: float, raw: str | None) -> Session:
     return _read(user_id, id_hash, score, orjson.loads(raw) if raw else None)
 
