@@ -1,10 +1,11 @@
 """Keyrack: sign-in, the devices that are signed in, and how to end that, at once and everywhere."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask
+from flask import Flask, request
 from redis import Redis
 
 from app.accounts import Accounts
@@ -12,10 +13,12 @@ from app.answers import init_answers
 from app.callers import Callers
 from app.cli import init_cli
 from app.config import Settings
+from app.delivery import Delivery
 from app.devices import Devices
 from app.front import Front
 from app.imports import Imports
 from app.keyring import Keyring
+from app.letters import Letters
 from app.limits import init_limits
 from app.links import Links
 from app.location import Locations
@@ -35,7 +38,10 @@ from app.stores.server import look_at
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
+from app.transport import open_transport
 from app.verify import Verify
+
+log = logging.getLogger(__name__)
 
 _MAX_BODY = 64 * 1024
 
@@ -44,6 +50,10 @@ class Keyrack(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Flask looks at each view and hook of each request whether it is async; none is."""
         return func
+
+    def log_exception(self, exc_info: Any) -> None:
+        """By the route: a path may hold what a client made up."""
+        log.error("%s %s failed", request.method, request.url_rule, exc_info=exc_info)
 
 
 def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = time.time) -> Flask:
@@ -54,10 +64,10 @@ def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = ti
     services = app.extensions[EXTENSION] = _services(settings, redis, clock)
     init_answers(app)
     init_limits(app, redis)
+    init_cli(app)
     for blueprint, prefix in blueprints(settings):
         app.register_blueprint(blueprint, url_prefix=prefix)
-    init_cli(app)
-    app.wsgi_app = Front(app.wsgi_app, Verify(services))  # type: ignore[method-assign]  # Flask's documented way
+    app.wsgi_app = Front(app.wsgi_app, Verify(services), services)  # type: ignore[method-assign]  # Flask's documented way
     return app
 
 
@@ -69,12 +79,15 @@ def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> S
     passwords = Passwords(settings.bcrypt_rounds, settings.bcrypt_concurrency, settings.bcrypt_queue)
     keyring = Keyring(settings.secret_keys)
     links = Links(LinkStore(redis, scripts, clock), clock)
-    mail = MailStore(redis, clock, lifetimes.retention_s)
-    notices = Notices(mail if settings.smtp_url else None, NoticeStore(redis, scripts, clock), clock)
+    queue = MailStore(redis, clock, lifetimes.retention_s)
+    mail = queue if settings.smtp_url else None
+    notices = Notices(mail, NoticeStore(redis, scripts), clock)
     second_factor = SecondFactor(users, keyring, notices, settings.totp_window, clock)
     sessions = SessionStore(connections, scripts)
     devices = Devices(sessions, lifetimes, settings.max_sessions_per_user, clock)
-    accounts = Accounts(users, tickets, devices, passwords, second_factor, notices, settings.mfa_ticket_ttl_s, clock)
+    accounts = Accounts(
+        users, tickets, devices, passwords, second_factor, keyring, notices, settings.mfa_ticket_ttl_s, clock
+    )
     return Services(
         settings=settings,
         clock=clock,
@@ -94,8 +107,18 @@ def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> S
         ),
         links=links,
         notices=notices,
+        delivery=_delivery(settings, mail, users, links, clock),
         recovery=Recovery(users, tickets, accounts, links, passwords, second_factor, notices),
-        operators=Operators(users, sessions, mail, notices, accounts, devices, passwords, clock),
+        operators=Operators(users, sessions, queue, notices, accounts, devices, passwords, clock),
         imports=Imports(users, keyring, clock),
         look_at_redis=lambda: look_at(redis, clock),
     )
+
+
+def _delivery(
+    settings: Settings, mail: MailStore | None, users: UserStore, links: Links, clock: Callable[[], float]
+) -> Delivery | None:
+    if not (mail and settings.smtp_url and settings.mail_from and settings.public_url):  # all of them or none are set
+        return None
+    letters = Letters(users, links, settings.mail_from, settings.public_url, clock)
+    return Delivery(mail, open_transport(settings.smtp_url), letters.compose, clock)

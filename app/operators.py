@@ -1,14 +1,13 @@
 """What operators do to users and their sessions. No session of theirs asks, and the reason is `admin`."""
 
-import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from itertools import chain, groupby, islice
 from typing import Literal, TypeVar
 
-from app import device_names
+from app import audit, device_names
 from app.accounts import Accounts
 from app.devices import Devices
 from app.notices import Notices
@@ -17,9 +16,7 @@ from app.stores.mail import MailStore
 from app.stores.sessions import Client, Session, SessionStore
 from app.stores.users import Change, User, UserStore
 
-log = logging.getLogger(__name__)
-
-Act = Literal["create", "disable", "enable", "delete", "set-password", "reset-mfa", "end-sessions", "end-all", "import"]
+Act = Literal["create", "disable", "enable", "delete", "set-password", "reset-mfa", "end", "end-all", "import"]
 
 _BATCH = 200  # users that are read in one trip
 _MAX_AT_ONCE = 64  # sessions that one script ends
@@ -129,21 +126,26 @@ class Operators:
     def create(self, email: str, username: str, global_name: str | None, password: str) -> User:
         """Raises: errors.InvalidForm where the e-mail address is taken"""
         user = self._accounts.create(email, username, global_name, password)
-        self._done("create", user.id)
+        self._done("create", user_id=user.id)
         return user
 
     def disable(self, user: User) -> bool:
         """Shut a user out: every session ends, no login finishes. False where the user is gone."""
-        return self._accounts.disable(user.id) and self._done("disable", user.id)
+        return self._accounts.disable(user.id) and self._done("disable", user_id=user.id)
 
     def enable(self, user: User) -> bool:
-        return self._accounts.enable(user.id) and self._done("enable", user.id)
+        return self._accounts.enable(user.id) and self._done("enable", user_id=user.id)
 
     def delete(self, user: User) -> bool:
-        """Remove a user and all that Redis holds of them; what is to be told them goes before they are gone."""
-        self._accounts.disable(user.id)
+        """Remove a user and all that Redis holds of them.
+
+        What they were to be told goes first, for who is gone is found no more; and again what was queued meanwhile.
+        """
         self._mail.forget(user.id)
-        return self._accounts.delete(user.id) and self._done("delete", user.id)
+        if not self._accounts.delete(user.id):
+            return False
+        self._mail.forget(user.id)
+        return self._done("delete", user_id=user.id)
 
     def set_password(self, user: User, password: str) -> bool:
         """Change a password; every session ends, and a login that is under way finishes into none."""
@@ -151,39 +153,44 @@ class Operators:
         change = Change(set={"password_hash": hashed}, end_others="admin")
         if not self._users.change(user.id, change):
             return False
+        audit.credentials_changed("password", user.id)
         self._notices.tell("password_changed", user.id, Client())
-        return self._done("set-password", user.id)
+        return self._done("set-password", user_id=user.id)
 
     def reset_mfa(self, user: User) -> bool:
         """Take away TOTP and its backup codes, and end every session: whoever lost the one may have lost the other."""
         change = Change(unset=["totp_secret", "totp_step", "totp_at"], backup_codes=[], end_others="admin")
         if not self._users.change(user.id, change):
             return False
+        audit.credentials_changed("totp_off", user.id)
         self._notices.tell("totp_off", user.id, Client())
-        return self._done("reset-mfa", user.id)
+        return self._done("reset-mfa", user_id=user.id)
 
     def end(self, sessions: Iterable[Session]) -> Iterator[int]:
         """End sessions, given user after user as `sessions` yields them; yields how many ended at each step."""
-        for user_id, of_user in groupby(sessions, lambda session: session.user_id):
-            for some in _batches((session.id_hash for session in of_user), _MAX_AT_ONCE):
-                ended = self._sessions.end(user_id, some, "admin")
-                self._done("end-sessions", user_id, sessions=ended)
-                yield ended
+        return self._counted("end", self._end(sessions))
 
     def end_all(self, user_id: str | None = None) -> Iterator[int]:
         """End every session of one user or of all, and stop the logins that are under way.
 
         Yields: how many sessions each user had
         """
+        return self._counted("end-all", self._end_all(user_id))
+
+    def _end(self, sessions: Iterable[Session]) -> Iterator[int]:
+        for user_id, of_user in groupby(sessions, lambda session: session.user_id):
+            for some in _batches((session.id_hash for session in of_user), _MAX_AT_ONCE):
+                yield self._sessions.end(user_id, some, "admin")
+
+    def _end_all(self, user_id: str | None) -> Iterator[int]:
         for one in [user_id] if user_id else self._users.ids():
             count = len(self._sessions.list(one))
             if self._users.change(one, Change(end_others="admin")):
-                self._done("end-all", one, sessions=count)
                 yield count
         # Where the record of a user was lost, their sessions go on without it.
         for batch in _batches([user_id] if user_id else self._users.ids_with_sessions(), _BATCH):
             for one, user in zip(batch, self._users.get_all(batch), strict=True):
-                yield 0 if user else sum(self.end(self._sessions.list(one)))
+                yield 0 if user else sum(self._end(self._sessions.list(one)))
 
     def tidy(self) -> Iterator[str]:
         """End by time what is over, and forget what ended too long ago, of all users; yields whose was looked at."""
@@ -191,13 +198,24 @@ class Operators:
             self._sessions.finish_expired(user_id)
             yield user_id
 
-    def imported(self, count: int) -> None:
-        """Users were imported, so many."""
-        self._done("import", users=count)
+    def imported(self, counts: Mapping[str, int]) -> None:
+        """Users were imported; what became of so many lines."""
+        self._done("import", **counts)
 
-    def _done(self, act: Act, user_id: str | None = None, **what: int) -> Literal[True]:
-        """Every act of an operator comes by here once it is done: the place to put it on record."""
-        log.info("operator: %s of user %s %s", act, user_id, what)
+    def _counted(self, act: Act, steps: Iterable[int]) -> Iterator[int]:
+        """The same steps; how many sessions ended in all is put on record, also where it is interrupted."""
+        total, has_begun = 0, False
+        try:
+            for ended in steps:
+                total, has_begun = total + ended, True
+                yield ended
+        finally:
+            if has_begun:
+                self._done(act, sessions=total)
+
+    def _done(self, act: Act, **what: str | int) -> Literal[True]:
+        """Every act of an operator comes by here, and is put on record as one."""
+        audit.operator_acted(act, **what)
         return True
 
 

@@ -8,7 +8,7 @@ import email_validator
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from app import totp
-from app.accounts import require_email
+from app.accounts import MAX_EMAIL_LENGTH, require_email
 from app.client_info import clean
 from app.imports import Email, ImportedUser
 from app.passwords import MAX_BYTES, MAX_ROUNDS, MIN_LENGTH, MIN_ROUNDS, is_common
@@ -86,6 +86,7 @@ def _fit_for_name(name: str) -> None:
 
 
 def _fit_for_email(email: str) -> None:
+    _length(1, MAX_EMAIL_LENGTH)(email)
     try:
         email_validator.validate_email(email, check_deliverability=False)
     except email_validator.EmailNotValidError:

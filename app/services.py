@@ -1,4 +1,4 @@
-"""What the routes call, wired once by create_app."""
+"""What the routes and the commands call, wired once by create_app."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from flask import current_app
 from app.accounts import Accounts
 from app.callers import Callers
 from app.config import Settings
+from app.delivery import Delivery
 from app.devices import Devices
 from app.imports import Imports
 from app.links import Links
@@ -33,6 +34,7 @@ class Services:
     reauthentication: Reauthentication
     links: Links
     notices: Notices
+    delivery: Delivery | None
     recovery: Recovery
     operators: Operators
     imports: Imports

@@ -34,9 +34,10 @@ def lengthen_secret(text: str) -> str | None:
 
 
 def _read(text: str) -> str | None:
-    secret = re.sub(r"[\s-]", "", text).rstrip("=").upper()
-    if len(secret) > _MAX_SECRET_LENGTH or not secret.isascii():
+    typed = re.sub(r"[\s-]", "", text).rstrip("=")
+    if len(typed) > _MAX_SECRET_LENGTH or not typed.isascii():  # before it is in capitals: those of ß and ſ are ASCII
         return None
+    secret = typed.upper()
     try:
         _bytes(secret)
     except binascii.Error:

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import pytest
 
 from app.config import ConfigError, MailServer, Settings, load_settings, variable
-from tests.live.server import free_port
 
 NEEDED = {"REDIS_URL": "redis://localhost", "SECRET_KEYS": "s" * 32}
 
@@ -158,11 +157,12 @@ def test_mails_need_a_sender_and_an_origin_for_their_links():
 
 @pytest.mark.parametrize(("environment", "lines"), [({}, 1), (MAILING, 0)])
 def test_the_log_says_once_that_nobody_is_mailed(monkeypatch, environment, lines):
-    for name, value in (NEEDED | environment | {"PORT": str(free_port())}).items():
+    for name, value in (NEEDED | environment).items():
         monkeypatch.setenv(name, value)
     warnings = []
-    on_starting = runpy.run_path("gunicorn.conf.py")["on_starting"]
-    on_starting(SimpleNamespace(log=SimpleNamespace(warning=warnings.append)))
+    gunicorn = runpy.run_path("gunicorn.conf.py")
+    cfg = SimpleNamespace(bind=[gunicorn["bind"]])
+    gunicorn["on_starting"](SimpleNamespace(log=SimpleNamespace(warning=warnings.append), cfg=cfg, master_pid=1))
     assert ["SMTP_URL, MAIL_FROM and PUBLIC_URL" in warning for warning in warnings] == [True] * lines
 
 

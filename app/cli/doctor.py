@@ -1,8 +1,5 @@
 """`flask doctor`: is this instance set up as it should be, from the secrets to the gateway?"""
 
-import os
-import smtplib
-import ssl
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -13,7 +10,6 @@ import click
 import maxminddb
 from flask.cli import with_appcontext
 
-from app.answers import describe
 from app.checkup import Finding, Level, fail, of_redis, of_secrets, ok, warn
 from app.cli.canary import PRETENDED, Canary, Trouble, Way, canary, seen_address, yeses
 from app.cli.terminal import PARTLY, Command, RedisAway, as_json, say, say_json
@@ -21,10 +17,10 @@ from app.config import MailServer, Networks, Settings
 from app.location import is_private
 from app.routes import API
 from app.services import Services, services
-from app.stores.connect import StoreError
+from app.stores.connect import StoreError, describe
+from app.transport import ServerAway, open_transport
 
 _OLD_DATABASE_DAYS = 60
-_SMTP_TIMEOUT_S = 5
 _OWN_PATH = f"{API}/users/@me"
 
 
@@ -98,42 +94,19 @@ def of_location(database: Path | None, now: float) -> Finding:
 
 
 def of_mail(route: MailServer | Path | None) -> Finding:
+    """Whether mails could be handed over: the server answers and lets us in, or the folder takes files."""
     if route is None:
         return ok("mail", "SMTP_URL is not set: no mail is sent.")
-    if isinstance(route, Path):
-        return _of_mail_folder(route)
-    server = f"{route.host}:{route.port}"
+    place = f"folder {route}" if isinstance(route, Path) else f"server {route.host}:{route.port}"
+    transport = open_transport(route)
     try:
-        with _greeted(route) as smtp:
-            if route.user and not route.implicit_tls and not smtp.has_extn("starttls"):
-                return fail("mail", f"The mail server {server} offers no encryption.", "No password is sent like that.")
-            if route.user:
-                smtp.login(route.user, route.password)
-    except OSError as problem:  # smtplib's own are among them
-        return fail("mail", f"The mail server {server} refuses: {type(problem).__name__}.", "Look at SMTP_URL.")
-    return ok("mail", f"The mail server {server} answers{' and lets us in' if route.user else ''}.")
-
-
-def _greeted(route: MailServer) -> smtplib.SMTP:
-    """A connection, encrypted where the server offers it."""
-    context = ssl.create_default_context()
-    if route.implicit_tls:
-        smtp: smtplib.SMTP = smtplib.SMTP_SSL(route.host, route.port, timeout=_SMTP_TIMEOUT_S, context=context)
-        smtp.ehlo()
-        return smtp
-    smtp = smtplib.SMTP(route.host, route.port, timeout=_SMTP_TIMEOUT_S)
-    smtp.ehlo()
-    if smtp.has_extn("starttls"):
-        smtp.starttls(context=context)
-        smtp.ehlo()
-    return smtp
-
-
-def _of_mail_folder(folder: Path) -> Finding:
-    place = folder if folder.is_dir() else folder.parent
-    if os.access(place, os.W_OK):
-        return warn("mail", f"Mail is written into {folder}, and sent to nobody.", "Name a server in production.")
-    return fail("mail", f"Mail cannot be written into {folder}.", "Make it, and let the service write there.")
+        transport.connect()
+    except ServerAway as away:
+        return fail("mail", f"The mail {place} takes nothing: {away.reason}.", "Look at SMTP_URL.")
+    transport.close()
+    if isinstance(route, Path):
+        return warn("mail", f"Mails are written into the {place}, and sent to nobody.", "Name a server in production.")
+    return ok("mail", f"The mail {place} answers{' and lets us in' if route.user else ''}.")
 
 
 def _of_address(bird: Canary, url: str, settings: Settings) -> Finding:

@@ -9,20 +9,23 @@ Ends with   0  done
 """
 
 import json
+import logging
+import os
+import pwd
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
-from flask.cli import AppGroup
+from flask.cli import AppGroup, ScriptInfo
 
-from app import times
-from app.answers import describe
+from app import context, logs, times
 from app.client_info import visible
+from app.config import Settings
 from app.errors import ApiError, InvalidForm
-from app.services import services
-from app.stores.connect import StoreError
+from app.services import EXTENSION, Services, services
+from app.stores.connect import StoreError, describe
 from app.stores.users import User
 
 PARTLY = 5
@@ -54,10 +57,14 @@ class Refused(Failure):
 
 
 @contextmanager
-def in_a_sentence() -> Iterator[None]:
-    """Whatever refuses or is away, said without a traceback."""
+def by_an_operator(settings: Settings) -> Iterator[None]:
+    """What is done within is on record as theirs; whatever refuses or is away is said without a traceback.
+
+    The record, the audit's lines, goes to the error output.
+    """
     try:
-        yield
+        with context.operator(_who()), _on_record(settings):
+            yield
     except StoreError as problem:
         raise RedisAway(f"Redis is away or refuses: {describe(problem)}") from None
     except InvalidForm as refusal:
@@ -68,11 +75,41 @@ def in_a_sentence() -> Iterator[None]:
         raise Refused("Stopped.") from None
 
 
+def _who() -> str:
+    """Who logged in on this terminal, whoever they are by now; else as whom this runs."""
+    try:
+        return os.getlogin()
+    except OSError:
+        uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+@contextmanager
+def _on_record(settings: Settings) -> Iterator[None]:
+    log = logging.getLogger(logs.AUDIT)
+    handler = logs.handler(settings, sys.stderr)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+def _settings(ctx: click.Context) -> Settings:
+    """Those of the application whose command this is."""
+    services: Services = ctx.ensure_object(ScriptInfo).load_app().extensions[EXTENSION]
+    return services.settings
+
+
 class Commands(AppGroup):
     """A group of commands whose failures are sentences."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        with in_a_sentence():
+        with by_an_operator(_settings(ctx)):
             return super().invoke(ctx)
 
 
@@ -80,7 +117,7 @@ class Command(click.Command):
     """A command outside a group, likewise."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        with in_a_sentence():
+        with by_an_operator(_settings(ctx)):
             return super().invoke(ctx)
 
 

@@ -146,7 +146,7 @@ def import_users(file: BinaryIO, as_json: bool) -> None:
         counts[result.verdict] += 1
         if result.said:
             click.echo(f"line {result.number}: {result.said}", err=True)
-    services().operators.imported(counts["imported"])
+    services().operators.imported(counts)
     if as_json:
         say_json(counts)
     else:

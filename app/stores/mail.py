@@ -12,7 +12,8 @@ from redis import Redis, ResponseError
 from redis.client import NEVER_DECODE
 
 from app.stores import keys
-from app.stores.lua import lua
+from app.stores.connect import ThreadConnections
+from app.stores.lua import mail_script
 from app.stores.sessions import RETENTION_S, Client
 
 NoticeKind = Literal[
@@ -45,6 +46,7 @@ class Notice:
     at        Unix seconds: when it happened
     client    the device that did it
     session   id_hash of the session that the notice is about; "" where it is about none
+    epoch     of the user when a reset was asked for; "" in other notices
     """
 
     kind: NoticeKind
@@ -52,6 +54,7 @@ class Notice:
     at: float
     client: Client
     session: str = ""
+    epoch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +84,7 @@ class MailStore:
         self._redis = redis
         self._clock = clock
         self._retention_s = retention_s
-        self._context = orjson.dumps({"group": _GROUP, "max_queued": _MAX_QUEUED, "max_dead": _MAX_DEAD})
-        self._postpone = redis.register_script(lua("postpone_mail", opening="mail"))
-        self._requeue = redis.register_script(lua("requeue_mails", opening="mail"))
-        self._bury = redis.register_script(lua("bury_mail", opening="mail"))
-        self._revive = redis.register_script(lua("revive_mails", opening="mail"))
+        self._connections = ThreadConnections(redis)
 
     def add(self, notice: Notice) -> None:
         told = asdict(notice) | {"client": {name: value for name, value in asdict(notice.client).items() if value}}
@@ -113,25 +112,18 @@ class MailStore:
 
     def postpone(self, mail: Mail, due_at: float) -> None:
         """Put a mail aside after an attempt that failed. due_at: Unix seconds"""
-        args: list[bytes | str | int] = [self._context, mail.entry_id, repr(due_at), mail.attempts + 1]
-        self._postpone(keys=[keys.MAIL, keys.MAIL_LATER], args=args)
+        argument = {"id": mail.entry_id, "due_at": due_at, "attempts": mail.attempts + 1}
+        self._run("postpone_mail", keys.MAIL_LATER, argument)
 
     def requeue_due(self) -> None:
         """Put mails back that were put aside until now, a hundred at most."""
-        self._requeue(keys=[keys.MAIL, keys.MAIL_LATER], args=[self._context, repr(self._clock())])
+        self._run("requeue_mails", keys.MAIL_LATER, {"now": self._clock()})
 
     def bury(self, mail: Mail, failure: str) -> None:
         """Give a mail up after an attempt that failed; it is kept as long as addresses of ended sessions are."""
-        oldest_ms = int((self._clock() - self._retention_s) * 1000)
-        args: list[bytes | str | int] = [
-            self._context,
-            mail.entry_id,
-            mail.attempts + 1,
-            failure,
-            oldest_ms,
-            self._retention_s,
-        ]
-        self._bury(keys=[keys.MAIL, keys.MAIL_DEAD], args=args)
+        oldest = str(int((self._clock() - self._retention_s) * 1000))
+        argument = {"id": mail.entry_id, "attempts": mail.attempts + 1, "failure": failure}
+        self._run("bury_mail", keys.MAIL_DEAD, argument | {"oldest": oldest, "retention_s": self._retention_s})
 
     def forget(self, user_id: str) -> None:
         """Throw away what is to be told, or was given up, of one user; looks through all there is."""
@@ -152,8 +144,7 @@ class MailStore:
         """Queue all mails that were given up, as if they were new, but for those without a notice. Returns: how many"""
         count, last = 0, "0-0"
         while last:
-            args = (self._context, last, repr(self._clock()))
-            last, queued = self._revive(keys=[keys.MAIL, keys.MAIL_DEAD], args=args)
+            last, queued = self._run("revive_mails", keys.MAIL_DEAD, {"after": last, "now": self._clock()})
             count += queued
         return count
 
@@ -164,6 +155,11 @@ class MailStore:
                 self._redis.xgroup_delconsumer(keys.MAIL, _GROUP, worker)
         except ResponseError:  # the group is gone, and the worker with it
             return
+
+    def _run(self, script: str, other_key: str, argument: dict[str, Any]) -> Any:
+        context = {"group": _GROUP, "max_queued": _MAX_QUEUED, "max_dead": _MAX_DEAD}
+        args = (orjson.dumps(context), orjson.dumps(argument))
+        return self._connections.run_script(mail_script(script), (keys.MAIL, other_key), args)
 
     def _take_new(self, worker: str, after: str) -> Mail | None:
         """after: ">" for what nobody took, "0" for what this worker did."""
@@ -212,7 +208,7 @@ def _mail(entry_id: bytes, row: dict[bytes, bytes]) -> Mail:
 def _notice(told: dict[str, Any]) -> Notice:
     """Raises: KeyError, TypeError or ValueError where it is none"""
     notice = Notice(**told | {"client": Client(**told["client"])})
-    texts = (notice.user_id, notice.session, *told["client"].values())
+    texts = (notice.user_id, notice.session, notice.epoch, *told["client"].values())
     if notice.kind not in _KINDS or not all(isinstance(text, str) for text in texts):
         raise ValueError
     if not isinstance(notice.at, (int, float)):

@@ -8,14 +8,21 @@ import pytest
 
 
 class Ran:
-    """How a command ended and what it said."""
+    """How a command ended and what it said.
+
+    audit   its lines on the error output, which are not in `err`
+    """
 
     def __init__(self, result):
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
         self.exit_code = result.exit_code
-        self.out, self.err = result.stdout, result.stderr
-        for text in (self.out, self.err):
+        for text in (result.stdout, result.stderr):
             assert [char for char in text if char != "\n" and unicodedata.category(char) in ("Cc", "Cf")] == []
+
+        lines = result.stderr.splitlines(keepends=True)
+        self.out = result.stdout
+        self.err = "".join(line for line in lines if not line.startswith("{"))
+        self.audit = [json.loads(line) for line in lines if line.startswith("{")]
 
     @property
     def json(self):

@@ -159,7 +159,7 @@ def queue_mails(redis, clock, alice, bob, new_device, app):
         store.bury(store.take("worker", 60), "refused")
     links = app.extensions[EXTENSION].links
     links.not_me(alice.user_id, alice.id_hash)
-    links.reset(alice.user_id, "9")
+    links.reset(alice.user_id, "9", clock())
 
 
 def test_who_is_deleted_leaves_nothing(run, alice, bob, new_device, redis, clock, app):

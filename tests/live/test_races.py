@@ -5,7 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
+import requests
 
+from app.links import Links
+from app.stores.connect import ThreadConnections
+from app.stores.links import LinkStore
+from app.stores.sessions import SessionScripts
+from tests.conftest import LIFETIMES
 from tests.device import PASSWORD
 from tests.live.server import Service
 
@@ -43,6 +49,42 @@ def test_a_step_up_ticket_is_claimed_once(alice, at_once):
     answers = at_once(*[lambda: alice.post("/mfa/finish", body)] * 8)
     assert count(answers, 200) == 1
     assert {answer.json["code"] for answer in answers if answer.status_code != 200} == {60006}
+
+
+@pytest.fixture
+def links(real_redis):
+    """What makes the links that mails carry, on the Redis of the service."""
+    scripts = SessionScripts(ThreadConnections(real_redis), LIFETIMES)
+    return Links(LinkStore(real_redis, scripts))
+
+
+@pytest.mark.parametrize("factor", ["password", "totp"])
+def test_a_reset_link_works_once(alice, service, at_once, links, factor):
+    """Eight at once: one sets the password and is signed in; with a second factor each has a ticket and a code."""
+    password = "another horse battery"
+    more = [{}] * 8
+    if factor == "totp":
+        alice.enable_totp(time.time())
+    link = links.reset(alice.user_id, "1" if factor == "password" else "2", time.time())
+    if factor == "totp":
+        asked = [alice.post("/auth/reset", {"token": link, "password": password}).json for _ in range(8)]
+        more = [{"ticket": ask["ticket"], "code": alice.backup_codes.pop(), "method": "backup"} for ask in asked]
+    answers = at_once(
+        *(lambda own=own: alice.post("/auth/reset", {"token": link, "password": password} | own) for own in more)
+    )
+    assert (count(answers, 200), count(answers, 400)) == (1, 7)
+    assert not alice.is_signed_in
+    [alice.token] = [answer.json["token"] for answer in answers if answer.status_code == 200]
+    assert len(alice.id_hashes()) == 1
+
+
+def test_a_not_me_link_works_once(alice, service, at_once, links, real_redis):
+    phone = service.device().log_in(alice)
+    link = links.not_me(alice.user_id, phone.id_hash)
+    url = service.url + "/not-me/form"
+    answers = at_once(*[lambda: requests.post(url, data={"token": link}, timeout=60)] * 8)
+    assert (count(answers, 200), count(answers, 400)) == (1, 7)
+    assert (alice.is_signed_in, phone.is_signed_in) == (True, False)
 
 
 def test_a_totp_code_passes_once(alice, at_once):

@@ -1,10 +1,12 @@
 """What only shows on a socket: chunks, headers that a server in front of Flask would believe, what logs tell."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 from contextlib import suppress
+from http import HTTPStatus
 
 import pytest
 
@@ -23,12 +25,12 @@ def send(service, raw):
     return int(answer.split(b" ", 2)[1]), answer.decode("latin-1")
 
 
-def post(path, body, *headers):
+def post(path, body, *headers, content_type="application/json"):
     lines = [
         f"POST {path} HTTP/1.1",
         "Host: localhost",
         "Connection: close",
-        "Content-Type: application/json",
+        f"Content-Type: {content_type}",
         *headers,
     ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
@@ -57,11 +59,24 @@ def test_a_chunked_body_is_read(service):
     assert "INVALID_LOGIN" in answer
 
 
-@pytest.mark.parametrize("body", [b"ZZ\r\nabc\r\n0\r\n\r\n", b"5\r\nab", b"-1\r\n\r\n"])
+NO_CHUNKS = [b"ZZ\r\nabc\r\n0\r\n\r\n", b"5\r\nab", b"-1\r\n\r\n", b"1\r\na\r\n0\r\n"]
+
+
+@pytest.mark.parametrize("body", NO_CHUNKS)
 def test_chunks_that_are_none(service, body):
     status, answer = send(service, post(LOGIN, body, CHUNKED))
     assert status == 400
     assert '"code":50109' in answer
+
+
+@pytest.mark.parametrize("body", NO_CHUNKS)
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+def test_forms_in_chunks_that_are_none(service, body, content_type):
+    """A page says so, also where the refusal is about something else and only its words look at the form."""
+    for path, expected, *headers in (("/login/form", 400), ("/login/form", 403, "Origin: https://evil.example")):
+        status, answer = send(service, post(path, body, CHUNKED, *headers, content_type=content_type))
+        assert status == expected
+        assert "<!doctype html>" in answer.lower()
 
 
 @pytest.mark.parametrize(
@@ -81,6 +96,27 @@ def test_forwarding_headers_move_nothing(service, headers):
     assert '"code":50035' in answer
 
 
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /<script> HTTP/9.9\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n", 400),
+        (b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nX-Super-Properties: " + b"x" * 70_000 + b"\r\n\r\n", 431),
+    ],
+)
+def test_what_no_route_sees_is_refused_in_the_same_form(service, raw, status):
+    """gunicorn refuses these itself; nothing of what was sent is repeated."""
+    answered, answer = send(service, raw)
+    head, _, body = answer.partition("\r\n\r\n")
+    assert answered == status
+    assert json.loads(body) == {"code": 0, "message": f"{status}: {HTTPStatus(status).phrase}"}
+    assert "Content-Type: application/json" in head
+    assert f"Content-Length: {len(body)}" in head
+
+
 def test_a_port_that_is_taken_is_refused(service, redis_server):
     """Each worker listens on its own; a second service on the port says so instead of sharing it."""
     port = service.url.rpartition(":")[2]
@@ -89,6 +125,19 @@ def test_a_port_that_is_taken_is_refused(service, redis_server):
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert ran.returncode != 0
     assert f"Keyrack cannot listen on 127.0.0.1:{port}" in ran.stderr
+
+
+def test_who_goes_quiet_within_a_head_is_let_go(service):
+    """More of them than there are threads: the others are served when the time for a head is over."""
+    host, port = service.url.removeprefix("http://").split(":")
+    quiet = [socket.create_connection((host, int(port)), timeout=20) for _ in range(80)]
+    for connection in quiet:
+        connection.sendall(b"GET /gateway/verify HTTP/1.1\r\nHost: local")
+    assert service.device().get("/gateway/verify").status_code == 401
+    answers = {connection.recv(1) for connection in quiet}
+    for connection in quiet:
+        connection.close()
+    assert answers == {b""}
 
 
 def test_who_goes_quiet_within_a_body_is_let_go(service):

@@ -1,7 +1,8 @@
 -- requeue_mails.lua: put mails back into the stream that are due again, a hundred at most
 -- KEYS[2]   later, a sorted set
--- ARGV[2]   now (Unix s)
-for _, row in ipairs(redis.call("ZRANGEBYSCORE", KEYS[2], "-inf", ARGV[2], "LIMIT", 0, 100)) do
+-- ARGV[2]   JSON: now (Unix s)
+local now = cjson.decode(ARGV[2]).now
+for _, row in ipairs(redis.call("ZRANGEBYSCORE", KEYS[2], "-inf", now, "LIMIT", 0, 100)) do
   redis.call("ZREM", KEYS[2], row)
   queue(string.match(row, "^%S+ (%S+) (%S+) (.*)$"))
 end

@@ -1,15 +1,15 @@
 -- revive_mails.lua: queue mails that were given up as if they were new, a hundred at most
 -- KEYS[2]   dead, a stream
--- ARGV[2]   the id after which to begin
--- ARGV[3]   now (Unix s)
--- Returns   the id of the last one looked at, where there may be more; how many were queued
-local rows = redis.call("XRANGE", KEYS[2], "(" .. ARGV[2], "+", "COUNT", 100)
+-- ARGV[2]   JSON: after (the id after which to begin), now (Unix s)
+-- Returns   the id of the last one looked at, "" where there was none; how many were queued
+local asked = cjson.decode(ARGV[2])
+local rows = redis.call("XRANGE", KEYS[2], "(" .. asked.after, "+", "COUNT", 100)
 local queued = 0
 for _, row in ipairs(rows) do
   for i = 1, #row[2], 2 do
     if row[2][i] == "notice" then
       redis.call("XDEL", KEYS[2], row[1])
-      queue(0, ARGV[3], row[2][i + 1])
+      queue(0, asked.now, row[2][i + 1])
       queued = queued + 1
     end
   end

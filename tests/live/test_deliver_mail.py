@@ -1,0 +1,192 @@
+"""`flask deliver-mail` as ops run it: started, stopped and killed, on a real Redis and a real mail server."""
+
+import email
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from email.policy import SMTP
+
+import pytest
+import requests
+
+from app.config import MailServer
+from app.delivery import Delivery
+from app.stores import keys
+from app.stores.mail import MailStore, Notice
+from app.stores.sessions import Client
+from app.transport import SmtpServer
+from tests.conftest import ENVIRONMENT, RedisServer, wait_until
+from tests.live.server import ROOT, Service
+
+
+@pytest.fixture
+def deliver(redis_server):
+    """Starts `flask deliver-mail`; what is still running at the end is killed."""
+    running = []
+
+    def start(smtp_url, *options, redis_url=redis_server.url):
+        environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+            **ENVIRONMENT,
+            **{"REDIS_URL": redis_url, "SMTP_URL": smtp_url},
+        }
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", "deliver-mail", *options]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def finished(process) -> tuple[int, str]:
+    """Its exit code and what it said."""
+    _, said = process.communicate(timeout=30)
+    return process.returncode, said
+
+
+@pytest.fixture
+def make_users(real_redis):
+    """Writes users as the store does, and a notice for each."""
+    mails = MailStore(real_redis)
+
+    def make(*names):
+        for name in names:
+            record = {"email": f"{name}@example.com", "username": name, "password_hash": "", "epoch": 1}
+            real_redis.hset(keys.user(name), mapping=record)
+            mails.add(Notice("suspicious", name, time.time(), Client()))
+
+    return make
+
+
+def left(redis):
+    """How many there are: due, put aside, given up."""
+    return redis.xlen(keys.MAIL), redis.zcard(keys.MAIL_LATER), redis.xlen(keys.MAIL_DEAD)
+
+
+def link_in(message) -> str:
+    return re.search(r"https?://\S+#\S+", message.get_body(["plain"]).get_content())[0]
+
+
+def test_a_second_device_is_told_of_and_its_link_ends_it(redis_server, real_redis, smtp, deliver):
+    """From the login over the queue and the mail server to the page that the link leads to."""
+    server = smtp()
+    service = Service(redis_server.url, SMTP_URL=server.url)
+    deliver(server.url)
+    try:
+        alice = service.device().register("alice@example.com")
+        phone = service.device(
+            **{"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"}
+        )
+        phone.log_in(alice)
+        wait_until(lambda: server.inbox, "no mail came", within_s=30)
+        [message] = server.inbox
+        assert message["To"] == "alice@example.com"
+        assert "Firefox on Linux" in message.get_body(["plain"]).get_content()
+        page, _, secret = link_in(message).partition("#")
+        assert page == ENVIRONMENT["PUBLIC_URL"] + "/not-me"
+        headers = {"Sec-Fetch-Site": "same-origin"}
+        answer = requests.post(service.url + "/not-me/form", {"token": secret}, headers=headers, timeout=10)
+        assert answer.status_code == 200
+        assert [device.is_signed_in for device in (alice, phone)] == [True, False]
+        assert left(real_redis) == (0, 0, 0)
+    finally:
+        service.close()
+
+
+def test_many_mails_two_workers_and_a_stop_in_the_middle(real_redis, smtp, deliver, make_users):
+    """Each comes exactly once; who is told to stop ends the mail under way, and says that all went well."""
+    names = [f"user{number}" for number in range(120)]
+    server = smtp()
+    make_users(*names)
+    first, second = deliver(server.url), deliver(server.url)
+    wait_until(lambda: len(server.inbox) >= 30, "no mails came", within_s=30)
+    first.send_signal(signal.SIGTERM)
+    assert finished(first)[0] == 0
+    wait_until(lambda: len(server.inbox) >= 60, "no more mails came", within_s=30)
+    second.send_signal(signal.SIGINT)
+    code, said = finished(second)
+    assert code == 0
+    assert "@example.com" not in said
+    assert finished(deliver(server.url, "--once"))[0] == 0
+    assert Counter(server.recipients) == Counter(f"{name}@example.com" for name in names)
+    assert left(real_redis) == (0, 0, 0)
+    assert real_redis.xinfo_consumers(keys.MAIL, "deliverers") == []
+
+
+def test_what_a_killed_worker_had_is_taken_over(real_redis, smtp, deliver, make_users):
+    """Once it is late; how late is a setting of the worker in this process, so that nobody waits."""
+    server = smtp()
+    server.go_on.clear()
+    make_users("ada")
+    worker = deliver(server.url)
+    assert server.reading.wait(30)
+    worker.kill()
+    assert server.hung_up.wait(10)
+    server.go_on.set()
+    assert finished(deliver(server.url, "--once"))[0] == 0
+    assert (server.inbox, left(real_redis)) == ([], (1, 0, 0))
+
+    def compose(notice):
+        return email.message_from_string(
+            f"From: no-reply@example.com\r\nTo: {notice.user_id}@example.com\r\n\r\n", policy=SMTP
+        )
+
+    transport = SmtpServer(MailServer("127.0.0.1", server.port, "", "", implicit_tls=False))
+    assert Delivery(MailStore(real_redis), transport, compose, taken_over_after_s=0).deliver_due(threading.Event())
+    assert (server.recipients, left(real_redis)) == (["ada@example.com"], (0, 0, 0))
+
+
+def test_a_worker_outlives_redis_and_the_mail_server(smtp, deliver):
+    redis_server = RedisServer()
+    server = smtp()
+    try:
+        worker = deliver(server.url, redis_url=redis_server.url)
+        said = []
+        reader = threading.Thread(target=lambda: said.extend(iter(worker.stderr.readline, "")))
+        reader.start()
+        wait_until(lambda: "from now on" in "".join(said), "it did not start", within_s=30)
+        redis_server.stop()
+        wait_until(lambda: "Redis is away" in "".join(said), "it did not notice")
+        redis_server.start()
+        wait_until(lambda: "Redis is back" in "".join(said), "it did not notice")
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) == 0
+        reader.join(10)
+        assert "".join(said).count("Redis is") == 2
+    finally:
+        redis_server.close()
+
+
+def test_once_says_so_when_not_all_was_delivered(real_redis, smtp, deliver, make_users, tmp_path):
+    """And what was given up can be tried again."""
+    server = smtp(refusals={"ada@example.com": "550 unknown"})
+    server.stop()
+    make_users("ada")
+    code, said = finished(deliver(server.url, "--once"))
+    assert (code, left(real_redis)) == (1, (0, 1, 0))
+    assert "not all that is due was delivered" in said
+    server.start()
+    real_redis.zadd(keys.MAIL_LATER, dict.fromkeys(real_redis.zrange(keys.MAIL_LATER, 0, 0), 0))
+    assert finished(deliver(server.url, "--once"))[0] == 0
+    assert left(real_redis) == (0, 0, 1)
+    code, said = finished(deliver(f"file:{tmp_path}/mail", "--once", "--retry-dead"))
+    assert (code, left(real_redis)) == (0, (0, 0, 0))
+    assert "1 mails that were given up are queued again" in said
+    [file] = (tmp_path / "mail").iterdir()
+    assert email.message_from_bytes(file.read_bytes(), policy=SMTP)["To"] == "ada@example.com"
+
+
+@pytest.mark.usefixtures("real_redis")
+def test_without_a_mail_server_it_says_what_to_set(deliver):
+    code, said = finished(deliver(""))
+    assert code == 1
+    assert said == "Error: mails are off; set SMTP_URL, MAIL_FROM and PUBLIC_URL\n"

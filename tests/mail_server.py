@@ -1,0 +1,159 @@
+"""A real SMTP server in the test process, which does as a test tells it."""
+
+import asyncio
+import datetime
+import email
+import ipaddress
+import ssl
+import threading
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.policy import SMTPUTF8
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.ports import free_port
+
+USER, PASSWORD = "keyrack", "p/ss:word@%"
+
+
+@dataclass
+class SmtpServer:
+    """Begin it with `start`; what it accepted is in `inbox`.
+
+    refusals    answers to commands, by recipient, or by the command where it is "MAIL" or "DATA"
+    deaths      how many of the next mails it dies of, in the middle of them
+    reading     set when it is reading a mail
+    hung_up     set when the client was gone before it had an answer
+    go_on       while this is not set, it does not answer to a mail
+    tls         as certificate_for makes it; offered by STARTTLS, or from the first byte where `implicit`
+    password    whether USER has to log in with PASSWORD
+    """
+
+    refusals: dict[str, str] = field(default_factory=dict)
+    deaths: int = 0
+    tls: ssl.SSLContext | None = None
+    implicit: bool = False
+    password: bool = False
+    utf8: bool = True
+    inbox: list[EmailMessage] = field(default_factory=list)
+    senders: list[str] = field(default_factory=list)
+    logins: list[bytes] = field(default_factory=list)
+    encrypted: list[bool] = field(default_factory=list)
+    connections: int = 0
+
+    def __post_init__(self) -> None:
+        self.port = free_port()
+        self.reading = threading.Event()
+        self.hung_up = threading.Event()
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self._controller: Controller | None = None
+
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.port}"
+
+    @property
+    def recipients(self) -> list[str]:
+        return [message["To"].addresses[0].addr_spec for message in self.inbox]
+
+    def start(self) -> "SmtpServer":
+        self._controller = Controller(
+            self,
+            hostname="127.0.0.1",
+            port=self.port,
+            server_hostname="mail.example.com",
+            enable_SMTPUTF8=self.utf8,
+            ssl_context=self.tls if self.implicit else None,
+            tls_context=None if self.implicit else self.tls,
+            require_starttls=bool(self.tls and not self.implicit),
+            auth_required=self.password,
+            auth_require_tls=bool(self.tls and not self.implicit),
+            authenticator=self._authenticate,
+        )
+        self._controller.start()
+        return self
+
+    def stop(self) -> None:
+        if self._controller:
+            self.go_on.set()
+            self._controller.stop()
+            self._controller = None
+
+    async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        session.host_name = hostname
+        return responses
+
+    async def handle_MAIL(self, server, session, envelope, address, mail_options):
+        if "MAIL" in self.refusals:
+            return self.refusals["MAIL"]
+        envelope.mail_from = address
+        envelope.mail_options.extend(mail_options)
+        return "250 OK"
+
+    async def handle_RCPT(self, server, session, envelope, address, rcpt_options):
+        if address in self.refusals:
+            return self.refusals[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        self.reading.set()
+        try:
+            while not self.go_on.is_set():
+                await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            self.hung_up.set()
+            raise
+        if self.deaths:
+            self.deaths -= 1
+            server.transport.abort()
+            return "451 dead"
+        if "DATA" in self.refusals:
+            return self.refusals["DATA"]
+        if not hasattr(session, "counted"):
+            session.counted = True
+            self.connections += 1
+        message = email.message_from_string(envelope.content.decode(), policy=SMTPUTF8)
+        assert [address.addr_spec for address in message["To"].addresses] == envelope.rcpt_tos
+        self.senders.append(envelope.mail_from)
+        self.encrypted.append(session.ssl is not None or self.implicit)
+        self.inbox.append(message)
+        return "250 OK"
+
+    def _authenticate(self, server, session, envelope, mechanism, data):
+        self.logins.append(data.password)
+        is_right = (data.login, data.password) == (USER.encode(), PASSWORD.encode())
+        return AuthResult(success=is_right, handled=False)
+
+
+def certificate_for(folder, host: str = "127.0.0.1") -> tuple[ssl.SSLContext, str]:
+    """A server's context, and the path of what it is to be trusted by."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail.example.com")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = folder / "mail.pem"
+    pem.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context, str(pem)

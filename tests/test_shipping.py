@@ -1,0 +1,110 @@
+"""What is shipped: the lock is what requirements.txt needs, and the container's files name what there is."""
+
+import re
+from dataclasses import fields
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from app.config import Settings, variable
+
+SETTINGS = {variable(setting.name) for setting in fields(Settings)}
+COMPOSE = yaml.safe_load(Path("compose.yaml").read_text(encoding="utf-8"))
+DOCKERFILE = Path("Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+
+
+def instructions(name):
+    return re.findall(rf"^{name} +(.*)", DOCKERFILE, re.MULTILINE)
+
+
+def requirements(path):
+    lines = (line.rstrip(" \\") for line in Path(path).read_text(encoding="utf-8").splitlines())
+    return [Requirement(line) for line in lines if line and line[0] not in "# -"]
+
+
+def needed(wanted):
+    """The names and versions of all that is installed because of these."""
+    found, open_ones = {}, [(requirement.name, frozenset(requirement.extras)) for requirement in wanted]
+    while open_ones:
+        name, extras = open_ones.pop()
+        found[canonicalize_name(name)] = metadata.version(name)
+        for line in metadata.requires(name) or []:
+            further = Requirement(line)
+            applies = [
+                extra for extra in ("", *extras) if not further.marker or further.marker.evaluate({"extra": extra})
+            ]
+            if applies and canonicalize_name(further.name) not in found:
+                open_ones.append((further.name, frozenset(further.extras)))
+    return found
+
+
+def test_the_lock_is_what_the_requirements_need():
+    """Where it is not: scripts/lock."""
+    locked = requirements("requirements.lock")
+    here = [requirement for requirement in locked if not requirement.marker or requirement.marker.evaluate()]
+    assert {canonicalize_name(one.name): str(one.specifier) for one in here} == {
+        name: f"=={version}" for name, version in needed(requirements("requirements.txt")).items()
+    }
+
+
+@pytest.mark.parametrize("path", ["requirements.lock", "requirements-build.lock"])
+def test_every_locked_file_has_its_hash_and_no_host(path):
+    text = Path(path).read_text(encoding="utf-8")
+    packages = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
+    assert packages
+    assert [package for package in packages if "--hash=sha256:" not in package] == []
+    assert "://" not in text
+    assert "--index-url" not in text
+
+
+def test_the_image_is_built_from_exact_versions_and_runs_as_nobody():
+    assert re.fullmatch(r"PYTHON=\d+\.\d+\.\d+-slim-\w+", instructions("ARG")[0])
+    assert {base.split(" ")[0] for base in instructions("FROM")} == {"python:${PYTHON}"}
+    images = [service["image"] for service in COMPOSE["services"].values() if "build" not in service]
+    assert [image for image in images if not re.search(r":\d+\.\d+\.\d+", image)] == []
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", instructions("USER")[-1])
+
+
+def test_what_the_image_takes_is_there_and_let_through():
+    """A file that is not let in by .dockerignore cannot be copied; a secret beside them is not let in."""
+    let_in = {line[1:] for line in Path(".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {name for line in instructions("COPY") if "--from" not in line for name in line.split(" ")[:-1]}
+    assert copied == let_in
+    assert [name for name in copied if not Path(name).exists()] == []
+
+
+def test_every_name_that_the_container_sets_is_a_setting():
+    """A name that nobody reads would be a setting that is not in force."""
+    named = {part.partition("=")[0] for line in instructions("ENV") for part in line.split()}
+    for service in ("keyrack", "mail"):
+        named |= set(COMPOSE["services"][service]["environment"])
+    assert {name for name in named if name != "PATH" and not name.startswith("PYTHON")} <= SETTINGS
+
+
+def test_a_stop_of_the_container_waits_for_the_service():
+    stop_s = int(Settings.__dataclass_fields__["web_stop_timeout_s"].metadata["default"].removesuffix("s"))
+    assert int(COMPOSE["services"]["keyrack"]["stop_grace_period"].removesuffix("s")) > stop_s
+
+
+def test_only_nginx_is_published_and_the_rest_is_locked_down():
+    services = COMPOSE["services"]
+    assert {name for name, service in services.items() if "ports" in service} == {"nginx"}
+    assert [name for name, service in services.items() if not service["read_only"]] == []
+    assert services["redis"]["networks"] == ["back"]
+    assert COMPOSE["networks"]["back"]["internal"] is True
+    for name in ("keyrack", "mail", "redis"):
+        assert services[name]["cap_drop"] == ["ALL"]
+
+
+def test_nginx_gets_the_documented_configuration():
+    """compose.yaml changes addresses in it by their very text."""
+    nginx, keyrack = COMPOSE["services"]["nginx"], COMPOSE["services"]["keyrack"]
+    changes = re.findall(r"s\|([^|]+)\|", "".join(nginx["command"]))
+    configuration = Path("docs/gateway/nginx.conf").read_text(encoding="utf-8")
+    assert len(changes) == 3
+    assert [text for text in changes if text not in configuration] == []
+    assert keyrack["environment"]["TRUSTED_PROXIES"] == nginx["networks"]["front"]["ipv4_address"]
