@@ -108,7 +108,7 @@ def list_sessions() -> ResponseReturnValue:
 @bp.get("/me/sessions/ended")
 @require_session
 def list_ended() -> ResponseReturnValue:
-    """List the sessions that ended in the last 30 days, newest first."""
+    """List the sessions that ended in the last `RETENTION_DAYS`, newest first."""
     return [_shown_ended(ended) for ended in services().devices.ended(caller().user_id)]
 
 

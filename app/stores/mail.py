@@ -35,6 +35,7 @@ _GROUP = "deliverers"
 # must not fill up: then nobody could sign in. A million take about 300 MB; of more, the oldest are lost.
 _MAX_QUEUED = 1_000_000
 _MAX_DEAD = 10_000
+_READ_AT_ONCE = 1000
 _KINDS = frozenset(get_args(NoticeKind))
 
 
@@ -79,9 +80,10 @@ class MailStore:
     all of Redis or alone, it is made again. Raises redis.RedisError, left alone here.
     """
 
-    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time, retention_s: int = RETENTION_S) -> None:
         self._redis = redis
         self._clock = clock
+        self._retention_s = retention_s
         self._connections = ThreadConnections(redis)
 
     def add(self, notice: Notice) -> None:
@@ -118,10 +120,25 @@ class MailStore:
         self._run("requeue_mails", keys.MAIL_LATER, {"now": self._clock()})
 
     def bury(self, mail: Mail, failure: str) -> None:
-        """Give a mail up after an attempt that failed; it is kept for 30 days, as addresses of ended sessions are."""
-        oldest = str(int((self._clock() - RETENTION_S) * 1000))
+        """Give a mail up after an attempt that failed; it is kept as long as addresses of ended sessions are."""
+        oldest = str(int((self._clock() - self._retention_s) * 1000))
         argument = {"id": mail.entry_id, "attempts": mail.attempts + 1, "failure": failure}
-        self._run("bury_mail", keys.MAIL_DEAD, argument | {"oldest": oldest, "retention_s": RETENTION_S})
+        self._run("bury_mail", keys.MAIL_DEAD, argument | {"oldest": oldest, "retention_s": self._retention_s})
+
+    def forget(self, user_id: str) -> None:
+        """Throw away what is to be told, or was given up, of one user; looks through all there is."""
+        mark = f'"user_id":{orjson.dumps(user_id).decode()}'
+        for stream in (keys.MAIL, keys.MAIL_DEAD):
+            last = "-"
+            while entries := self._ask("XRANGE", stream, last, "+", "COUNT", _READ_AT_ONCE):
+                last = f"({entries[-1][0].decode()}"
+                theirs = [
+                    entry_id for entry_id, row in entries if any(mark.encode() in value for value in row.values())
+                ]
+                if theirs:
+                    self._redis.xdel(stream, *theirs)
+        for row, _ in self._redis.zscan_iter(keys.MAIL_LATER, match=f"*{mark}*", count=_READ_AT_ONCE):
+            self._redis.zrem(keys.MAIL_LATER, row)
 
     def revive(self) -> int:
         """Queue all mails that were given up, as if they were new, but for those without a notice. Returns: how many"""
