@@ -19,8 +19,9 @@ from app.openapi import make_document
 from tests.conftest import ENVIRONMENT
 from tests.live.server import Service
 
-SECRET = "what-the-gateway-shows-to-be-let-in"
-_app = create_app(load_settings(ENVIRONMENT | {"GATEWAY_SECRET": SECRET}), FakeRedis(protocol=2))
+SECRET = "what-the-gateway-and-prometheus-show-to-be-let-in"
+SECRETS = {"GATEWAY_SECRET": SECRET, "METRICS_SECRET": SECRET}
+_app = create_app(load_settings(ENVIRONMENT | SECRETS), FakeRedis(protocol=2))
 with _app.app_context():
     schema = schemathesis.openapi.from_dict(make_document(_app))
 
@@ -45,8 +46,8 @@ def excluded_checks(path):
 
 
 @pytest.fixture(scope="module")
-def with_gateway(redis_server):
-    service = Service(redis_server.url, GATEWAY_SECRET=SECRET)
+def whole_service(redis_server):
+    service = Service(redis_server.url, **SECRETS)
     yield service
     service.close()
 
@@ -63,25 +64,25 @@ class Somebody:
         self._token = self._service.device().register(f"somebody{next(self._numbers)}@example.com").token
 
     def authorization(self, path: str) -> str:
-        return f"Bearer {SECRET}" if path in ("/gateway/introspect", "/gateway/reconcile") else self._token
+        return f"Bearer {SECRET}" if path in ("/gateway/introspect", "/gateway/reconcile", "/metrics") else self._token
 
 
 @pytest.fixture
-def somebody(with_gateway):
-    return Somebody(with_gateway)
+def somebody(whole_service):
+    return Somebody(whole_service)
 
 
 @schema.parametrize()
 @bounded
-def test_answers_to_nobody(case, with_gateway):
-    case.call_and_validate(base_url=with_gateway.url, excluded_checks=excluded_checks(case.operation.path))
+def test_answers_to_nobody(case, whole_service):
+    case.call_and_validate(base_url=whole_service.url, excluded_checks=excluded_checks(case.operation.path))
 
 
 @schema.parametrize()
 @bounded
-def test_answers_to_somebody(case, with_gateway, somebody):
+def test_answers_to_somebody(case, whole_service, somebody):
     answer = case.call_and_validate(
-        base_url=with_gateway.url,
+        base_url=whole_service.url,
         headers={"Authorization": somebody.authorization(case.operation.path)},
         excluded_checks=excluded_checks(case.operation.path),
     )

@@ -9,13 +9,16 @@ import pytest
 from app import verify
 from tests.conftest import ENVIRONMENT
 
-SECRET = "what-the-gateway-shows-to-be-let-in"
+SECRETS = {
+    "GATEWAY_SECRET": "what-the-gateway-shows-to-be-let-in",
+    "METRICS_SECRET": "what-prometheus-shows-to-be-let-in",
+}
 PAGES = ("pages.", "recovery_pages.", "settings.", "static", "service.show_docs")
 
 
 @pytest.fixture
 def app(make_app):
-    return make_app(GATEWAY_SECRET=SECRET)
+    return make_app(**SECRETS)
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def test_it_has_every_route_and_no_other(app, document):
 
 def test_without_a_secret_it_has_nothing_that_asks_for_one(make_app):
     document = make_app().test_client().get("/openapi.json").json
-    assert [path for path in document["paths"] if path.startswith("/gateway")] == [verify.PATH]
+    assert [path for path in document["paths"] if path.startswith(("/gateway", "/metrics"))] == [verify.PATH]
 
 
 def test_it_says_what_the_guards_know(document):
