@@ -117,7 +117,7 @@ def _answers(client: Redis) -> bool:
         return False
 
 
-def wait_until(condition, message: str, within_s: float = 10) -> None:
+def wait_until(condition, message: str, within_s: float = 30) -> None:
     """Poll something outside this process, such as a server that starts."""
     deadline = time.monotonic() + within_s
     while not condition():

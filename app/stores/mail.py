@@ -191,7 +191,7 @@ def _mail(entry_id: bytes, row: dict[bytes, bytes]) -> Mail:
 def _notice(told: dict[str, Any]) -> Notice:
     """Raises: KeyError, TypeError or ValueError where it is none"""
     notice = Notice(**told | {"client": Client(**told["client"])})
-    texts = (notice.user_id, notice.session, *told["client"].values())
+    texts = (notice.user_id, notice.session, notice.epoch, *told["client"].values())
     if notice.kind not in _KINDS or not all(isinstance(text, str) for text in texts):
         raise ValueError
     if not isinstance(notice.at, (int, float)):

@@ -75,7 +75,7 @@ class Service:
         self.process = subprocess.Popen(
             [gunicorn, "wsgi:app"], cwd=ROOT, env=self._environment, stdout=self._log, stderr=subprocess.STDOUT
         )
-        wait_until(self._accepts, "gunicorn did not start", within_s=20)
+        wait_until(self._accepts, "gunicorn did not start", within_s=60)
 
     def _accepts(self) -> bool:
         assert self.process.poll() is None, f"gunicorn ended at once: {self.logged()}"
@@ -94,7 +94,7 @@ class Service:
 
     def close(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(10)
+        self.process.wait(60)
         logged = self.logged()
         self._log.close()
         leaks.assert_none(logged)
