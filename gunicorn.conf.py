@@ -35,7 +35,6 @@ from gunicorn.sock import create_sockets  # noqa: E402
 from gunicorn.systemd import sd_notify  # noqa: E402
 from prometheus_client import multiprocess  # noqa: E402
 
-from app import logs  # noqa: E402
 from app.checkup import warn_at_start  # noqa: E402
 from app.config import ConfigError, load_settings  # noqa: E402
 
@@ -44,7 +43,6 @@ try:
 except ConfigError as problems:
     sys.exit(str(problems))
 
-logs.configure(settings)
 logger_class = "app.server_log.ServerLog"
 family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
 bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"

@@ -154,7 +154,7 @@ def list_sessions() -> ResponseReturnValue:
 @require_session
 @answers(OwnEndedSessionSchema(many=True))
 def list_ended() -> ResponseReturnValue:
-    """List the sessions that ended in the last `RETENTION_DAYS`, newest first."""
+    """List the sessions that ended lately, newest first: those of the time for which they are kept."""
     return [_shown_ended(ended) for ended in services().devices.ended(caller().user_id)]
 
 
