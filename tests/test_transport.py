@@ -96,7 +96,7 @@ def test_no_password_goes_to_a_server_that_does_not_prove_who_it_is(smtp, connec
     assert server.logins == []
 
 
-def test_no_password_goes_in_the_clear(smtp, connected):
+def test_no_password_goes_in_the_clear(smtp):
     """Nor does a mail, in its place, with the next attempt."""
     server = smtp()
     transport = SmtpServer(MailServer("127.0.0.1", server.port, USER, PASSWORD, implicit_tls=False))
