@@ -1,8 +1,9 @@
 """What comes in: the whole contract of each body. An error is a text "CODE: message", as errors.py renders it."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 import email_validator
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates_schema
@@ -22,6 +23,23 @@ _NO_EMAIL = "EMAIL_TYPE_INVALID_EMAIL: Not a well formed email address."
 _USER_ID = re.compile(r"[0-9]{1,20}")
 _ID_HASH = re.compile(r"[A-Za-z0-9+/]{43}=")
 _BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
+
+# What the document says of fields that several bodies have
+USER_ID = {"description": "A snowflake", "examples": ["1234567890123456789"]}
+ID_HASH = {
+    "description": "Names a session without giving it away: SHA-256 of its token in standard base64",
+    "examples": ["q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k="],
+}
+TICKET = {
+    "description": "Of the challenge that is answered; good for a few minutes and five wrong answers",
+    "examples": ["MTIzNDU2Nzg5MDEyMzQ1Njc4OQ.aHg3gA.7rGkGm9PvGdVd1rVgKkC7M1fBmDqkqXhJ3wzQ5LrY0s"],
+}
+PASSWORD = {"examples": ["correct horse battery"]}
+CODE = {"examples": ["123456"]}
+EMAIL = {"examples": ["ada@example.com"]}
+LOGIN = {"description": "The e-mail address"} | EMAIL
+
+_Check = TypeVar("_Check", bound=Callable[..., Any])
 
 
 class WireSchema(Schema):
@@ -66,10 +84,25 @@ class Nested(fields.Nested):
     default_error_messages = {"required": _REQUIRED, "null": _REQUIRED}
 
 
+def says(**keywords: Any) -> Callable[[_Check], _Check]:
+    """Give a check of our own the JSON Schema keywords that the document has for it."""
+
+    def decorate(check: _Check) -> _Check:
+        check.json_schema = keywords  # type: ignore[attr-defined]
+        return check
+
+    return decorate
+
+
 def _length(least: int, most: int) -> validate.Length:
     return validate.Length(least, most, error="BASE_TYPE_BAD_LENGTH: Must be between {min} and {max} in length.")
 
 
+@says(
+    minLength=MIN_LENGTH,
+    maxLength=MAX_BYTES,
+    description=f"None of the 3,000 most common, without NUL, and at most {MAX_BYTES} bytes in UTF-8",
+)
 def _fit_for_password(password: str) -> None:
     _length(MIN_LENGTH, MAX_BYTES)(password)
     if len(password.encode()) > MAX_BYTES:
@@ -80,11 +113,13 @@ def _fit_for_password(password: str) -> None:
         raise ValidationError("PASSWORD_BAD_PASSWORD: Password is too weak or common to use.")
 
 
+@says(description="Without hidden characters and outer spaces")
 def _fit_for_name(name: str) -> None:
     if clean(name) != name:
         raise ValidationError("BASE_TYPE_BAD_CHARACTERS: Must not contain hidden characters or outer spaces.")
 
 
+@says(format="email")
 def _fit_for_email(email: str) -> None:
     _length(1, MAX_EMAIL_LENGTH)(email)
     try:
@@ -93,11 +128,13 @@ def _fit_for_email(email: str) -> None:
         raise ValidationError(_NO_EMAIL) from None
 
 
+@says(pattern=f"^{_ID_HASH.pattern}$")
 def _id_hash(text: str) -> None:
     if not _ID_HASH.fullmatch(text):
         raise ValidationError("BASE_TYPE_BAD_FORMAT: Must be the base64 of 32 bytes.")
 
 
+@says(pattern=f"^{_USER_ID.pattern}$")
 def _user_id(text: str) -> None:
     if not _USER_ID.fullmatch(text):
         raise ValidationError("NUMBER_TYPE_COERCE: Must be a snowflake.")
@@ -113,10 +150,10 @@ class Register:
 
 class RegisterSchema(WireSchema):
     into = Register
-    email = Text(required=True, validate=_fit_for_email)
-    username = Text(required=True, validate=[_length(2, 32), _fit_for_name])
-    password = Text(required=True, validate=_fit_for_password)
-    global_name = Text(allow_none=True, validate=[_length(1, 32), _fit_for_name])
+    email = Text(required=True, validate=_fit_for_email, metadata=EMAIL)
+    username = Text(required=True, validate=[_length(2, 32), _fit_for_name], metadata={"examples": ["ada"]})
+    password = Text(required=True, validate=_fit_for_password, metadata=PASSWORD)
+    global_name = Text(allow_none=True, validate=[_length(1, 32), _fit_for_name], metadata={"examples": ["Ada"]})
 
 
 @dataclass(frozen=True)
@@ -127,8 +164,8 @@ class Login:
 
 class LoginSchema(WireSchema):
     into = Login
-    login = Text(required=True)
-    password = Text(required=True)
+    login = Text(required=True, metadata=LOGIN)
+    password = Text(required=True, metadata=PASSWORD)
 
 
 @dataclass(frozen=True)
@@ -140,8 +177,8 @@ class LoginCode:
 
 class LoginCodeSchema(WireSchema):
     into = LoginCode
-    ticket = Text(required=True)
-    code = Text(required=True)
+    ticket = Text(required=True, metadata=TICKET)
+    code = Text(required=True, metadata=CODE)
     login_instance_id = Text(allow_none=True)
 
 
@@ -152,7 +189,7 @@ class Forgot:
 
 class ForgotSchema(WireSchema):
     into = Forgot
-    login = Text(required=True)
+    login = Text(required=True, metadata=LOGIN)
 
 
 @dataclass(frozen=True)
@@ -168,12 +205,13 @@ class Reset:
 
 class ResetSchema(WireSchema):
     into = Reset
-    token = Text(required=True)
-    password = Text(required=True, validate=_fit_for_password)
-    ticket = Text(allow_none=True)
-    code = Text(allow_none=True)
+    token = Text(required=True, metadata={"description": "What the link in the mail has behind its #"})
+    password = Text(required=True, validate=_fit_for_password, metadata=PASSWORD)
+    ticket = Text(allow_none=True, metadata={"description": "Where a code was asked for: of that answer"})
+    code = Text(allow_none=True, metadata={"description": "With a ticket: the code"})
     method = Text(
         allow_none=True,
+        metadata={"description": "With a ticket: what the code is; `totp`, if nothing is said"},
         validate=validate.OneOf(get_args(MfaType), error="BASE_TYPE_CHOICES: Value must be one of {choices}."),
     )
 
@@ -214,7 +252,7 @@ class LogoutSessions:
 
 class LogoutSessionsSchema(WireSchema):
     into = LogoutSessions
-    session_id_hashes = Items(Text(validate=_id_hash), required=True, validate=_length(1, 64))
+    session_id_hashes = Items(Text(validate=_id_hash, metadata=ID_HASH), required=True, validate=_length(1, 64))
 
 
 @dataclass(frozen=True)
@@ -226,9 +264,11 @@ class FinishMfa:
 
 class FinishMfaSchema(WireSchema):
     into = FinishMfa
-    ticket = Text(required=True)
-    mfa_type = Text(required=True)
-    data = Text(required=True)
+    ticket = Text(required=True, metadata=TICKET)
+    mfa_type = Text(
+        required=True, metadata={"description": "One of the methods that were offered", "examples": ["password"]}
+    )
+    data = Text(required=True, metadata={"description": "The code, or the password"} | PASSWORD)
 
 
 @dataclass(frozen=True)
@@ -239,8 +279,8 @@ class ChangePassword:
 
 class ChangePasswordSchema(WireSchema):
     into = ChangePassword
-    password = Text(required=True)
-    new_password = Text(required=True, validate=_fit_for_password)
+    password = Text(required=True, metadata=PASSWORD)
+    new_password = Text(required=True, validate=_fit_for_password, metadata={"examples": ["another horse battery"]})
 
 
 @dataclass(frozen=True)
@@ -252,9 +292,15 @@ class EnableTotp:
 
 class EnableTotpSchema(WireSchema):
     into = EnableTotp
-    password = Text(required=True)
-    secret = Text(allow_none=True)
-    code = Text(allow_none=True)
+    password = Text(required=True, metadata=PASSWORD)
+    secret = Text(
+        allow_none=True,
+        metadata={
+            "description": "Of the client's making: base32 of 20 bytes or more",
+            "examples": ["JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"],
+        },
+    )
+    code = Text(allow_none=True, metadata={"description": "What the app shows for that secret"} | CODE)
 
 
 @dataclass(frozen=True)
@@ -265,7 +311,7 @@ class RenewCodes:
 
 class RenewCodesSchema(WireSchema):
     into = RenewCodes
-    password = Text(required=True)
+    password = Text(required=True, metadata=PASSWORD)
     regenerate = Flag(
         required=True,
         validate=validate.OneOf([True], error="BASE_TYPE_CHOICES: Only hashes are kept: codes are renewed, not shown."),
@@ -280,8 +326,8 @@ class NamedSession:
 
 class NamedSessionSchema(WireSchema):
     into = NamedSession
-    user_id = Text(required=True, validate=_user_id)
-    id_hash = Text(required=True, validate=_id_hash)
+    user_id = Text(required=True, validate=_user_id, metadata=USER_ID)
+    id_hash = Text(required=True, validate=_id_hash, metadata=ID_HASH)
 
 
 @dataclass(frozen=True)
@@ -301,7 +347,12 @@ class RenameSession:
 
 class RenameSessionSchema(WireSchema):
     into = RenameSession
-    name = Text(required=True, allow_none=True, validate=[_length(1, 64), _fit_for_name])
+    name = Text(
+        required=True,
+        allow_none=True,
+        validate=[_length(1, 64), _fit_for_name],
+        metadata={"examples": ["Kitchen tablet"]},
+    )
 
 
 @dataclass(frozen=True)
@@ -311,7 +362,18 @@ class RevokeSessions:
 
 class RevokeSessionsSchema(WireSchema):
     into = RevokeSessions
-    ids = Items(Text(), required=True, validate=_length(1, 64))
+    ids = Items(
+        Text(metadata={"examples": [ID_HASH["examples"][0].rstrip("=")]}), required=True, validate=_length(1, 64)
+    )
+
+
+class IntrospectSchema(Schema):
+    """A form, as RFC 7662 has it."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    token = Text(required=True)
 
 
 # What `flask users import` reads
