@@ -2,7 +2,7 @@
 
 import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
@@ -118,7 +118,9 @@ def end(user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as_json: 
     """End the sessions that are named, or that all filters take."""
     if user_id is None and chosen.takes_all:
         raise click.UsageError("Name sessions or a filter; `sessions end-all` ends all there are.")
-    _end(user_id, chosen, dry_run, yes, as_json)
+    if _is_wanted(user_id, chosen, dry_run, yes, as_json):
+        operators = services().operators
+        _end(operators.end(operators.sessions(chosen, user_id)), as_json)
 
 
 @sessions.command("end-all")
@@ -131,7 +133,10 @@ def end_all(user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as_js
 
     With filters beside --user it ends the sessions that they take, as `sessions end` does, and stops no login.
     """
-    _end(user_id, chosen, dry_run, yes, as_json)
+    if _is_wanted(user_id, chosen, dry_run, yes, as_json):
+        operators = services().operators
+        narrow = None if chosen.takes_all else operators.sessions(chosen, user_id)
+        _end(operators.end(narrow) if narrow else operators.end_all(user_id), as_json)
 
 
 @sessions.command()
@@ -145,23 +150,26 @@ def tidy(as_json: bool) -> None:
         say("Done.")
 
 
-def _end(user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as_json: bool) -> None:
-    operators = services().operators
-    if dry_run or not yes:
-        users, count, last = 0, 0, ""
-        for session in progress(operators.sessions(chosen, user_id), "Counting"):
-            users, count, last = users + (session.user_id != last), count + 1, session.user_id
-        found = f"{counted(count, 'session')} of {counted(users, 'user')}"
-        if dry_run and as_json:
-            say_json({"sessions": count, "users": users})
-        elif dry_run:
-            say(f"Would end {found}.")
-        if not count:
-            raise NothingThere("No session matches.")
-        if dry_run:
-            return
+def _is_wanted(user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as_json: bool) -> bool:
+    """Count what would end, and ask; with --yes neither. False after --dry-run."""
+    if yes and not dry_run:
+        return True
+    users, count, last = 0, 0, ""
+    for session in progress(services().operators.sessions(chosen, user_id), "Counting"):
+        users, count, last = users + (session.user_id != last), count + 1, session.user_id
+    found = f"{counted(count, 'session')} of {counted(users, 'user')}"
+    if dry_run and as_json:
+        say_json({"sessions": count, "users": users})
+    elif dry_run:
+        say(f"Would end {found}.")
+    if not count:
+        raise NothingThere("No session matches.")
+    if not dry_run:
         ask(f"End {found}?", yes)
-    steps = operators.end_all(user_id) if chosen.takes_all else operators.end(operators.sessions(chosen, user_id))
+    return not dry_run
+
+
+def _end(steps: Iterable[int], as_json: bool) -> None:
     ended = sum(progress(steps, "Ending"))
     if as_json:
         say_json({"ended": ended})

@@ -144,14 +144,21 @@ def ask(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise Refused(f"{question} There is no terminal to ask on; --yes answers it.")
-    if not click.confirm(visible(question), err=True):
+    if not click.confirm(visible(question), err=_asks_on_the_error_output()):
         raise Refused("Nothing was done.")
+
+
+def _asks_on_the_error_output() -> bool:
+    """So that the output is the answer alone; but where the error output goes into a file nobody would be asked."""
+    return sys.stderr.isatty() or not sys.stdout.isatty()
 
 
 def new_password() -> str:
     """Asked for twice on a terminal, else the first line of the input: arguments are shown in lists of processes."""
     if sys.stdin.isatty():
-        return click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True, type=str)
+        return click.prompt(
+            "Password", hide_input=True, confirmation_prompt=True, err=_asks_on_the_error_output(), type=str
+        )
     return sys.stdin.readline().rstrip("\r\n")
 
 

@@ -208,3 +208,40 @@ def test_redis_away_is_a_sentence(command):
     assert result.exit_code == 3
     assert result.output.startswith("Error: Redis is away")
     assert result.output.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "act", "beside"),
+    [
+        (["users", "disable"], "disable", ["sessions_ended", "account_disabled"]),
+        (["users", "enable"], "enable", ["account_enabled"]),
+        (["users", "set-password"], "set-password", ["sessions_ended", "credentials_changed"]),
+        (["users", "reset-mfa"], "reset-mfa", ["sessions_ended", "credentials_changed"]),
+        (["users", "delete"], "delete", ["sessions_ended", "account_deleted"]),
+        (["sessions", "end", "--user"], "end", ["sessions_ended"]),
+        (["sessions", "end-all", "--user"], "end-all", ["sessions_ended"]),
+    ],
+)
+def test_what_is_done_is_on_record(run, with_totp, command, act, beside):
+    """One line for the act, beside those of what it did; the operator is named, the user by id alone."""
+    flags = [] if act == "enable" else ["--yes"]
+    ran = run(*command, with_totp.email, *flags, given=f"{NEW}\n")
+    assert [line["event"] for line in ran.audit] == [*beside, "operator_acted"]
+    assert ran.audit[-1]["act"] == act
+    assert all(line["actor"]["operator"] for line in ran.audit)
+    assert all(line["user_id"] == with_totp.user_id for line in ran.audit if line["event"] != "operator_acted")
+    assert with_totp.email not in str(ran.audit)
+
+
+def test_what_is_refused_is_not(run, with_totp):
+    assert run("users", "disable", with_totp.email).audit == []
+    assert run("sessions", "end-all").audit == []
+    assert run("users", "list").audit == []
+
+
+@pytest.mark.parametrize(("command", "kind"), [("set-password", "password_changed"), ("reset-mfa", "totp_off")])
+def test_users_are_told_what_operators_changed(run, with_totp, redis, command, kind):
+    """By mail, as of their own changes: it may have been somebody else who asked the operator."""
+    run("users", command, with_totp.email, "--yes", given=f"{NEW}\n")
+    [notice] = [fields["notice"] for _, fields in redis.xrange(keys.MAIL) if f'"{kind}"' in fields["notice"]]
+    assert with_totp.user_id in notice
