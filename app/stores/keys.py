@@ -69,6 +69,11 @@ def links(user_id: str) -> str:
     return f"user:{{{user_id}}}:links"
 
 
+def newest_reset(user_id: str) -> str:
+    """String: when the newest reset of a user's password was asked for, Unix seconds."""
+    return f"user:{{{user_id}}}:newest_reset"
+
+
 def moved(user_id: str) -> str:
     """Hash: id_hash that a session had to the one it goes on under, for links that name the old one."""
     return f"user:{{{user_id}}}:moved"
