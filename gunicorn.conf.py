@@ -35,7 +35,7 @@ from gunicorn.sock import create_sockets  # noqa: E402
 from gunicorn.systemd import sd_notify  # noqa: E402
 from prometheus_client import multiprocess  # noqa: E402
 
-from app import logs  # noqa: E402
+from app.checkup import warn_at_start  # noqa: E402
 from app.config import ConfigError, load_settings  # noqa: E402
 
 try:
@@ -43,7 +43,6 @@ try:
 except ConfigError as problems:
     sys.exit(str(problems))
 
-logs.configure(settings)
 logger_class = "app.server_log.ServerLog"
 family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
 bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
@@ -91,8 +90,12 @@ def on_starting(server):
 
 
 def when_ready(server):
-    """After an upgrade to fewer workers the listeners that are left over end with the workers before."""
+    """After an upgrade to fewer workers the listeners that are left over end with the workers before.
+
+    And once for all workers the log has what `flask doctor` would say of the secrets and of Redis.
+    """
     _let_go(server, server.LISTENERS[server.num_workers :])
+    warn_at_start(settings, server.log.warning)
 
 
 def nworkers_changed(server, count, _count_before):

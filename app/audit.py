@@ -34,6 +34,7 @@ for _how in get_args(How):
     metrics.SIGN_INS.labels("success", _how)
 for _why in get_args(WhyNot):
     metrics.SIGN_INS.labels("failed", _why)
+metrics.SIGN_INS.labels("code_asked", "")
 for _outcome, _method in product(("passed", "wrong"), get_args(Method)):
     metrics.STEP_UPS.labels(_outcome, _method)
 metrics.STEP_UPS.labels("invalid_ticket", "")

@@ -171,6 +171,9 @@ class SmtpServer:
         except OSError as error:  # smtplib's own errors are OSErrors too
             self._drop()
             raise ServerAway(_reason(error)) from None
+        except ServerAway:
+            self._drop()
+            raise
 
     def send(self, message: EmailMessage) -> None:
         """Raises: ServerAway, RecipientRefused, and NotDelivered where this mail was refused for now"""

@@ -99,11 +99,16 @@ def test_no_password_goes_to_a_server_that_does_not_prove_who_it_is(smtp, connec
     assert server.logins == []
 
 
-def test_no_password_goes_in_the_clear(smtp, connected):
+def test_no_password_goes_in_the_clear(smtp):
+    """Nor does a mail, in its place, with the next attempt."""
     server = smtp()
-    with pytest.raises(ServerAway, match="no STARTTLS"):
-        connected(server, USER, PASSWORD)
-    assert server.logins == []
+    transport = SmtpServer(MailServer("127.0.0.1", server.port, USER, PASSWORD, implicit_tls=False))
+    for _ in range(2):
+        with pytest.raises(ServerAway, match="no STARTTLS"):
+            transport.connect()
+        with pytest.raises(ServerAway, match="not connected"):
+            transport.send(letter())
+    assert (server.logins, server.inbox) == ([], [])
 
 
 def test_a_wrong_password_is_the_operators_to_mend(smtp, connected, tmp_path):

@@ -35,6 +35,7 @@ _GROUP = "deliverers"
 # must not fill up: then nobody could sign in. A million take about 300 MB; of more, the oldest are lost.
 _MAX_QUEUED = 1_000_000
 _MAX_DEAD = 10_000
+_READ_AT_ONCE = 1000
 _RESET_KEPT_S = 60 * 60  # a link for a reset is good for no longer
 _KINDS = frozenset(get_args(NoticeKind))
 
@@ -46,6 +47,7 @@ class Notice:
     at        Unix seconds: when it happened
     client    the device that did it
     session   id_hash of the session that the notice is about; "" where it is about none
+    epoch     of the user when a reset was asked for; "" in other notices
     """
 
     kind: NoticeKind
@@ -53,6 +55,7 @@ class Notice:
     at: float
     client: Client
     session: str = ""
+    epoch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,10 @@ class MailStore:
     all of Redis or alone, it is made again. Raises redis.RedisError, left alone here.
     """
 
-    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time, retention_s: int = RETENTION_S) -> None:
         self._redis = redis
         self._clock = clock
+        self._retention_s = retention_s
         self._connections = ThreadConnections(redis)
 
     def add(self, notice: Notice) -> None:
@@ -128,10 +132,25 @@ class MailStore:
         self._run("requeue_mails", keys.MAIL_LATER, {"now": self._clock()})
 
     def bury(self, mail: Mail, failure: str) -> None:
-        """Give a mail up after an attempt that failed; it is kept for 30 days, as addresses of ended sessions are."""
-        oldest = str(int((self._clock() - RETENTION_S) * 1000))
+        """Give a mail up after an attempt that failed; it is kept as long as addresses of ended sessions are."""
+        oldest = str(int((self._clock() - self._retention_s) * 1000))
         argument = {"id": mail.entry_id, "attempts": mail.attempts + 1, "failure": failure}
-        self._run("bury_mail", keys.MAIL_DEAD, argument | {"oldest": oldest, "retention_s": RETENTION_S})
+        self._run("bury_mail", keys.MAIL_DEAD, argument | {"oldest": oldest, "retention_s": self._retention_s})
+
+    def forget(self, user_id: str) -> None:
+        """Throw away what is to be told, or was given up, of one user; looks through all there is."""
+        mark = f'"user_id":{orjson.dumps(user_id).decode()}'
+        for stream in (keys.MAIL, keys.MAIL_DEAD):
+            last = "-"
+            while entries := self._ask("XRANGE", stream, last, "+", "COUNT", _READ_AT_ONCE):
+                last = f"({entries[-1][0].decode()}"
+                theirs = [
+                    entry_id for entry_id, row in entries if any(mark.encode() in value for value in row.values())
+                ]
+                if theirs:
+                    self._redis.xdel(stream, *theirs)
+        for row, _ in self._redis.zscan_iter(keys.MAIL_LATER, match=f"*{mark}*", count=_READ_AT_ONCE):
+            self._redis.zrem(keys.MAIL_LATER, row)
 
     def revive(self) -> int:
         """Queue all mails that were given up, as if they were new, but for those without a notice. Returns: how many"""
@@ -202,7 +221,7 @@ def _mail(entry_id: bytes, row: dict[bytes, bytes]) -> Mail:
 def _notice(told: dict[str, Any]) -> Notice:
     """Raises: KeyError, TypeError or ValueError where it is none"""
     notice = Notice(**told | {"client": Client(**told["client"])})
-    texts = (notice.user_id, notice.session, *told["client"].values())
+    texts = (notice.user_id, notice.session, notice.epoch, *told["client"].values())
     if notice.kind not in _KINDS or not all(isinstance(text, str) for text in texts):
         raise ValueError
     if not isinstance(notice.at, (int, float)):

@@ -2,6 +2,7 @@
 
 import base64
 import re
+import time
 import unicodedata
 from urllib.parse import parse_qs, urlencode
 
@@ -183,7 +184,7 @@ def test_no_secret_but_the_links_own_opens_it(store, ada, secret, purpose):
     scripts = SessionScripts(ThreadConnections(store), LIFETIMES)
     links = Links(LinkStore(store, scripts))
     epoch = UserStore(store, scripts).get(ada.user_id).epoch
-    good = links.reset(ada.user_id, epoch) if purpose == "reset" else links.not_me(ada.user_id, "nobody's")
+    good = links.reset(ada.user_id, epoch, time.time()) if purpose == "reset" else links.not_me(ada.user_id, "nobody's")
     for odd in (secret, good + "A", good[:-1], good.swapcase()):
         with pytest.raises(InvalidLink):
             links.read_reset(odd)
