@@ -60,7 +60,13 @@ def make_users(real_redis):
 
     def make(*names):
         for name in names:
-            record = {"email": f"{name}@example.com", "username": name, "password_hash": "", "epoch": 1}
+            record = {
+                "email": f"{name}@example.com",
+                "username": name,
+                "password_hash": "",
+                "epoch": 1,
+                "created_at": 0,
+            }
             real_redis.hset(keys.user(name), mapping=record)
             mails.add(Notice("suspicious", name, time.time(), Client()))
 
