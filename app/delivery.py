@@ -22,6 +22,7 @@ TAKEN_OVER_AFTER_S = 15 * 60  # longer than an attempt takes, so that what is ta
 
 _IDLE_S = 0.5  # asked for so often, rather than waited for in Redis: that holds a connection past its read time-out
 _STORE_PAUSE_S = 1.0
+_FIRST_SERVER_PAUSE_S = 1.0  # most are being restarted
 _MAX_SERVER_PAUSE_S = 60.0
 
 
@@ -110,7 +111,7 @@ class Delivery:
             raise
         except ServerAway as away:
             self._server.is_away(away.reason)
-            self._server_pause_s = min(self._server_pause_s * 2 or FIRST_RETRY_S, _MAX_SERVER_PAUSE_S)
+            self._server_pause_s = min(self._server_pause_s * 2 or _FIRST_SERVER_PAUSE_S, _MAX_SERVER_PAUSE_S)
             return self._postpone(mail, away.reason)
         except Exception as error:  # whatever is wrong with one mail, the others are delivered
             outcome = self._failed(mail, error)

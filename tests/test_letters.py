@@ -7,15 +7,19 @@ from email.policy import SMTP, SMTPUTF8
 from typing import get_args
 
 import pytest
+from fakeredis import FakeRedis, FakeServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app import create_app
+from app.config import load_settings
 from app.letters import Letters
 from app.links import Links
 from app.stores.mail import Notice, NoticeKind
 from app.stores.sessions import Client
 from app.stores.users import Change
 from app.transport import RecipientRefused
+from tests.conftest import ENVIRONMENT
 
 # What letters read and write in Redis, users and links, is tested on a real one in tests/stores.
 pytestmark = pytest.mark.parametrize("redis", ["fake"], indirect=True)
@@ -26,6 +30,13 @@ FROM = Address("Keyrack", "no-reply", "example.com")
 CLIENT = Client(os="Linux", platform="Firefox", location="Zürich, Zurich, Switzerland", ip="203.0.113.7")
 AT = 1752708864.7  # 16 July 2025, 23:34:24 UTC
 SESSION = "S" * 43 + "="
+
+
+@pytest.fixture(scope="module")
+def app():
+    """Has the templates; one does for all."""
+    with FakeRedis(server=FakeServer(), decode_responses=True, protocol=2) as redis:
+        yield create_app(load_settings(ENVIRONMENT), redis)
 
 
 @pytest.fixture
@@ -198,21 +209,27 @@ def test_whatever_a_client_is_like_the_mail_has_the_same_headers_and_lines(compo
 
 # As X-Super-Properties can say them.
 PITCHES = [
-    *("https://evil.example/x", "evil.example", "call ada@evil.example", "evil\u3002com/x", "evil\uff0ecom"),
-    *("http\uff1a//evil", "Call+1-555-0100 to keep your account", "Your account is locked", "Firefox, or call 555"),
+    *(
+        "Call+1-555-0100 to keep your account",
+        "https://evil.example/x",
+        "evil.example",
+        "call ada@evil.example",
+        "evil\u3002com/x",
+        "evil\uff0ecom",
+    ),
+    *("http\uff1a//evil", "Your account is locked", "Firefox, or call 555"),
     *("Firefox\n555-0100", "firefox 555-0100", "Windows 555-0100", "Linux 5.example", "Android 10.0.0.1"),
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_no_word_that_a_client_said_is_in_a_mail(compose, kind):
+@pytest.mark.parametrize(("kind", "pitches"), [("sign_in", PITCHES), *((kind, PITCHES[:1]) for kind in KINDS)])
+def test_no_word_that_a_client_said_is_in_a_mail(compose, kind, pitches):
     """Whoever registers may give the address of another, who is then mailed whatever becomes of that account."""
-    usual = text_of(compose(kind, Client(os="Linux")))
-    assert len(re.findall(r"^Device: +Unknown on Linux$", usual, re.MULTILINE)) == 1
     links = re.compile(r"^https?://\S+$", re.MULTILINE)
-    for said in PITCHES:
-        text = text_of(compose(kind, Client(os="Linux", platform=said)))
-        assert links.sub("", text) == links.sub("", usual)
+    usual = links.sub("", text_of(compose(kind, Client(os="Linux"))))
+    assert len(re.findall(r"^Device: +Unknown on Linux$", usual, re.MULTILINE)) == 1
+    for said in pitches:
+        assert links.sub("", text_of(compose(kind, Client(os="Linux", platform=said)))) == usual
         assert re.search(r"^Device: +unknown$", text_of(compose(kind, Client(os=said, platform=said))), re.MULTILINE)
 
 

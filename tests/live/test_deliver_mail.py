@@ -17,6 +17,7 @@ import requests
 from app.config import MailServer
 from app.delivery import Delivery
 from app.stores import keys
+from app.stores.connect import connect
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client
 from app.transport import SmtpServer
@@ -56,9 +57,9 @@ def finished(process) -> tuple[int, str]:
 @pytest.fixture
 def make_users(real_redis):
     """Writes users as the store does, and a notice for each."""
-    mails = MailStore(real_redis)
 
-    def make(*names):
+    def make(*names, redis=real_redis):
+        mails = MailStore(redis)
         for name in names:
             record = {
                 "email": f"{name}@example.com",
@@ -67,8 +68,24 @@ def make_users(real_redis):
                 "epoch": 1,
                 "created_at": 0,
             }
-            real_redis.hset(keys.user(name), mapping=record)
+            redis.hset(keys.user(name), mapping=record)
             mails.add(Notice("suspicious", name, time.time(), Client()))
+
+    return make
+
+
+@pytest.fixture
+def worker_here(real_redis):
+    """Makes a worker in this process, which takes no time to start."""
+
+    def compose(notice):
+        return email.message_from_string(
+            f"From: no-reply@example.com\r\nTo: {notice.user_id}@example.com\r\n\r\n", policy=SMTP
+        )
+
+    def make(server, **how):
+        transport = SmtpServer(MailServer("127.0.0.1", server.port, "", "", implicit_tls=False))
+        return Delivery(MailStore(real_redis), transport, compose, **how)
 
     return make
 
@@ -108,7 +125,7 @@ def test_a_second_device_is_told_of_and_its_link_ends_it(redis_server, real_redi
         service.close()
 
 
-def test_many_mails_two_workers_and_a_stop_in_the_middle(real_redis, smtp, deliver, make_users):
+def test_many_mails_two_workers_and_a_stop_in_the_middle(real_redis, smtp, deliver, make_users, worker_here):
     """Each comes exactly once; who is told to stop ends the mail under way, and says that all went well."""
     names = [f"user{number}" for number in range(120)]
     server = smtp()
@@ -122,13 +139,13 @@ def test_many_mails_two_workers_and_a_stop_in_the_middle(real_redis, smtp, deliv
     code, said = finished(second)
     assert code == 0
     assert "@example.com" not in said
-    assert finished(deliver(server.url, "--once"))[0] == 0
+    assert worker_here(server).deliver_due(threading.Event())
     assert Counter(server.recipients) == Counter(f"{name}@example.com" for name in names)
     assert left(real_redis) == (0, 0, 0)
     assert real_redis.xinfo_consumers(keys.MAIL, "deliverers") == []
 
 
-def test_what_a_killed_worker_had_is_taken_over(real_redis, smtp, deliver, make_users):
+def test_what_a_killed_worker_had_is_taken_over(real_redis, smtp, deliver, make_users, worker_here):
     """Once it is late; how late is a setting of the worker in this process, so that nobody waits."""
     server = smtp()
     server.go_on.clear()
@@ -138,41 +155,48 @@ def test_what_a_killed_worker_had_is_taken_over(real_redis, smtp, deliver, make_
     worker.kill()
     assert server.hung_up.wait(10)
     server.go_on.set()
-    assert finished(deliver(server.url, "--once"))[0] == 0
+    assert worker_here(server).deliver_due(threading.Event())
     assert (server.inbox, left(real_redis)) == ([], (1, 0, 0))
-
-    def compose(notice):
-        return email.message_from_string(
-            f"From: no-reply@example.com\r\nTo: {notice.user_id}@example.com\r\n\r\n", policy=SMTP
-        )
-
-    transport = SmtpServer(MailServer("127.0.0.1", server.port, "", "", implicit_tls=False))
-    assert Delivery(MailStore(real_redis), transport, compose, taken_over_after_s=0).deliver_due(threading.Event())
+    assert worker_here(server, taken_over_after_s=0).deliver_due(threading.Event())
     assert (server.recipients, left(real_redis)) == (["ada@example.com"], (0, 0, 0))
 
 
-def test_a_worker_outlives_redis_and_the_mail_server(smtp, deliver):
-    redis_server = RedisServer()
+def test_a_worker_outlives_redis_and_the_mail_server(smtp, deliver, make_users):
+    """And a mail that was queued while either was away comes, once, when it is back."""
+    redis_server = RedisServer("--appendonly", "yes", "--appendfsync", "always")
     server = smtp()
+    said = []
     try:
-        worker = deliver(server.url, redis_url=redis_server.url)
-        said = []
-        reader = threading.Thread(target=lambda: said.extend(iter(worker.stderr.readline, "")))
-        reader.start()
-        wait_until(lambda: "from now on" in "".join(said), "it did not start", within_s=30)
-        redis_server.stop()
-        wait_until(lambda: "Redis is away" in "".join(said), "it did not notice")
-        redis_server.start()
-        wait_until(lambda: "Redis is back" in "".join(said), "it did not notice")
+        with connect(redis_server.url) as redis:
+            worker = deliver(server.url, redis_url=redis_server.url)
+            reader = threading.Thread(target=lambda: said.extend(iter(worker.stderr.readline, "")))
+            reader.start()
+            make_users("ada", redis=redis)
+            wait_until(lambda: server.recipients == ["ada@example.com"], "no mail came", within_s=30)
+            server.stop()
+            make_users("bob", redis=redis)
+            wait_until(lambda: "the mail server is away" in "".join(said), "it did not notice", within_s=30)
+            wait_until(lambda: left(redis) == (0, 1, 0), "it was not put aside")
+            redis_server.stop()
+            server.start()
+            wait_until(lambda: "Redis is away" in "".join(said), "it did not notice", within_s=30)
+            redis_server.start()
+            redis.zadd(keys.MAIL_LATER, dict.fromkeys(redis.zrange(keys.MAIL_LATER, 0, 0), 0))
+            wait_until(lambda: len(server.inbox) == 2, "no second mail came", within_s=30)
+            wait_until(lambda: left(redis) == (0, 0, 0), "it was not forgotten")
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(20) == 0
         reader.join(10)
-        assert "".join(said).count("Redis is") == 2
+        assert server.recipients == ["ada@example.com", "bob@example.com"]
+        heard = [line.partition("WARNING ")[2].partition(":")[0].strip() for line in said if "WARNING " in line]
+        away, back = "is away, mails wait", "is back"
+        named = ("Redis", "the mail server")
+        assert sorted(heard) == sorted(f"{name} {state}" for name in named for state in (away, back))
     finally:
         redis_server.close()
 
 
-def test_once_says_so_when_not_all_was_delivered(real_redis, smtp, deliver, make_users, tmp_path):
+def test_once_says_so_when_not_all_was_delivered(real_redis, smtp, deliver, make_users, worker_here, tmp_path):
     """And what was given up can be tried again."""
     server = smtp(refusals={"ada@example.com": "550 5.1.1 unknown"})
     server.stop()
@@ -182,7 +206,7 @@ def test_once_says_so_when_not_all_was_delivered(real_redis, smtp, deliver, make
     assert "not all that is due was delivered" in said
     server.start()
     real_redis.zadd(keys.MAIL_LATER, dict.fromkeys(real_redis.zrange(keys.MAIL_LATER, 0, 0), 0))
-    assert finished(deliver(server.url, "--once"))[0] == 0
+    assert worker_here(server).deliver_due(threading.Event())
     assert left(real_redis) == (0, 0, 1)
     code, said = finished(deliver(f"file:{tmp_path}/mail", "--once", "--retry-dead"))
     assert (code, left(real_redis)) == (0, (0, 0, 0))
@@ -191,8 +215,8 @@ def test_once_says_so_when_not_all_was_delivered(real_redis, smtp, deliver, make
     assert email.message_from_bytes(file.read_bytes(), policy=SMTP)["To"] == "ada@example.com"
 
 
-@pytest.mark.usefixtures("real_redis")
-def test_without_a_mail_server_it_says_what_to_set(deliver):
-    code, said = finished(deliver(""))
-    assert code == 1
-    assert said == "Error: mails are off; set SMTP_URL, MAIL_FROM and PUBLIC_URL\n"
+@pytest.mark.parametrize("redis", ["fake"], indirect=True)
+def test_without_a_mail_server_it_says_what_to_set(make_app):
+    ended = make_app(SMTP_URL="").test_cli_runner().invoke(args=["deliver-mail"])
+    assert ended.exit_code == 1
+    assert ended.output == "Error: mails are off; set SMTP_URL, MAIL_FROM and PUBLIC_URL\n"
