@@ -23,6 +23,8 @@ def test_every_line_names_files_that_exist():
         paths = re.findall(r"`([\w./]+(?:\.\w+|/))`", " ".join(places))
         assert paths, promise
         for path in paths:
-            found = [place for place in (ROOT / path, ROOT / "app" / path, ROOT / "app/stores" / path) if place.exists()]
+            found = [
+                place for place in (ROOT / path, ROOT / "app" / path, ROOT / "app/stores" / path) if place.exists()
+            ]
             missing += [] if found or path[0].isupper() else [f"{number}: {path}"]
     assert missing == []

@@ -14,7 +14,7 @@ from app.stores.connect import StoreError
 
 @click.command("deliver-mail")
 @click.option("--once", is_flag=True, help="Deliver what is due now, and end.")
-@click.option("--retry-dead", is_flag=True, help="First queue again what was given up in the last 30 days.")
+@click.option("--retry-dead", is_flag=True, help="First queue again what was given up and is still kept.")
 @with_appcontext
 def deliver_mail(*, once: bool, retry_dead: bool) -> None:
     """Deliver mails until SIGTERM or SIGINT; the one under way is finished. Any number of these can run."""
