@@ -8,7 +8,6 @@ import time
 
 import pytest
 from fakeredis import FakeRedis, FakeServer
-from flask.testing import FlaskClient
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from mmdb_writer import MMDBWriter
@@ -184,8 +183,8 @@ def make_app(redis, clock):
     return make
 
 
-class NotingClient(FlaskClient):
-    """Flask's test client; the secrets that pass are noted, for the logs to be held against."""
+class NotingClient(CheckedClient):
+    """Flask's test client, whose answers are held against the document, and the logs against the secrets that pass."""
 
     def open(self, *args, **kwargs):
         answer = super().open(*args, **kwargs)

@@ -75,3 +75,14 @@ def test_what_is_described_passes(method, path, status, headers, body):
 def test_what_is_not_described_does_not_pass(method, path, status, headers, body):
     with pytest.raises(Undocumented, match=f"{method} {path} answered {status}"):
         Document(DOCUMENT).check(method, path, status, headers, b"" if body is None else json.dumps(body).encode())
+
+
+def test_the_clients_of_the_tests_look(app, alice, monkeypatch):
+    """An answer that is not described fails in the hands of the clients that all tests use."""
+    browser = app.test_client()
+    monkeypatch.setitem(app.view_functions, "sessions.list_sessions", lambda: {"user_sessions": [], "more": 1})
+    monkeypatch.setitem(app.view_functions, "me.list_sessions", lambda: ([], 202))
+    with pytest.raises(Undocumented, match="more"):
+        alice.get("/auth/sessions")
+    with pytest.raises(Undocumented, match="status"):
+        browser.get("/me/sessions")

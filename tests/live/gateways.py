@@ -140,7 +140,7 @@ class Gateway:
         self.name = name
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.http = Http(self.url)
+        self.http = Http(self.url, None)
         self._ports = {
             GATEWAY_PORT: str(self.port),
             KEYRACK_PORT: str(keyrack_port),

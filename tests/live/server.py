@@ -44,7 +44,7 @@ class Http:
     document   what each answer is held against, where it is Keyrack itself that answers
     """
 
-    def __init__(self, url: str, document: Document | None = None) -> None:
+    def __init__(self, url: str, document: Document | None) -> None:
         self._url = url
         self._document = document
         self._local = threading.local()
@@ -72,7 +72,6 @@ class Service:
     def __init__(self, redis_url: str, **environment: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.http = Http(self.url)
         self._environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             **ENVIRONMENT,
@@ -81,6 +80,7 @@ class Service:
         }
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - until it is closed
         self._document = document_of(create_app(load_settings(self._environment), FakeRedis(protocol=2)))
+        self.http = self.client()
         self.start()
 
     def start(self) -> None:
@@ -99,7 +99,11 @@ class Service:
         return True
 
     def device(self, **headers: str) -> Device:
-        return Device(Http(self.url, self._document), headers)
+        return Device(self.client(), headers)
+
+    def client(self) -> Http:
+        """One with connections of its own."""
+        return Http(self.url, self._document)
 
     def logged(self) -> str:
         """All that its processes have written so far."""

@@ -180,3 +180,4 @@ def test_a_request_under_way_is_finished(redis_server):
     assert service.process.wait(60) == 0
     with idle.sock:
         assert idle.sock.recv(1) == b""
+    service.close()

@@ -27,7 +27,7 @@ def workers(service):
 
 def told(service):
     """By a connection of its own, so by any of the workers."""
-    answer = type(service.http)(service.url).open("/metrics", "GET", {"Authorization": f"Bearer {SECRET}"})
+    answer = service.client().open("/metrics", "GET", {"Authorization": f"Bearer {SECRET}"})
     assert answer.status_code == 200
     return figures(answer.data.decode())
 
