@@ -4,22 +4,18 @@ What has no setting there, GUNICORN_CMD_ARGS sets in gunicorn's own words.
 """
 
 import os
-import signal
-import socket
 import sys
 
-from gunicorn.sock import create_sockets
-from gunicorn.systemd import sd_notify
-
 from app.config import ConfigError, load_settings
+from app.listeners import Listeners
 
 try:
     settings = load_settings(os.environ)
 except ConfigError as problems:
     sys.exit(str(problems))
 
-family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+listeners = Listeners(settings.host, settings.port)
+bind = listeners.bind
 workers = settings.web_concurrency or os.cpu_count() or 1
 worker_class = "app.workers.Worker"
 threads = settings.web_threads
@@ -35,74 +31,17 @@ secure_scheme_headers = {}
 control_socket_disable = True
 if os.path.isdir("/dev/shm"):  # noqa: PTH112, S108 - gunicorn's heartbeat files, which a slow disk would hold up
     worker_tmp_dir = "/dev/shm"  # noqa: S108
-
-# Each worker has a listener of its own, between which the kernel divides new connections: of a common one a single
-# worker may take all the connections that a gateway keeps open, while the others idle; docs/performance.md has the
-# figures. The master makes and holds them, so that who waits in a queue waits for the next worker when one ends.
-
-
-def _listen(server):
-    address = (settings.host, settings.port)
-    made = socket.create_server(address, family=family, backlog=server.cfg.backlog, reuse_port=True)
-    return create_sockets(server.cfg, server.log, [made.detach()])[0]
+nworkers_changed = listeners.nworkers_changed
+when_ready = listeners.when_ready
+pre_fork = listeners.pre_fork
+post_fork = listeners.post_fork
+post_worker_init = listeners.post_worker_init
 
 
 def on_starting(server):
-    """Say what is off. Refuse a port that is taken: those who divide a port among listeners share it without a word."""
+    """Say what is off."""
     if settings.smtp_url is None:
         server.log.warning(
             "mails are off: nobody is told of sign-ins or can reset a password; set SMTP_URL, MAIL_FROM and PUBLIC_URL"
         )
-    if server.cfg.bind != [bind]:
-        sys.exit("HOST and PORT say where Keyrack listens, --bind does not")
-    if server.master_pid:  # an upgrade: the master before hands its listeners on
-        return
-    try:
-        socket.create_server((settings.host, settings.port), family=family).close()
-        server.LISTENERS = [_listen(server)]
-    except OSError as problem:
-        sys.exit(f"Keyrack cannot listen on {bind}: {problem.strerror}")
-
-
-def when_ready(server):
-    """After an upgrade to fewer workers the listeners that are left over end with the workers before."""
-    _let_go(server, server.LISTENERS[server.num_workers :])
-
-
-def nworkers_changed(server, count, _count_before):
-    """Where workers become fewer (SIGTTOU), gunicorn ends the oldest, whose listeners go with them."""
-    by_age = sorted(server.WORKERS.values(), key=lambda worker: worker.age)
-    staying = [worker.sockets[0] for worker in by_age[-count:]]
-    if by_age:
-        _let_go(server, [listener for listener in server.LISTENERS if listener not in staying])
-
-
-def _let_go(server, listeners):
-    for listener in listeners:
-        server.LISTENERS.remove(listener)
-        listener.close()
-
-
-def pre_fork(server, worker):
-    """Give a worker the listener whose workers are the oldest: at a reload those are about to end."""
-    if len(server.LISTENERS) < server.num_workers:
-        server.LISTENERS.append(_listen(server))
-
-    def youngest(listener):
-        return max((other.age for other in server.WORKERS.values() if other.sockets[0] is listener), default=0)
-
-    worker.sockets = [min(server.LISTENERS, key=youngest)]
-
-
-def post_fork(server, worker):
-    """A listener that another worker held as well would go on queueing when its own has left it."""
-    for listener in server.LISTENERS:
-        if listener is not worker.sockets[0]:
-            listener.close()
-
-
-def post_worker_init(worker):
-    """The last worker of an upgrade (SIGUSR2) has booted: systemd hears of the new master, and the one before goes."""
-    if "GUNICORN_PID" in os.environ and worker.age == worker.cfg.workers:
-        sd_notify(f"MAINPID={worker.ppid}", worker.log)
-        os.kill(int(os.environ["GUNICORN_PID"]), signal.SIGTERM)
+    listeners.on_starting(server)
