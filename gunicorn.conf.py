@@ -3,17 +3,45 @@
 What has no setting there, GUNICORN_CMD_ARGS sets in gunicorn's own words.
 """
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 
-from app.config import ConfigError, load_settings
-from app.listeners import Listeners
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - files here, no slow disk holds them up
+
+
+def make_metrics_folder():
+    """A fresh folder where the workers write their figures, for as long as this master lives.
+
+    A reload reads this file again in the same process, and goes on with the folder there is; an upgrade on the fly is
+    another process, and makes its own.
+    """
+    master = os.getpid()
+    prefix = f"keyrack-metrics-{master}-"
+    if Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")).name.startswith(prefix):
+        return
+    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=prefix, dir=MEMORY)
+    atexit.register(lambda: os.getpid() == master and shutil.rmtree(folder, ignore_errors=True))
+
+
+make_metrics_folder()  # before prometheus_client is imported: it looks then whether there is one
+
+from prometheus_client import multiprocess  # noqa: E402
+
+from app import logs  # noqa: E402
+from app.config import ConfigError, load_settings  # noqa: E402
+from app.listeners import Listeners  # noqa: E402
 
 try:
     settings = load_settings(os.environ)
 except ConfigError as problems:
     sys.exit(str(problems))
 
+logs.configure(settings)
+logger_class = "app.server_log.ServerLog"
 listeners = Listeners(settings.host, settings.port)
 bind = listeners.bind
 workers = settings.web_concurrency or os.cpu_count() or 1
@@ -29,8 +57,7 @@ forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers = {}
 control_socket_disable = True
-if os.path.isdir("/dev/shm"):  # noqa: PTH112, S108 - gunicorn's heartbeat files, which a slow disk would hold up
-    worker_tmp_dir = "/dev/shm"  # noqa: S108
+worker_tmp_dir = MEMORY  # gunicorn's heartbeat files
 nworkers_changed = listeners.nworkers_changed
 when_ready = listeners.when_ready
 pre_fork = listeners.pre_fork
@@ -45,3 +72,8 @@ def on_starting(server):
             "mails are off: nobody is told of sign-ins or can reset a password; set SMTP_URL, MAIL_FROM and PUBLIC_URL"
         )
     listeners.on_starting(server)
+
+
+def child_exit(_server, worker):
+    """Leave what a dead worker counted, and forget what it was just doing."""
+    multiprocess.mark_process_dead(worker.pid)

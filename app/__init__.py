@@ -1,10 +1,11 @@
 """Keyrack: sign-in, the devices that are signed in, and how to end that, at once and everywhere."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask
+from flask import Flask, request
 from redis import Redis
 
 from app.accounts import Accounts
@@ -37,6 +38,8 @@ from app.stores.users import UserStore
 from app.transport import open_transport
 from app.verify import Verify
 
+log = logging.getLogger(__name__)
+
 _MAX_BODY = 64 * 1024
 
 
@@ -44,6 +47,10 @@ class Keyrack(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Flask looks at each view and hook of each request whether it is async; none is."""
         return func
+
+    def log_exception(self, exc_info: Any) -> None:
+        """By the route: a path may hold what a client made up."""
+        log.error("%s %s failed", request.method, request.url_rule, exc_info=exc_info)
 
 
 def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = time.time) -> Flask:
@@ -57,7 +64,7 @@ def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = ti
     init_cli(app)
     for blueprint, prefix in blueprints(settings):
         app.register_blueprint(blueprint, url_prefix=prefix)
-    app.wsgi_app = Front(app.wsgi_app, Verify(services))  # type: ignore[method-assign]  # Flask's documented way
+    app.wsgi_app = Front(app.wsgi_app, Verify(services), services)  # type: ignore[method-assign]  # Flask's documented way
     return app
 
 
@@ -69,10 +76,13 @@ def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> S
     passwords = Passwords(settings.bcrypt_rounds, settings.bcrypt_concurrency, settings.bcrypt_queue)
     links = Links(LinkStore(redis, scripts, clock), clock)
     mail = MailStore(redis, clock) if settings.smtp_url else None
-    notices = Notices(mail, NoticeStore(redis, scripts, clock), clock)
-    second_factor = SecondFactor(users, Keyring(settings.secret_keys), notices, settings.totp_window, clock)
+    notices = Notices(mail, NoticeStore(redis, scripts), clock)
+    keyring = Keyring(settings.secret_keys)
+    second_factor = SecondFactor(users, keyring, notices, settings.totp_window, clock)
     devices = Devices(SessionStore(connections, scripts), lifetimes, settings.max_sessions_per_user, clock)
-    accounts = Accounts(users, tickets, devices, passwords, second_factor, notices, settings.mfa_ticket_ttl_s, clock)
+    accounts = Accounts(
+        users, tickets, devices, passwords, second_factor, keyring, notices, settings.mfa_ticket_ttl_s, clock
+    )
     return Services(
         settings=settings,
         clock=clock,

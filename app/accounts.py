@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from email_validator import EmailNotValidError, validate_email
 
-from app import tokens
+from app import audit, tokens
 from app.devices import Caller, Devices
 from app.errors import ApiError, InvalidForm, InvalidLogin, InvalidTicket, Unauthorized
+from app.keyring import Keyring
 from app.notices import Notices
 from app.passwords import Passwords
 from app.second_factor import MfaType, SecondFactor
@@ -19,6 +20,7 @@ from app.stores.tickets import Purpose, Ticket, TicketStore
 from app.stores.users import Change, User, UserStore
 
 _NOBODY = "0"  # an id that no user has: looked up where there is none, so that both cases are the same work
+MAX_EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 _SNOWFLAKE_EPOCH_MS = 1_420_070_400_000  # 2015-01-01, where the ids of Discord's users begin
 
 
@@ -43,6 +45,8 @@ class SecondFactorAsked:
 
 def normalise_email(email: str) -> str:
     """The form in which two spellings of an address are one: its domain as IDNA has it, all in small letters."""
+    if len(email) > MAX_EMAIL_LENGTH:  # nobody has it, and to put many marks in order takes quadratic time
+        return email
     try:
         return validate_email(email, check_deliverability=False).normalized.lower()
     except EmailNotValidError:  # then nobody has it
@@ -57,6 +61,7 @@ class Accounts:
         devices: Devices,
         passwords: Passwords,
         second_factor: SecondFactor,
+        keyring: Keyring,
         notices: Notices,
         ticket_ttl_s: int,
         clock: Callable[[], float] = time.time,
@@ -66,6 +71,7 @@ class Accounts:
         self._devices = devices
         self._passwords = passwords
         self._second_factor = second_factor
+        self._keyring = keyring
         self._notices = notices
         self._ticket_ttl_s = ticket_ttl_s
         self._clock = clock
@@ -79,6 +85,10 @@ class Accounts:
 
     def id_of(self, email: str) -> str | None:
         return self._users.id_of(normalise_email(email))
+
+    def digest_of(self, email: str) -> str:
+        """What an account is called that need not exist, where its e-mail address must not be named."""
+        return self._keyring.digest(normalise_email(email))
 
     def register(self, email: str, username: str, global_name: str | None, password: str, client: Client) -> SignedIn:
         """Make an account and sign its first device in.
@@ -101,38 +111,35 @@ class Accounts:
         )
         if not created:
             raise taken
-        return self.sign_in(self.get(user_id), client)
+        audit.account_changed("registered", user_id)
+        return self.sign_in(self.get(user_id), client, "registration")
 
     def log_in(self, login: str, password: str, client: Client) -> SignedIn | SecondFactorAsked:
         """Check a password; an unknown, wrong or disabled one takes the same work and has the same answer."""
         user = self._users.get(self.id_of(login) or _NOBODY)
         matches = self._passwords.verify(password, user.password_hash if user else None)
-        if user is None or user.disabled or not matches:
+        if user is None:
+            audit.sign_in_failed("unknown_account", account=self.digest_of(login))
+            raise InvalidLogin
+        if user.disabled or not matches:
+            audit.sign_in_failed("wrong_password" if not matches else "disabled", user.id)
             raise InvalidLogin
         if self._passwords.is_outdated(user.password_hash):
             renewed = self._passwords.hash(password)
             self._users.change(user.id, Change(epoch=user.epoch, same_epoch=True, set={"password_hash": renewed}))
-        return self.ask_for_code(user, "login") if user.has_mfa else self.sign_in(user, client)
+        return self.ask_for_code(user, "login") if user.has_mfa else self.sign_in(user, client, "password")
 
     def finish_login(self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client) -> SignedIn:
         """Answer the ticket of a login with a code.
 
         Raises: errors.InvalidCode, errors.InvalidTicket
         """
-        claim, held = self.read_ticket(ticket, "login")
-        if (instance or held.instance) != held.instance:
-            raise InvalidTicket
-        user = self._users.get(claim.user_id)
-        if user is None or user.disabled or user.epoch != held.epoch:
-            raise InvalidTicket
-        answer = self._second_factor.read_answer(user, mfa_type, code)
-        verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer)
-        if verdict == "wrong":
-            self._notices.tell_of_wrong_code(user.id, client)
-        elif verdict == "last_code":
-            self._notices.tell("last_code_used", user.id, client)
-        self._second_factor.require_right(verdict)
-        return self.sign_in(user, client, InvalidTicket)
+        try:
+            user, method = self._answer_login(ticket, mfa_type, code, instance, client)
+        except InvalidTicket:
+            audit.sign_in_failed("invalid_ticket")
+            raise
+        return self.sign_in(user, client, method, InvalidTicket)
 
     def holder_of(self, ticket: str) -> str | None:
         """The id of the user whose login an open ticket belongs to."""
@@ -145,6 +152,7 @@ class Accounts:
     def require_password(self, user: User, password: str) -> None:
         """Raises: errors.InvalidForm where it is not the user's"""
         if not self._passwords.verify(password, user.password_hash):
+            audit.step_up_failed("wrong", user.id, "password")
             raise InvalidForm({"password": "PASSWORD_DOES_NOT_MATCH: Password does not match."})
 
     def change_password(self, caller: Caller, user: User, password: str, new_password: str, client: Client) -> str:
@@ -162,6 +170,7 @@ class Accounts:
         changed = self._users.change(user.id, change)
         if not changed:  # somebody changed the credentials in between: what was checked no longer counts
             raise InvalidForm({"password": "PASSWORD_DOES_NOT_MATCH: Password does not match."})
+        audit.credentials_changed("password", user.id, tokens.id_hash(token))
         self._notices.tell("password_changed", user.id, client)
         return token
 
@@ -171,27 +180,36 @@ class Accounts:
 
     def disable(self, user_id: str) -> bool:
         """Shut a user out: every session ends, no login finishes. False where there is no such user."""
-        return self._users.change(user_id, Change(set={"disabled": "1"}, end_others="admin"))
+        if not self._shut_out(user_id):
+            return False
+        audit.account_changed("disabled", user_id)
+        return True
 
     def enable(self, user_id: str) -> bool:
-        return self._users.change(user_id, Change(unset=["disabled"]))
+        if not self._users.change(user_id, Change(unset=["disabled"])):
+            return False
+        audit.account_changed("enabled", user_id)
+        return True
 
     def delete(self, user_id: str) -> bool:
         """Remove a user and all that is theirs. False where there is no such user."""
         user = self._users.get(user_id)
-        if user is None or not self.disable(user_id):
+        if user is None or not self._shut_out(user_id):
             return False
         self._users.delete(user_id, normalise_email(user.email))
+        audit.account_changed("deleted", user_id)
         return True
 
-    def sign_in(self, user: User, client: Client, refusal: type[ApiError] = InvalidLogin) -> SignedIn:
+    def sign_in(self, user: User, client: Client, how: audit.How, refusal: type[ApiError] = InvalidLogin) -> SignedIn:
         """Open a session for a user who has shown all that there is to show.
 
         Raises: `refusal` where the credentials have changed since the user was read
         """
         token = self._devices.open(user.id, user.epoch, client)
         if token is None:
+            audit.sign_in_failed("credentials_changed", user.id)
             raise refusal
+        audit.signed_in(user.id, tokens.id_hash(token), how)
         self._notices.tell_of_sign_in(user.id, client, tokens.id_hash(token))
         return SignedIn(user.id, token)
 
@@ -200,6 +218,7 @@ class Accounts:
         ticket = tokens.issue(user.id, self._clock())
         held = Ticket(purpose, link, user.epoch, secrets.token_urlsafe(16), password_hash)
         self._tickets.open(user.id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
+        audit.code_asked(user.id)
         return SecondFactorAsked(user.id, ticket, held.instance, backup=user.backup_codes_left > 0)
 
     def read_ticket(self, ticket: str, purpose: Purpose) -> tuple[tokens.Claim, Ticket]:
@@ -209,6 +228,29 @@ class Accounts:
         if claim is None or held is None or held.purpose != purpose:
             raise InvalidTicket
         return claim, held
+
+    def _shut_out(self, user_id: str) -> bool:
+        return bool(self._users.change(user_id, Change(set={"disabled": "1"}, end_others="admin")))
+
+    def _answer_login(
+        self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client
+    ) -> tuple[User, MfaType]:
+        """Who answered rightly, and with what."""
+        claim, held = self.read_ticket(ticket, "login")
+        if (instance or held.instance) != held.instance:
+            raise InvalidTicket
+        user = self._users.get(claim.user_id)
+        if user is None or user.disabled or user.epoch != held.epoch:
+            raise InvalidTicket
+        answer = self._second_factor.read_answer(user, mfa_type, code)
+        verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer)
+        if verdict == "wrong":
+            audit.sign_in_failed("wrong_code", user.id)
+            self._notices.tell_of_wrong_code(user.id, client)
+        elif verdict == "last_code":
+            self._notices.tell("last_code_used", user.id, client)
+        self._second_factor.require_right(verdict)
+        return user, answer.method
 
     def _new_id(self) -> str:
         """A snowflake: milliseconds, then 22 bits, here random, so many processes need not ask each other."""

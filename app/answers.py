@@ -1,24 +1,31 @@
 """How answers look on the wire: JSON, and refusals in the contract's shape."""
 
+import logging
 import re
 import time
 from hashlib import sha256
 from typing import Any, cast
 
 import orjson
-from flask import Flask, Response, current_app, render_template, request
+from flask import Flask, Response, render_template, request
 from flask.json.provider import JSONProvider
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded, RequestLimit
 from redis import ConnectionError, RedisError, TimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from app import metrics
 from app.errors import ApiError, Unavailable, status_message
 from app.limits import limiter
 
+log = logging.getLogger(__name__)
+
 _COOKIE_SURFACE = re.compile(r"/(login|register|logout|me)(/|\Z)")
-_PAGES = re.compile(r"/\Z|/(settings|static|forgot|reset|not-me)(/|\Z)|/(login|register|logout)/")
+_PAGES = re.compile(r"/\Z|/(settings|static|forgot|reset|not-me)(/|\Z)|/(login|register|logout)/(?!mfa\Z)")
 _BODY_TOO_LARGE = 40005
+_KINDS = {TimeoutError: "late", ConnectionError: "away"}  # of errors of Redis; all others are refusals
+for _kind in (*_KINDS.values(), "refused"):  # what never happened is 0, not absent
+    metrics.REDIS_ERRORS.labels(_kind)
 
 
 class Json(JSONProvider):
@@ -40,10 +47,16 @@ def init_answers(app: Flask) -> None:
     app.register_error_handler(HTTPException, _refuse_plainly)
 
 
-def describe(error: RedisError) -> str:
-    """What went wrong, without the command: that may hold an e-mail address."""
-    told = str(error) if isinstance(error, ConnectionError | TimeoutError) else str(error).partition(" ")[0]
-    return f"{type(error).__name__}: {told}"
+def without_redis(error: RedisError) -> Unavailable:
+    """The refusal of a request that Redis could not serve; what went wrong is counted and logged.
+
+    Logged without the command: that may hold an e-mail address.
+    """
+    kind = next((kind for error_type, kind in _KINDS.items() if isinstance(error, error_type)), "refused")
+    metrics.REDIS_ERRORS.labels(kind).inc()
+    told = str(error).partition(" ")[0] if kind == "refused" else str(error)
+    log.warning("redis: %s: %s", type(error).__name__, told)
+    return Unavailable()
 
 
 def _refuse(error: ApiError) -> ResponseReturnValue:
@@ -51,8 +64,7 @@ def _refuse(error: ApiError) -> ResponseReturnValue:
 
 
 def _refuse_without_redis(error: RedisError) -> ResponseReturnValue:
-    current_app.logger.warning("redis: %s", describe(error))
-    return _refuse(Unavailable())
+    return _refuse(without_redis(error))
 
 
 def _refuse_plainly(error: HTTPException) -> ResponseReturnValue:

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from werkzeug.sansio.http import parse_cookie
 
+from app import context
 from app.addresses import Address, caller_address
 from app.client_info import read_client
 from app.config import Networks
@@ -47,6 +48,7 @@ class Callers:
         if with_proof:
             proof = environ.get("HTTP_X_DISCORD_MFA_AUTHORIZATION") or _cookie(environ, PROOF_COOKIE)
         caller = self._devices.identify(token, proof)
+        context.note_caller(caller.user_id, caller.id_hash)
         if self._devices.is_touch_due(caller):
             self._devices.touch(caller, self.client(environ))
         return caller

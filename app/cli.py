@@ -1,13 +1,14 @@
 """The commands of `flask`: what is run beside the service, or by hand."""
 
-import logging
 import signal
+import sys
 import threading
 
 import click
 from flask import Flask
 from flask.cli import with_appcontext
 
+from app import logs
 from app.services import services
 from app.stores.connect import StoreError
 
@@ -25,7 +26,7 @@ def deliver_mail(*, once: bool, retry_dead: bool) -> None:
     delivery = services().delivery
     if delivery is None:
         raise click.ClickException("mails are off; set SMTP_URL, MAIL_FROM and PUBLIC_URL")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.configure(services().settings, sys.stderr)
     if retry_dead:
         try:
             click.echo(f"{delivery.retry_dead()} mails that were given up are queued again.", err=True)

@@ -12,13 +12,16 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import limits
 import maxminddb
 from email_validator import EmailNotValidError, validate_email
-from redis import Redis
+from redis import Redis, RedisError
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 _MIN_SECRET_LENGTH = 32
 _MAIL_PORTS = {"smtp": 587, "smtps": 465}
+_LONGEST_S = 100 * 365 * 24 * 60 * 60  # beyond the year 9999 nothing can tell when a session ends
+_MOST_COUNTED = 1_000_000_000
+_HOST = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,10 @@ def _text(raw: str) -> str:
 
 def _span(raw: str) -> int:
     match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", raw)
-    if not match or int(match[1]) == 0:
-        raise ValueError("must be a span of time above 0: seconds, or with a unit as in 90s, 15m, 12h, 30d")
-    return int(match[1]) * _SECONDS[match[2]]
+    seconds = int(match[1]) * _SECONDS[match[2]] if match else 0
+    if not 0 < seconds <= _LONGEST_S:
+        raise ValueError("must be a span of time above 0, 36500d at most: seconds, or with a unit as in 90s, 15m, 12h")
+    return seconds
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
@@ -60,11 +64,27 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw.lower() not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return raw.lower()
+
+    return parse
+
+
+def _switch(raw: str) -> bool:
+    return _one_of("on", "off")(raw) == "on"
+
+
 def _redis_url(raw: str) -> str:
     try:
-        Redis.from_url(raw)
-    except ValueError:
-        raise ValueError("must be a URL that begins with redis://, rediss:// or unix://") from None
+        pool = Redis.from_url(raw).connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # made, not opened: options that it does not know are refused
+    except (ValueError, TypeError, RedisError):
+        raise ValueError(
+            "must be a URL that begins with redis://, rediss:// or unix://, with options of redis-py"
+        ) from None
     return raw
 
 
@@ -80,17 +100,25 @@ def _secret_keys(raw: str) -> tuple[str, ...]:
 
 def _networks(raw: str) -> Networks:
     try:
-        return tuple(ipaddress.ip_network(part.strip()) for part in raw.split(",") if part.strip())
+        return tuple(_network(part.strip()) for part in raw.split(",") if part.strip())
     except ValueError:
         raise ValueError("must be addresses or CIDR ranges separated by commas, as in 10.0.0.0/8,::1") from None
 
 
+def _network(raw: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """A network of IPv4 that is written within IPv6 is that of IPv4, as addresses are."""
+    network = ipaddress.ip_network(raw)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    return ipaddress.ip_network((mapped, network.prefixlen - 96)) if mapped and network.prefixlen >= 96 else network
+
+
 def _rate(raw: str) -> str:
     try:
-        counts = [limit.amount for limit in limits.parse_many(raw)]
+        parsed = limits.parse_many(raw)
     except ValueError:
-        counts = []
-    if not counts or min(counts) < 1:
+        parsed = []
+    countable = [1 <= limit.amount <= _MOST_COUNTED and limit.get_expiry() <= _LONGEST_S for limit in parsed]
+    if not parsed or not all(countable):
         raise ValueError('must be a limit in Flask-Limiter\'s notation, as in "10 per minute"')
     return raw
 
@@ -116,9 +144,10 @@ def _mail_route(raw: str) -> MailServer | Path:
 
 
 def _mail_folder(url: SplitResult) -> Path:
-    if url.netloc or url.query or url.fragment or not url.path.strip("/"):
+    path = unquote(url.path, errors="strict")
+    if url.netloc or url.query or url.fragment or not path.strip("/") or "\0" in path:
         raise ValueError
-    return Path(unquote(url.path))
+    return Path(path)
 
 
 def _mail_server(url: SplitResult) -> MailServer:
@@ -128,7 +157,10 @@ def _mail_server(url: SplitResult) -> MailServer:
         raise ValueError
     if not is_plain or bool(user) != bool(password) or ("@" in url.netloc and not user):
         raise ValueError
-    host = url.hostname if ":" in url.hostname else url.hostname.encode("idna").decode()
+    is_ipv6 = ":" in url.hostname
+    host = url.hostname if is_ipv6 else url.hostname.encode("idna").decode()
+    if not re.fullmatch(_HOST, f"[{host}]" if is_ipv6 else host):
+        raise ValueError
     port = _MAIL_PORTS[url.scheme] if url.port is None else _whole(1, 65535)(str(url.port))
     return MailServer(host, port, user, password, implicit_tls=url.scheme == "smtps")
 
@@ -147,10 +179,10 @@ def _mail_address(raw: str) -> Address:
 def _origin(raw: str) -> str:
     try:
         url = urlsplit(raw)
-        is_origin = url.scheme in ("http", "https") and url.hostname and url.port != 0 and "@" not in raw
+        is_origin = re.fullmatch(rf"https?://({_HOST})(:[0-9]{{1,5}})?/?", raw) and url.hostname and url.port != 0
     except ValueError:
         is_origin = False
-    if not is_origin or raw.rstrip("/") != f"{url.scheme}://{url.netloc}" or not re.fullmatch(r"[!-?A-~]+", raw):
+    if not is_origin:
         raise ValueError("must be where people reach this service, without a path, as in https://accounts.example.com")
     return raw.rstrip("/")
 
@@ -200,6 +232,9 @@ class Settings:
         "",
         secret=True,
     )
+    metrics_secret: str | None = _setting(
+        _optional(_text), "what Prometheus shows for `/metrics`; without it that is not there", "", secret=True
+    )
     smtp_url: MailServer | Path | None = _setting(
         _optional(_mail_route),
         "where mails go: `smtp://user:password@host:587` (encrypted as soon as the server offers it, and never without "
@@ -224,6 +259,13 @@ class Settings:
         _rate, "answers to a challenge and passwords given again, by session", "10 per 15 minutes"
     )
     rate_limit_step_up_user: str = _setting(_rate, "the same, by user over all sessions", "50 per hour")
+    log_format: str = _setting(
+        _one_of("auto", "json", "text"), "`json`, `text`, or `auto`: text on a terminal, else JSON", "auto"
+    )
+    log_level: str = _setting(
+        _one_of("debug", "info", "warning", "error"), "the least that is logged; audit lines always are", "info"
+    )
+    access_log: bool = _setting(_switch, "`on` logs each request, by its route; a gateway mostly does already", "off")
     rate_limit_forgot: str = _setting(_rate, "requests for a password reset, by address and by account", "5 per hour")
     host: str = _setting(_text, "address that gunicorn listens on", "127.0.0.1")
     port: int = _setting(_whole(1, 65535), "port that gunicorn listens on", "8000")
@@ -245,6 +287,11 @@ class Settings:
     )
 
 
+def _is_text(raw: str) -> bool:
+    """Bytes that are no UTF-8 come out of the environment as lone surrogates, which nothing can write."""
+    return not any("\ud800" <= char <= "\udfff" for char in raw)
+
+
 def variable(name: str) -> str:
     """The environment's name for a field of Settings."""
     return name.removesuffix("_s").upper()
@@ -262,6 +309,9 @@ def load_settings(env: Mapping[str, str]) -> Settings:
         raw = env.get(name, "").strip() or setting.metadata["default"]
         if raw is None:
             problems.append(f"{name} is not set: {setting.metadata['meaning']}")
+            continue
+        if not _is_text(raw):
+            problems.append(f"{name} must be text in UTF-8")
             continue
         try:
             values[setting.name] = setting.metadata["parse"](raw)

@@ -73,6 +73,10 @@ class Devices:
             raise Unauthorized
         return Caller(claim.user_id, claim.id_hash, claim.at, last_used_at, proved)
 
+    def require_store(self) -> None:
+        """Raises where no token can be checked now, as each check of one would."""
+        self._store.require()
+
     def is_touch_due(self, caller: Caller) -> bool:
         return self._clock() - caller.last_used_at >= TOUCH_EVERY_S
 

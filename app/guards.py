@@ -1,5 +1,6 @@
 """What a view asks for before it acts: a session, a recent proof, a body that fits its schema."""
 
+import hmac
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
@@ -8,12 +9,12 @@ from typing import Any, cast
 import orjson
 from flask import g, request
 from marshmallow import ValidationError
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from app import callers
 from app.cookies import keep_proof
 from app.devices import Caller
-from app.errors import InvalidForm, InvalidJson
+from app.errors import InvalidForm, InvalidJson, Unauthorized
 from app.schemas import WireSchema
 from app.services import services
 from app.stores.sessions import Client
@@ -46,6 +47,13 @@ def require_same_origin(view: View) -> View:
         return view(*args, **kwargs)
 
     return guarded
+
+
+def require_secret(secret: str) -> None:
+    """Let those through who show a secret of their own as a bearer token: no user, but what runs beside Keyrack."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode("latin-1", "replace"), secret.encode()):
+        raise Unauthorized
 
 
 def require_recent_proof() -> None:
@@ -120,9 +128,7 @@ def read_body() -> bytes:
     """The body, whole. Raises: errors.InvalidJson where it is cut short, RequestEntityTooLarge"""
     try:
         raw = request.get_data(cache=False)
-    except RequestEntityTooLarge:
-        raise
-    except Exception:  # chunks that are none: what the server raises for them is its own
+    except ClientDisconnected:
         raise InvalidJson from None
     if len(raw) >= (request.max_content_length or 0):  # where a body in chunks is cut off instead of refused
         raise RequestEntityTooLarge

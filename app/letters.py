@@ -36,7 +36,7 @@ class Links(Protocol):
 
     def not_me(self, user_id: str, session: str) -> str: ...
 
-    def reset(self, user_id: str, epoch: str) -> str: ...
+    def reset(self, user_id: str, epoch: str, asked_at: float) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +157,13 @@ class Letters:
         self._clock = clock
 
     def compose(self, notice: Notice) -> EmailMessage | None:
-        """The mail that tells of a notice; None where the user is gone, or disabled.
+        """The mail that tells of a notice; None where the user is gone or disabled, or has new
+        credentials since a reset was asked for.
 
         Raises: transport.RecipientRefused where the user's address is none that a mail can be sent to
         """
         user = self._users.get(notice.user_id)
-        if user is None or user.disabled:
+        if user is None or user.disabled or (notice.kind == "reset" and notice.epoch != user.epoch):
             return None
         recipient = _recipient(user.email)
         wording = _WORDINGS[notice.kind]
@@ -190,7 +191,7 @@ class Letters:
         if notice.kind == "sign_in":
             return "#" + self._links.not_me(user.id, notice.session)
         if notice.kind == "reset":
-            return "#" + self._links.reset(user.id, user.epoch)
+            return "#" + self._links.reset(user.id, notice.epoch, notice.at)
         return ""
 
 

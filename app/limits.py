@@ -14,16 +14,14 @@ What counts by session or user stands behind `require_session`, what counts by l
 made-up secret spends nobody's budget.
 """
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, g, request
-from flask_limiter import Limiter
+from flask_limiter import Limiter, RequestLimit
 from redis import Redis
 
-from app import guards
-from app.accounts import normalise_email
+from app import audit, guards, metrics
 from app.addresses import limit_key
 from app.links import OpenLink
 from app.services import services
@@ -33,10 +31,16 @@ def _by_address() -> str:
     return limit_key(services().callers.address(request.environ))
 
 
+def _tell_of_breach(breached: RequestLimit) -> None:
+    counted_by, limit = breached.request_args
+    audit.limit_hit(limit, counted_by)
+
+
 limiter = Limiter(
     key_func=_by_address,
     storage_uri="redis://",  # the scheme alone: the connections are those of the stores
     strategy="moving-window",
+    on_breach=_tell_of_breach,
 )
 
 
@@ -60,7 +64,7 @@ def _holder(ticket: str) -> str:
 
 
 def _account(login: str) -> str:
-    return services().accounts.id_of(login) or _digest(normalise_email(login))
+    return services().accounts.id_of(login) or services().accounts.digest_of(login)
 
 
 def _link() -> OpenLink | None:
@@ -70,20 +74,17 @@ def _link() -> OpenLink | None:
 
 def _by_link() -> str:
     link = _link()
-    return link.id_hash if link else "none"
+    return link.id_hash if link else f"none/{_by_address()}"
 
 
 def _by_link_user() -> str:
     link = _link()
-    return f"reset/{link.user_id if link else 'none'}"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return f"reset/{link.user_id if link else _by_address()}"
 
 
 def _shared(setting: str, key: Callable[[], str]) -> Callable[[guards.View], guards.View]:
     scope = setting.removeprefix("rate_limit_")
+    metrics.LIMIT_HITS.labels(scope)
     return limiter.shared_limit(lambda: getattr(services().settings, setting), scope=scope, key_func=key)
 
 

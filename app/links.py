@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app import tokens
 from app.errors import InvalidLink
 from app.stores.links import Link, LinkStore, Purpose
+from app.stores.sessions import Client
 
 RESET_TTL_S = 60 * 60
 NOT_ME_TTL_S = 48 * 60 * 60
@@ -26,13 +27,16 @@ class Links:
         self._store = store
         self._clock = clock
 
-    def reset(self, user_id: str, epoch: str) -> str:
-        """The secret of a link with which a user sets a new password; those before it are dead."""
-        return self._issue(user_id, "reset", RESET_TTL_S, epoch=epoch)
+    def reset(self, user_id: str, epoch: str, asked_at: float) -> str:
+        """The secret of a link with which a user sets a new password; those before it are dead.
+
+        epoch, asked_at: of the user, and Unix seconds, when it was asked for
+        """
+        return self._issue(user_id, "reset", asked_at + RESET_TTL_S, epoch=epoch)
 
     def not_me(self, user_id: str, session: str) -> str:
         """The secret of a link that ends one session. session: its id_hash"""
-        return self._issue(user_id, "not_me", NOT_ME_TTL_S, session=session)
+        return self._issue(user_id, "not_me", self._clock() + NOT_ME_TTL_S, session=session)
 
     def read_reset(self, secret: str) -> OpenLink:
         """Raises: errors.InvalidLink for whatever is no link that is good for a reset"""
@@ -42,16 +46,19 @@ class Links:
             raise InvalidLink
         return OpenLink(claim.user_id, claim.id_hash, link.epoch)
 
-    def end_session(self, secret: str) -> None:
+    def end_session(self, secret: str) -> tuple[str, Client]:
         """End the session that a link names, whatever became of it since.
 
+        Returns: the user's id, and the client whose session it was, as far as it is known
         Raises: errors.InvalidLink
         """
         claim = tokens.read(secret)
-        if claim is None or not self._store.end_session(claim.user_id, claim.id_hash):
+        client = self._store.end_session(claim.user_id, claim.id_hash) if claim else None
+        if claim is None or client is None:
             raise InvalidLink
+        return claim.user_id, client
 
-    def _issue(self, user_id: str, purpose: Purpose, ttl_s: int, session: str = "", epoch: str = "") -> str:
+    def _issue(self, user_id: str, purpose: Purpose, expires_at: float, session: str = "", epoch: str = "") -> str:
         secret = tokens.issue(user_id, self._clock())
-        self._store.open(user_id, tokens.id_hash(secret), Link(purpose, session, epoch, self._clock() + ttl_s))
+        self._store.open(user_id, tokens.id_hash(secret), Link(purpose, session, epoch, expires_at))
         return secret

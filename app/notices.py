@@ -34,18 +34,35 @@ class Notices:
             with _in_nobodys_way(kind):
                 self._mail.add(Notice(kind, user_id, self._clock(), client, session))
 
+    def send_reset(self, user_id: str, epoch: str, client: Client) -> None:
+        """Queue the link with which a password is set anew. epoch: of the user; it is good under that one alone.
+
+        Raises: redis.RedisError, unlike the others: here the mail is all that was asked for
+        """
+        if self._mail:
+            self._mail.add(Notice("reset", user_id, self._clock(), client, epoch=epoch))
+
+    def tell_of_suspicion(self, user_id: str, client: Client, session: str) -> None:
+        """Tell that a session looks suspicious, as often as other notices: whoever asks for it may mean to annoy."""
+        with _in_nobodys_way("suspicious"):
+            if self._store.count(user_id, "suspicious") <= _ONE_BY_ONE:
+                self.tell("suspicious", user_id, client, session)
+
+    def forget_device(self, user_id: str, client: Client) -> None:
+        """Tell of the next sign-in with this kind of device, though there was one: it was not the user's."""
+        with _in_nobodys_way("sign_in"):
+            self._store.forget(user_id, kind_of_device(client))
+
     def tell_of_sign_in(self, user_id: str, client: Client, session: str) -> None:
         """Tell of a sign-in with a kind of device, or from a country, that the user has never signed in with."""
-        if self._mail:
-            with _in_nobodys_way("sign_in"):
-                if self._store.meet(user_id, kind_of_device(client)):
-                    self._tell_one_of_many("sign_in", "many_sign_ins", user_id, client, session)
+        with _in_nobodys_way("sign_in"):
+            if self._store.meet(user_id, kind_of_device(client)):  # also where no mail is sent yet
+                self._tell_one_of_many("sign_in", "many_sign_ins", user_id, client, session)
 
     def tell_of_wrong_code(self, user_id: str, client: Client) -> None:
         """Tell that somebody has the password and not the second factor."""
-        if self._mail:
-            with _in_nobodys_way("wrong_code"):
-                self._tell_one_of_many("wrong_code", "many_wrong_codes", user_id, client)
+        with _in_nobodys_way("wrong_code"):
+            self._tell_one_of_many("wrong_code", "many_wrong_codes", user_id, client)
 
     def _tell_one_of_many(
         self, one: NoticeKind, many: NoticeKind, user_id: str, client: Client, session: str = ""

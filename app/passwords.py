@@ -6,6 +6,7 @@ that the system serves after the others: a flood of logins waits in a short queu
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TypeVar
 
 import bcrypt
 
+from app import metrics
 from app.errors import Unavailable
 
 MIN_LENGTH = 8
@@ -64,17 +66,28 @@ class Passwords:
 
     def _in_turn(self, work: Callable[[], T]) -> T:
         if not self._places.acquire(blocking=False):
+            metrics.BCRYPT_REFUSED.inc()
             raise Unavailable
         try:
-            turn = self._threads.submit(work)
+            metrics.BCRYPT_WAITING.inc()
+            turn = self._threads.submit(_measured, work, time.perf_counter())
             try:
                 return turn.result(_LONGEST_WAIT_S)
             except TimeoutError:
                 if turn.cancel():
+                    metrics.BCRYPT_WAITING.dec()
+                    metrics.BCRYPT_REFUSED.inc()
                     raise Unavailable from None
                 return turn.result()
         finally:
             self._places.release()
+
+
+def _measured(work: Callable[[], T], asked_at: float) -> T:
+    metrics.BCRYPT_WAITING.dec()
+    metrics.BCRYPT_WAIT_SECONDS.observe(time.perf_counter() - asked_at)
+    with metrics.BCRYPT_RUNNING.track_inprogress(), metrics.BCRYPT_SECONDS.time():
+        return work()
 
 
 def _yield_to_others() -> None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from app import tokens
+from app import audit, tokens
 from app.devices import Caller
 from app.errors import Forbidden, InvalidCode, InvalidForm, InvalidTicket, MfaRequired, Unauthorized
 from app.notices import Notices
@@ -69,6 +69,13 @@ class Reauthentication:
 
         Raises: errors.InvalidTicket, errors.InvalidCode, errors.InvalidForm where the method was not offered
         """
+        try:
+            return self._finish(caller, ticket, mfa_type, data, client)
+        except InvalidTicket:
+            audit.step_up_failed("invalid_ticket", caller.user_id)
+            raise
+
+    def _finish(self, caller: Caller, ticket: str, mfa_type: str, data: str, client: Client) -> str:
         claim = tokens.read(ticket)
         if claim is None or claim.user_id != caller.user_id:
             raise InvalidTicket
@@ -84,9 +91,13 @@ class Reauthentication:
         verdict = self._tickets.redeem_step_up(
             caller.user_id, claim.id_hash, answer, caller.id_hash, tokens.id_hash(proof), self.proof_ttl_s
         )
+        method: audit.Method = "password" if mfa_type == "password" else answer.method
+        if verdict == "wrong":
+            audit.step_up_failed("wrong", user.id, method)
         if verdict == "wrong" and mfa_type == "password":
             raise InvalidCode("Password does not match.")
         self._second_factor.require_right(verdict)
+        audit.step_up_passed(user.id, method)
         if verdict == "last_code":
             self._notices.tell("last_code_used", user.id, client)
         return proof

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, get_args
 import email_validator
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
+from app.accounts import MAX_EMAIL_LENGTH
 from app.client_info import clean
 from app.passwords import MAX_BYTES, MIN_LENGTH, is_common
 from app.second_factor import MfaType
@@ -80,6 +81,7 @@ def _fit_for_name(name: str) -> None:
 
 
 def _fit_for_email(email: str) -> None:
+    _length(1, MAX_EMAIL_LENGTH)(email)
     try:
         email_validator.validate_email(email, check_deliverability=False)
     except email_validator.EmailNotValidError:

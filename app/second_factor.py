@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from app import tokens, totp
+from app import audit, tokens, totp
 from app.devices import Caller
 from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn
 from app.keyring import Keyring
@@ -98,6 +98,7 @@ class SecondFactor:
         )
         if not self._users.change(user.id, change):
             raise MfaAlreadyOn
+        audit.credentials_changed("totp_on", user.id, tokens.id_hash(token))
         self._notices.tell("totp_on", user.id, client)
         return token, codes
 
@@ -115,6 +116,7 @@ class SecondFactor:
         )
         if not self._users.change(user.id, change):
             raise MfaNotOn
+        audit.credentials_changed("totp_off", user.id, tokens.id_hash(token))
         self._notices.tell("totp_off", user.id, client)
         return token
 
@@ -125,6 +127,7 @@ class SecondFactor:
         change = Change(epoch=user.epoch, caller=caller.id_hash, backup_codes=self._hashes(user.id, codes))
         if not self._users.change(user.id, change):
             raise MfaNotOn
+        audit.credentials_changed("backup_codes", user.id, caller.id_hash)
         self._notices.tell("codes_renewed", user.id, client)
         return codes
 

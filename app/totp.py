@@ -16,9 +16,10 @@ _MAX_SECRET_LENGTH = 128
 
 def normalise_secret(text: str) -> str | None:
     """A base32 secret as apps show it, in groups or small letters, brought to one form. None if it is not one."""
-    secret = re.sub(r"[\s-]", "", text).rstrip("=").upper()
-    if len(secret) > _MAX_SECRET_LENGTH or not secret.isascii():
+    typed = re.sub(r"[\s-]", "", text).rstrip("=")
+    if len(typed) > _MAX_SECRET_LENGTH or not typed.isascii():  # before it is in capitals: those of ß and ſ are ASCII
         return None
+    secret = typed.upper()
     try:
         raw = base64.b32decode(secret + "=" * (-len(secret) % 8))
     except binascii.Error:

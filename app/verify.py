@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import orjson
 from redis import RedisError
 
-from app.answers import describe
+from app.answers import without_redis
 from app.callers import SAFE_METHODS, Environ
 from app.devices import Caller
 from app.errors import ApiError, Unavailable
@@ -37,7 +37,7 @@ class Verify:
         except ApiError as refusal:
             return _refuse(refusal, environ, start_response)
         except RedisError as error:
-            log.warning("redis: %s", describe(error))
+            return _refuse(without_redis(error), environ, start_response)
         except Exception:  # whatever went wrong, the answer is no
             log.exception("verify failed")
         else:

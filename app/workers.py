@@ -1,7 +1,13 @@
-"""gunicorn's workers: none ends before all who waited there were served, and what they refuse is JSON as well."""
+"""gunicorn's workers: none ends before all who waited there were served, and none waits for half a request for ever.
+
+What they refuse themselves is JSON as well.
+"""
 
 import select
 import socket
+import time
+from contextlib import suppress
+from typing import Any
 
 import orjson
 from gunicorn import util
@@ -9,8 +15,39 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from app.errors import status_message
 
+_HEAD_S = 5
+
 
 class Worker(ThreadWorker):
+    """gunicorn reads a head without any limit of time: as many half heads as there are threads, and nobody is served.
+
+    A gateway in front reads heads before it passes requests on; this is for those who reach the port without it.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._due: dict[Any, float] = {}  # connections in a thread whose request has no whole head yet
+
+    def handle(self, conn: Any) -> Any:
+        self._due[conn] = time.monotonic() + _HEAD_S
+        try:
+            return super().handle(conn)
+        finally:
+            self._due.pop(conn, None)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        self._due.pop(conn, None)
+        return super().handle_request(req, conn)
+
+    def murder_keepalived(self, *args: Any, **kwargs: Any) -> None:
+        """gunicorn's main thread calls this each second, to close what nobody uses."""
+        now = time.monotonic()
+        for conn, due in list(self._due.items()):
+            if due <= now:
+                with suppress(OSError):  # it may be shut already
+                    conn.sock.shutdown(socket.SHUT_RDWR)  # whoever reads from it finds its end
+        super().murder_keepalived(*args, **kwargs)
+
     def set_accept_enabled(self, enabled: bool | None) -> None:
         """gunicorn's; where the worker is about to end, it takes on all who wait and leaves its listener."""
         super().set_accept_enabled(enabled)

@@ -8,6 +8,9 @@ import time
 
 import pytest
 from fakeredis import FakeRedis, FakeServer
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 from redis import Redis, RedisError
@@ -20,8 +23,20 @@ from app.stores.notices import NoticeStore
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
+from tests import leaks
 from tests.device import Device
 from tests.mail_server import SmtpServer
+
+# The same examples in every run, and no look at the clock: CI is no place for chance. HYPOTHESIS_PROFILE=long looks for
+# what those examples miss, anew each time.
+_SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+hypothesis_settings.register_profile(
+    "ci", derandomize=True, database=None, deadline=None, max_examples=50, suppress_health_check=_SLOW
+)
+hypothesis_settings.register_profile(
+    "long", database=None, deadline=None, max_examples=20_000, suppress_health_check=_SLOW, print_blob=True
+)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 ENVIRONMENT = {
     "REDIS_URL": "redis://unused",
@@ -102,7 +117,7 @@ def _answers(client: Redis) -> bool:
         return False
 
 
-def wait_until(condition, message: str, within_s: float = 10) -> None:
+def wait_until(condition, message: str, within_s: float = 30) -> None:
     """Poll something outside this process, such as a server that starts."""
     deadline = time.monotonic() + within_s
     while not condition():
@@ -159,9 +174,37 @@ def make_app(redis, clock):
     """Makes the service on this Redis, with settings beside those of all tests: two of them are two processes."""
 
     def make(**environment: str):
-        return create_app(load_settings(ENVIRONMENT | environment), redis, clock)
+        app = create_app(load_settings(ENVIRONMENT | environment), redis, clock)
+        app.test_client_class = NotingClient
+        return app
 
     return make
+
+
+class NotingClient(FlaskClient):
+    """Flask's test client; the secrets that pass are noted, for the logs to be held against."""
+
+    def open(self, *args, **kwargs):
+        answer = super().open(*args, **kwargs)
+        for sent in (kwargs.get("json"), kwargs.get("data"), answer.json if answer.is_json else None):
+            leaks.note(sent)
+        for cookie in answer.headers.getlist("Set-Cookie"):
+            leaks.note({"token": cookie.partition("=")[2].partition(";")[0]})
+        return answer
+
+
+@pytest.fixture(scope="session")
+def watched_logs():
+    watch = leaks.Watch(ENVIRONMENT)
+    yield watch
+    watch.end()
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_is_logged(watched_logs):
+    """Of no test: what is logged while it runs holds nothing that it sent or was given."""
+    yield
+    watched_logs.check()
 
 
 @pytest.fixture
@@ -223,7 +266,7 @@ def links(redis, scripts, clock):
 
 @pytest.fixture
 def notices(redis, scripts, clock):
-    return NoticeStore(redis, scripts, clock)
+    return NoticeStore(redis, scripts)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
 from app import device_names, guards, times
 from app.errors import ApiError, InvalidCode, InvalidForm, InvalidLogin, InvalidTicket, Unauthorized, Unavailable
@@ -55,7 +55,7 @@ def next_path() -> str:
     """Where the visitor wanted to go: a path of our own, never another's page."""
     try:
         wanted = request.values.get("next", "")
-    except RequestEntityTooLarge:
+    except HTTPException:  # a form that is too large or cut short
         wanted = ""
     return wanted if _OWN_PATH.fullmatch(wanted) else HOME
 

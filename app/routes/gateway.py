@@ -1,13 +1,12 @@
 """What the gateway asks beside the check of each request, which is app/verify.py's: behind a secret of its own."""
 
-import hmac
 from urllib.parse import parse_qs
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from app.errors import InvalidForm, Unauthorized
-from app.guards import read_body, takes
+from app.errors import InvalidForm
+from app.guards import read_body, require_secret, takes
 from app.schemas import Reconcile, ReconcileSchema
 from app.services import services
 
@@ -18,10 +17,7 @@ _MAX_RECONCILE_BODY = 250_000  # 1000 sessions of some 100 bytes each, with room
 
 @bp.before_request
 def _require_secret() -> None:
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    secret = services().settings.gateway_secret or ""
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode("latin-1", "replace"), secret.encode()):
-        raise Unauthorized
+    require_secret(services().settings.gateway_secret or "")
 
 
 @bp.before_request

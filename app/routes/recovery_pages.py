@@ -26,6 +26,10 @@ def _code_page(problems: Problems, ticket: str = "") -> str:
     return render_template("reset_code.html", problems=problems, ticket=ticket or request.form.get("ticket", ""))
 
 
+def _begin_again() -> str:
+    return _reset_page({"": "That took too long, or too many tries. Please set your new password again."})
+
+
 def _not_me_page(problems: Problems) -> str:
     return render_template("not_me.html", problems=problems)
 
@@ -76,7 +80,7 @@ def reset(body: Reset) -> ResponseReturnValue:
 
 @bp.post("/reset/code")
 @require_same_origin
-@shows_again(lambda problems: _reset_page(problems) if "ticket" in problems else _code_page(problems))
+@shows_again(lambda problems: _begin_again() if "ticket" in problems else _code_page(problems))
 @takes_form(ResetCodeSchema)
 @limited(RESET, RESET_USER, LOGIN_ADDRESS)
 def finish_reset(body: ResetCode) -> ResponseReturnValue:
@@ -94,5 +98,5 @@ def show_not_me() -> ResponseReturnValue:
 @takes_form(NotMeSchema)
 @limited(LOGIN_ADDRESS)
 def end_session(body: NotMe) -> ResponseReturnValue:
-    services().links.end_session(body.token)
+    services().recovery.end_session(body.token)
     return render_template("not_me_done.html")

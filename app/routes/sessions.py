@@ -42,7 +42,7 @@ def send_suspicious_session_notice() -> ResponseReturnValue:
     """Have the caller's user mailed the notice about a suspicious session; 404 where no mail is sent."""
     if not services().notices.are_sent:
         abort(404)
-    services().notices.tell("suspicious", caller().user_id, client(), caller().id_hash)
+    services().notices.tell_of_suspicion(caller().user_id, client(), caller().id_hash)
     return "", 204
 
 

@@ -9,7 +9,7 @@ import orjson
 from redis import Redis
 
 from app.stores import keys
-from app.stores.sessions import SessionScripts
+from app.stores.sessions import Client, SessionScripts, client_of
 
 Purpose = Literal["not_me", "reset"]
 
@@ -46,13 +46,15 @@ class LinkStore:
         link = Link(**orjson.loads(raw)) if raw else None
         return link if link and link.expires_at > self._clock() else None
 
-    def end_session(self, user_id: str, id_hash: str) -> bool:
+    def end_session(self, user_id: str, id_hash: str) -> Client | None:
         """Use a link up and end the session it names, under whatever hash that goes on by now.
 
-        Returns: False where there is no such link; a session that is over already is no matter
+        Returns: the client whose session it was, nothing known of it where it was over already; None where there is no
+        such link
         """
         further = (keys.links(user_id), keys.moved(user_id))
-        return bool(self._end_session(user_id, further, {"id_hash": id_hash}))
+        record = self._end_session(user_id, further, {"id_hash": id_hash})
+        return None if record == 0 else client_of(record)
 
 
 def _written(link: Link) -> str:

@@ -13,7 +13,7 @@ from redis.client import NEVER_DECODE
 
 from app.stores import keys
 from app.stores.connect import ThreadConnections
-from app.stores.lua import lua
+from app.stores.lua import mail_script
 from app.stores.sessions import RETENTION_S, Client
 
 NoticeKind = Literal[
@@ -45,6 +45,7 @@ class Notice:
     at        Unix seconds: when it happened
     client    the device that did it
     session   id_hash of the session that the notice is about; "" where it is about none
+    epoch     of the user when a reset was asked for; "" in other notices
     """
 
     kind: NoticeKind
@@ -52,6 +53,7 @@ class Notice:
     at: float
     client: Client
     session: str = ""
+    epoch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ class MailStore:
     def _run(self, script: str, other_key: str, argument: dict[str, Any]) -> Any:
         context = {"group": _GROUP, "max_queued": _MAX_QUEUED, "max_dead": _MAX_DEAD}
         args = (orjson.dumps(context), orjson.dumps(argument))
-        return self._connections.run_script(lua(script, opening="mail"), (keys.MAIL, other_key), args)
+        return self._connections.run_script(mail_script(script), (keys.MAIL, other_key), args)
 
     def _take_new(self, worker: str, after: str) -> Mail | None:
         """after: ">" for what nobody took, "0" for what this worker did."""
@@ -189,7 +191,7 @@ def _mail(entry_id: bytes, row: dict[bytes, bytes]) -> Mail:
 def _notice(told: dict[str, Any]) -> Notice:
     """Raises: KeyError, TypeError or ValueError where it is none"""
     notice = Notice(**told | {"client": Client(**told["client"])})
-    texts = (notice.user_id, notice.session, *told["client"].values())
+    texts = (notice.user_id, notice.session, notice.epoch, *told["client"].values())
     if notice.kind not in _KINDS or not all(isinstance(text, str) for text in texts):
         raise ValueError
     if not isinstance(notice.at, (int, float)):

@@ -1,21 +1,16 @@
 """What decides whether a user is told of something: the kinds of device they are known by, and what was told lately."""
 
-import time
-from collections.abc import Callable
-
 from redis import Redis
 
 from app.stores import keys
 from app.stores.mail import NoticeKind
 from app.stores.sessions import SessionScripts
 
-_KNOWN_DEVICES = 100
-
 
 class NoticeStore:
-    def __init__(self, redis: Redis, scripts: SessionScripts, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, redis: Redis, scripts: SessionScripts) -> None:
         self._redis = redis
-        self._clock = clock
+        self._meet = scripts.register("meet_device")
         self._count = scripts.register("count_notice")
 
     def meet(self, user_id: str, device: str) -> bool:
@@ -23,13 +18,12 @@ class NoticeStore:
 
         Returns: whether it is a new one. The first of an account is none, and of several at once one is.
         """
-        key = keys.known_devices(user_id)
-        with self._redis.pipeline(transaction=True) as pipe:
-            pipe.zcard(key)
-            pipe.zadd(key, {device: self._clock()})
-            pipe.zremrangebyrank(key, 0, -_KNOWN_DEVICES - 1)
-            known, is_new, _ = pipe.execute()
-        return bool(known and is_new)
+        further = (keys.known_devices(user_id), keys.user(user_id))
+        return bool(self._meet(user_id, further, {"device": device}))
+
+    def forget(self, user_id: str, device: str) -> None:
+        """Be surprised by a kind of device again."""
+        self._redis.zrem(keys.known_devices(user_id), device)
 
     def count(self, user_id: str, kind: NoticeKind) -> int:
         """Count something that a user is to be told of; the how manieth of its kind it is within an hour."""

@@ -5,15 +5,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import orjson
 from redis import ResponseError
 
+from app import audit, metrics
 from app.errors import Unauthorized
 from app.stores import keys
 from app.stores.connect import ThreadConnections
-from app.stores.lua import lua
+from app.stores.lua import session_script
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,9 @@ Reason = Literal["logout", "revoked", "evicted", "expired", "password_change", "
 
 RETENTION_S = 30 * 24 * 60 * 60  # how long ended sessions are told of
 TOUCH_EVERY_S = 60
+for _reason in get_args(Reason):  # what never ended a session is 0, not absent
+    metrics.SESSIONS_ENDED.labels(_reason)
+_NOBODY = "0"  # an id that no user has
 
 
 class CallerGone(Unauthorized):
@@ -97,7 +101,7 @@ class SessionScripts:
 
     def register(self, name: str) -> Callable[..., Any]:
         """A function of user_id, further keys and the script's own argument."""
-        script = lua(name)
+        script = session_script(name)
 
         def call(user_id: str, further_keys: Sequence[str] = (), argument: dict[str, Any] | None = None) -> Any:
             now = self._clock()
@@ -112,9 +116,21 @@ class SessionScripts:
             }
             own_keys = (keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id))
             args = (orjson.dumps(context), orjson.dumps(argument or {}))
-            return self._redis.run_script(script, (*own_keys, *further_keys), args)
+            result, finished = self._redis.run_script(script, (*own_keys, *further_keys), args)
+            if finished:
+                _tell_of_endings(user_id, finished, (argument or {}).get("caller"))
+            return result
 
         return call
+
+
+def _tell_of_endings(user_id: str, finished: Sequence[str], by: str | None) -> None:
+    """finished: id_hash and reason in turn, as the scripts return them"""
+    ended: dict[str, list[str]] = {}
+    for id_hash, reason in zip(finished[::2], finished[1::2], strict=True):
+        ended.setdefault(reason, []).append(id_hash)
+    for reason, id_hashes in ended.items():
+        audit.sessions_ended(user_id, reason, id_hashes, by)
 
 
 class SessionStore:
@@ -156,6 +172,13 @@ class SessionStore:
             ("HEXISTS", keys.user(user_id), "totp_secret"),
         )
         return None if score is None else float(score), proof, bool(has_totp)
+
+    def require(self) -> None:
+        """Ask what every check of a token asks, of nobody.
+
+        No PING: a Redis that fails to write its snapshot refuses that one, while who is signed in can still be read.
+        """
+        self.last_used_at(_NOBODY, "")
 
     def touch(self, user_id: str, id_hash: str, client: Client) -> bool:
         """Note a use and the client seen, at most once a minute. Never brings an ended session back.
@@ -236,6 +259,11 @@ class SessionStore:
 
 def _known(client: Client) -> dict[str, str]:
     return {name: value for name, value in asdict(client).items() if value is not None}
+
+
+def client_of(record: str) -> Client:
+    """The client in a session's record; nothing known where there is no record."""
+    return _session("", "", 0, record).client
 
 
 def _session(user_id: str, id_hash: str, score: float, raw: str | None) -> Session:

@@ -47,6 +47,11 @@ class Answer:
     step: int | None = None
     code_hashes: list[str] = field(default_factory=list)
 
+    @property
+    def method(self) -> Literal["totp", "backup"]:
+        """What a right answer of a second factor was given with; of a wrong one, what it looked like."""
+        return "backup" if self.step is None and self.code_hashes else "totp"
+
 
 class TicketStore:
     def __init__(self, redis: Redis, scripts: SessionScripts) -> None:

@@ -112,10 +112,10 @@ class UserStore:
             record, backup_codes_left = pipe.execute()
         return _user(user_id, record, backup_codes_left) if record else None
 
-    def change(self, user_id: str, change: Change) -> bool:
+    def change(self, user_id: str, change: Change) -> str | None:
         """Change credentials and the sessions they concern as one step.
 
-        Returns: False where the epoch has moved, the link is good no more or the user is gone: nothing was changed
+        Returns: the epoch from here on; None where it has moved, the link is good no more or the user is gone
         Raises: CallerGone where the caller's session is over
         """
         named = (keys.user, keys.backup_codes, keys.links, keys.moved)
@@ -124,7 +124,7 @@ class UserStore:
         outcome = self._change(user_id, further, {name: value for name, value in asked.items() if value is not None})
         if outcome == -1:
             raise CallerGone
-        return bool(outcome)
+        return str(outcome) if outcome else None
 
     def delete(self, user_id: str, normalised_email: str) -> None:
         """Remove a user whose sessions have ended; tickets and proofs left over open nothing and run out."""

@@ -25,7 +25,7 @@ ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run"),
 ]
-_PATIENCE_MS = 10_000
+_PATIENCE_MS = 30_000
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The ways that begin with a mail: the links in it, followed in a real browser."""
 
 import re
+import time
 
 import pytest
 from playwright.sync_api import expect
@@ -23,7 +24,7 @@ def reset_link(services, alice):
 
     def make():
         user_id = services.accounts.id_of(alice.email)
-        return "/reset#" + services.links.reset(user_id, services.accounts.get(user_id).epoch)
+        return "/reset#" + services.links.reset(user_id, services.accounts.get(user_id).epoch, time.time())
 
     return make
 

@@ -42,7 +42,7 @@ def at_once():
         start = Barrier(len(functions))
 
         def set_out(function):
-            start.wait(10)
+            start.wait(60)
             return function()
 
         with ThreadPoolExecutor(len(functions)) as threads:

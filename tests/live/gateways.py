@@ -160,7 +160,7 @@ class Gateway:
             stderr=subprocess.STDOUT,
         )
         try:
-            wait_until(self._asks, f"{name} did not start", within_s=20)
+            wait_until(self._asks, f"{name} did not start", within_s=60)
         except BaseException:
             self.close()
             raise

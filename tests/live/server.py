@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from tests import leaks
 from tests.conftest import ENVIRONMENT, wait_until
 from tests.device import Device
 from tests.ports import free_port
@@ -46,7 +48,10 @@ class Http:
         response = self._local.session.request(
             method, self._url + path, json=json, headers=headers, timeout=60, allow_redirects=False
         )
-        return Answer(response)
+        answer = Answer(response)
+        leaks.note(json)
+        leaks.note(answer.json if answer.headers.get("Content-Type") == "application/json" else None)
+        return answer
 
 
 class Service:
@@ -55,22 +60,25 @@ class Service:
     def __init__(self, redis_url: str, **environment: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.http = Http(self.url)
         self._environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             **ENVIRONMENT,
-            **{"REDIS_URL": redis_url, "PORT": str(self.port), "WEB_CONCURRENCY": "2"},
+            **{"REDIS_URL": redis_url, "PORT": str(self.port), "WEB_CONCURRENCY": "2", "LOG_LEVEL": "debug"},
             **environment,
         }
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - until it is closed
         self.start()
 
     def start(self) -> None:
         gunicorn = Path(sys.executable).with_name("gunicorn")  # an upgrade fails where it was started with "python -m"
-        command = [gunicorn, "--log-level", "warning", "wsgi:app"]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=self._environment)
-        wait_until(self._accepts, "gunicorn did not start", within_s=20)
+        self.process = subprocess.Popen(
+            [gunicorn, "wsgi:app"], cwd=ROOT, env=self._environment, stdout=self._log, stderr=subprocess.STDOUT
+        )
+        wait_until(self._accepts, "gunicorn did not start", within_s=60)
 
     def _accepts(self) -> bool:
-        assert self.process.poll() is None, "gunicorn ended at once"
+        assert self.process.poll() is None, f"gunicorn ended at once: {self.logged()}"
         try:
             requests.get(self.url, timeout=1)
         except requests.RequestException:  # refused, or in the queue of a worker that has yet to boot
@@ -80,6 +88,13 @@ class Service:
     def device(self, **headers: str) -> Device:
         return Device(Http(self.url), headers)
 
+    def logged(self) -> str:
+        """All that its processes have written so far."""
+        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode()
+
     def close(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(10)
+        self.process.wait(60)
+        logged = self.logged()
+        self._log.close()
+        leaks.assert_none(logged)

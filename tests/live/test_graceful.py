@@ -79,7 +79,7 @@ class Load:
     def wait_for_answers(self) -> None:
         """Each client has been answered once more since."""
         for client, before in [(client, client.answers) for client in self.clients]:
-            wait_until(lambda client=client, before=before: client.answers > before, "nobody answers", within_s=20)
+            wait_until(lambda client=client, before=before: client.answers > before, "nobody answers", within_s=60)
 
     def stop(self) -> list[tuple[float, int, str]]:
         for client in self.clients:
@@ -112,14 +112,14 @@ def own_service(redis_server, notified):
 def reload(service, _notified):
     before = children(service.process.pid)
     service.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: not before & children(service.process.pid), "the workers before go on", within_s=20)
+    wait_until(lambda: not before & children(service.process.pid), "the workers before go on", within_s=60)
 
 
 def grow_and_shrink(service, _notified):
     """A listener that nobody serves any more would hold those it was given for ever."""
     for told, count in ((signal.SIGTTIN, 3), (signal.SIGTTOU, 2), (signal.SIGTTOU, 1), (signal.SIGTTIN, 2)):
         service.process.send_signal(told)
-        wait_until(lambda count=count: len(children(service.process.pid)) == count, "as many as before", within_s=20)
+        wait_until(lambda count=count: len(children(service.process.pid)) == count, "as many as before", within_s=60)
 
 
 def upgrade(service, notified):
@@ -127,7 +127,7 @@ def upgrade(service, notified):
     service.process.send_signal(signal.SIGUSR2)
     while not (said := notified.recv(1000).decode()).startswith("MAINPID="):
         pass
-    service.process.wait(20)
+    service.process.wait(60)
     service.process = Adopted(int(said.removeprefix("MAINPID=")))
 
 
@@ -157,7 +157,7 @@ def test_a_stop_answers_whoever_was_let_in(own_service):
     load = Load(own_service)
     told_at = time.monotonic()
     own_service.process.send_signal(signal.SIGTERM)
-    assert own_service.process.wait(20) == 0
+    assert own_service.process.wait(60) == 0
     failures = load.stop()
     assert [failure for failure in failures if failure[0] < told_at or failure[1]] == []
     assert any("refused" in what for _, _, what in failures)
@@ -177,6 +177,6 @@ def test_a_request_under_way_is_finished(redis_server):
         answer.begin()
         assert answer.status == 400
         assert b"INVALID_LOGIN" in answer.read()
-    assert service.process.wait(20) == 0
+    assert service.process.wait(60) == 0
     with idle.sock:
         assert idle.sock.recv(1) == b""

@@ -63,6 +63,11 @@ def assert_refused_in_time(device):
         assert int(answer.headers["Retry-After"]) >= 1
 
 
+def health_of(service):
+    """What an orchestrator hears: whether the process lives, whether it can serve."""
+    return [service.http.open(path, "GET", {}).status_code for path in ("/healthz", "/readyz")]
+
+
 def test_redis_stopped_and_started_again(fragile):
     """503 on every route in under two seconds; then nobody is signed out whom the store still knows."""
     server, service = fragile
@@ -72,8 +77,10 @@ def test_redis_stopped_and_started_again(fragile):
         alice.get("/auth/sessions")
     server.stop()
     assert_refused_in_time(alice)
+    assert health_of(service) == [200, 503]
     server.start()
     assert [device.is_signed_in for device in (alice, phone)] == [True, True]
+    assert health_of(service) == [200, 200]
     assert alice.end([phone.id_hash]).status_code == 204
     assert not phone.is_signed_in
 
@@ -99,6 +106,9 @@ def test_redis_that_does_not_answer(impatient):
     os.kill(server.process.pid, signal.SIGSTOP)
     try:
         assert_refused_in_time(alice)
+        began = time.monotonic()
+        assert health_of(service) == [200, 503]
+        assert time.monotonic() - began < 2
     finally:
         os.kill(server.process.pid, signal.SIGCONT)
     # Answers to what was asked in the meantime come late, and must not be taken for answers to these.

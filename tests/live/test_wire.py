@@ -25,12 +25,12 @@ def send(service, raw):
     return int(answer.split(b" ", 2)[1]), answer.decode("latin-1")
 
 
-def post(path, body, *headers):
+def post(path, body, *headers, content_type="application/json"):
     lines = [
         f"POST {path} HTTP/1.1",
         "Host: localhost",
         "Connection: close",
-        "Content-Type: application/json",
+        f"Content-Type: {content_type}",
         *headers,
     ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
@@ -59,11 +59,24 @@ def test_a_chunked_body_is_read(service):
     assert "INVALID_LOGIN" in answer
 
 
-@pytest.mark.parametrize("body", [b"ZZ\r\nabc\r\n0\r\n\r\n", b"5\r\nab", b"-1\r\n\r\n"])
+NO_CHUNKS = [b"ZZ\r\nabc\r\n0\r\n\r\n", b"5\r\nab", b"-1\r\n\r\n", b"1\r\na\r\n0\r\n"]
+
+
+@pytest.mark.parametrize("body", NO_CHUNKS)
 def test_chunks_that_are_none(service, body):
     status, answer = send(service, post(LOGIN, body, CHUNKED))
     assert status == 400
     assert '"code":50109' in answer
+
+
+@pytest.mark.parametrize("body", NO_CHUNKS)
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+def test_forms_in_chunks_that_are_none(service, body, content_type):
+    """A page says so, also where the refusal is about something else and only its words look at the form."""
+    for path, expected, *headers in (("/login/form", 400), ("/login/form", 403, "Origin: https://evil.example")):
+        status, answer = send(service, post(path, body, CHUNKED, *headers, content_type=content_type))
+        assert status == expected
+        assert "<!doctype html>" in answer.lower()
 
 
 @pytest.mark.parametrize(
@@ -112,6 +125,19 @@ def test_a_port_that_is_taken_is_refused(service, redis_server):
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert ran.returncode != 0
     assert f"Keyrack cannot listen on 127.0.0.1:{port}" in ran.stderr
+
+
+def test_who_goes_quiet_within_a_head_is_let_go(service):
+    """More of them than there are threads: the others are served when the time for a head is over."""
+    host, port = service.url.removeprefix("http://").split(":")
+    quiet = [socket.create_connection((host, int(port)), timeout=20) for _ in range(80)]
+    for connection in quiet:
+        connection.sendall(b"GET /gateway/verify HTTP/1.1\r\nHost: local")
+    assert service.device().get("/gateway/verify").status_code == 401
+    answers = {connection.recv(1) for connection in quiet}
+    for connection in quiet:
+        connection.close()
+    assert answers == {b""}
 
 
 def test_who_goes_quiet_within_a_body_is_let_go(service):

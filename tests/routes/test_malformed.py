@@ -153,6 +153,12 @@ def test_wrong_methods(app, method):
     assert "POST" in answer.headers["Allow"]
 
 
+@pytest.mark.parametrize("path", ["/login", "/login/mfa", "/register", "/logout", "/me/sessions"])
+def test_wrong_methods_of_the_cookie_surface(app, path):
+    answer = app.test_client().put(path)
+    assert (answer.status_code, answer.json) == (405, {"error": "405: Method Not Allowed"})
+
+
 def test_an_error_that_nobody_expected_shows_nothing_of_the_inside(alice, app, redis):
     """500 in the contract's shape, with the request's id; here a record that no version of Keyrack wrote."""
     redis.hset(f"user:{{{alice.user_id}}}:sessions", alice.id_hash, "not json")

@@ -51,6 +51,35 @@ def test_the_first_device_is_silent_and_every_other_kind_is_told_once(alice, new
     assert told() == []
 
 
+def test_a_device_that_was_not_theirs_is_new_again(alice, new_device, app, told):
+    """Or the thief would sign in again with the password that they still have, and nobody be told."""
+    thief = new_device(**agent("iOS")).log_in(alice)
+    secret = app.extensions[EXTENSION].links.not_me(alice.user_id, thief.id_hash)
+    assert app.test_client().post("/not-me/form", data={"token": secret}).status_code == 200
+    told()
+    thief.log_in(alice)
+    assert told() == [("sign_in", alice.user_id, "iOS")]
+    new_device(**agent("Linux")).log_in(alice)
+    assert told() == []
+
+
+def test_devices_are_known_from_before_mails_were_sent(alice, new_device, make_app, told):
+    without = make_app(SMTP_URL="")
+    Device(without.test_client(use_cookies=False), agent("iOS")).log_in(alice)
+    assert told() == []
+    new_device(**agent("iOS")).log_in(alice)
+    assert told() == []
+    new_device(**agent("Mac OS X")).log_in(alice)
+    assert [kind for kind, _, _ in told()] == ["sign_in"]
+
+
+def test_where_devices_were_not_taken_note_of_no_new_one_is_the_first(alice, new_device, redis, told):
+    """An account that was in use before: whoever signs in next is not taken for its owner."""
+    redis.delete(keys.known_devices(alice.user_id))
+    new_device(**agent("iOS")).log_in(alice)
+    assert [kind for kind, _, _ in told()] == ["sign_in"]
+
+
 def test_a_country_is_new_an_address_is_not(alice, make_app, city_database, told):
     app = make_app(GEOIP_DATABASE=str(city_database), TRUSTED_PROXIES="127.0.0.1")
 
@@ -125,7 +154,7 @@ def test_the_last_backup_code(alice, new_device, told, clock, where):
 
 def test_a_reset_is_told_as_a_change_of_password(alice, app, new_device, told):
     services = app.extensions[EXTENSION]
-    secret = services.links.reset(alice.user_id, services.accounts.get(alice.user_id).epoch)
+    secret = services.links.reset(alice.user_id, services.accounts.get(alice.user_id).epoch, services.clock())
     new_device(**agent("iOS")).post("/auth/reset", {"token": secret, "password": "another horse battery"})
     assert told() == [("password_changed", alice.user_id, "iOS"), ("sign_in", alice.user_id, "iOS")]
 
@@ -133,6 +162,8 @@ def test_a_reset_is_told_as_a_change_of_password(alice, app, new_device, told):
 def test_suspicious_session_notice(alice, told, make_app, new_device):
     assert alice.post("/auth/sessions/debug/notifications").status_code == 204
     assert told() == [("suspicious", alice.user_id, "Linux")]
+    assert [alice.post("/auth/sessions/debug/notifications").status_code for _ in range(4)] == [204] * 4
+    assert [kind for kind, _, _ in told()] == ["suspicious"] * 2, "three an hour: it is no way to fill a mailbox"
     assert new_device().post("/auth/sessions/debug/notifications").status_code == 401
     without = Device(make_app(SMTP_URL="").test_client(use_cookies=False))
     without.token = alice.token

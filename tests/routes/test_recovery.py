@@ -3,8 +3,16 @@
 import pytest
 
 from app import tokens
+from app.errors import InvalidLogin
+from app.notices import Notices
+from app.recovery import Recovery
 from app.services import EXTENSION
 from app.stores import keys
+from app.stores.mail import MailStore
+from app.stores.notices import NoticeStore
+from app.stores.sessions import Client
+from app.stores.tickets import TicketStore
+from app.stores.users import Change, UserStore
 from tests.device import PASSWORD, Device, errors
 
 NEW_PASSWORD = "another horse battery"
@@ -13,13 +21,15 @@ HOUR = 3600
 
 @pytest.fixture
 def links(app):
+    """The rules of links, not their store."""
     return app.extensions[EXTENSION].links
 
 
 @pytest.fixture
 def reset_link(app, links):
     """Makes the secret of a link as the mail to a device's user carries it."""
-    return lambda device: links.reset(device.user_id, app.extensions[EXTENSION].accounts.get(device.user_id).epoch)
+    services = app.extensions[EXTENSION]
+    return lambda device: links.reset(device.user_id, services.accounts.get(device.user_id).epoch, services.clock())
 
 
 def reset(device, secret, password=NEW_PASSWORD, **more):
@@ -77,6 +87,45 @@ def test_a_link_works_for_one_hour(alice, new_device, reset_link, clock):
     clock.advance(1)
     assert errors(reset(new_device(), secret), "token") == ["TOKEN_INVALID"]
     assert alice.is_signed_in
+
+
+def test_the_hour_counts_from_the_request_for_it(alice, new_device, app, links, clock):
+    """However long the mail was on its way."""
+    asked_at = clock()
+    clock.advance(HOUR - 1)
+    late = links.reset(alice.user_id, "1", asked_at)
+    clock.advance(1)
+    assert errors(reset(new_device(), late), "token") == ["TOKEN_INVALID"]
+
+
+def test_forgot_says_so_where_nothing_could_be_queued(alice, redis, new_device):
+    """The mail is all that is asked for: nobody is told to look for one that will not come."""
+    redis.set(keys.MAIL, "no stream")
+    for login in (alice.email, "nobody@example.com"):
+        assert new_device().post("/auth/forgot", {"login": login}).status_code == 503
+
+
+@pytest.mark.parametrize("event", ["disable", "change of credentials"])
+def test_what_happens_right_after_the_new_password_holds(alice, app, redis, scripts, links, clock, event):
+    """A user who is shut out, or ends all, between the two steps of a reset is not signed in by the second."""
+    services = app.extensions[EXTENSION]
+    users = UserStore(redis, scripts)
+
+    class Meddling(MailStore):
+        def add(self, notice):
+            if event == "disable":
+                services.accounts.disable(notice.user_id)
+            else:
+                users.change(notice.user_id, Change(end_others="admin"))
+
+    ours = services.accounts
+    notices = Notices(Meddling(redis, clock), NoticeStore(redis, scripts), clock)
+    recovery = Recovery(
+        users, TicketStore(redis, scripts), ours, links, ours._passwords, services.second_factor, notices
+    )
+    with pytest.raises(InvalidLogin):
+        recovery.reset(links.reset(alice.user_id, "1", clock()), NEW_PASSWORD, Client())
+    assert redis.zcard(keys.last_used(alice.user_id)) == 0
 
 
 def test_what_is_no_link_resets_nothing(alice, bob, new_device, links, reset_link):
@@ -162,11 +211,22 @@ def test_five_wrong_codes_use_a_ticket_up_and_ten_in_all_are_the_links_budget(wi
     app = make_app(RATE_LIMIT_STEP_UP="7 per 15 minutes")
     device = Device(app.test_client(use_cookies=False))
     services = app.extensions[EXTENSION]
-    secret = services.links.reset(with_totp.user_id, services.accounts.get(with_totp.user_id).epoch)
+    secret = services.links.reset(with_totp.user_id, services.accounts.get(with_totp.user_id).epoch, services.clock())
     ticket = reset(device, secret).json["ticket"]
     wrong = [reset(device, secret, ticket=ticket, code="000000").json["code"] for _ in range(6)]
     assert wrong == [60008] * 5 + [60006]
     assert reset(device, secret).status_code == 429
+
+
+def test_what_is_no_link_spends_the_budget_of_its_address_alone(make_app):
+    app = make_app(RATE_LIMIT_STEP_UP="2 per 15 minutes", TRUSTED_PROXIES="127.0.0.1")
+
+    def try_from(address):
+        device = Device(app.test_client(use_cookies=False), {"X_Forwarded_For": address})
+        return reset(device, tokens.issue("1", 0)).status_code
+
+    assert [try_from("192.0.2.1") for _ in range(3)] == [400, 400, 429]
+    assert try_from("192.0.2.2") == 400
 
 
 def test_forgot_is_limited_by_account_and_by_address(alice, make_app):
@@ -185,14 +245,19 @@ def test_forgot_is_limited_by_account_and_by_address(alice, make_app):
 
 
 @pytest.mark.parametrize("path", ["/forgot", "/reset", "/not-me"])
-def test_to_look_at_a_page_changes_nothing(alice, app, redis, path):
-    """Mail scanners fetch links; what they fetch has no secret in it, and does nothing."""
+def test_to_look_at_a_page_changes_nothing(alice, new_device, app, links, reset_link, path):
+    """Mail scanners fetch links; whatever they make of one, it works afterwards."""
+    phone = new_device().log_in(alice)
+    not_me, secret = links.not_me(alice.user_id, phone.id_hash), reset_link(alice)
     visitor = app.test_client()
     for method in ("GET", "HEAD"):
-        answer = visitor.open(path, method=method)
-        assert answer.status_code == 200
-        assert answer.headers["Cache-Control"] == "no-store"
-    assert alice.is_signed_in
+        for query in ("", f"?token={not_me}", f"?token={secret}"):
+            answer = visitor.open(path + query, method=method)
+            assert answer.status_code == 200
+            assert answer.headers["Cache-Control"] == "no-store"
+    assert (alice.is_signed_in, phone.is_signed_in) == (True, True)
+    assert visitor.post("/not-me/form", data={"token": not_me}).status_code == 200
+    assert reset(new_device(), secret).status_code == 200
 
 
 def test_this_wasnt_me(alice, new_device, app, links):
@@ -242,6 +307,7 @@ def test_a_reset_by_page_with_a_second_factor(with_totp, app, reset_link):
     assert NEW_PASSWORD not in page
     ticket = page.partition('name="ticket" value="')[2].partition('"')[0]
     assert "wrong" in browser.post("/reset/code", data={"ticket": ticket, "code": "000000"}).text
+    assert "Please set your new password again" in browser.post("/reset/code", data={"ticket": "x", "code": "1"}).text
     answer = browser.post("/reset/code", data={"ticket": ticket, "code": with_totp.backup_codes.pop()})
     assert answer.status_code == 303
     assert browser.get("/settings/sessions").status_code == 200

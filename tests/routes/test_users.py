@@ -3,6 +3,7 @@
 import pytest
 
 from app.errors import Unauthorized
+from app.stores.sessions import Client
 from tests.device import PASSWORD, errors
 
 NEW = "another long one"
@@ -54,4 +55,4 @@ def test_a_stale_change_is_refused(alice, app):
     renewed = alice.patch("/users/@me", {"password": PASSWORD, "new_password": NEW})
     assert renewed.status_code == 200
     with pytest.raises(Unauthorized):
-        wired.accounts.change_password(caller, user, PASSWORD, "yet another one")
+        wired.accounts.change_password(caller, user, PASSWORD, "yet another one", Client())

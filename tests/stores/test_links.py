@@ -6,8 +6,10 @@ from app.stores import keys
 from app.stores.links import Link
 from app.stores.sessions import Client
 from app.stores.users import Change
+from tests.conftest import LIFETIMES
 
 HOUR = 3600
+CLIENT = Client(os="Linux", platform="Firefox", location="Bern, Switzerland")
 SESSION, OTHER = ("A" * 43 + "=", "B" * 43 + "=")
 
 
@@ -23,7 +25,7 @@ def two_sessions(users, sessions, clock):
         created_at=0,
     )
     for id_hash in (SESSION, OTHER):
-        sessions.open("1", id_hash, int(clock()), Client(), "1", 50)
+        sessions.open("1", id_hash, int(clock()), CLIENT, "1", 50)
 
 
 @pytest.fixture
@@ -40,11 +42,11 @@ def signed_in(sessions):
 
 def test_a_link_ends_exactly_its_session_once(links, open_link, sessions):
     open_link("link")
-    assert not links.end_session("1", "other link")
-    assert not links.end_session("2", "link")
-    assert links.end_session("1", "link")
+    assert links.end_session("1", "other link") is None
+    assert links.end_session("2", "link") is None
+    assert links.end_session("1", "link") == CLIENT
     assert signed_in(sessions) == {OTHER}
-    assert not links.end_session("1", "link")
+    assert links.end_session("1", "link") is None
 
 
 def test_the_ended_row_and_event_say_revoked(links, open_link, sessions):
@@ -54,11 +56,12 @@ def test_the_ended_row_and_event_say_revoked(links, open_link, sessions):
     assert (ended.session.id_hash, ended.reason, ended.by) == (SESSION, "revoked", None)
 
 
-def test_a_link_finds_its_session_under_the_hash_it_moved_to(links, open_link, sessions, users):
-    """Whoever signed in and then changed the password or the second factor does not get away with it."""
+def test_a_link_finds_its_session_under_the_hash_it_moved_to(links, open_link, sessions, users, redis):
+    """Whoever signed in and then changed the password or the second factor does not get away with it, ever."""
     open_link("link")
     for old, new in ((SESSION, "C" * 43 + "="), ("C" * 43 + "=", "D" * 43 + "=")):
         users.change("1", Change(caller=old, new_id_hash=new, reason="mfa_change"))
+    assert redis.ttl(keys.moved("1")) == LIFETIMES.max_age_s
     assert links.end_session("1", "link")
     assert signed_in(sessions) == {OTHER}
 
@@ -66,7 +69,7 @@ def test_a_link_finds_its_session_under_the_hash_it_moved_to(links, open_link, s
 def test_a_link_whose_session_is_over_is_used_up_all_the_same(links, open_link, sessions):
     open_link("link")
     sessions.end("1", [SESSION], "revoked")
-    assert links.end_session("1", "link")
+    assert links.end_session("1", "link") == Client()
     assert signed_in(sessions) == {OTHER}
 
 
@@ -109,7 +112,7 @@ def test_a_change_by_link_needs_a_reset_that_is_good(users, open_link, links, se
     open_link("not me")
     clock.advance(seconds)
     change = Change(epoch="1", set={"password_hash": "new"}, end_others="password_change", link=link)
-    assert users.change("1", change) is expected
+    assert bool(users.change("1", change)) is expected
     assert (users.get("1").password_hash == "new") is expected
     assert signed_in(sessions) == (set() if expected else {SESSION, OTHER})
 

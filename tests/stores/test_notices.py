@@ -4,8 +4,11 @@ import threading
 
 import pytest
 
-from app.stores.connect import connect
+from app.stores import keys
+from app.stores.connect import ThreadConnections, connect
 from app.stores.notices import NoticeStore
+from app.stores.sessions import SessionScripts
+from tests.conftest import LIFETIMES
 
 
 def test_the_first_device_is_known_every_other_kind_is_new_once(notices):
@@ -32,14 +35,28 @@ def test_counting_begins_anew_after_an_hour(notices, clock):
     assert notices.count("1", "sign_in") == 1
 
 
+@pytest.fixture(autouse=True)
+def two_users(users):
+    for user_id in ("1", "2"):
+        users.create(
+            user_id, f"{user_id}@example.com", email="", username="", global_name=None, password_hash="", created_at=0
+        )
+
+
+def test_of_nobody_nothing_is_noted(notices, redis):
+    """A sign-in that was overtaken by the end of its user leaves nothing behind."""
+    assert notices.meet("3", "a") is False
+    assert not redis.exists(keys.known_devices("3"))
+
+
 @pytest.mark.parametrize("redis", ["real"], indirect=True)
-def test_of_sign_ins_at_once_one_is_new(redis, redis_server, scripts, clock, notices):
+def test_of_sign_ins_at_once_one_is_new(redis, redis_server, clock, notices):
     notices.meet("1", "first")
     found = []
 
     def meet():
         with connect(redis_server.url) as own:
-            found.append(NoticeStore(own, scripts, clock).meet("1", "second"))
+            found.append(NoticeStore(own, SessionScripts(ThreadConnections(own), LIFETIMES, clock)).meet("1", "second"))
 
     threads = [threading.Thread(target=meet) for _ in range(8)]
     for thread in threads:

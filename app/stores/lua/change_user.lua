@@ -13,10 +13,9 @@
 --             reason        why it does
 --             end_others    the reason for which all sessions but the caller's end
 --             link          id_hash of the secret of the reset's link, which this uses up
--- Returns   1; 0 where the epoch has moved, the link is good no more or the user is gone; -1 where the caller's own
+-- Returns   the epoch from here on; 0 where the epoch has moved, the link is good no more or the user is gone; -1 where the caller's own
 --           session is over
 local user, backup_codes, links, moved = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
-local MOVED_KEPT_S = 3 * 24 * 3600  -- a notice waits for a day at most, its link is good for two
 local change = cjson.decode(ARGV[2])
 
 if change.caller and not is_live(change.caller) then
@@ -68,7 +67,7 @@ if change.new_id_hash then
   end
   keep()
   redis.call("HSET", moved, change.caller, change.new_id_hash)
-  redis.call("EXPIRE", moved, MOVED_KEPT_S)
+  redis.call("EXPIRE", moved, call.max_age_s)  -- longer no session lasts that a link may look for
   tell("AUTH_SESSION_CHANGE", change.new_id_hash, change.reason, change.caller)
 end
-return 1
+return tonumber(redis.call("HGET", user, "epoch"))

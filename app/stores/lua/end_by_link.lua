@@ -2,7 +2,7 @@
 -- KEYS[4]   links of the user, a hash: id_hash of the link's secret to its record (JSON)
 -- KEYS[5]   moved, a hash: id_hash that a session had to the one it goes on under
 -- ARGV[2]   JSON: id_hash of the link's secret
--- Returns   1, or 0 where there is no such link
+-- Returns   the record of the session that ended; "" where it has none, or is over already; 0 where there is no such link
 local links, moved = KEYS[4], KEYS[5]
 local asked = cjson.decode(ARGV[2])
 local record = redis.call("HGET", links, asked.id_hash)
@@ -14,9 +14,10 @@ redis.call("HDEL", links, asked.id_hash)
 local session = link.session
 while session do
   if is_live(session) then
+    local ended = redis.call("HGET", sessions, session)
     finish(session, "revoked")
-    return 1
+    return ended or ""
   end
   session = redis.call("HGET", moved, session)
 end
-return 1
+return ""

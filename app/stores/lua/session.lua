@@ -3,9 +3,11 @@
 -- KEYS[2]   sessions, a hash: id_hash to its record (JSON)
 -- KEYS[3]   ended, a sorted set: sessions that ended (JSON) by when (Unix s)
 -- ARGV[1]   JSON: user_id, now (Unix s), at (the same, ISO 8601), ttl_s, max_age_s, retention_s, channel
+-- Returns   what the script returns, and `finished`
 local last_used, sessions, ended = KEYS[1], KEYS[2], KEYS[3]
 local call = cjson.decode(ARGV[1])
 local KEPT_ENDED = 100
+local finished = {}  -- the sessions that this call ended: id_hash and reason in turn
 
 local function record_of(id_hash)
   local record = redis.call("HGET", sessions, id_hash)
@@ -62,6 +64,8 @@ local function finish(id_hash, reason, by, ended_at)
   redis.call("ZREMRANGEBYRANK", ended, 0, -KEPT_ENDED - 1)
   redis.call("EXPIRE", ended, call.retention_s)
   tell("AUTH_SESSION_REMOVE", id_hash, reason)
+  table.insert(finished, id_hash)
+  table.insert(finished, reason)
 end
 
 local function finish_by_time(id_hash, score)

@@ -1,0 +1,62 @@
+"""What is counted and measured: every figure that /metrics tells, by name, meaning and labels.
+
+No label names a user, an address or anything else that a client can make up: each has a small fixed set of values.
+Under gunicorn each process writes its figures into a file of PROMETHEUS_MULTIPROC_DIR (gunicorn.conf.py makes it), and
+whichever process is asked adds them all up; without that folder they are those of this process.
+"""
+
+import os
+from functools import cache
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+OTHER = "other"  # the one label of all paths that are none of ours
+
+_REGISTRY = CollectorRegistry()
+
+
+def _counter(name: str, meaning: str, *labels: str) -> Counter:
+    return Counter(f"keyrack_{name}", meaning, labels, registry=_REGISTRY)
+
+
+def _gauge(name: str, meaning: str) -> Gauge:
+    return Gauge(f"keyrack_{name}", meaning, registry=_REGISTRY, multiprocess_mode="livesum")
+
+
+def _seconds(name: str, meaning: str, *labels: str, up_to: float) -> Histogram:
+    steps = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
+    buckets = [step for step in steps if step <= up_to]
+    return Histogram(f"keyrack_{name}_seconds", meaning, labels, registry=_REGISTRY, buckets=buckets)
+
+
+REQUEST_SECONDS = _seconds("request", "Requests, by how long their answers took", "route", "method", "status", up_to=15)
+REDIS_SECONDS = _seconds("redis", "One in 16 of the trips to Redis on sessions, by how long it took", up_to=1)
+REDIS_ERRORS = _counter("redis_errors", "Requests that were refused because Redis was away, late or refused", "kind")
+BCRYPT_SECONDS = _seconds("bcrypt", "Password hashes computed, by how long each took", up_to=5)
+BCRYPT_WAIT_SECONDS = _seconds("bcrypt_wait", "Password hashes computed, by how long each waited before", up_to=15)
+BCRYPT_WAITING = _gauge("bcrypt_waiting", "Password hashes that wait for their turn now")
+BCRYPT_RUNNING = _gauge("bcrypt_running", "Password hashes that are computed now")
+BCRYPT_REFUSED = _counter("bcrypt_refused", "Password hashes refused because too many waited, or for too long")
+SIGN_INS = _counter("sign_ins", "Sign-ins: success by how, failed by why, or a code was asked for", "outcome", "detail")
+STEP_UPS = _counter("step_ups", "Answers to the question to prove oneself again", "outcome", "method")
+SESSIONS_ENDED = _counter("sessions_ended", "Sessions that ended; evicted is over the cap, expired by time", "reason")
+CREDENTIAL_CHANGES = _counter("credential_changes", "Changes of what users sign in with", "what")
+LIMIT_HITS = _counter("limit_hits", "Requests refused because a rate limit was reached", "limit")
+
+
+@cache
+def request_seconds(route: str, method: str, status: str) -> Histogram:
+    """The figure of one route, found without the library's own look-up, which takes longer than to count."""
+    return REQUEST_SECONDS.labels(route, method, status)
+
+
+def told() -> bytes:
+    """All figures of all processes, in Prometheus' text format."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(_REGISTRY)
+    of_all_processes = CollectorRegistry()
+    MultiProcessCollector(of_all_processes)  # type: ignore[no-untyped-call]
+    return generate_latest(of_all_processes)

@@ -1,0 +1,31 @@
+"""What those who run it ask: whether the process lives, whether it can serve, and its figures."""
+
+from flask import Blueprint, Response
+from flask.typing import ResponseReturnValue
+
+from app import metrics
+from app.guards import require_secret
+from app.services import services
+
+bp = Blueprint("health", __name__)
+metrics_bp = Blueprint("metrics", __name__)
+
+
+@bp.get("/healthz")
+def is_alive() -> ResponseReturnValue:
+    """The process answers. Redis is not asked: what is wrong there no restart of this process mends."""
+    return {"status": "ok"}
+
+
+@bp.get("/readyz")
+def is_ready() -> ResponseReturnValue:
+    """Tokens can be checked; where Redis is away or too slow the answer is 503, as for every other request."""
+    services().devices.require_store()
+    return {"status": "ok"}
+
+
+@metrics_bp.get("/metrics")
+def tell_metrics() -> ResponseReturnValue:
+    """The figures of all processes of this instance, for Prometheus."""
+    require_secret(services().settings.metrics_secret or "")
+    return Response(metrics.told(), content_type=metrics.CONTENT_TYPE)
