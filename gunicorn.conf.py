@@ -31,7 +31,7 @@ make_metrics_folder()  # before prometheus_client is imported: it looks then whe
 
 from prometheus_client import multiprocess  # noqa: E402
 
-from app import logs  # noqa: E402
+from app.checkup import warn_at_start  # noqa: E402
 from app.config import ConfigError, load_settings  # noqa: E402
 from app.listeners import Listeners  # noqa: E402
 
@@ -40,7 +40,6 @@ try:
 except ConfigError as problems:
     sys.exit(str(problems))
 
-logs.configure(settings)
 logger_class = "app.server_log.ServerLog"
 listeners = Listeners(settings.host, settings.port)
 bind = listeners.bind
@@ -59,7 +58,6 @@ secure_scheme_headers = {}
 control_socket_disable = True
 worker_tmp_dir = MEMORY  # gunicorn's heartbeat files
 nworkers_changed = listeners.nworkers_changed
-when_ready = listeners.when_ready
 pre_fork = listeners.pre_fork
 post_fork = listeners.post_fork
 post_worker_init = listeners.post_worker_init
@@ -72,6 +70,12 @@ def on_starting(server):
             "mails are off: nobody is told of sign-ins or can reset a password; set SMTP_URL, MAIL_FROM and PUBLIC_URL"
         )
     listeners.on_starting(server)
+
+
+def when_ready(server):
+    """Say in the log what `flask doctor` would say of the secrets and of Redis, once for all workers."""
+    listeners.when_ready(server)
+    warn_at_start(settings, server.log.warning)
 
 
 def child_exit(_server, worker):

@@ -16,12 +16,14 @@ from app.config import Settings
 from app.delivery import Delivery
 from app.devices import Devices
 from app.front import Front
+from app.imports import Imports
 from app.keyring import Keyring
 from app.letters import Letters
 from app.limits import init_limits
 from app.links import Links
 from app.location import Locations
 from app.notices import Notices
+from app.operators import Operators
 from app.passwords import Passwords
 from app.reauthentication import Reauthentication
 from app.recovery import Recovery
@@ -32,6 +34,7 @@ from app.stores.connect import ThreadConnections
 from app.stores.links import LinkStore
 from app.stores.mail import MailStore
 from app.stores.notices import NoticeStore
+from app.stores.server import look_at
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
@@ -69,17 +72,19 @@ def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = ti
 
 
 def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> Services:
-    lifetimes = Lifetimes(settings.session_ttl_s, settings.session_max_age_s)
+    lifetimes = Lifetimes(settings.session_ttl_s, settings.session_max_age_s, settings.retention_days * 24 * 60 * 60)
     connections = ThreadConnections(redis)
     scripts = SessionScripts(connections, lifetimes, clock)
     users, tickets = UserStore(redis, scripts), TicketStore(redis, scripts)
     passwords = Passwords(settings.bcrypt_rounds, settings.bcrypt_concurrency, settings.bcrypt_queue)
-    links = Links(LinkStore(redis, scripts, clock), clock)
-    mail = MailStore(redis, clock) if settings.smtp_url else None
-    notices = Notices(mail, NoticeStore(redis, scripts), clock)
     keyring = Keyring(settings.secret_keys)
+    links = Links(LinkStore(redis, scripts, clock), clock)
+    queue = MailStore(redis, clock, lifetimes.retention_s)
+    mail = queue if settings.smtp_url else None
+    notices = Notices(mail, NoticeStore(redis, scripts), clock)
     second_factor = SecondFactor(users, keyring, notices, settings.totp_window, clock)
-    devices = Devices(SessionStore(connections, scripts), lifetimes, settings.max_sessions_per_user, clock)
+    sessions = SessionStore(connections, scripts)
+    devices = Devices(sessions, lifetimes, settings.max_sessions_per_user, clock)
     accounts = Accounts(
         users, tickets, devices, passwords, second_factor, keyring, notices, settings.mfa_ticket_ttl_s, clock
     )
@@ -104,6 +109,9 @@ def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> S
         notices=notices,
         delivery=_delivery(settings, mail, users, links, clock),
         recovery=Recovery(users, tickets, accounts, links, passwords, second_factor, notices),
+        operators=Operators(users, sessions, queue, notices, accounts, devices, passwords, clock),
+        imports=Imports(users, keyring, clock),
+        look_at_redis=lambda: look_at(redis, clock),
     )
 
 

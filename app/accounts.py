@@ -15,13 +15,13 @@ from app.keyring import Keyring
 from app.notices import Notices
 from app.passwords import Passwords
 from app.second_factor import MfaType, SecondFactor
+from app.snowflakes import new_snowflake
 from app.stores.sessions import Client
 from app.stores.tickets import Purpose, Ticket, TicketStore
 from app.stores.users import Change, User, UserStore
 
 _NOBODY = "0"  # an id that no user has: looked up where there is none, so that both cases are the same work
 MAX_EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
-_SNOWFLAKE_EPOCH_MS = 1_420_070_400_000  # 2015-01-01, where the ids of Discord's users begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,14 @@ def normalise_email(email: str) -> str:
     if len(email) > MAX_EMAIL_LENGTH:  # nobody has it, and to put many marks in order takes quadratic time
         return email
     try:
-        return validate_email(email, check_deliverability=False).normalized.lower()
+        return require_email(email)
     except EmailNotValidError:  # then nobody has it
         return unicodedata.normalize("NFC", email.strip()).lower()
+
+
+def require_email(email: str) -> str:
+    """The same of what is an address. Raises: email_validator.EmailNotValidError"""
+    return validate_email(email, check_deliverability=False).normalized.lower()
 
 
 class Accounts:
@@ -95,11 +100,18 @@ class Accounts:
 
         Raises: errors.InvalidForm where the e-mail address is taken
         """
+        return self.sign_in(self.create(email, username, global_name, password), client, "registration")
+
+    def create(self, email: str, username: str, global_name: str | None, password: str) -> User:
+        """Make an account.
+
+        Raises: errors.InvalidForm where the e-mail address is taken
+        """
         taken = InvalidForm({"email": "EMAIL_ALREADY_REGISTERED: Email is already registered."})
         normalised = normalise_email(email)
         if self._users.id_of(normalised):
             raise taken
-        user_id = self._new_id()
+        user_id = new_snowflake(self._clock())
         created = self._users.create(
             user_id,
             normalised,
@@ -112,7 +124,7 @@ class Accounts:
         if not created:
             raise taken
         audit.account_changed("registered", user_id)
-        return self.sign_in(self.get(user_id), client, "registration")
+        return self.get(user_id)
 
     def log_in(self, login: str, password: str, client: Client) -> SignedIn | SecondFactorAsked:
         """Check a password; an unknown, wrong or disabled one takes the same work and has the same answer."""
@@ -251,8 +263,3 @@ class Accounts:
             self._notices.tell("last_code_used", user.id, client)
         self._second_factor.require_right(verdict)
         return user, answer.method
-
-    def _new_id(self) -> str:
-        """A snowflake: milliseconds, then 22 bits, here random, so many processes need not ask each other."""
-        milliseconds = int(self._clock() * 1000) - _SNOWFLAKE_EPOCH_MS
-        return str(milliseconds << 22 | secrets.randbits(22))

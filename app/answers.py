@@ -21,7 +21,7 @@ from app.limits import limiter
 log = logging.getLogger(__name__)
 
 _COOKIE_SURFACE = re.compile(r"/(login|register|logout|me)(/|\Z)")
-_PAGES = re.compile(r"/\Z|/(settings|static|forgot|reset|not-me)(/|\Z)|/(login|register|logout)/(?!mfa\Z)")
+_PAGES = re.compile(r"/\Z|/(settings|static|docs|forgot|reset|not-me)(/|\Z)|/(login|register|logout)/(?!mfa\Z)")
 _BODY_TOO_LARGE = 40005
 _KINDS = {TimeoutError: "late", ConnectionError: "away"}  # of errors of Redis; all others are refusals
 for _kind in (*_KINDS.values(), "refused"):  # what never happened is 0, not absent
@@ -70,12 +70,16 @@ def _refuse_without_redis(error: RedisError) -> ResponseReturnValue:
 def _refuse_plainly(error: HTTPException) -> ResponseReturnValue:
     """What Flask itself refuses, and every exception that nothing expected."""
     status = error.code or 500
-    body = {"code": 0, "message": status_message(status)}
-    if status == 413:
-        body = {"code": _BODY_TOO_LARGE, "message": "Request entity too large"}
+    body = plain_body(status)
     valid_methods = error.valid_methods if isinstance(error, MethodNotAllowed) else None
     headers = {"Allow": ", ".join(sorted(valid_methods))} if valid_methods else {}
     return _shaped(body, str(body["message"]), status), status, headers
+
+
+def plain_body(status: int) -> dict[str, Any]:
+    if status == 413:
+        return {"code": _BODY_TOO_LARGE, "message": "Request entity too large"}
+    return {"code": 0, "message": status_message(status)}
 
 
 def _refuse_for_now(_: RateLimitExceeded) -> ResponseReturnValue:
@@ -91,9 +95,12 @@ def _refuse_for_now(_: RateLimitExceeded) -> ResponseReturnValue:
         "X-RateLimit-Bucket": sha256(current.request_args[-1].encode()).hexdigest()[:32],
         "X-RateLimit-Scope": "user",
     }
-    message = "You are being rate limited."
-    body = {"message": message, "retry_after": retry_after, "global": False}
-    return _shaped(body, message, 429), 429, headers
+    body = rate_limited_body(retry_after)
+    return _shaped(body, str(body["message"]), 429), 429, headers
+
+
+def rate_limited_body(retry_after: float) -> dict[str, Any]:
+    return {"message": "You are being rate limited.", "retry_after": retry_after, "global": False}
 
 
 def _shaped(body: dict[str, Any], sentence: str, status: int) -> dict[str, Any] | str:
@@ -102,7 +109,14 @@ def _shaped(body: dict[str, Any], sentence: str, status: int) -> dict[str, Any] 
         request.blueprint is None and _PAGES.match(request.path)
     ):
         return render_template("refusal.html", status=status, sentence=sentence)
-    if not _COOKIE_SURFACE.match(request.path):
-        return body
+    return cookie_body(body, sentence) if is_cookie_surface(request.path) else body
+
+
+def is_cookie_surface(path: str) -> bool:
+    return bool(_COOKIE_SURFACE.match(path))
+
+
+def cookie_body(body: dict[str, Any], sentence: str) -> dict[str, Any]:
+    """The one sentence that the cookie surface says, and what a client needs to answer a challenge."""
     challenge = {name: body[name] for name in ("code", "mfa")} if "mfa" in body else {}
     return {"error": sentence} | challenge

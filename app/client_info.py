@@ -44,8 +44,12 @@ def clean(value: Any) -> str | None:
     """A text without hidden characters, 64 at most; None where nothing is left or it is no text."""
     if not isinstance(value, str):
         return None
-    shown = "".join(char for char in value[: 4 * _MAX_VALUE] if not _is_hidden(char))
-    return shown.strip()[:_MAX_VALUE].rstrip() or None
+    return visible(value[: 4 * _MAX_VALUE]).strip()[:_MAX_VALUE].rstrip() or None
+
+
+def visible(text: str) -> str:
+    """A text without hidden characters: none that moves a terminal's cursor, turns a line round or ends it."""
+    return "".join(char for char in text if not _is_hidden(char))
 
 
 def _is_hidden(char: str) -> bool:

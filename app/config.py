@@ -14,6 +14,8 @@ import maxminddb
 from email_validator import EmailNotValidError, validate_email
 from redis import Redis, RedisError
 
+from app.passwords import MAX_ROUNDS, MIN_ROUNDS
+
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
@@ -214,8 +216,13 @@ class Settings:
     )
     mfa_ticket_ttl_s: int = _setting(_span, "how long a challenge can be answered", "5m")
     mfa_proof_ttl_s: int = _setting(_span, "how long a right answer lets its session do guarded things", "5m")
+    retention_days: int = _setting(
+        _whole(1, 3650), "days for which ended sessions and their addresses are kept and shown", "30"
+    )
     totp_window: int = _setting(_whole(0, 10), "steps of 30 seconds that a TOTP code may be off, either way", "1")
-    bcrypt_rounds: int = _setting(_whole(4, 16), "cost of a password hash; lower ones are renewed at login", "12")
+    bcrypt_rounds: int = _setting(
+        _whole(MIN_ROUNDS, MAX_ROUNDS), "cost of a password hash; lower ones are renewed at login", "12"
+    )
     bcrypt_concurrency: int = _setting(_whole(1, 64), "password hashes computed at once in one process", "1")
     bcrypt_queue: int = _setting(
         _whole(0, 1000), "password hashes that may wait for their turn in one process; more get 503", "20"

@@ -3,7 +3,26 @@
 from flask import Response, after_this_request, request
 
 from app.callers import PROOF_COOKIE, SESSION_COOKIE
+from app.contract import Header
 from app.services import services
+
+BEGINS_SESSION = Header(
+    "Set-Cookie", f"`{SESSION_COOKIE}`: the token of the session (HttpOnly, Secure, SameSite=Lax, Path=/)"
+)
+KEEPS_SESSION = Header(
+    "Set-Cookie", f"`{SESSION_COOKIE}`: the new token, where the caller is known by its cookie", always=False
+)
+KEEPS_PROOF = Header(
+    "Set-Cookie", f"`{PROOF_COOKIE}`: the proof (HttpOnly, Secure, SameSite=Strict, Path=/), as long as it is good"
+)
+FORGETS_SESSION = (
+    Header(
+        "Set-Cookie",
+        f"`{SESSION_COOKIE}` and `{PROOF_COOKIE}` are cleared, where the caller is known by its cookie",
+        always=False,
+    ),
+    Header("Clear-Site-Data", "What else the browser kept, where the caller is known by its cookie", always=False),
+)
 
 
 def came_by_cookie() -> bool:

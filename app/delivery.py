@@ -17,9 +17,8 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 5
 LAST_RETRY_S = 60 * 60
-GIVEN_UP_AFTER_S = 24 * 60 * 60
-# Longer than an attempt takes, which transport.py bounds by 140 s, so that what is taken over is a dead worker's.
-TAKEN_OVER_AFTER_S = 5 * 60
+GIVEN_UP_AFTER_S = 24 * 60 * 60  # after the first attempt that failed: what waits for a worker does not fail
+TAKEN_OVER_AFTER_S = 15 * 60  # longer than an attempt takes, so that what is taken over is a dead worker's
 
 _IDLE_S = 0.5  # asked for so often, rather than waited for in Redis: that holds a connection past its read time-out
 _STORE_PAUSE_S = 1.0
@@ -29,8 +28,8 @@ _MAX_SERVER_PAUSE_S = 60.0
 class Delivery:
     """One worker. Several can run, on any machine; each mail is one's at a time.
 
-    At least once: a mail is forgotten only after the server accepted it, so one that was accepted by a server or from
-    a worker that died in that very moment comes twice.
+    At least once: a mail is forgotten only after the server accepted it and Redis heard of that. docs/mail.md says when
+    one comes twice.
     """
 
     def __init__(
@@ -102,8 +101,8 @@ class Delivery:
         """Try to send a mail. Returns: what is to be done with it then"""
         if mail.notice is None:
             return self._give_up(mail, "it cannot be read")
-        if mail.notice.kind == "reset" and self._clock() - mail.notice.at > RESET_TTL_S:
-            log.info("a mail is dropped, its link was asked for too long ago: %s", _named(mail))
+        if outdated := self._why_outdated(mail.notice):
+            log.info("a mail is dropped, %s: %s", outdated, _named(mail))
             return partial(self._mails.finish, mail)
         try:
             self._send(mail.notice)
@@ -121,6 +120,15 @@ class Delivery:
         self._server_pause_s = 0.0
         return outcome
 
+    def _why_outdated(self, notice: Notice) -> str | None:
+        """A link for a reset is good for an hour, and only the newest: an older one that is mailed late puts it out."""
+        if notice.kind != "reset":
+            return None
+        if self._clock() - notice.at > RESET_TTL_S:
+            return "its link was asked for too long ago"
+        newest = self._mails.newest_reset(notice.user_id)
+        return "a newer one was asked for" if newest and newest > notice.at else None
+
     def _send(self, notice: Notice) -> None:
         self._transport.connect()  # first: to compose may issue a link, which is not done in vain
         message = self._compose(notice)
@@ -133,7 +141,7 @@ class Delivery:
 
     def _postpone(self, mail: Mail, failure: str) -> Callable[[], None]:
         now = self._clock()
-        if now - mail.queued_at >= GIVEN_UP_AFTER_S:
+        if mail.failing_since is not None and now - mail.failing_since >= GIVEN_UP_AFTER_S:
             return self._give_up(mail, failure)
         wait_s = min(FIRST_RETRY_S * 2 ** min(mail.attempts, 16), LAST_RETRY_S)
         wait_s *= 1 - random.random() / 5  # noqa: S311 - so that what failed together does not come back together

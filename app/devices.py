@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from app import tokens
 from app.errors import Unauthorized, UnknownSession
 from app.stores.sessions import (
-    RETENTION_S,
     TOUCH_EVERY_S,
     Client,
     Ended,
@@ -146,9 +145,9 @@ class Devices:
             raise UnknownSession
 
     def ended(self, user_id: str) -> Sequence[Ended]:
-        """The sessions that ended in the last 30 days, newest first; those whose time is over among them."""
+        """The sessions that ended and are still told of, newest first; those whose time is over among them."""
         self._store.finish_expired(user_id)
-        return self._store.ended(user_id, self._clock() - RETENTION_S)
+        return self._store.ended(user_id, self._clock() - self._lifetimes.retention_s)
 
     def end_of(self, token: str) -> Ended | None:
         """How the session of a token ended; None where nothing is known of it."""

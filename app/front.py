@@ -19,7 +19,7 @@ access = logging.getLogger("keyrack.access")
 _QUIET_S = 5
 _HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FOR_GATEWAYS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
-_FOR_ALL = (
+STANDARD = (
     *_FOR_GATEWAYS,
     (
         "Content-Security-Policy",
@@ -66,7 +66,7 @@ class Front:
             environ["wsgi.input"] = _Body(environ["wsgi.input"])
             if "gunicorn.socket" in environ:  # whoever goes quiet within a body lets the thread go
                 environ["gunicorn.socket"].settimeout(_QUIET_S)
-        standard = _FOR_GATEWAYS if is_verify else _FOR_ALL
+        standard = _FOR_GATEWAYS if is_verify else STANDARD
         route = (verify.PATH, "any") if is_verify else (metrics.OTHER, metrics.OTHER)
         answered = "500"
 

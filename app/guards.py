@@ -12,14 +12,20 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from app import callers
+from app.contract import Parameter, View, known_by, marked
 from app.cookies import keep_proof
 from app.devices import Caller
-from app.errors import InvalidForm, InvalidJson, Unauthorized
+from app.errors import Forbidden, InvalidForm, InvalidJson, Unauthorized
 from app.schemas import WireSchema
 from app.services import services
 from app.stores.sessions import Client
 
-View = Callable[..., Any]
+SUPER_PROPERTIES = Parameter(
+    "header",
+    "X-Super-Properties",
+    "What the client is: base64 of a JSON object with `os` and `browser`; what it leaves out is read from `User-Agent`",
+    "eyJvcyI6IkFuZHJvaWQiLCJicm93c2VyIjoiRGlzY29yZCBBbmRyb2lkIn0=",
+)
 
 
 def require_session(view: View) -> View:
@@ -30,7 +36,7 @@ def require_session(view: View) -> View:
         g.caller = services().callers.identify(request.environ, request.method)
         return view(*args, **kwargs)
 
-    return guarded
+    return known_by("session")(guarded)
 
 
 def caller() -> Caller:
@@ -46,7 +52,7 @@ def require_same_origin(view: View) -> View:
         callers.require_same_origin(request.environ)
         return view(*args, **kwargs)
 
-    return guarded
+    return marked(guarded, refusals=[Forbidden])
 
 
 def require_secret(secret: str) -> None:
@@ -85,7 +91,9 @@ def prove(answer: str) -> None:
 
 def takes(schema_type: type[WireSchema]) -> Callable[[View], View]:
     """Read the JSON body through a schema and hand it to the view as `body`."""
-    return _takes(schema_type, _json)
+    refusals = [InvalidForm, InvalidJson, RequestEntityTooLarge]
+    read = _takes(schema_type, _json)
+    return lambda view: marked(read(view), body=schema_type, refusals=refusals)
 
 
 def takes_form(schema_type: type[WireSchema]) -> Callable[[View], View]:

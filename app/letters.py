@@ -23,12 +23,34 @@ from app.stores.users import User, UserStore
 from app.transport import RecipientRefused
 
 _UNKNOWN = "unknown"
-# What mail programs make a link of: a scheme, an address, a name with a dot in it. Clients say what they are called.
-_LINK_LIKE = re.compile(r"://|@|\.\w*[^\W\d_]")
-_WELL_KNOWN_PROGRAMS = {
-    *("Chrome", "Chrome Mobile", "Discord Android", "Discord Client", "Discord iOS", "Edge", "Firefox"),
-    *("Firefox Mobile", "Mobile Safari", "Opera", "Safari", "Samsung Internet"),
+# Clients say what they are called, and anybody can register with the address of another, who is then mailed what
+# becomes of that account. So only what is on a list is named: any other word, however harmless it looks, may be a link
+# or a pitch. Programs are called here as ua-parser and Discord's clients call them; systems are those of device_names.
+_PROGRAMS = {
+    *(
+        "Brave",
+        "Chrome",
+        "Chrome Mobile",
+        "Chrome Mobile WebView",
+        "Chrome Mobile iOS",
+        "Chromium",
+        "DuckDuckGo Mobile",
+    ),
+    *(
+        "Discord Android",
+        "Discord Client",
+        "Discord iOS",
+        "Edge",
+        "Edge Mobile",
+        "Electron",
+        "Firefox",
+        "Firefox Focus",
+    ),
+    *("Firefox Mobile", "Firefox iOS", "HeadlessChrome", "IE", "Mobile Safari", "Mobile Safari UI/WKWebView", "Opera"),
+    *("Opera Mini", "Opera Mobile", "Python Requests", "Safari", "Samsung Internet", "Vivaldi", "Yandex Browser"),
+    *("aiohttp", "curl"),
 }
+_VERSION = re.compile(r" [0-9]{1,2}(\.[0-9]{1,2})?\Z")  # of a system, as in "Windows 8.1"
 
 
 class Links(Protocol):
@@ -209,11 +231,9 @@ def _recipient(email: str) -> Address:
 
 
 def _facts(notice: Notice) -> dict[str, str]:
-    # A reset can be asked for by anybody, and is mailed to whoever they name: no word of theirs is in it.
-    client = _of_well_known_parts(notice.client) if notice.kind == "reset" else notice.client
-    device = clean(made_up_name(client)) if client.os or client.platform else None
+    client = _of_well_known_parts(notice.client)
     return {
-        "Device": device if device and not _LINK_LIKE.search(device) else _UNKNOWN,
+        "Device": made_up_name(client) if client.os or client.platform else _UNKNOWN,
         "Place": clean(client.location) or _UNKNOWN,
         "Address": clean(client.ip) or _UNKNOWN,
         "Time": times.exactly(notice.at),
@@ -221,10 +241,10 @@ def _facts(notice: Notice) -> dict[str, str]:
 
 
 def _of_well_known_parts(client: Client) -> Client:
-    is_known = kind_of(Client(os=client.os)) != "unknown"
+    system = Client(os=_VERSION.sub("", client.os or ""))
     return Client(
-        os=client.os if is_known else None,
-        platform=client.platform if client.platform in _WELL_KNOWN_PROGRAMS else None,
+        os=client.os if kind_of(system) != "unknown" else None,
+        platform=client.platform if client.platform in _PROGRAMS else None,
         location=client.location,
         ip=client.ip,
     )

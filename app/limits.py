@@ -18,11 +18,13 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, g, request
-from flask_limiter import Limiter, RequestLimit
+from flask_limiter import Limiter, RateLimitExceeded, RequestLimit
 from redis import Redis
 
 from app import audit, guards, metrics
 from app.addresses import limit_key
+from app.contract import Limit, View, marked
+from app.errors import Unavailable
 from app.links import OpenLink
 from app.services import services
 
@@ -82,16 +84,19 @@ def _by_link_user() -> str:
     return f"reset/{link.user_id if link else _by_address()}"
 
 
-def _shared(setting: str, key: Callable[[], str]) -> Callable[[guards.View], guards.View]:
+def _shared(setting: str, key: Callable[[], str], counted_by: str) -> Callable[[View], View]:
     scope = setting.removeprefix("rate_limit_")
     metrics.LIMIT_HITS.labels(scope)
-    return limiter.shared_limit(lambda: getattr(services().settings, setting), scope=scope, key_func=key)
+    limit = limiter.shared_limit(lambda: getattr(services().settings, setting), scope=scope, key_func=key)
+    return lambda view: marked(
+        limit(view), limits=[Limit(setting, counted_by)], refusals=[RateLimitExceeded, Unavailable]
+    )
 
 
-def limited(*limits: Callable[[guards.View], guards.View]) -> Callable[[guards.View], guards.View]:
+def limited(*limits: Callable[[View], View]) -> Callable[[View], View]:
     """Count a request against each of these limits; over any of them it is refused."""
 
-    def decorate(view: guards.View) -> guards.View:
+    def decorate(view: View) -> View:
         for limit in limits:
             view = limit(view)
         return view
@@ -99,12 +104,12 @@ def limited(*limits: Callable[[guards.View], guards.View]) -> Callable[[guards.V
     return decorate
 
 
-LOGIN = _shared("rate_limit_login", _by_login)
-LOGIN_ADDRESS = _shared("rate_limit_login_address", _by_address)
-REGISTER = _shared("rate_limit_register", _by_address)
-FORGOT = _shared("rate_limit_forgot", lambda: _account(g.body.login))
-FORGOT_ADDRESS = _shared("rate_limit_forgot", _by_address)
-STEP_UP = _shared("rate_limit_step_up", lambda: guards.caller().id_hash)
-STEP_UP_USER = _shared("rate_limit_step_up_user", lambda: guards.caller().user_id)
-RESET = _shared("rate_limit_step_up", _by_link)
-RESET_USER = _shared("rate_limit_step_up_user", _by_link_user)
+LOGIN = _shared("rate_limit_login", _by_login, "address and account")
+LOGIN_ADDRESS = _shared("rate_limit_login_address", _by_address, "address")
+REGISTER = _shared("rate_limit_register", _by_address, "address")
+FORGOT = _shared("rate_limit_forgot", lambda: _account(g.body.login), "account")
+FORGOT_ADDRESS = _shared("rate_limit_forgot", _by_address, "address")
+STEP_UP = _shared("rate_limit_step_up", lambda: guards.caller().id_hash, "session")
+STEP_UP_USER = _shared("rate_limit_step_up_user", lambda: guards.caller().user_id, "user")
+RESET = _shared("rate_limit_step_up", _by_link, "link")
+RESET_USER = _shared("rate_limit_step_up_user", _by_link_user, "user")

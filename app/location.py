@@ -30,7 +30,7 @@ class Locations:
 
     def of(self, address: Address | None) -> str | None:
         """ "City, State, Country" in English, unknown parts left out; None where all are, or the address is private."""
-        if self._reader is None or address is None or any(address in network for network in _PRIVATE):
+        if self._reader is None or address is None or is_private(address):
             return None
         try:
             record = self._reader.get(address)
@@ -42,6 +42,11 @@ class Locations:
         subdivisions: Any = record.get("subdivisions") or [None]
         parts = (_name(record.get("city")), _name(subdivisions[0]), _name(record.get("country")))
         return ", ".join(part for part in parts if part) or None
+
+
+def is_private(address: Address) -> bool:
+    """Whether an address is of a network that nobody outside can reach."""
+    return any(address in network for network in _PRIVATE)
 
 
 def _name(place: Any) -> str | None:

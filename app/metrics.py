@@ -15,6 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 OTHER = "other"  # the one label of all paths that are none of ours
 
+_FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # prometheus_client looks for it when it is imported, too
 _REGISTRY = CollectorRegistry()
 
 
@@ -55,8 +56,8 @@ def request_seconds(route: str, method: str, status: str) -> Histogram:
 
 def told() -> bytes:
     """All figures of all processes, in Prometheus' text format."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    if _FOLDER is None:
         return generate_latest(_REGISTRY)
     of_all_processes = CollectorRegistry()
-    MultiProcessCollector(of_all_processes)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(of_all_processes, _FOLDER)  # type: ignore[no-untyped-call]
     return generate_latest(of_all_processes)

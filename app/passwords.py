@@ -19,6 +19,7 @@ from app.errors import Unavailable
 
 MIN_LENGTH = 8
 MAX_BYTES = 72  # bcrypt reads no further
+MIN_ROUNDS, MAX_ROUNDS = 4, 16  # the costs of a hash; each more takes twice as long, and 16 takes seconds
 _NICENESS = 5  # behind whoever is signed in, but not so far that they can starve a sign-in
 _LONGEST_WAIT_S = 15
 _ANY_HASH = "." * 53  # what a hash has behind its cost; no password is known to give it

@@ -1,19 +1,24 @@
 """gunicorn's own lines, in the form of all others and without what clients sent."""
 
 import logging
+import os
 import re
 import sys
 from typing import Any
 
 from gunicorn.glogging import Logger
 
+from app import logs
+from app.config import load_settings
+
 _QUOTE = re.compile(r"(Invalid request from ip=\S*): .*", re.DOTALL)
 
 
 class ServerLog(Logger):
     def setup(self, cfg: Any) -> None:
-        """Leave the lines to the handler of all others, which gunicorn.conf.py has made ready."""
+        """Leave the lines to the handler of all others."""
         self.cfg = cfg
+        logs.configure(load_settings(os.environ))
         self.error_log.propagate = True
         # Its details are the paths that were asked for, and how requests began that broke off.
         self.error_log.setLevel(max(logging.root.level, logging.INFO))

@@ -11,11 +11,14 @@ from app.callers import Callers
 from app.config import Settings
 from app.delivery import Delivery
 from app.devices import Devices
+from app.imports import Imports
 from app.links import Links
 from app.notices import Notices
+from app.operators import Operators
 from app.reauthentication import Reauthentication
 from app.recovery import Recovery
 from app.second_factor import SecondFactor
+from app.stores.server import Server
 
 EXTENSION = "keyrack"
 
@@ -33,6 +36,9 @@ class Services:
     notices: Notices
     delivery: Delivery | None
     recovery: Recovery
+    operators: Operators
+    imports: Imports
+    look_at_redis: Callable[[], Server]
 
 
 def services() -> Services:

@@ -1,15 +1,32 @@
 """Times as they are written: exactly for programs, in words for people. All in UTC."""
 
+import re
 from datetime import UTC, datetime
 
 _HOUR_S = 60 * 60
 _DAY_S = 24 * _HOUR_S
 _WEEK_S = 7 * _DAY_S
+_UNIT_S = {"s": 1, "m": 60, "h": _HOUR_S, "d": _DAY_S}
 
 
 def iso(at: float) -> str:
     """Unix seconds as 2025-07-16T23:34:24.697588+00:00."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
+
+
+def iso_seconds(text: str) -> float:
+    """Unix seconds of a date or time in ISO 8601, UTC where it names no zone. Raises ValueError for anything else."""
+    moment = datetime.fromisoformat(text.strip())
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def before(text: str, now: float) -> float:
+    """Unix seconds of a time, or of so long ago as a span such as 30d, 12h, 15m or 90s says.
+
+    Raises: ValueError for what is neither
+    """
+    span = re.fullmatch("([0-9]{1,6})([smhd])", text.strip())
+    return now - int(span[1]) * _UNIT_S[span[2]] if span else iso_seconds(text)
 
 
 def exactly(at: float) -> str:

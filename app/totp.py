@@ -11,20 +11,42 @@ import segno
 STEP_S = 30
 _ISSUER = "Keyrack"
 _MIN_SECRET_BYTES = 20  # 160 bits, as RFC 4226 recommends
+_MIN_FOREIGN_BYTES = 10
 _MAX_SECRET_LENGTH = 128
 
 
 def normalise_secret(text: str) -> str | None:
     """A base32 secret as apps show it, in groups or small letters, brought to one form. None if it is not one."""
+    secret = _read(text)
+    return secret if secret and len(_bytes(secret)) >= _MIN_SECRET_BYTES else None
+
+
+def lengthen_secret(text: str) -> str | None:
+    """The same of a secret that another service made, of 80 bits or more, at the length of ours. None if it is not one.
+
+    Its codes stay the same: HMAC itself fills a short key with zeros (RFC 2104).
+    """
+    secret = _read(text)
+    raw = _bytes(secret) if secret else b""
+    if len(raw) < _MIN_FOREIGN_BYTES:
+        return None
+    return base64.b32encode(raw.ljust(_MIN_SECRET_BYTES, b"\0")).decode().rstrip("=")
+
+
+def _read(text: str) -> str | None:
     typed = re.sub(r"[\s-]", "", text).rstrip("=")
     if len(typed) > _MAX_SECRET_LENGTH or not typed.isascii():  # before it is in capitals: those of ß and ſ are ASCII
         return None
     secret = typed.upper()
     try:
-        raw = base64.b32decode(secret + "=" * (-len(secret) % 8))
+        _bytes(secret)
     except binascii.Error:
         return None
-    return secret if len(raw) >= _MIN_SECRET_BYTES else None
+    return secret
+
+
+def _bytes(secret: str) -> bytes:
+    return base64.b32decode(secret + "=" * (-len(secret) % 8))
 
 
 def new_secret() -> str:

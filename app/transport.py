@@ -1,9 +1,11 @@
 """How mails leave: to a mail server by SMTP, or into a folder."""
 
-import math
+import io
 import os
+import re
 import secrets
 import smtplib
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -16,10 +18,17 @@ from typing import Any, Protocol
 from app.config import MailServer
 
 STEP_S = 20  # for the server to be connected to, and again to answer each command
-# No step begins later than this after `connect` was called, so an attempt takes 120 s and the 20 s of the last step:
-# 140 s. Only a server of which more than four addresses do not answer takes longer: 20 s for each.
-ATTEMPT_S = 120
+ATTEMPT_S = 120  # from `connect` to the end of the mail's content, all steps and connections together
+# To answer to the content. Servers that scan it take their time, then accept it; whoever hung up sends it again, and
+# again. RFC 5321, 4.5.3.2.6 asks for as long as this.
+ANSWER_TO_CONTENT_S = 10 * 60
+# An attempt takes no longer, the goodbye included. Only where more than six addresses of a server do not answer does
+# it: 20 s for each.
+LONGEST_S = ATTEMPT_S + ANSWER_TO_CONTENT_S + STEP_S
 _MAILS_PER_CONNECTION = 20  # some servers hang up after so many
+# Of the codes about addresses 5.1.7 and 5.1.8 are about the sender's, and 5.1.0 and 5.1.9 about nobody's in particular;
+# 5.2.1 is a mailbox that is closed. Source: RFC 3463, 3.2 and 3.3; RFC 7505, 4.1 for 5.1.10
+_NO_SUCH_MAILBOX = re.compile(rb"5\.(1\.([12346]|10)|2\.1)(?!\d)")
 
 
 class NotDelivered(Exception):
@@ -84,21 +93,61 @@ class Folder:
 
 
 class _Bounded:
-    """Makes smtplib begin no step after a deadline."""
+    """Gives every step of smtplib a while, and all together an end. It stands beside smtplib's class, and before it."""
 
-    deadline = math.inf  # of time.monotonic
+    sock: socket.socket
+    file: io.BufferedReader | None
+    has_content = False  # the server has a mail as a whole, and may accept it whatever becomes of the connection
 
-    def send(self, data: Any) -> None:
-        if time.monotonic() > self.deadline:
+    def __init__(self, deadline: float, *args: Any, **more: Any) -> None:
+        self._deadline = deadline
+        super().__init__(*args, **more)
+
+    def end_by(self, deadline: float) -> None:
+        """Set the end of all steps from now on. deadline: of time.monotonic"""
+        self._deadline = deadline
+        self.has_content = False
+
+    def begin_step(self) -> None:
+        """Raises: TimeoutError where there is no time left"""
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
             raise TimeoutError
-        super().send(data)  # type: ignore[misc]  # of smtplib's class, beside which this stands
+        self.sock.settimeout(left_s if self.has_content else min(STEP_S, left_s))
+
+    def send(self, data: str | bytes) -> None:
+        if self.sock:  # without one smtplib says so
+            self.begin_step()
+        super().send(data)  # type: ignore[misc]
+        if isinstance(data, bytes) and data.endswith(b"\r\n.\r\n"):  # commands are one line each, and text
+            self.end_by(time.monotonic() + ANSWER_TO_CONTENT_S)
+            self.has_content = True
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None:
+            self.file = io.BufferedReader(_Answers(self))
+        return super().getreply()  # type: ignore[misc,no-any-return]
 
 
-class _Plain(_Bounded, smtplib.SMTP):
+class _Answers(io.RawIOBase):
+    """What a server says, each part of it a step: a socket's time-out alone begins anew with every byte."""
+
+    def __init__(self, smtp: _Bounded) -> None:
+        self._smtp = smtp
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._smtp.begin_step()
+        return self._smtp.sock.recv_into(buffer)
+
+
+class _Plain(_Bounded, smtplib.SMTP):  # type: ignore[misc]
     pass
 
 
-class _Encrypted(_Bounded, smtplib.SMTP_SSL):
+class _Encrypted(_Bounded, smtplib.SMTP_SSL):  # type: ignore[misc]
     pass
 
 
@@ -122,6 +171,9 @@ class SmtpServer:
         except OSError as error:  # smtplib's own errors are OSErrors too
             self._drop()
             raise ServerAway(_reason(error)) from None
+        except ServerAway:
+            self._drop()
+            raise
 
     def send(self, message: EmailMessage) -> None:
         """Raises: ServerAway, RecipientRefused, and NotDelivered where this mail was refused for now"""
@@ -133,6 +185,8 @@ class SmtpServer:
             self._hand_over(smtp, message)
         except OSError as error:
             self._drop()
+            if smtp.has_content:  # it may be that content, which no other mail is to wait for
+                raise NotDelivered(f"no answer to the content, {_reason(error)}") from None
             raise ServerAway(_reason(error)) from None
         except NotDelivered:
             self.close()  # what the server has of this mail must not mix with the next
@@ -141,6 +195,7 @@ class SmtpServer:
     def close(self) -> None:
         if self._smtp is None:
             return
+        self._smtp.end_by(time.monotonic() + STEP_S)
         with suppress(OSError):  # a server that is gone is what was wanted
             self._smtp.quit()
         self._drop()
@@ -148,10 +203,10 @@ class SmtpServer:
     def _open(self, deadline: float) -> None:
         host, port, user = self._server.host, self._server.port, self._server.user
         if self._server.implicit_tls:
-            smtp: _Plain | _Encrypted = _Encrypted(host, port, timeout=STEP_S, context=self._tls())
+            smtp: _Plain | _Encrypted = _Encrypted(deadline, host, port, timeout=STEP_S, context=self._tls())
         else:
-            smtp = _Plain(host, port, timeout=STEP_S)
-        self._smtp, self._mails_left, smtp.deadline = smtp, _MAILS_PER_CONNECTION, deadline
+            smtp = _Plain(deadline, host, port, timeout=STEP_S)
+        self._smtp, self._mails_left = smtp, _MAILS_PER_CONNECTION
         smtp.ehlo_or_helo_if_needed()
         if smtp.has_extn("starttls"):
             smtp.starttls(context=self._starttls_context())
@@ -191,7 +246,7 @@ class SmtpServer:
 
     @staticmethod
     def _still_answers(smtp: _Plain | _Encrypted, deadline: float) -> bool:
-        smtp.deadline = deadline
+        smtp.end_by(deadline)
         try:
             return smtp.noop()[0] == 250
         except OSError:
@@ -209,11 +264,11 @@ def _written(message: EmailMessage) -> bytes:
 
 
 def _is_for_good(code: int, answer: bytes) -> bool:
-    """Whether a refused recipient is the recipient's fault: servers say 5xx as well to whom they do not let in.
+    """Whether a refused recipient is the recipient's fault, and said to be so.
 
-    Source: RFC 3463, 3.8 for X.7; RFC 4954, 6 for 530; RFC 5321, 4.2.3 for 503
+    A 5xx alone is not enough: servers say 550 and 554 as well to whom they do not relay for, or have on a list.
     """
-    return code >= 500 and code not in (503, 530) and not answer.startswith(b"5.7.")
+    return code >= 500 and _NO_SUCH_MAILBOX.match(answer) is not None
 
 
 def _reason(error: OSError) -> str:

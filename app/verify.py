@@ -14,14 +14,24 @@ from redis import RedisError
 
 from app.answers import without_redis
 from app.callers import SAFE_METHODS, Environ
+from app.contract import Header, Parameter, answers, known_by, reads, refuses
 from app.devices import Caller
-from app.errors import ApiError, Unavailable
+from app.errors import ApiError, Forbidden, MfaRequired, Unavailable
 from app.services import Services
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 PATH = "/gateway/verify"
+
+REQUIRE = Parameter("query", "require", "`mfa` asks for a recent proof too", "mfa")
+FORWARDED_METHOD = Parameter(
+    "header", "X-Forwarded-Method", "The method of the original request, where the gateway asks with GET", "POST"
+)
+IDENTITY = (
+    Header("X-Auth-User-Id", "The id of the user"),
+    Header("X-Auth-Session-Id-Hash", "The id_hash of the session"),
+)
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +41,16 @@ class Verify:
         self._callers = services.callers
         self._reauthentication = services.reauthentication
 
+    @known_by("session")
+    @reads(REQUIRE, FORWARDED_METHOD)
+    @answers(status=200, headers=IDENTITY)
+    @refuses(Forbidden, MfaRequired)
     def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
+        """Say whose a request is, for the gateway in front of other services.
+
+        The gateway sends it the headers of the original request. It answers every method alike, and a challenge is
+        ready to be passed on to the client.
+        """
         try:
             caller = self._verify(environ)
         except ApiError as refusal:

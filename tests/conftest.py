@@ -15,7 +15,7 @@ from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 from redis import Redis, RedisError
 
-from app import create_app
+from app import Keyrack, create_app
 from app.config import load_settings
 from app.stores.connect import ThreadConnections, connect
 from app.stores.links import LinkStore
@@ -24,8 +24,11 @@ from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
 from tests import leaks
+from tests.conformance import CheckedClient
 from tests.device import Device
 from tests.mail_server import SmtpServer
+
+Keyrack.test_client_class = CheckedClient
 
 # The same examples in every run, and no look at the clock: CI is no place for chance. HYPOTHESIS_PROFILE=long looks for
 # what those examples miss, anew each time.

@@ -60,6 +60,7 @@ class Watch:
 
     def check(self) -> None:
         """Hold what was logged since the last time against what was noted since then."""
+        assert self._handler in logging.getLogger().handlers, "the watch was taken away, its silence says nothing"
         text, secrets = self._handler.stream.getvalue(), set(_noted_lately)
         self._handler.setStream(io.StringIO())
         _noted_lately.clear()

@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import email
 import ipaddress
+import logging
 import ssl
 import threading
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from cryptography.x509.oid import NameOID
 
 from tests.ports import free_port
 
+# It tells all that is said to it, addresses too. It is another's server, whose log is no part of the service's.
+logging.getLogger("mail.log").setLevel(logging.WARNING)
+
 USER, PASSWORD = "keyrack", "p/ss:word@%"
 
 
@@ -31,12 +35,14 @@ class SmtpServer:
     reading     set when it is reading a mail
     hung_up     set when the client was gone before it had an answer
     go_on       while this is not set, it does not answer to a mail
+    late        recipients whose mails it does not answer to, but accepts as soon as the client has hung up
     tls         as certificate_for makes it; offered by STARTTLS, or from the first byte where `implicit`
     password    whether USER has to log in with PASSWORD
     """
 
     refusals: dict[str, str] = field(default_factory=dict)
     deaths: int = 0
+    late: set[str] = field(default_factory=set)
     tls: ssl.SSLContext | None = None
     implicit: bool = False
     password: bool = False
@@ -54,6 +60,7 @@ class SmtpServer:
         self.go_on = threading.Event()
         self.go_on.set()
         self._controller: Controller | None = None
+        self._transports: set[asyncio.Transport] = set()
 
     @property
     def url(self) -> str:
@@ -83,10 +90,18 @@ class SmtpServer:
     def stop(self) -> None:
         if self._controller:
             self.go_on.set()
+            asyncio.run_coroutine_threadsafe(self._hang_up(), self._controller.loop).result()
             self._controller.stop()
             self._controller = None
 
+    async def _hang_up(self) -> None:
+        """aiosmtpd leaves connections as they are, to be complained of by whatever test comes later."""
+        while self._transports:
+            self._transports.pop().abort()
+        await asyncio.sleep(0)  # for asyncio to close them, which it does in its next round
+
     async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        self._transports.add(server.transport)
         session.host_name = hostname
         return responses
 
@@ -106,9 +121,11 @@ class SmtpServer:
     async def handle_DATA(self, server, session, envelope):
         self.reading.set()
         try:
-            while not self.go_on.is_set():
+            while not self.late.isdisjoint(envelope.rcpt_tos) or not self.go_on.is_set():
                 await asyncio.sleep(0.01)
         except asyncio.CancelledError:
+            if not self.late.isdisjoint(envelope.rcpt_tos):
+                self._accept(session, envelope)
             self.hung_up.set()
             raise
         if self.deaths:
@@ -120,12 +137,15 @@ class SmtpServer:
         if not hasattr(session, "counted"):
             session.counted = True
             self.connections += 1
+        self._accept(session, envelope)
+        return "250 OK"
+
+    def _accept(self, session, envelope) -> None:
         message = email.message_from_string(envelope.content.decode(), policy=SMTPUTF8)
         assert [address.addr_spec for address in message["To"].addresses] == envelope.rcpt_tos
         self.senders.append(envelope.mail_from)
         self.encrypted.append(session.ssl is not None or self.implicit)
         self.inbox.append(message)
-        return "250 OK"
 
     def _authenticate(self, server, session, envelope, mechanism, data):
         self.logins.append(data.password)

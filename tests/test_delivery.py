@@ -9,12 +9,12 @@ from email.policy import SMTP
 import pytest
 
 from app.config import MailServer
-from app.delivery import Delivery
+from app.delivery import TAKEN_OVER_AFTER_S, Delivery
 from app.stores import keys
 from app.stores.connect import connect
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client
-from app.transport import SmtpServer
+from app.transport import LONGEST_S, SmtpServer
 from tests import mail_server
 from tests.conftest import RedisServer
 
@@ -127,16 +127,20 @@ def test_while_the_server_is_down_the_mails_are_not_all_tried(add, deliver, redi
     assert left(redis) == (4, 1, 0)
 
 
-def test_after_a_day_a_mail_is_given_up(add, deliver, redis, clock, log):
+def test_after_a_day_of_failures_a_mail_is_given_up(add, deliver, redis, clock, log):
+    """Counted from the first: a day in which nobody tried is none of them."""
     server = mail_server.SmtpServer()
     add("ada")
+    clock.advance(3 * DAY_S)
+    deliver(server)
+    assert left(redis) == (0, 1, 0)
     clock.advance(DAY_S - 1)
     deliver(server)
     assert left(redis) == (0, 1, 0)
     clock.advance(10)
     deliver(server)
     assert left(redis) == (0, 0, 1)
-    assert log()[1:] == ["a mail is given up: sign_in, user ada, 2 attempts, ConnectionRefusedError"]
+    assert log()[1:] == ["a mail is given up: sign_in, user ada, 3 attempts, ConnectionRefusedError"]
 
 
 def test_what_waited_for_a_delivery_that_did_not_run_is_tried_once_at_least(smtp, add, deliver, redis, clock):
@@ -148,7 +152,7 @@ def test_what_waited_for_a_delivery_that_did_not_run_is_tried_once_at_least(smtp
 
 
 def test_what_was_given_up_can_be_tried_again(smtp, add, deliver, mails, redis, clock):
-    server = smtp(refusals={"ada@example.com": "550 unknown"})
+    server = smtp(refusals={"ada@example.com": "550 5.1.1 unknown"})
     add("ada")
     deliver(server)
     clock.advance(2 * DAY_S)
@@ -173,7 +177,7 @@ def test_one_recipient_that_is_refused_for_good(smtp, add, deliver, redis, log):
 
 
 @pytest.mark.parametrize(
-    "refusals", [{"bob@example.com": "450 greylisted"}, {"bob@example.com": "554 5.7.1 Relay access denied"}]
+    "refusals", [{"bob@example.com": "450 greylisted"}, {"bob@example.com": "550 relay not permitted"}]
 )
 def test_one_recipient_that_is_refused_for_now(smtp, add, deliver, redis, clock, refusals, log):
     server = smtp(refusals=refusals)
@@ -210,18 +214,37 @@ def test_a_server_that_dies_in_the_middle_of_a_mail(smtp, add, deliver, redis, c
     assert left(redis) == (0, 0, 0)
 
 
-def test_a_slow_server(smtp, add, deliver, redis, clock, monkeypatch):
-    monkeypatch.setattr("app.transport.STEP_S", 0.2)
-    server = smtp()
-    server.go_on.clear()
+def test_a_server_that_accepts_late_has_one_mail_and_not_two(smtp, add, deliver, redis, clock, monkeypatch):
+    """It accepts even what it was not waited for."""
+    monkeypatch.setattr("app.transport.STEP_S", 1)
+    server = smtp(late={"ada@example.com"})
     add("ada")
-    assert not deliver(server)
-    server.stop()
-    assert (server.inbox, left(redis)) == ([], (0, 1, 0))
-    server.start()
+
+    def answer_late():
+        server.hung_up.wait(1.5)
+        server.late = set()
+
+    slow = threading.Thread(target=answer_late)
+    slow.start()
+    deliver(server)
+    slow.join()
     clock.advance(5)
     assert deliver(server)
-    assert server.recipients == ["ada@example.com"]
+    assert (server.recipients, left(redis)) == (["ada@example.com"], (0, 0, 0))
+
+
+def test_a_server_that_never_answers_to_one_content(smtp, add, deliver, redis, clock, monkeypatch, log):
+    """No other mail waits for it once it was waited for, and nobody says that the server is away."""
+    monkeypatch.setattr("app.transport.ANSWER_TO_CONTENT_S", 0.1)
+    server = smtp(late={"ada@example.com"})
+    add("ada", "bob")
+    assert deliver(server)
+    assert "bob@example.com" in server.recipients
+    assert (left(redis), log()) == ((0, 1, 0), [])
+
+
+def test_a_mail_is_not_taken_over_from_a_worker_that_is_still_at_it():
+    assert TAKEN_OVER_AFTER_S > LONGEST_S + 60  # some time for Redis, and for addresses that do not answer
 
 
 def test_nobody_is_there_to_be_told(smtp, add, deliver, redis):
@@ -243,6 +266,37 @@ def test_a_link_that_was_asked_for_an_hour_ago_is_not_sent(smtp, add, deliver, r
     assert [notice.user_id for notice in composed] == ["bob", "cleo"]
     assert "a mail is dropped, its link was asked for too long ago: reset, user ada" in caplog.messages
     assert left(redis) == (0, 0, 0)
+
+
+def test_an_older_reset_does_not_take_the_place_of_a_newer(smtp, add, deliver, redis, clock, composed, caplog):
+    """Only the newest link of a user is good: one that is mailed late would leave the newer mail with a dead one."""
+    caplog.set_level(logging.INFO, "app")
+    server = smtp(refusals={"ada@example.com": "450 greylisted"})
+    add("ada", "bob", kind="reset")
+    deliver(server)
+    server.refusals = {}
+    clock.advance(2)
+    add("ada", kind="reset")
+    add("ada")
+    deliver(server)
+    composed.clear()
+    clock.advance(10)
+    assert deliver(server)
+    assert (composed, left(redis)) == ([], (0, 0, 0))
+    assert "a mail is dropped, a newer one was asked for: reset, user ada" in caplog.messages
+    assert server.recipients == ["bob@example.com", "ada@example.com", "ada@example.com"]
+    assert [message.get_content().strip() for message in server.inbox] == ["reset", "reset", "sign_in"]
+
+
+def test_a_reset_that_failed_is_tried_again(smtp, add, deliver, clock):
+    """Itself is not what makes it an older one."""
+    server = smtp(refusals={"ada@example.com": "450 greylisted"})
+    add("ada", kind="reset")
+    deliver(server)
+    server.refusals = {}
+    clock.advance(5)
+    assert deliver(server)
+    assert server.recipients == ["ada@example.com"]
 
 
 def test_a_mail_that_cannot_be_composed_stands_in_no_others_way(smtp, add, deliver, redis, caplog):
@@ -268,7 +322,9 @@ def test_an_entry_that_cannot_be_read_stands_in_no_mails_way(smtp, add, deliver,
 
 def test_neither_addresses_nor_words_are_in_the_log(smtp, add, deliver, clock, caplog):
     caplog.set_level(logging.DEBUG, "app")
-    server = smtp(refusals={"1@example.com": "550 <1@example.com>", "2@example.com": "450 <2@example.com>"}, deaths=1)
+    server = smtp(
+        refusals={"1@example.com": "550 5.1.1 <1@example.com>", "2@example.com": "450 <2@example.com>"}, deaths=1
+    )
     add("1", "2", "3")
     for _ in range(3):
         deliver(server)

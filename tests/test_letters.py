@@ -17,6 +17,9 @@ from app.stores.sessions import Client
 from app.stores.users import Change
 from app.transport import RecipientRefused
 
+# What letters read and write in Redis, users and links, is tested on a real one in tests/stores.
+pytestmark = pytest.mark.parametrize("redis", ["fake"], indirect=True)
+
 KINDS = get_args(NoticeKind)
 SITE = "https://keys.example.com"
 FROM = Address("Keyrack", "no-reply", "example.com")
@@ -181,8 +184,8 @@ anything = st.one_of(
 
 
 @given(os=anything, platform=anything, location=anything, ip=anything, kind=st.sampled_from(KINDS))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_a_client_says_the_mail_has_the_same_headers_and_lines(compose, os, platform, location, ip, kind):
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_client_is_like_the_mail_has_the_same_headers_and_lines(compose, os, platform, location, ip, kind):
     usual = compose(kind)
     message = compose(kind, Client(os, platform, location, ip))
     assert sorted(message.keys()) == sorted(usual.keys())
@@ -193,16 +196,36 @@ def test_whatever_a_client_says_the_mail_has_the_same_headers_and_lines(compose,
     assert len(links_of(message)) == len(links_of(usual))
 
 
-def test_what_looks_like_a_link_is_no_name_of_a_device(compose):
-    for said in ("https://evil.example/x", "evil.example", "call ada@evil.example", "www.evil.example now"):
-        assert "evil" not in compose("wrong_code", Client(os="Linux", platform=said)).as_string()
-    assert "Windows 8.1" in text_of(compose("wrong_code", Client(os="Windows 8.1", platform="Firefox")))
+# As X-Super-Properties can say them.
+PITCHES = [
+    *("https://evil.example/x", "evil.example", "call ada@evil.example", "evil\u3002com/x", "evil\uff0ecom"),
+    *("http\uff1a//evil", "Call+1-555-0100 to keep your account", "Your account is locked", "Firefox, or call 555"),
+    *("Firefox\n555-0100", "firefox 555-0100", "Windows 555-0100", "Linux 5.example", "Android 10.0.0.1"),
+]
 
 
-def test_a_mail_that_anybody_can_cause_has_none_of_their_words(compose):
-    said = Client(os="Call this number", platform="Your account is locked", ip="203.0.113.7")
-    message = compose("reset", said)
-    assert "Your account is locked" in text_of(compose("sign_in", said))
-    assert "Call" not in text_of(message)
-    assert "locked" not in text_of(message)
-    assert re.search(r"^Device: +unknown$", text_of(message), re.MULTILINE)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_word_that_a_client_said_is_in_a_mail(compose, kind):
+    """Whoever registers may give the address of another, who is then mailed whatever becomes of that account."""
+    usual = text_of(compose(kind, Client(os="Linux")))
+    assert len(re.findall(r"^Device: +Unknown on Linux$", usual, re.MULTILINE)) == 1
+    links = re.compile(r"^https?://\S+$", re.MULTILINE)
+    for said in PITCHES:
+        text = text_of(compose(kind, Client(os="Linux", platform=said)))
+        assert links.sub("", text) == links.sub("", usual)
+        assert re.search(r"^Device: +unknown$", text_of(compose(kind, Client(os=said, platform=said))), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("client", "name"),
+    [
+        (Client(os="Windows 8.1", platform="Chrome Mobile"), "Chrome on Windows 8.1"),
+        (Client(os="Android", platform="Discord Android"), "Discord Android on Android"),
+        (Client(os="Mac OS X", platform="curl"), "curl on macOS"),
+        (Client(os="iOS 17.5", platform="Mobile Safari UI/WKWebView"), "Safari on iOS 17.5"),
+        (Client(os="TempleOS", platform="Firefox"), "Firefox on Unknown"),
+        (Client(os="TempleOS", platform="HolyC"), "unknown"),
+    ],
+)
+def test_well_known_systems_and_programs_are_named(compose, client, name):
+    assert re.search(rf"^Device: +{re.escape(name)}$", text_of(compose("sign_in", client)), re.MULTILINE)

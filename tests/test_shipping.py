@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from app.config import Settings, variable
+from app.transport import LONGEST_S
 
 SETTINGS = {variable(setting.name) for setting in fields(Settings)}
 COMPOSE = yaml.safe_load(Path("compose.yaml").read_text(encoding="utf-8"))
@@ -88,6 +89,11 @@ def test_every_name_that_the_container_sets_is_a_setting():
 def test_a_stop_of_the_container_waits_for_the_service():
     stop_s = int(Settings.__dataclass_fields__["web_stop_timeout_s"].metadata["default"].removesuffix("s"))
     assert int(COMPOSE["services"]["keyrack"]["stop_grace_period"].removesuffix("s")) > stop_s
+
+
+def test_a_stop_of_the_container_waits_for_the_mail_under_way():
+    """Who hangs up on a mail server that has a whole mail has it sent twice."""
+    assert int(COMPOSE["services"]["mail"]["stop_grace_period"].removesuffix("s")) > LONGEST_S
 
 
 def test_only_nginx_is_published_and_the_rest_is_locked_down():

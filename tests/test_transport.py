@@ -1,9 +1,12 @@
 """How mails leave, to a real SMTP server and into a folder."""
 
 import email
+import itertools
+import socket
 import ssl
 import stat
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -96,11 +99,16 @@ def test_no_password_goes_to_a_server_that_does_not_prove_who_it_is(smtp, connec
     assert server.logins == []
 
 
-def test_no_password_goes_in_the_clear(smtp, connected):
+def test_no_password_goes_in_the_clear(smtp):
+    """Nor does a mail, in its place, with the next attempt."""
     server = smtp()
-    with pytest.raises(ServerAway, match="no STARTTLS"):
-        connected(server, USER, PASSWORD)
-    assert server.logins == []
+    transport = SmtpServer(MailServer("127.0.0.1", server.port, USER, PASSWORD, implicit_tls=False))
+    for _ in range(2):
+        with pytest.raises(ServerAway, match="no STARTTLS"):
+            transport.connect()
+        with pytest.raises(ServerAway, match="not connected"):
+            transport.send(letter())
+    assert (server.logins, server.inbox) == ([], [])
 
 
 def test_a_wrong_password_is_the_operators_to_mend(smtp, connected, tmp_path):
@@ -120,28 +128,90 @@ def test_a_server_that_is_not_there(connected):
         connected(mail_server.SmtpServer())
 
 
-def test_a_server_that_does_not_answer_is_not_waited_for_for_long(smtp, connected, monkeypatch):
-    monkeypatch.setattr("app.transport.STEP_S", 0.2)
+def test_a_server_that_takes_its_time_over_the_content_is_waited_for(smtp, connected, monkeypatch):
+    """It has the whole mail: to hang up now would be to send it twice."""
+    monkeypatch.setattr("app.transport.STEP_S", 1)
     server = smtp()
     server.go_on.clear()
-    with pytest.raises(ServerAway, match=r"^SMTPServerDisconnected$"):
-        connected(server).send(letter())
-    server.go_on.set()
+    transport = connected(server)
+
+    def accept_late():
+        server.hung_up.wait(1.5)
+        server.go_on.set()
+
+    slow = threading.Thread(target=accept_late)
+    slow.start()
+    transport.send(letter())
+    slow.join()
+    assert len(server.inbox) == 1
+
+
+def test_a_server_that_never_answers_to_the_content_is_that_mails_own_matter(smtp, connected, monkeypatch):
+    monkeypatch.setattr("app.transport.ANSWER_TO_CONTENT_S", 0.1)
+    server = smtp(late={"ada@example.com"})
+    transport = connected(server)
+    with pytest.raises(NotDelivered, match=r"^no answer to the content, SMTPServerDisconnected$") as unanswered:
+        transport.send(letter())
+    assert type(unanswered.value) is NotDelivered
+    assert server.hung_up.wait(10)
+    transport.connect()
+    transport.send(letter("bob@example.com"))
+    assert server.recipients == ["ada@example.com", "bob@example.com"]
 
 
 def test_no_step_begins_after_an_attempt_has_taken_too_long(smtp, connected, monkeypatch):
     server = smtp()
     transport = connected(server)
     monkeypatch.setattr("app.transport.ATTEMPT_S", -1)
-    with pytest.raises(ServerAway, match=r"^TimeoutError$"):
+    with pytest.raises(ServerAway, match=r"^(SMTPServerDisconnected|TimeoutError)$"):
         transport.connect()
 
 
-def test_a_server_that_dies_has_not_accepted_the_mail(smtp, connected):
+@pytest.fixture
+def trickling():
+    """Starts a server that says some bytes over and over, one after the other, and comes to an end after 60."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    ended = threading.Event()
+
+    def serve(said):
+        client, _ = listener.accept()
+        with client, suppress(OSError):
+            for byte in itertools.islice(itertools.cycle(said), 60):
+                client.send(bytes([byte]))
+                if ended.wait(0.05):
+                    return
+            client.send(b"\r\n250 at last\r\n")
+
+    threads = []
+
+    def start(said):
+        threads.append(threading.Thread(target=serve, args=(said,)))
+        threads[-1].start()
+        return listener.getsockname()[1]
+
+    yield start
+    ended.set()
+    for thread in threads:
+        thread.join()
+    listener.close()
+
+
+@pytest.mark.parametrize("said", [b"2", b"250-and more\r\n"])
+def test_an_answer_that_trickles_ends_with_the_attempt(trickling, monkeypatch, said):
+    """Whether it is one line without an end or a line after the other."""
+    monkeypatch.setattr("app.transport.ATTEMPT_S", 0.5)
+    route = MailServer("127.0.0.1", trickling(said), "", "", implicit_tls=False)
+    with pytest.raises(ServerAway, match=r"^SMTPServerDisconnected$"):
+        SmtpServer(route).connect()
+
+
+def test_a_server_that_dies_over_a_mail_has_not_accepted_it(smtp, connected):
+    """That one content may be what it died of, so this alone is not to say that the server is away."""
     server = smtp(deaths=1)
     transport = connected(server)
-    with pytest.raises(ServerAway, match=r"^SMTPServerDisconnected$"):
+    with pytest.raises(NotDelivered, match=r"^no answer to the content, SMTPServerDisconnected$") as unanswered:
         transport.send(letter())
+    assert type(unanswered.value) is NotDelivered
     transport.connect()
     transport.send(letter())
     assert len(server.inbox) == 1
@@ -151,7 +221,21 @@ def test_a_server_that_dies_has_not_accepted_the_mail(smtp, connected):
     ("refusals", "error", "reason"),
     [
         ({"ada@example.com": "550 5.1.1 <ada@example.com> unknown"}, RecipientRefused, "recipient refused, 550"),
-        ({"ada@example.com": "553 no such user"}, RecipientRefused, "recipient refused, 553"),
+        (
+            {"ada@example.com": "550-5.1.1 no such user\r\n550 5.1.1 see FAQ"},
+            RecipientRefused,
+            "recipient refused, 550",
+        ),
+        ({"ada@example.com": "550 5.1.2 no such domain"}, RecipientRefused, "recipient refused, 550"),
+        ({"ada@example.com": "556 5.1.10 takes no mail"}, RecipientRefused, "recipient refused, 556"),
+        ({"ada@example.com": "550 5.2.1 mailbox disabled"}, RecipientRefused, "recipient refused, 550"),
+        ({"ada@example.com": "450 5.1.1 not sure"}, NotDelivered, "recipient refused, 450"),
+        ({"ada@example.com": "550 5.1.8 sender's domain"}, NotDelivered, "recipient refused, 550"),
+        ({"ada@example.com": "550 5.1.15"}, NotDelivered, "recipient refused, 550"),
+        ({"ada@example.com": "552 5.2.2 mailbox full"}, NotDelivered, "recipient refused, 552"),
+        ({"ada@example.com": "550 relay not permitted"}, NotDelivered, "recipient refused, 550"),
+        ({"ada@example.com": "553 sorry, no such user"}, NotDelivered, "recipient refused, 553"),
+        ({"ada@example.com": "554 your address 192.0.2.1 is listed"}, NotDelivered, "recipient refused, 554"),
         ({"ada@example.com": "450 4.2.0 greylisted"}, NotDelivered, "recipient refused, 450"),
         (
             {"ada@example.com": "554 5.7.1 <ada@example.com>: Relay access denied"},

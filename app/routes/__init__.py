@@ -3,7 +3,20 @@
 from flask import Blueprint
 
 from app.config import Settings
-from app.routes import gateway, health, login, me, mfa, pages, recovery, recovery_pages, sessions, settings, users
+from app.routes import (
+    document,
+    gateway,
+    health,
+    login,
+    me,
+    mfa,
+    pages,
+    recovery,
+    recovery_pages,
+    sessions,
+    settings,
+    users,
+)
 
 API = "/api/v9"
 
@@ -15,8 +28,10 @@ def blueprints(chosen: Settings) -> list[tuple[Blueprint, str | None]]:
     asked_by_prometheus = [(health.metrics_bp, None)] if chosen.metrics_secret else []
     return [
         *((bp, API) for bp in api),
-        *((bp, None) for bp in (me.bp, pages.bp, recovery_pages.bp, health.bp)),
-        (settings.bp, "/settings"),
+        (me.bp, None),
         *asked_by_gateway,
+        (health.bp, None),
         *asked_by_prometheus,
+        *((bp, None) for bp in (document.bp, pages.bp, recovery_pages.bp)),
+        (settings.bp, "/settings"),
     ]

@@ -10,7 +10,8 @@ from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException
 
-from app import device_names, guards, times
+from app import device_names, times
+from app.contract import View
 from app.errors import ApiError, InvalidCode, InvalidForm, InvalidLogin, InvalidTicket, Unauthorized, Unavailable
 from app.services import services
 from app.tokens import id_in_url
@@ -31,10 +32,10 @@ def page_blueprint(name: str) -> Blueprint:
     return bp
 
 
-def shows_again(page: Page) -> Callable[[guards.View], guards.View]:
+def shows_again(page: Page) -> Callable[[View], View]:
     """Where a form is refused, show its page again, with what is wrong with it."""
 
-    def decorate(view: guards.View) -> guards.View:
+    def decorate(view: View) -> View:
         @wraps(view)
         def shown(*args: Any, **kwargs: Any) -> Any:
             try:

@@ -1,13 +1,19 @@
-"""What the gateway asks beside the check of each request, which is app/verify.py's: behind a secret of its own."""
+"""What a gateway asks: whose a request is, what a token means, which sessions are over.
+
+The check of each request is in app/verify.py; the rest is here, behind a secret of its own.
+"""
 
 from urllib.parse import parse_qs
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.errors import InvalidForm
+from app.answer_schemas import ActiveTokenSchema, EndedSessionsSchema, InactiveTokenSchema
+from app.contract import answers, known_by, reads_form, refuses
+from app.errors import InvalidForm, InvalidJson, Unavailable
 from app.guards import read_body, require_secret, takes
-from app.schemas import Reconcile, ReconcileSchema
+from app.schemas import IntrospectSchema, Reconcile, ReconcileSchema
 from app.services import services
 
 bp = Blueprint("gateway", __name__)
@@ -16,6 +22,7 @@ _MAX_RECONCILE_BODY = 250_000  # 1000 sessions of some 100 bytes each, with room
 
 
 @bp.before_request
+@known_by("gateway")
 def _require_secret() -> None:
     require_secret(services().settings.gateway_secret or "")
 
@@ -26,6 +33,9 @@ def _allow_many_sessions() -> None:
 
 
 @bp.post("/introspect")
+@reads_form(IntrospectSchema)
+@answers(ActiveTokenSchema, InactiveTokenSchema)
+@refuses(InvalidForm, InvalidJson, RequestEntityTooLarge, Unavailable)
 def introspect() -> ResponseReturnValue:
     """Describe a token (RFC 7662); of one that is not active nothing is told but that."""
     tokens = parse_qs(read_body().decode("latin-1"), keep_blank_values=True).get("token", [])
@@ -46,6 +56,8 @@ def introspect() -> ResponseReturnValue:
 
 @bp.post("/reconcile")
 @takes(ReconcileSchema)
+@answers(EndedSessionsSchema)
+@refuses(Unavailable)
 def reconcile(body: Reconcile) -> ResponseReturnValue:
     """Tell a gateway that missed events which of the sessions it knows no longer live."""
     named = [(session.user_id, session.id_hash) for session in body.sessions]

@@ -4,6 +4,9 @@ from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 
 from app import metrics
+from app.answer_schemas import StatusSchema
+from app.contract import answers, known_by, refuses
+from app.errors import Unavailable
 from app.guards import require_secret
 from app.services import services
 
@@ -12,12 +15,15 @@ metrics_bp = Blueprint("metrics", __name__)
 
 
 @bp.get("/healthz")
+@answers(StatusSchema)
 def is_alive() -> ResponseReturnValue:
     """The process answers. Redis is not asked: what is wrong there no restart of this process mends."""
     return {"status": "ok"}
 
 
 @bp.get("/readyz")
+@answers(StatusSchema)
+@refuses(Unavailable)
 def is_ready() -> ResponseReturnValue:
     """Tokens can be checked; where Redis is away or too slow the answer is 503, as for every other request."""
     services().devices.require_store()
@@ -25,6 +31,8 @@ def is_ready() -> ResponseReturnValue:
 
 
 @metrics_bp.get("/metrics")
+@known_by("prometheus")
+@answers({"type": "string"}, media_type=metrics.CONTENT_TYPE.partition(";")[0])
 def tell_metrics() -> ResponseReturnValue:
     """The figures of all processes of this instance, for Prometheus."""
     require_secret(services().settings.metrics_secret or "")

@@ -6,8 +6,11 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from app.accounts import SecondFactorAsked
-from app.cookies import forget_session
-from app.guards import caller, client, require_session, takes
+from app.answer_schemas import CodeAskedSchema, FinishedLoginSchema, SignedInSchema, TokenSchema
+from app.contract import answers, reads, refuses
+from app.cookies import FORGETS_SESSION, forget_session
+from app.errors import InvalidCode, InvalidLogin, InvalidTicket, UnknownSession
+from app.guards import SUPER_PROPERTIES, caller, client, require_session, takes
 from app.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
 from app.schemas import Login, LoginCode, LoginCodeSchema, LoginSchema, Register, RegisterSchema
 from app.second_factor import MfaType
@@ -21,6 +24,8 @@ USER_SETTINGS = {"locale": "en-US", "theme": "dark"}
 @bp.post("/auth/register")
 @takes(RegisterSchema)
 @limited(REGISTER)
+@reads(SUPER_PROPERTIES)
+@answers(TokenSchema, status=201)
 def register(body: Register) -> ResponseReturnValue:
     """Make an account; its first device is signed in."""
     signed_in = services().accounts.register(body.email, body.username, body.global_name, body.password, client())
@@ -30,6 +35,9 @@ def register(body: Register) -> ResponseReturnValue:
 @bp.post("/auth/login")
 @takes(LoginSchema)
 @limited(LOGIN, LOGIN_ADDRESS)
+@reads(SUPER_PROPERTIES)
+@answers(SignedInSchema, CodeAskedSchema)
+@refuses(InvalidLogin)
 def log_in(body: Login) -> ResponseReturnValue:
     """Sign a device in, or ask for a code where a second factor is on."""
     outcome = services().accounts.log_in(body.login, body.password, client())
@@ -41,6 +49,9 @@ def log_in(body: Login) -> ResponseReturnValue:
 @bp.post("/auth/mfa/totp")
 @takes(LoginCodeSchema)
 @limited(LOGIN, LOGIN_ADDRESS)
+@reads(SUPER_PROPERTIES)
+@answers(FinishedLoginSchema)
+@refuses(InvalidTicket, InvalidCode)
 def log_in_with_totp(body: LoginCode) -> ResponseReturnValue:
     """Finish a login with a TOTP code; a backup code passes too."""
     return _finish(body, "totp")
@@ -49,6 +60,9 @@ def log_in_with_totp(body: LoginCode) -> ResponseReturnValue:
 @bp.post("/auth/mfa/backup")
 @takes(LoginCodeSchema)
 @limited(LOGIN, LOGIN_ADDRESS)
+@reads(SUPER_PROPERTIES)
+@answers(FinishedLoginSchema)
+@refuses(InvalidTicket, InvalidCode)
 def log_in_with_backup_code(body: LoginCode) -> ResponseReturnValue:
     """Finish a login with a backup code."""
     return _finish(body, "backup")
@@ -56,6 +70,8 @@ def log_in_with_backup_code(body: LoginCode) -> ResponseReturnValue:
 
 @bp.post("/auth/logout")
 @require_session
+@answers(headers=FORGETS_SESSION)
+@refuses(UnknownSession)
 def log_out() -> ResponseReturnValue:
     """End the caller's own session."""
     services().devices.end(caller(), [caller().id_hash], "logout")

@@ -1,5 +1,6 @@
 """The cookie API: sign in, and the devices signed in, for browsers and their like."""
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint
@@ -8,10 +9,35 @@ from flask.typing import ResponseReturnValue
 from werkzeug.routing import BaseConverter
 
 from app.accounts import SecondFactorAsked
-from app.cookies import begin_session, forget_session, has_session_cookie
+from app.answer_schemas import (
+    CodeAskedSchema,
+    MessageSchema,
+    OwnEndedSessionSchema,
+    OwnSessionSchema,
+    RegisteredSchema,
+    SignedInByCookieSchema,
+)
+from app.contract import Parameter, answers, known_by, reads, refuses
+from app.cookies import BEGINS_SESSION, FORGETS_SESSION, begin_session, forget_session, has_session_cookie
 from app.device_names import name_of, why
-from app.errors import IsCurrentSession, Unauthorized, UnknownSession
-from app.guards import caller, client, require_proof_or_login, require_same_origin, require_session, takes
+from app.errors import (
+    InvalidCode,
+    InvalidLogin,
+    InvalidTicket,
+    IsCurrentSession,
+    MfaRequired,
+    Unauthorized,
+    UnknownSession,
+)
+from app.guards import (
+    SUPER_PROPERTIES,
+    caller,
+    client,
+    require_proof_or_login,
+    require_same_origin,
+    require_session,
+    takes,
+)
 from app.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
 from app.routes.login import USER_SETTINGS, asked_for_code
 from app.schemas import (
@@ -33,6 +59,13 @@ from app.tokens import id_from_url, id_in_url
 
 bp = Blueprint("me", __name__)
 
+SESSION_ID = Parameter(
+    "path",
+    "session_id",
+    "`id` or `id_hash` of a session: base64 of 32 bytes, of either alphabet, with or without padding",
+    "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k",
+)
+
 
 class AnyText(BaseConverter):
     """The rest of a path, slashes and all: standard base64 has them, doubled and in front too."""
@@ -50,6 +83,8 @@ def _know_any_text(state: BlueprintSetupState) -> None:
 @require_same_origin
 @takes(RegisterSchema)
 @limited(REGISTER)
+@reads(SUPER_PROPERTIES)
+@answers(RegisteredSchema, status=201, headers=[BEGINS_SESSION])
 def register(body: Register) -> ResponseReturnValue:
     """Make an account; the browser that asked is its first device."""
     signed_in = services().accounts.register(body.email, body.username, body.global_name, body.password, client())
@@ -61,6 +96,9 @@ def register(body: Register) -> ResponseReturnValue:
 @require_same_origin
 @takes(LoginSchema)
 @limited(LOGIN, LOGIN_ADDRESS)
+@reads(SUPER_PROPERTIES)
+@answers(SignedInByCookieSchema, CodeAskedSchema, headers=[replace(BEGINS_SESSION, always=False)])
+@refuses(InvalidLogin)
 def log_in(body: Login) -> ResponseReturnValue:
     """Sign a browser in, or ask for a code where a second factor is on."""
     outcome = services().accounts.log_in(body.login, body.password, client())
@@ -74,6 +112,9 @@ def log_in(body: Login) -> ResponseReturnValue:
 @require_same_origin
 @takes(LoginCodeSchema)
 @limited(LOGIN, LOGIN_ADDRESS)
+@reads(SUPER_PROPERTIES)
+@answers(SignedInByCookieSchema, headers=[BEGINS_SESSION])
+@refuses(InvalidTicket, InvalidCode)
 def log_in_with_code(body: LoginCode) -> ResponseReturnValue:
     """Finish a login with a TOTP code or a backup code."""
     signed_in = services().accounts.finish_login(body.ticket, "totp", body.code, body.login_instance_id, client())
@@ -82,6 +123,9 @@ def log_in_with_code(body: LoginCode) -> ResponseReturnValue:
 
 
 @bp.post("/logout")
+@known_by("session")
+@answers(headers=FORGETS_SESSION)
+@refuses(UnknownSession)
 def log_out() -> ResponseReturnValue:
     """End the caller's own session; a browser whose session is over already forgets it all the same."""
     try:
@@ -100,6 +144,7 @@ def _end_own() -> None:
 
 @bp.get("/me/sessions")
 @require_session
+@answers(OwnSessionSchema(many=True))
 def list_sessions() -> ResponseReturnValue:
     """List the devices signed in, most recently used first."""
     return [_shown(session) for session in services().devices.list(caller().user_id)]
@@ -107,14 +152,17 @@ def list_sessions() -> ResponseReturnValue:
 
 @bp.get("/me/sessions/ended")
 @require_session
+@answers(OwnEndedSessionSchema(many=True))
 def list_ended() -> ResponseReturnValue:
-    """List the sessions that ended in the last 30 days, newest first."""
+    """List the sessions that ended lately, newest first: those of the time for which they are kept."""
     return [_shown_ended(ended) for ended in services().devices.ended(caller().user_id)]
 
 
 @bp.post("/me/sessions/revoke")
 @require_session
 @takes(RevokeSessionsSchema)
+@answers(MessageSchema)
+@refuses(IsCurrentSession, UnknownSession, MfaRequired)
 def revoke_sessions(body: RevokeSessions) -> ResponseReturnValue:
     """End several other sessions as one step."""
     id_hashes = [_other(session_id) for session_id in body.ids]
@@ -125,6 +173,8 @@ def revoke_sessions(body: RevokeSessions) -> ResponseReturnValue:
 
 @bp.post("/me/sessions/revoke-all")
 @require_session
+@answers(MessageSchema)
+@refuses(MfaRequired)
 def revoke_all() -> ResponseReturnValue:
     """End every session but the caller's."""
     require_proof_or_login()
@@ -134,6 +184,9 @@ def revoke_all() -> ResponseReturnValue:
 
 @bp.delete("/me/sessions/<any_text:session_id>")
 @require_session
+@reads(SESSION_ID)
+@answers(MessageSchema)
+@refuses(IsCurrentSession, UnknownSession, MfaRequired)
 def revoke_session(session_id: str) -> ResponseReturnValue:
     """End one other session."""
     id_hash = _other(session_id)
@@ -144,7 +197,10 @@ def revoke_session(session_id: str) -> ResponseReturnValue:
 
 @bp.patch("/me/sessions/<any_text:session_id>")
 @require_session
+@reads(SESSION_ID)
 @takes(RenameSessionSchema)
+@answers(MessageSchema)
+@refuses(UnknownSession)
 def rename_session(session_id: str, body: RenameSession) -> ResponseReturnValue:
     """Give a device a name of one's own; null takes it away."""
     services().devices.rename(caller(), _id_hash(session_id), body.name)

@@ -3,7 +3,10 @@
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app.cookies import keep_proof, keep_session
+from app.answer_schemas import BackupCodesSchema, TokenSchema, TotpOnSchema
+from app.contract import answers, refuses
+from app.cookies import KEEPS_PROOF, KEEPS_SESSION, keep_proof, keep_session
+from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn, MfaRequired
 from app.guards import caller, client, require_recent_proof, require_session, takes
 from app.limits import STEP_UP, STEP_UP_USER, limited
 from app.schemas import EnableTotp, EnableTotpSchema, FinishMfa, FinishMfaSchema, RenewCodes, RenewCodesSchema
@@ -16,6 +19,8 @@ bp = Blueprint("mfa", __name__)
 @require_session
 @takes(FinishMfaSchema)
 @limited(STEP_UP, STEP_UP_USER)
+@answers(TokenSchema, headers=[KEEPS_PROOF])
+@refuses(InvalidTicket, InvalidCode)
 def finish(body: FinishMfa) -> ResponseReturnValue:
     """Answer a challenge; the proof is handed over as a token and as a cookie."""
     proof = services().reauthentication.finish(caller(), body.ticket, body.mfa_type, body.data, client())
@@ -27,6 +32,8 @@ def finish(body: FinishMfa) -> ResponseReturnValue:
 @require_session
 @takes(EnableTotpSchema)
 @limited(STEP_UP, STEP_UP_USER)
+@answers(TotpOnSchema, headers=[KEEPS_SESSION])
+@refuses(MfaAlreadyOn, InvalidSecret, InvalidCode)
 def enable_totp(body: EnableTotp) -> ResponseReturnValue:
     """Turn TOTP on; the password alone is the client's way to ask whether to show a secret."""
     user = services().accounts.get(caller().user_id)
@@ -39,6 +46,8 @@ def enable_totp(body: EnableTotp) -> ResponseReturnValue:
 
 @bp.post("/users/@me/mfa/totp/disable")
 @require_session
+@answers(TokenSchema, headers=[KEEPS_SESSION])
+@refuses(MfaNotOn, MfaRequired)
 def disable_totp() -> ResponseReturnValue:
     """Turn TOTP off."""
     user = services().accounts.get(caller().user_id)
@@ -53,6 +62,8 @@ def disable_totp() -> ResponseReturnValue:
 @require_session
 @takes(RenewCodesSchema)
 @limited(STEP_UP, STEP_UP_USER)
+@answers(BackupCodesSchema)
+@refuses(MfaNotOn, MfaRequired)
 def renew_codes(body: RenewCodes) -> ResponseReturnValue:
     """Ten new backup codes in place of the old ones."""
     user = services().accounts.get(caller().user_id)

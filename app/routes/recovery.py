@@ -4,7 +4,10 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from app.accounts import SecondFactorAsked, SignedIn
-from app.guards import client, takes
+from app.answer_schemas import CodeAskedSchema, TokenSchema
+from app.contract import answers, reads, refuses
+from app.errors import InvalidCode, InvalidLink, InvalidTicket
+from app.guards import SUPER_PROPERTIES, client, takes
 from app.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_USER, limited
 from app.routes.login import asked_for_code
 from app.schemas import Forgot, ForgotSchema, Reset, ResetSchema
@@ -16,6 +19,8 @@ bp = Blueprint("recovery", __name__)
 @bp.post("/auth/forgot")
 @takes(ForgotSchema)
 @limited(FORGOT, FORGOT_ADDRESS)
+@reads(SUPER_PROPERTIES)
+@answers()
 def forget(body: Forgot) -> ResponseReturnValue:
     """Mail a link to the account, if there is one; the answer does not tell."""
     services().recovery.forgot(body.login, client())
@@ -25,6 +30,9 @@ def forget(body: Forgot) -> ResponseReturnValue:
 @bp.post("/auth/reset")
 @takes(ResetSchema)
 @limited(RESET, RESET_USER, LOGIN_ADDRESS)
+@reads(SUPER_PROPERTIES)
+@answers(TokenSchema, CodeAskedSchema)
+@refuses(InvalidLink, InvalidTicket, InvalidCode)
 def reset(body: Reset) -> ResponseReturnValue:
     """Set a new password by the link, end every session, and sign this device in; with MFA on, ask for a code first."""
     outcome = _finish(body) if body.ticket else services().recovery.reset(body.token, body.password, client())

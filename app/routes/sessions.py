@@ -4,8 +4,12 @@ from typing import Any
 
 from flask import Blueprint, abort, request
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import NotFound
 
-from app.cookies import forget_session
+from app.answer_schemas import UserSessionsSchema
+from app.contract import Parameter, answers, reads, refuses
+from app.cookies import FORGETS_SESSION, forget_session
+from app.errors import MfaRequired, UnknownSession
 from app.guards import caller, client, require_recent_proof, require_session, takes
 from app.schemas import LogoutSessions, LogoutSessionsSchema
 from app.services import services
@@ -15,9 +19,13 @@ from app.tokens import id_in_url
 
 bp = Blueprint("sessions", __name__)
 
+EXTENDED = Parameter("query", "extended", "`true` tells all that is known of each session", "true")
+
 
 @bp.get("/auth/sessions")
 @require_session
+@reads(EXTENDED)
+@answers(UserSessionsSchema)
 def list_sessions() -> ResponseReturnValue:
     """List the devices signed in, most recently used first."""
     shown = _extended if request.args.get("extended") == "true" else _plain
@@ -27,6 +35,8 @@ def list_sessions() -> ResponseReturnValue:
 @bp.post("/auth/sessions/logout")
 @require_session
 @takes(LogoutSessionsSchema)
+@answers(headers=FORGETS_SESSION)
+@refuses(MfaRequired, UnknownSession)
 def log_out_sessions(body: LogoutSessions) -> ResponseReturnValue:
     """End some of the caller's user's sessions, the caller's own perhaps among them."""
     require_recent_proof()
@@ -38,6 +48,8 @@ def log_out_sessions(body: LogoutSessions) -> ResponseReturnValue:
 
 @bp.post("/auth/sessions/debug/notifications")
 @require_session
+@answers()
+@refuses(NotFound)
 def send_suspicious_session_notice() -> ResponseReturnValue:
     """Have the caller's user mailed the notice about a suspicious session; 404 where no mail is sent."""
     if not services().notices.are_sent:

@@ -5,7 +5,10 @@ from typing import Any
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app.cookies import keep_session
+from app.answer_schemas import ChangedUserSchema, UserSchema
+from app.contract import answers, refuses
+from app.cookies import KEEPS_SESSION, keep_session
+from app.errors import MfaRequired
 from app.guards import caller, client, require_recent_proof, require_session, takes
 from app.limits import STEP_UP, STEP_UP_USER, limited
 from app.schemas import ChangePassword, ChangePasswordSchema
@@ -19,6 +22,7 @@ _TOTP = 2  # the number of an authenticator app among Discord's authenticator ty
 
 @bp.get("/users/@me")
 @require_session
+@answers(UserSchema)
 def show_me() -> ResponseReturnValue:
     """Who the caller is."""
     return _shown(services().accounts.get(caller().user_id))
@@ -28,6 +32,8 @@ def show_me() -> ResponseReturnValue:
 @require_session
 @takes(ChangePasswordSchema)
 @limited(STEP_UP, STEP_UP_USER)
+@answers(ChangedUserSchema, headers=[KEEPS_SESSION])
+@refuses(MfaRequired)
 def change_password(body: ChangePassword) -> ResponseReturnValue:
     """Change the password; every other session ends, this one goes on under a new token."""
     user = services().accounts.get(caller().user_id)

@@ -17,7 +17,7 @@ from redis.retry import Retry
 
 from app import metrics
 
-__all__ = ["StoreError", "ThreadConnections", "connect"]
+__all__ = ["StoreError", "ThreadConnections", "connect", "describe"]
 
 TIMEOUT_S = 0.75  # to connect, and again to be answered: a request that finds Redis gone has its 503 within 1.5 s
 
@@ -38,6 +38,12 @@ def connect(url: str) -> Redis:
         socket_connect_timeout=TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
     )
+
+
+def describe(error: StoreError) -> str:
+    """What went wrong, without the command: that may hold an e-mail address."""
+    told = str(error) if isinstance(error, ConnectionBroken | AnswerTooLate) else str(error).partition(" ")[0]
+    return f"{type(error).__name__}: {told}"
 
 
 @cache

@@ -1,6 +1,7 @@
 """The name of every key in Redis. All keys of a user carry the hash tag {user id}."""
 
 CHANNEL = "auth-events"
+LIMITS = "LIMITS:*"  # the pattern of all counters of rate limits, which Flask-Limiter names
 
 # The mails to be sent belong to no one user; a hash tag keeps the three in one slot, which is that of "mail".
 MAIL = "mail"  # Stream: those that are due
@@ -11,6 +12,16 @@ MAIL_DEAD = "{mail}:dead"  # Stream: those that were given up
 def user(user_id: str) -> str:
     """Hash: the user's record."""
     return f"user:{{{user_id}}}"
+
+
+def user_id(key: str) -> str:
+    """Whose key this is, whichever of theirs: what its hash tag holds."""
+    return key.partition("{")[2].partition("}")[0]
+
+
+def of_user(user_id: str) -> str:
+    """The pattern of all keys of a user but their record."""
+    return f"user:{{{user_id}}}:*"
 
 
 def email(normalised: str) -> str:
@@ -56,6 +67,11 @@ def backup_codes(user_id: str) -> str:
 def links(user_id: str) -> str:
     """Hash: the links in mails that are good, id_hash of the secret to what the link does, JSON."""
     return f"user:{{{user_id}}}:links"
+
+
+def newest_reset(user_id: str) -> str:
+    """String: when the newest reset of a user's password was asked for, Unix seconds."""
+    return f"user:{{{user_id}}}:newest_reset"
 
 
 def moved(user_id: str) -> str:

@@ -35,6 +35,8 @@ _GROUP = "deliverers"
 # must not fill up: then nobody could sign in. A million take about 300 MB; of more, the oldest are lost.
 _MAX_QUEUED = 1_000_000
 _MAX_DEAD = 10_000
+_READ_AT_ONCE = 1000
+_RESET_KEPT_S = 60 * 60  # a link for a reset is good for no longer
 _KINDS = frozenset(get_args(NoticeKind))
 
 
@@ -60,16 +62,16 @@ class Notice:
 class Mail:
     """A notice that a worker has taken, to send it.
 
-    entry_id    of the stream
-    notice      None where it cannot be read
-    attempts    number of those that failed
-    queued_at   Unix seconds
+    entry_id        of the stream
+    notice          None where it cannot be read
+    attempts        number of those that failed
+    failing_since   Unix seconds of the first of them; None where there was none
     """
 
     entry_id: str
     notice: Notice | None
     attempts: int = 0
-    queued_at: float = 0
+    failing_since: float | None = None
 
 
 class MailStore:
@@ -79,15 +81,25 @@ class MailStore:
     all of Redis or alone, it is made again. Raises redis.RedisError, left alone here.
     """
 
-    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time, retention_s: int = RETENTION_S) -> None:
         self._redis = redis
         self._clock = clock
+        self._retention_s = retention_s
         self._connections = ThreadConnections(redis)
 
     def add(self, notice: Notice) -> None:
         told = asdict(notice) | {"client": {name: value for name, value in asdict(notice.client).items() if value}}
-        row = {"attempts": 0, "queued_at": repr(self._clock()), "notice": orjson.dumps(told).decode()}
-        self._redis.xadd(keys.MAIL, cast(dict[Any, Any], row), maxlen=_MAX_QUEUED, approximate=True)
+        row = {"attempts": 0, "notice": orjson.dumps(told).decode()}
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.xadd(keys.MAIL, cast(dict[Any, Any], row), maxlen=_MAX_QUEUED, approximate=True)
+            if notice.kind == "reset":
+                pipe.set(keys.newest_reset(notice.user_id), repr(notice.at), ex=_RESET_KEPT_S)
+            pipe.execute()
+
+    def newest_reset(self, user_id: str) -> float | None:
+        """When the newest reset of a user's password was asked for, Unix seconds; None where that is an hour ago."""
+        at = cast(str | None, self._redis.get(keys.newest_reset(user_id)))
+        return None if at is None else float(at)
 
     def new_worker(self) -> str:
         """A name that no other worker has, had or will have."""
@@ -110,7 +122,9 @@ class MailStore:
 
     def postpone(self, mail: Mail, due_at: float) -> None:
         """Put a mail aside after an attempt that failed. due_at: Unix seconds"""
+        failing_since = self._clock() if mail.failing_since is None else mail.failing_since
         argument = {"id": mail.entry_id, "due_at": due_at, "attempts": mail.attempts + 1}
+        argument["failing_since"] = f"{failing_since:.3f}"
         self._run("postpone_mail", keys.MAIL_LATER, argument)
 
     def requeue_due(self) -> None:
@@ -118,16 +132,31 @@ class MailStore:
         self._run("requeue_mails", keys.MAIL_LATER, {"now": self._clock()})
 
     def bury(self, mail: Mail, failure: str) -> None:
-        """Give a mail up after an attempt that failed; it is kept for 30 days, as addresses of ended sessions are."""
-        oldest = str(int((self._clock() - RETENTION_S) * 1000))
+        """Give a mail up after an attempt that failed; it is kept as long as addresses of ended sessions are."""
+        oldest = str(int((self._clock() - self._retention_s) * 1000))
         argument = {"id": mail.entry_id, "attempts": mail.attempts + 1, "failure": failure}
-        self._run("bury_mail", keys.MAIL_DEAD, argument | {"oldest": oldest, "retention_s": RETENTION_S})
+        self._run("bury_mail", keys.MAIL_DEAD, argument | {"oldest": oldest, "retention_s": self._retention_s})
+
+    def forget(self, user_id: str) -> None:
+        """Throw away what is to be told, or was given up, of one user; looks through all there is."""
+        mark = f'"user_id":{orjson.dumps(user_id).decode()}'
+        for stream in (keys.MAIL, keys.MAIL_DEAD):
+            last = "-"
+            while entries := self._ask("XRANGE", stream, last, "+", "COUNT", _READ_AT_ONCE):
+                last = f"({entries[-1][0].decode()}"
+                theirs = [
+                    entry_id for entry_id, row in entries if any(mark.encode() in value for value in row.values())
+                ]
+                if theirs:
+                    self._redis.xdel(stream, *theirs)
+        for row, _ in self._redis.zscan_iter(keys.MAIL_LATER, match=f"*{mark}*", count=_READ_AT_ONCE):
+            self._redis.zrem(keys.MAIL_LATER, row)
 
     def revive(self) -> int:
         """Queue all mails that were given up, as if they were new, but for those without a notice. Returns: how many"""
         count, last = 0, "0-0"
         while last:
-            last, queued = self._run("revive_mails", keys.MAIL_DEAD, {"after": last, "now": self._clock()})
+            last, queued = self._run("revive_mails", keys.MAIL_DEAD, {"after": last})
             count += queued
         return count
 
@@ -183,7 +212,8 @@ class MailStore:
 def _mail(entry_id: bytes, row: dict[bytes, bytes]) -> Mail:
     try:
         notice = _notice(orjson.loads(row[b"notice"]))
-        return Mail(entry_id.decode(), notice, int(row[b"attempts"]), float(row[b"queued_at"]))
+        failing_since = float(row[b"failing_since"]) if b"failing_since" in row else None
+        return Mail(entry_id.decode(), notice, int(row[b"attempts"]), failing_since)
     except (KeyError, TypeError, ValueError):
         return Mail(entry_id.decode(), None)
 

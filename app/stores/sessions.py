@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 Reason = Literal["logout", "revoked", "evicted", "expired", "password_change", "mfa_change", "admin"]
 
-RETENTION_S = 30 * 24 * 60 * 60  # how long ended sessions are told of
+RETENTION_S = 30 * 24 * 60 * 60  # how long ended sessions are told of, where nothing else is set
 TOUCH_EVERY_S = 60
 for _reason in get_args(Reason):  # what never ended a session is 0, not absent
     metrics.SESSIONS_ENDED.labels(_reason)
@@ -81,10 +81,14 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long sessions last, in seconds: after the last use, and after the beginning whatever the use."""
+    """How long sessions last, in seconds: after the last use, and after the beginning whatever the use.
+
+    retention_s   how long they are told of once they ended
+    """
 
     ttl_s: int
     max_age_s: int
+    retention_s: int = RETENTION_S
 
     def end_of(self, began_at: float, last_used_at: float) -> float:
         """Unix seconds."""
@@ -111,7 +115,7 @@ class SessionScripts:
                 "at": datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds"),
                 "ttl_s": self._lifetimes.ttl_s,
                 "max_age_s": self._lifetimes.max_age_s,
-                "retention_s": RETENTION_S,
+                "retention_s": self._lifetimes.retention_s,
                 "channel": keys.CHANNEL,
             }
             own_keys = (keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id))
@@ -192,19 +196,31 @@ class SessionStore:
             log.warning("the use of a session was not noted: %s", type(refused).__name__)
             return False
 
-    def list(self, user_id: str) -> list[Session]:
+    def list(self, user_id: str) -> Sequence[Session]:
         """All sessions that Redis has of a user, most recently used first, those among them whose time is over.
 
         A session whose record was lost is listed with nothing known: what is signed in must be in sight.
         """
+        return self.list_all([user_id])
+
+    def list_all(self, user_ids: Sequence[str]) -> Sequence[Session]:
+        """The same for several users, one after the other, in one trip."""
         # Records first: what ends between the two commands is then not listed.
-        records, scored = self._redis.execute(
-            ("HGETALL", keys.sessions(user_id)),
-            ("ZREVRANGE", keys.last_used(user_id), 0, -1, "WITHSCORES"),
+        commands = (
+            command
+            for user_id in user_ids
+            for command in (
+                ("HGETALL", keys.sessions(user_id)),
+                ("ZREVRANGE", keys.last_used(user_id), 0, -1, "WITHSCORES"),
+            )
         )
-        record_of = dict(zip(records[::2], records[1::2], strict=True))
-        last_used = zip(scored[::2], scored[1::2], strict=True)
-        return [_session(user_id, id_hash, float(score), record_of.get(id_hash)) for id_hash, score in last_used]
+        replies = self._redis.execute(*commands)
+        listed: list[Session] = []
+        for user_id, records, scored in zip(user_ids, replies[::2], replies[1::2], strict=True):
+            record_of = dict(zip(records[::2], records[1::2], strict=True))
+            last_used = zip(scored[::2], scored[1::2], strict=True)
+            listed += [_session(user_id, id_hash, float(score), record_of.get(id_hash)) for id_hash, score in last_used]
+        return listed
 
     def find(self, named: Sequence[tuple[str, str]]) -> Sequence[Session | None]:
         """What Redis has of sessions, given as user ids and hashes, in their order; None for what is none. One trip."""
@@ -253,7 +269,10 @@ class SessionStore:
         return [_ended(user_id, raw, float(score)) for raw, score in zip(rows[::2], rows[1::2], strict=True)]
 
     def finish_expired(self, user_id: str) -> None:
-        """End the sessions of a user whose time is over: they count as ended already, now it is told."""
+        """End the sessions of a user whose time is over: they count as ended already, now it is told.
+
+        What ended so long ago that it is told of no more is forgotten.
+        """
         self._finish_expired(user_id)
 
 

@@ -1,16 +1,21 @@
 """The users: who they are, and what they sign in with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from hashlib import sha256
+from itertools import chain
+from typing import Any, Literal, TypeVar, cast
 
+import orjson
 from redis import Redis
-from redis.typing import EncodableT, FieldT
 
 from app.stores import keys
 from app.stores.sessions import CallerGone, Reason, SessionScripts
 
 _CLAIM_TTL_S = 60  # an e-mail address claimed by a registration that died is free again after this
+_SCAN_COUNT = 1000  # keys that Redis looks at in one step of a walk over all of them
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,7 @@ class User:
     """A user as Redis holds them.
 
     email               as they gave it; its normalised form is the key they are found by
+    created_at          Unix seconds
     epoch               moves with every change of credentials
     totp_secret         encrypted; None where TOTP is off
     totp_at             Unix seconds: when TOTP was turned on
@@ -29,6 +35,7 @@ class User:
     username: str
     global_name: str | None
     password_hash: str = field(repr=False)
+    created_at: int
     epoch: str
     totp_secret: str | None = field(repr=False)
     totp_at: int | None
@@ -63,6 +70,36 @@ class Change:
     link: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """A user to be written.
+
+    created_at    Unix seconds
+    totp_secret   encrypted
+    totp_at       Unix seconds: when TOTP was turned on
+    """
+
+    id: str
+    normalised_email: str
+    email: str
+    username: str
+    global_name: str | None
+    password_hash: str = field(repr=False)
+    created_at: int
+    totp_secret: str | None = field(default=None, repr=False)
+    totp_at: int | None = None
+    disabled: bool = False
+
+
+Outcome = Literal["created", "email_taken", "claimed", "id_taken"]
+"""How the writing of a user came out; "claimed": the address is somebody's whose registration is under way, or died."""
+
+# One key each, so they run where the key is; what would overwrite another's is refused in the same step.
+_WRITE = "return redis.call('EXISTS', KEYS[1]) == 0 and redis.call('HSET', KEYS[1], unpack(ARGV)) or 0"
+_KEEP = "return redis.call('GET', KEYS[1]) == ARGV[1] and {redis.call('PERSIST', KEYS[1])} or false"
+_RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
+
+
 class UserStore:
     def __init__(self, redis: Redis, scripts: SessionScripts) -> None:
         self._redis = redis
@@ -79,38 +116,87 @@ class UserStore:
         password_hash: str,
         created_at: int,
     ) -> bool:
-        """Write a new user; False where the e-mail address is taken.
+        """Write a new user; False where the e-mail address is taken."""
+        user = NewUser(user_id, normalised_email, email, username, global_name, password_hash, created_at)
+        return self.create_all([user]) == ["created"]
 
-        The address is claimed for a minute, the user written, then the claim made lasting: whoever dies in between
+    def create_all(self, users: Sequence[NewUser]) -> Sequence[Outcome]:
+        """Write new users, whoever else wants their addresses at the same time; in a few trips for all of them.
+
+        An address is claimed for a minute, the user written, then the claim made lasting: whoever dies in between
         leaves nothing that stands in the way of the next try.
         """
-        email_key = keys.email(normalised_email)
-        if not self._redis.set(email_key, user_id, nx=True, ex=_CLAIM_TTL_S):
-            return False
-        record: dict[FieldT, EncodableT] = {
-            **{"email": email, "username": username, "password_hash": password_hash},
-            **({"global_name": global_name} if global_name is not None else {}),
-            **{"created_at": created_at, "epoch": 1},
-        }
-        self._redis.hset(keys.user(user_id), mapping=record)
-        with self._redis.pipeline(transaction=True) as pipe:
-            pipe.persist(email_key)
-            pipe.get(email_key)
-            _, owner = pipe.execute()
-        if owner != user_id:  # the claim ran out before it was made lasting, and another took the address
-            self._redis.delete(keys.user(user_id))
-            return False
-        return True
+        outcomes: list[Outcome | None] = [None] * len(users)
+        self._attempt(users, outcomes, "claimed", lambda pipe, user: pipe.set(*_claim(user), nx=True, ex=_CLAIM_TTL_S))
+        self._look_at_owners(users, outcomes)
+        self._attempt(users, outcomes, "id_taken", lambda pipe, user: pipe.eval(_WRITE, 1, *_record(user)))
+        written = [number for number, outcome in enumerate(outcomes) if outcome is None]
+        self._attempt(users, outcomes, "claimed", lambda pipe, user: pipe.eval(_KEEP, 1, *_claim(user)))
+        lost = [users[number] for number in written if outcomes[number]]  # the claim ran out, another has the address
+        self._each(lost, lambda pipe, user: pipe.delete(keys.user(user.id)))
+        unused = [user for user, outcome in zip(users, outcomes, strict=True) if outcome == "id_taken"]
+        self._each(unused, lambda pipe, user: pipe.eval(_RELEASE, 1, *_claim(user)))
+        return [outcome or "created" for outcome in outcomes]
+
+    def _look_at_owners(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
+        """Whether whoever has the address that was not to be had is a user already, or about to be one."""
+        refused = [number for number, outcome in enumerate(outcomes) if outcome]
+        owners = self._each(refused, lambda pipe, number: pipe.get(keys.email(users[number].normalised_email)))
+        are_there = self._each(owners, lambda pipe, owner: pipe.exists(keys.user(owner or "")))
+        for number, is_there in zip(refused, are_there, strict=True):
+            outcomes[number] = "email_taken" if is_there else "claimed"
+
+    def _attempt(
+        self,
+        users: Sequence[NewUser],
+        outcomes: list[Outcome | None],
+        otherwise: Outcome,
+        command: Callable[[Any, NewUser], Any],
+    ) -> None:
+        """A step for all in whose way nothing stands yet; note where it fails."""
+        trying = [number for number, outcome in enumerate(outcomes) if outcome is None]
+        replies = self._each([users[number] for number in trying], command)
+        for number, reply in zip(trying, replies, strict=True):
+            outcomes[number] = None if reply else otherwise
+
+    def _each(self, items: Sequence[T], command: Callable[[Any, T], Any]) -> list[Any]:
+        """One command for each, in one trip."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for item in items:
+                command(pipe, item)
+            return pipe.execute()
 
     def id_of(self, normalised_email: str) -> str | None:
         return cast(str | None, self._redis.get(keys.email(normalised_email)))
 
+    def ids(self) -> Iterator[str]:
+        """The ids of all users, in no order; one may come twice where users are made or deleted meanwhile."""
+        return self._ids_with(keys.user)
+
+    def ids_with_sessions(self) -> Iterator[str]:
+        """Of those who have sessions, also where their record was lost."""
+        return self._ids_with(keys.last_used)
+
+    def ids_with_ended(self) -> Iterator[str]:
+        """Of those whose sessions ended lately."""
+        return self._ids_with(keys.ended)
+
+    def _ids_with(self, key: Callable[[str], str]) -> Iterator[str]:
+        return (keys.user_id(found) for found in self._redis.scan_iter(match=key("*"), count=_SCAN_COUNT))
+
     def get(self, user_id: str) -> User | None:
+        [user] = self.get_all([user_id])
+        return user
+
+    def get_all(self, user_ids: Sequence[str]) -> Sequence[User | None]:
+        """In their order, one trip."""
         with self._redis.pipeline(transaction=False) as pipe:  # a Redis that is full refuses reads in a MULTI
-            pipe.hgetall(keys.user(user_id))
-            pipe.scard(keys.backup_codes(user_id))
-            record, backup_codes_left = pipe.execute()
-        return _user(user_id, record, backup_codes_left) if record else None
+            for user_id in user_ids:
+                pipe.hgetall(keys.user(user_id))
+                pipe.scard(keys.backup_codes(user_id))
+            replies = pipe.execute()
+        found = zip(user_ids, replies[::2], replies[1::2], strict=True)
+        return [_user(user_id, record, codes_left) if record else None for user_id, record, codes_left in found]
 
     def change(self, user_id: str, change: Change) -> str | None:
         """Change credentials and the sessions they concern as one step.
@@ -127,14 +213,48 @@ class UserStore:
         return str(outcome) if outcome else None
 
     def delete(self, user_id: str, normalised_email: str) -> None:
-        """Remove a user whose sessions have ended; tickets and proofs left over open nothing and run out."""
-        named = (
-            *(keys.user, keys.last_used, keys.sessions, keys.ended, keys.backup_codes),
-            *(keys.links, keys.moved, keys.known_devices),
-        )
-        self._redis.delete(*(key(user_id) for key in named))
+        """Remove a user whose sessions have ended, and all that Redis holds of them; their record goes last.
+
+        Takes a look at every key there is: tickets, proofs and rate limits are found by their names alone.
+        """
+        named = (user_id, sha256(normalised_email.encode()).hexdigest(), *self._known_id_hashes(user_id))
+        doomed = [keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id), keys.backup_codes(user_id)]
+        doomed += self._redis.scan_iter(match=keys.of_user(user_id), count=_SCAN_COUNT)
+        counters = self._redis.scan_iter(match=keys.LIMITS, count=_SCAN_COUNT)
+        doomed += [counter for counter in counters if any(name in counter for name in named)]
+        self._each(doomed, lambda pipe, key: pipe.delete(key))
         if self.id_of(normalised_email) == user_id:
             self._redis.delete(keys.email(normalised_email))
+        self._redis.delete(keys.user(user_id))
+
+    def _known_id_hashes(self, user_id: str) -> Sequence[str]:
+        """Of the sessions that ended lately, and those they had before: rate limits count by them."""
+        rows = cast(list[str], self._redis.zrange(keys.ended(user_id), 0, -1))
+        moved = cast(list[str], self._redis.hkeys(keys.moved(user_id)))
+        return [*(orjson.loads(row)["id_hash"] for row in rows), *moved]
+
+
+def _claim(user: NewUser) -> tuple[str, str]:
+    """The key of a user's address and what it says."""
+    return keys.email(user.normalised_email), user.id
+
+
+def _record(user: NewUser) -> Sequence[str]:
+    """The key of a user's record, then its fields and their values."""
+    known = {
+        "email": user.email,
+        "username": user.username,
+        "global_name": user.global_name,
+        "password_hash": user.password_hash,
+        "created_at": user.created_at,
+        "epoch": 1,
+        "totp_secret": user.totp_secret,
+        "totp_step": None if user.totp_secret is None else 0,
+        "totp_at": user.totp_at,
+        "disabled": "1" if user.disabled else None,
+    }
+    fields = [(name, str(value)) for name, value in known.items() if value is not None]
+    return [keys.user(user.id), *chain.from_iterable(fields)]
 
 
 def _user(user_id: str, record: dict[str, Any], backup_codes_left: int) -> User:
@@ -144,6 +264,7 @@ def _user(user_id: str, record: dict[str, Any], backup_codes_left: int) -> User:
         username=record["username"],
         global_name=record.get("global_name"),
         password_hash=record["password_hash"],
+        created_at=int(record["created_at"]),
         epoch=record["epoch"],
         totp_secret=record.get("totp_secret"),
         totp_at=int(record["totp_at"]) if "totp_at" in record else None,

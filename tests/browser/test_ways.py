@@ -158,9 +158,10 @@ def test_without_javascript(alice, new_window, by):
     expect(window).to_have_url(re.compile("/login"))
 
 
-def expect_accessible(window: Page) -> None:
+def expect_accessible(window: Page, **context) -> None:
+    """context: what of the page axe is to look at, in its words; all of it, if nothing is said"""
     window.wait_for_load_state()  # a page that a form led to can be in sight before its stylesheet is
-    results = Axe().run(window)
+    results = Axe().run(window, context or None)
     assert results.violations_count == 0, results.generate_report()
 
 

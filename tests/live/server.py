@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from fakeredis import FakeRedis
 
+from app import create_app
+from app.config import load_settings
 from tests import leaks
+from tests.conformance import Document, document_of
 from tests.conftest import ENVIRONMENT, wait_until
 from tests.device import Device
 from tests.ports import free_port
@@ -35,10 +39,14 @@ class Answer:
 
 
 class Http:
-    """A client with a connection for each thread that uses it."""
+    """A client with a connection for each thread that uses it.
 
-    def __init__(self, url: str) -> None:
+    document   what each answer is held against, where it is Keyrack itself that answers
+    """
+
+    def __init__(self, url: str, document: Document | None = None) -> None:
         self._url = url
+        self._document = document
         self._local = threading.local()
 
     def open(self, path: str, method: str, headers: dict[str, str], json: Any = None) -> Answer:
@@ -48,6 +56,10 @@ class Http:
         response = self._local.session.request(
             method, self._url + path, json=json, headers=headers, timeout=60, allow_redirects=False
         )
+        if self._document:
+            self._document.check(
+                method, path.partition("?")[0], response.status_code, response.headers, response.content
+            )
         answer = Answer(response)
         leaks.note(json)
         leaks.note(answer.json if answer.headers.get("Content-Type") == "application/json" else None)
@@ -68,6 +80,7 @@ class Service:
             **environment,
         }
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - until it is closed
+        self._document = document_of(create_app(load_settings(self._environment), FakeRedis(protocol=2)))
         self.start()
 
     def start(self) -> None:
@@ -86,7 +99,7 @@ class Service:
         return True
 
     def device(self, **headers: str) -> Device:
-        return Device(Http(self.url), headers)
+        return Device(Http(self.url, self._document), headers)
 
     def logged(self) -> str:
         """All that its processes have written so far."""

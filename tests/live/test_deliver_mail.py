@@ -168,7 +168,7 @@ def test_a_worker_outlives_redis_and_the_mail_server(smtp, deliver):
 
 def test_once_says_so_when_not_all_was_delivered(real_redis, smtp, deliver, make_users, tmp_path):
     """And what was given up can be tried again."""
-    server = smtp(refusals={"ada@example.com": "550 unknown"})
+    server = smtp(refusals={"ada@example.com": "550 5.1.1 unknown"})
     server.stop()
     make_users("ada")
     code, said = finished(deliver(server.url, "--once"))

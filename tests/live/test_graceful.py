@@ -97,7 +97,7 @@ def notified(tmp_path):
     """A socket that stands for systemd's."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(20)
+        systemd.settimeout(60)
         yield systemd
 
 
@@ -180,3 +180,4 @@ def test_a_request_under_way_is_finished(redis_server):
     assert service.process.wait(60) == 0
     with idle.sock:
         assert idle.sock.recv(1) == b""
+    service.close()

@@ -238,6 +238,14 @@ def test_nothing_else_to_list(alice):
     assert "/settings/sessions/end" not in page.forms
 
 
+@pytest.mark.parametrize(("days", "words"), [("1", "the last day."), ("7", "the last 7 days.")])
+def test_what_ended_is_told_of_for_as_long_as_is_set(make_app, days, words):
+    """RETENTION_DAYS is what the page says and what the list goes by."""
+    browser = make_app(RETENTION_DAYS=days).test_client()
+    page = fill(browser, "/register/form", email="alice@example.com", username="alice", password=PASSWORD)
+    assert f"No session ended in {words}" in page.text
+
+
 def test_one_is_ended_by_its_button(alice, alices_other):
     [session] = show(alice, "/settings/sessions").field("/settings/sessions/end", "one")
     page = fill(alice, "/settings/sessions/end", one=session)

@@ -3,6 +3,7 @@
 import orjson
 import pytest
 
+from app.links import RESET_TTL_S
 from app.stores import keys
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client
@@ -31,10 +32,10 @@ def left(redis):
     return redis.xlen(keys.MAIL), redis.zcard(keys.MAIL_LATER), redis.xlen(keys.MAIL_DEAD)
 
 
-def test_a_notice_is_what_it_was(mails, take, clock):
+def test_a_notice_is_what_it_was(mails, take):
     mails.add(notice())
     mail = take()
-    assert (mail.notice, mail.attempts, mail.queued_at) == (notice(), 0, clock())
+    assert (mail.notice, mail.attempts, mail.failing_since) == (notice(), 0, None)
 
 
 def test_each_is_taken_once_oldest_first(mails, take):
@@ -42,6 +43,18 @@ def test_each_is_taken_once_oldest_first(mails, take):
         mails.add(notice(user_id))
     assert [take(worker).notice.user_id for worker in "abc"] == ["1", "2", "3"]
     assert take("d") is None
+
+
+@pytest.mark.parametrize("kind", ["sign_in", "reset"])
+def test_of_the_resets_of_a_user_the_newest_is_known(mails, redis, kind):
+    """For as long as its link can be good, and no longer; no other notice is meant."""
+    for user_id, at in (("1", 100.0), ("1", 200.5), ("2", 300.0)):
+        mails.add(Notice(kind, user_id, at, CLIENT))
+    if kind == "reset":
+        assert [mails.newest_reset(user_id) for user_id in "123"] == [200.5, 300.0, None]
+        assert RESET_TTL_S - 2 <= redis.ttl(keys.newest_reset("1")) <= RESET_TTL_S
+    else:
+        assert [mails.newest_reset(user_id) for user_id in "123"] == [None] * 3
 
 
 def test_what_is_finished_is_gone(mails, take, redis):
@@ -85,11 +98,15 @@ def test_put_aside_until_it_is_due(mails, take, redis, clock):
     mails.postpone(mail, clock() + 5)
     mails.requeue_due()
     assert (left(redis), take()) == ((0, 1, 0), None)
-    clock.advance(5)
-    mails.requeue_due()
-    again = take()
-    assert (again.notice, again.attempts, again.queued_at) == (notice(), 1, mail.queued_at)
-    assert left(redis) == (1, 0, 0)
+    failed_at = clock()
+    for attempts in (1, 2):
+        clock.advance(5)
+        mails.requeue_due()
+        again = take()
+        assert (again.notice, again.attempts) == (notice(), attempts)
+        assert again.failing_since == pytest.approx(failed_at, abs=0.001)
+        assert left(redis) == (1, 0, 0)
+        mails.postpone(again, clock() + 5)
 
 
 def test_equal_notices_that_are_put_aside_stay_two(mails, take, redis, clock):
@@ -128,15 +145,16 @@ def test_given_up_it_is_kept_for_thirty_days(mails, take, redis):
     assert 30 * 86400 - 2 <= redis.ttl(keys.MAIL_DEAD) <= 30 * 86400
 
 
-def test_what_was_given_up_can_begin_anew(mails, take, redis, clock):
+def test_what_was_given_up_can_begin_anew(mails, take, redis):
     for number in range(101):
         mails.add(notice(str(number)))
+        mails.postpone(take(), due_at=0)
+        mails.requeue_due()
         mails.bury(take(), "TimeoutError")
-    clock.advance(86400)
     assert mails.revive() == 101
     assert left(redis) == (101, 0, 0)
     mail = take()
-    assert (mail.notice, mail.attempts, mail.queued_at) == (notice("0"), 0, clock())
+    assert (mail.notice, mail.attempts, mail.failing_since) == (notice("0"), 0, None)
 
 
 GOOD = {"kind": "reset", "user_id": "1", "at": 1, "client": {"os": "x"}, "session": ""}
@@ -145,14 +163,14 @@ GOOD = {"kind": "reset", "user_id": "1", "at": 1, "client": {"os": "x"}, "sessio
 @pytest.mark.parametrize(
     "row",
     [
-        {"notice": b"\xff\xfe", "attempts": 0, "queued_at": 0},
-        {"notice": "{", "attempts": 0, "queued_at": 0},
-        {"notice": "[]", "attempts": 0, "queued_at": 0},
-        {"notice": orjson.dumps(GOOD), "attempts": "x", "queued_at": 0},
-        {"notice": orjson.dumps(GOOD), "queued_at": 0},
+        {"notice": b"\xff\xfe", "attempts": 0},
+        {"notice": "{", "attempts": 0},
+        {"notice": "[]", "attempts": 0},
+        {"notice": orjson.dumps(GOOD), "attempts": "x"},
+        {"notice": orjson.dumps(GOOD)},
         {b"\xff": b"\xff"},
         *(
-            {"notice": orjson.dumps(GOOD | wrong), "attempts": 0, "queued_at": 0}
+            {"notice": orjson.dumps(GOOD | wrong), "attempts": 0}
             for wrong in (
                 *({"kind": "lottery"}, {"kind": []}, {"user_id": 1}, {"at": "now"}, {"session": None}, {"to": "x"}),
                 *({"client": None}, {"client": {"os": 1}}, {"client": {"hat": "x"}}, {"client": "x"}),

@@ -1,11 +1,13 @@
 """The session store, on fakeredis and on a real server: what it promises whatever races for it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from app.stores import keys
-from app.stores.sessions import CallerGone, Client
+from app.stores.connect import ThreadConnections
+from app.stores.sessions import CallerGone, Client, SessionScripts, SessionStore
 from app.stores.users import Change
 from tests.conftest import LIFETIMES
 
@@ -223,6 +225,38 @@ def test_rows_of_ended_sessions_go_after_thirty_days(sessions, open_session, red
     open_session("b")
     sessions.end("1", [hashed("b")], "logout")
     assert [json.loads(row)["id_hash"] for row in redis.zrange(keys.ended("1"), 0, -1)] == [hashed("b")]
+
+
+@pytest.mark.parametrize("noticed_by", ["touch", "finish_expired"])
+def test_old_addresses_go_without_a_further_end(sessions, open_session, redis, clock, noticed_by):
+    """The rows of what ended, and the records of what was not used any more, of a user who only uses one session."""
+    for name in ("used", "unused", "ended"):
+        open_session(name)
+    clock.advance(DAY)
+    sessions.end("1", [hashed("ended")], "logout")
+    clock.advance(28 * DAY)
+    sessions.touch("1", hashed("used"), PHONE)
+    clock.advance(2 * DAY + 60)
+    if noticed_by == "touch":
+        assert sessions.touch("1", hashed("used"), PHONE)
+    else:
+        sessions.finish_expired("1")
+    assert [json.loads(row)["id_hash"] for row in redis.zrange(keys.ended("1"), 0, -1)] == [hashed("unused")]
+    assert redis.hkeys(keys.sessions("1")) == [hashed("used")]
+
+
+def test_retention_is_a_setting(redis, clock, open_session, sessions):
+    """What the default keeps for 30 days, an instance with a shorter one forgets at its next look."""
+    open_session("a")
+    open_session("b")
+    sessions.end("1", [hashed("a")], "logout")
+    clock.advance(2 * DAY)
+    connections = ThreadConnections(redis)
+    brief = SessionStore(connections, SessionScripts(connections, replace(LIFETIMES, retention_s=DAY), clock))
+    brief.finish_expired("1")
+    assert not redis.exists(keys.ended("1"))
+    brief.end("1", [hashed("b")], "logout")
+    assert redis.ttl(keys.ended("1")) == pytest.approx(DAY, abs=2)
 
 
 def test_expired_sessions_are_told_of_when_noticed(sessions, open_session, clock, heard):

@@ -18,7 +18,7 @@ local function take_out(entry_id)
   return fields
 end
 
-local function queue(attempts, queued_at, notice)
-  redis.call("XADD", mail, "MAXLEN", "~", call.max_queued, "*",
-    "attempts", attempts, "queued_at", queued_at, "notice", notice)
+-- What follows the notice are further fields and their values.
+local function queue(attempts, notice, ...)
+  redis.call("XADD", mail, "MAXLEN", "~", call.max_queued, "*", "attempts", attempts, "notice", notice, ...)
 end

@@ -4,5 +4,6 @@
 local now = cjson.decode(ARGV[2]).now
 for _, row in ipairs(redis.call("ZRANGEBYSCORE", KEYS[2], "-inf", now, "LIMIT", 0, 100)) do
   redis.call("ZREM", KEYS[2], row)
-  queue(string.match(row, "^%S+ (%S+) (%S+) (.*)$"))
+  local attempts, failing_since, notice = string.match(row, "^%S+ (%S+) (%S+) (.*)$")
+  queue(attempts, notice, "failing_since", failing_since)
 end

@@ -1,6 +1,6 @@
 -- revive_mails.lua: queue mails that were given up as if they were new, a hundred at most
 -- KEYS[2]   dead, a stream
--- ARGV[2]   JSON: after (the id after which to begin), now (Unix s)
+-- ARGV[2]   JSON: after (the id after which to begin)
 -- Returns   the id of the last one looked at, "" where there was none; how many were queued
 local asked = cjson.decode(ARGV[2])
 local rows = redis.call("XRANGE", KEYS[2], "(" .. asked.after, "+", "COUNT", 100)
@@ -9,7 +9,7 @@ for _, row in ipairs(rows) do
   for i = 1, #row[2], 2 do
     if row[2][i] == "notice" then
       redis.call("XDEL", KEYS[2], row[1])
-      queue(0, asked.now, row[2][i + 1])
+      queue(0, row[2][i + 1])
       queued = queued + 1
     end
   end

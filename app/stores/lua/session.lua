@@ -50,6 +50,11 @@ local function ender(id_hash)
   return { id_hash = id_hash, record = redis.call("HGET", sessions, id_hash) }
 end
 
+-- Rows of what ended so long ago that it is told of no more.
+local function forget()
+  redis.call("ZREMRANGEBYSCORE", ended, "-inf", call.now - call.retention_s)
+end
+
 -- The one way a session ends. by: the `ender`, where a session ended it. Records are put into the row as they are: to
 -- read and write them again would take longer than all the rest.
 local function finish(id_hash, reason, by, ended_at)
@@ -60,7 +65,7 @@ local function finish(id_hash, reason, by, ended_at)
     '{"id_hash":"', id_hash, '","reason":"', reason, '","session":', record or "null",
     ',"by_id_hash":"', by and by.id_hash or "", '","by":', by and by.record or "null", "}",
   }))
-  redis.call("ZREMRANGEBYSCORE", ended, "-inf", call.now - call.retention_s)
+  forget()
   redis.call("ZREMRANGEBYRANK", ended, 0, -KEPT_ENDED - 1)
   redis.call("EXPIRE", ended, call.retention_s)
   tell("AUTH_SESSION_REMOVE", id_hash, reason)

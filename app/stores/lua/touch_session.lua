@@ -15,5 +15,11 @@ if record then
   record.location, record.ip = seen.client.location, seen.client.ip
   redis.call("HSET", sessions, seen.id_hash, cjson.encode(record))
 end
+-- Old addresses go while a user is about, also where nobody looks at the list: the longest unused session is the first.
+local first = redis.call("ZRANGE", last_used, 0, 0, "WITHSCORES")
+if is_over(first[1], first[2]) then
+  finish_expired()
+end
+forget()
 keep()
 return 1

@@ -1,20 +1,15 @@
-"""The commands of `flask`: what is run beside the service, or by hand."""
+"""`flask deliver-mail`: what is run beside the service."""
 
 import signal
 import sys
 import threading
 
 import click
-from flask import Flask
 from flask.cli import with_appcontext
 
 from app import logs
 from app.services import services
 from app.stores.connect import StoreError
-
-
-def init_cli(app: Flask) -> None:
-    app.cli.add_command(deliver_mail)
 
 
 @click.command("deliver-mail")

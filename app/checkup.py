@@ -1,0 +1,166 @@
+"""What is wrong, or could be better, with how an instance is set up: `flask doctor` tells it, and the log at start."""
+
+import math
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from app.config import Settings
+from app.stores.connect import StoreError, connect
+from app.stores.server import Server, look_at
+
+Level = Literal["ok", "warn", "fail"]
+
+_LONGEST_S = 2.5  # that a start waits for Redis and for the name of its host
+_MIN_BITS = 64
+_PLACEHOLDER = re.compile("change.?me|secret|password|example|default|insecure|keyrack|qwerty", re.IGNORECASE)
+_CLOCK_WARN_S, _CLOCK_FAIL_S = 2, 30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check has found; advice: what to do, "" where that is nothing."""
+
+    check: str
+    level: Level
+    said: str
+    advice: str = ""
+
+
+def ok(check: str, said: str) -> Finding:
+    return Finding(check, "ok", said)
+
+
+def warn(check: str, said: str, advice: str) -> Finding:
+    return Finding(check, "warn", said, advice)
+
+
+def fail(check: str, said: str, advice: str) -> Finding:
+    return Finding(check, "fail", said, advice)
+
+
+def of_secrets(settings: Settings) -> Iterator[Finding]:
+    """Secrets that could be guessed. Their length alone says little: 32 times the same letter is long enough."""
+    generate = 'python3 -c "import secrets; print(secrets.token_urlsafe(32))" makes one.'
+    weak = [str(number) for number, key in enumerate(settings.secret_keys, 1) if _is_weak(key)]
+    if weak:
+        said = f"Secret {' and '.join(weak)} of SECRET_KEYS could be guessed."
+        yield fail("secret keys", said, f"Put a random one in front: {generate}")
+    else:
+        yield ok("secret keys", "SECRET_KEYS look random.")
+    gateway_secret = settings.gateway_secret
+    if not gateway_secret:
+        yield ok("gateway secret", "GATEWAY_SECRET is not set: introspect and reconcile are not there.")
+    elif _is_weak(gateway_secret):
+        yield fail("gateway secret", "GATEWAY_SECRET could be guessed.", f"Take a random one: {generate}")
+    else:
+        yield ok("gateway secret", "GATEWAY_SECRET looks random.")
+    if any(network.prefixlen == 0 for network in settings.trusted_proxies):
+        said = "TRUSTED_PROXIES holds every address there is: whoever calls chooses the address that is seen."
+        yield fail("trusted proxies", said, "Name the addresses of your own proxies alone.")
+
+
+def _is_weak(secret: str) -> bool:
+    """Few different characters, one part over and over, or words that stand in examples.
+
+    The measure is Shannon's, of the shortest part that repeats: 20 random characters have some 80 bits by it.
+    """
+    part = next(secret[:length] for length in range(1, len(secret) + 1) if _repeats(secret, length))
+    counts = Counter(part).values()
+    bits = -sum(count * math.log2(count / len(part)) for count in counts)
+    return bits < _MIN_BITS or bool(_PLACEHOLDER.search(secret))
+
+
+def _repeats(text: str, length: int) -> bool:
+    return (text[:length] * (len(text) // length + 1))[: len(text)] == text
+
+
+def of_redis(server: Server) -> Iterator[Finding]:
+    yield _of_version(server)
+    yield _of_eviction(server)
+    yield _of_persistence(server)
+    yield _of_password(server)
+    yield _of_clock(server)
+
+
+def _of_version(server: Server) -> Finding:
+    if server.version is None:
+        return warn(
+            "redis", "Redis answers, and does not tell its version.", "Make sure it is 6.2 or later, or Valkey."
+        )
+    if server.version < (6, 2):
+        return fail("redis", f"{server.product} answers.", "Take Redis 6.2 or later, or Valkey.")
+    return ok("redis", f"{server.product} answers.")
+
+
+def _of_eviction(server: Server) -> Finding:
+    policy = server.maxmemory_policy
+    if policy is None:
+        return warn("eviction", "Redis does not tell its maxmemory-policy.", "Make sure it is noeviction.")
+    if policy != "noeviction":
+        said = f"Redis may evict keys when its memory is full: maxmemory-policy is {policy}."
+        return fail("eviction", said, "Set maxmemory-policy noeviction: users and sessions would vanish.")
+    return ok("eviction", "Redis evicts nothing.")
+
+
+def _of_persistence(server: Server) -> Finding:
+    advice = "Set appendonly yes."
+    if server.appends:
+        return ok("persistence", "Redis writes an append-only file.")
+    if server.appends is None:
+        return warn("persistence", "Redis does not tell whether it writes its data to disk.", f"Make sure: {advice}")
+    if server.snapshots or server.snapshots is None:
+        said = "Redis writes snapshots at most: a restart undoes the last minutes, and what ended in them lives again."
+        return warn("persistence", said, advice)
+    return fail("persistence", "Redis keeps its data in memory alone: a restart loses all users.", advice)
+
+
+def _of_password(server: Server) -> Finding:
+    if server.has_password:
+        return ok("redis password", "Redis asks for a password.")
+    advice = "Set requirepass, or a user with a password, and put it into REDIS_URL."
+    if server.reach == "public":
+        return fail("redis password", "Redis has a public address and no password.", advice)
+    if server.reach == "private":
+        return warn("redis password", "Redis has no password; whatever is in its network reads and writes all.", advice)
+    return ok("redis password", "Redis has no password, and is spoken to on this machine alone.")
+
+
+def _of_clock(server: Server) -> Finding:
+    off = abs(server.clock_ahead_s)
+    said = f"This clock and that of Redis are {off:.1f} s apart."
+    advice = "Have both set by NTP: TOTP codes and the ends of sessions go by this one."
+    if off > _CLOCK_FAIL_S:
+        return fail("clock", said, advice)
+    return warn("clock", said, advice) if off > _CLOCK_WARN_S else ok("clock", said)
+
+
+def warn_at_start(settings: Settings, warning: Callable[..., None]) -> None:
+    """Tell the log what is wrong with the secrets and with Redis; whatever happens, the start goes on within seconds.
+
+    warning: as that of a logger
+    """
+
+    def look() -> None:
+        for finding in of_secrets(settings):
+            _warn_of(finding, warning)
+        try:
+            with connect(settings.redis_url) as redis:
+                server = look_at(redis)
+        except StoreError as problem:
+            warning("Redis cannot be asked: %s", type(problem).__name__)
+            return
+        for finding in of_redis(server):
+            _warn_of(finding, warning)
+
+    looking = threading.Thread(target=look, daemon=True)  # the name of a host may be looked up for longer
+    looking.start()
+    looking.join(_LONGEST_S)
+
+
+def _warn_of(finding: Finding, warning: Callable[..., None]) -> None:
+    if finding.level != "ok":
+        warning("%s %s", finding.said, finding.advice)

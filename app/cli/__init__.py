@@ -1,0 +1,13 @@
+"""The commands of `flask --app wsgi`: what operators do from a terminal, and what is run beside the service."""
+
+from flask import Flask
+
+from app.cli.doctor import doctor
+from app.cli.mail import deliver_mail
+from app.cli.sessions import sessions
+from app.cli.users import users
+
+
+def init_cli(app: Flask) -> None:
+    for command in (users, sessions, doctor, deliver_mail):
+        app.cli.add_command(command)

@@ -1,0 +1,204 @@
+"""`flask sessions …`: the devices signed in, of one user or of all."""
+
+import ipaddress
+import time
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any
+
+import click
+
+from app import times
+from app.cli.terminal import Commands, NothingThere, as_json, ask, counted, iso, progress, say, say_json, yes
+from app.device_names import name_of
+from app.operators import Filter, Network
+from app.services import services
+from app.stores.sessions import Session
+from app.tokens import id_from_url, id_in_url
+
+sessions = Commands("sessions", help="The devices signed in, of one user or of all.")
+
+
+class _Network(click.ParamType[Network]):
+    name = "cidr"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Network:
+        try:
+            return ipaddress.ip_network(value)
+        except ValueError:
+            self.fail("must be an address or a CIDR range, as in 192.0.2.0/24", param, ctx)
+
+
+class _Before(click.ParamType[Callable[[float], float]]):
+    """What time it is, told of the time that it is now."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Callable[[float], float]:
+        try:
+            times.before(value, time.time())
+        except (ValueError, OverflowError):
+            self.fail("must be a date or time in ISO 8601, or a span such as 30d", param, ctx)
+        return lambda now: times.before(value, now)
+
+
+class _Words(click.ParamType[str]):
+    """A text with something in it: an empty one, of a variable that is not set, would leave nobody out."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value).strip() or self.fail("is empty", param, ctx)
+
+
+class _SessionId(click.ParamType[str]):
+    name = "session"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return id_from_url(value) or self.fail("must be the id of a session, as `sessions list` shows it", param, ctx)
+
+
+_FILTERS = [
+    click.option("--user", "named", type=_Words(), metavar="USER", help="Of this user: id or e-mail address."),
+    click.option("--country", type=_Words(), help="The last part of the place, as in Switzerland."),
+    click.option("--cidr", type=_Network(), multiple=True, help="Last seen in this network; may be given again."),
+    click.option("--client", type=_Words(), help="Within the name, program or system of the device."),
+    click.option("--unused-since", type=_Before(), help="Not used since then: 2025-07-16, or a span such as 30d."),
+    click.option("--begun-before", type=_Before(), help="Begun before then: 2025-07-16, or a span such as 30d."),
+]
+
+
+def _filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """Hands a command the user's id, None for all, and a Filter."""
+
+    @wraps(command)
+    def filtered(named: str | None, cidr: Any, ids: Any = (), **rest: Any) -> None:
+        now = services().clock()
+        texts = {name: rest.pop(name) for name in ("country", "client")}
+        moments = {name: rest.pop(name) for name in ("unused_since", "begun_before")}
+        before = {name: moment and moment(now) for name, moment in moments.items()}
+        command(_user_id(named), Filter(networks=cidr, id_hashes=frozenset(ids), **texts, **before), **rest)
+
+    for option in reversed(_FILTERS):
+        filtered = option(filtered)
+    return filtered
+
+
+def _user_id(named: str | None) -> str | None:
+    """The id of who is named; an id that no record has may still have sessions, where the record was lost."""
+    user = services().operators.find(named) if named else None
+    if named and not user and not named.isdecimal():
+        raise NothingThere(f"No user has the e-mail address {named}.")
+    return user.id if user else named
+
+
+@sessions.command("list")
+@_filtered
+@as_json
+def list_sessions(user_id: str | None, chosen: Filter, as_json: bool) -> None:
+    """List the sessions that live."""
+    count = 0
+    for session in services().operators.sessions(chosen, user_id):
+        _show(session, as_json)
+        count += 1
+    if not count:
+        raise NothingThere("No session matches.")
+
+
+_dry_run = click.option("--dry-run", is_flag=True, help="Count them and end none.")
+
+
+@sessions.command()
+@click.argument("ids", metavar="[SESSION]...", nargs=-1, type=_SessionId())
+@_filtered
+@_dry_run
+@yes
+@as_json
+def end(user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """End the sessions that are named, or that all filters take."""
+    if user_id is None and chosen.takes_all:
+        raise click.UsageError("Name sessions or a filter; `sessions end-all` ends all there are.")
+    if _is_wanted(user_id, chosen, dry_run, yes, as_json):
+        operators = services().operators
+        _end(operators.end(operators.sessions(chosen, user_id)), as_json)
+
+
+@sessions.command("end-all")
+@_filtered
+@_dry_run
+@yes
+@as_json
+def end_all(user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """End all sessions, of one user or of everybody, and stop the logins under way.
+
+    With filters beside --user it ends the sessions that they take, as `sessions end` does, and stops no login.
+    """
+    if _is_wanted(user_id, chosen, dry_run, yes, as_json):
+        operators = services().operators
+        narrow = None if chosen.takes_all else operators.sessions(chosen, user_id)
+        _end(operators.end(narrow) if narrow else operators.end_all(user_id), as_json)
+
+
+@sessions.command()
+@as_json
+def tidy(as_json: bool) -> None:
+    """End by time what is over, forget what ended longer ago than RETENTION_DAYS. To be run daily."""
+    count = sum(1 for _ in progress(services().operators.tidy(), "Looking through"))
+    if as_json:
+        say_json({"looked_at": count})
+    else:
+        say("Done.")
+
+
+def _is_wanted(user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as_json: bool) -> bool:
+    """Count what would end, and ask; with --yes neither. False after --dry-run."""
+    if yes and not dry_run:
+        return True
+    users, count, last = 0, 0, ""
+    for session in progress(services().operators.sessions(chosen, user_id), "Counting"):
+        users, count, last = users + (session.user_id != last), count + 1, session.user_id
+    found = f"{counted(count, 'session')} of {counted(users, 'user')}"
+    if dry_run and as_json:
+        say_json({"sessions": count, "users": users})
+    elif dry_run:
+        say(f"Would end {found}.")
+    if not count:
+        raise NothingThere("No session matches.")
+    if not dry_run:
+        ask(f"End {found}?", yes)
+    return not dry_run
+
+
+def _end(steps: Iterable[int], as_json: bool) -> None:
+    ended = sum(progress(steps, "Ending"))
+    if as_json:
+        say_json({"ended": ended})
+    if not ended:
+        raise NothingThere("No session matches.")
+    if not as_json:
+        say(f"{counted(ended, 'session')} ended.")
+
+
+def _show(session: Session, as_json: bool) -> None:
+    client = session.client
+    expires_at = services().devices.expires_at(session)
+    if as_json:
+        say_json(
+            {
+                "user_id": session.user_id,
+                "id": id_in_url(session.id_hash),
+                "id_hash": session.id_hash,
+                "name": session.name,
+                "os": client.os,
+                "platform": client.platform,
+                "location": client.location,
+                "ip": client.ip,
+                "began_at": iso(session.began_at),
+                "last_used_at": iso(session.last_used_at),
+                "expires_at": iso(expires_at),
+            }
+        )
+        return
+    used = times.ago(session.last_used_at, services().clock())
+    where = f"{client.location or 'place unknown'}, {client.ip or 'address unknown'}"
+    say(f"{session.user_id:<20}", id_in_url(session.id_hash), f"{name_of(session):<28}", f"{where:<44}", used)

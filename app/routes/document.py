@@ -1,0 +1,47 @@
+"""Keyrack about itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, current_app, render_template
+from flask.typing import ResponseReturnValue
+
+from app.contract import Header, answers
+from app.openapi import make_document
+from app.reference import Reference
+
+bp = Blueprint("service", __name__)
+
+_EXTENSION = "keyrack-document"
+_KEPT_S = 300
+_CACHE_CONTROL = Header("Cache-Control", f"Good for {_KEPT_S} seconds")
+
+
+@bp.get("/openapi.json")
+@answers({"type": "object"}, headers=[_CACHE_CONTROL])
+def show_document() -> ResponseReturnValue:
+    """Show this document."""
+    return _kept("application/json", lambda: orjson.dumps(_document()))
+
+
+@bp.get("/docs")
+def show_docs() -> ResponseReturnValue:
+    """The same for people."""
+    return _kept(
+        "text/html; charset=utf-8", lambda: render_template("docs.html", reference=Reference(_document())).encode()
+    )
+
+
+def _document() -> dict[str, Any]:
+    return make_document(current_app)
+
+
+def _kept(content_type: str, make: Callable[[], bytes]) -> Response:
+    """An answer that is made once, when it is asked for first."""
+    made: dict[str, bytes] = current_app.extensions.setdefault(_EXTENSION, {})
+    if content_type not in made:
+        made[content_type] = make()
+    return Response(
+        made[content_type], content_type=content_type, headers={"Cache-Control": f"public, max-age={_KEPT_S}"}
+    )

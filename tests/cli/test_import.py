@@ -1,0 +1,236 @@
+"""`flask users import`: what is good goes in, what is bad is told, and a second run changes nothing."""
+
+import base64
+import hmac
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import bcrypt
+import pytest
+
+from app.imports import Email, ImportedUser, Imports, Line
+from app.keyring import Keyring
+from app.stores import keys
+from tests.device import PASSWORD, Device
+from tests.routes.test_secrets import dump
+
+HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+GOOD = {"email": "alice@example.com", "username": "alice", "password_hash": HASH}
+
+
+@pytest.fixture
+def run_import(run, tmp_path):
+    """Imports lines, objects or texts, from a file; the counts and how it ended."""
+
+    def run_one(*lines):
+        path = tmp_path / "users.jsonl"
+        texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+        path.write_text("\n".join(texts) + "\n", encoding="utf-8")
+        return run("users", "import", "--json", str(path))
+
+    return run_one
+
+
+def log_in(device, email="alice@example.com"):
+    return device.post("/auth/login", {"login": email, "password": PASSWORD})
+
+
+@pytest.mark.parametrize("kind", ["2a", "2b", "2y"])
+def test_hashes_of_every_kind_sign_in(run_import, new_device, redis, kind):
+    """And one of a lower cost than is set is renewed with the first login, as any is."""
+    hashed = f"${kind}${HASH.split('$', 2)[2]}"
+    assert run_import(GOOD | {"password_hash": hashed}).json == [{"imported": 1, "there": 0, "bad": 0}]
+    assert log_in(new_device()).status_code == 200
+    wrong = new_device().post("/auth/login", {"login": GOOD["email"], "password": "wrong password"})
+    assert wrong.status_code == 400
+
+
+def test_a_hash_of_a_lower_cost_is_renewed(run_import, make_app, users):
+    run_import(GOOD | {"password_hash": f"$2y${HASH.split('$', 2)[2]}", "id": "7"})
+    device = Device(make_app(BCRYPT_ROUNDS="5").test_client(use_cookies=False))
+    assert log_in(device).status_code == 200
+    assert users.get("7").password_hash.startswith("$2b$05$")
+
+
+def code_of(secret, at):
+    """By RFC 6238 itself: pyotp takes no secret of less than 112 bits."""
+    raw = base64.b32decode(secret.replace(" ", "").upper())
+    mac = hmac.digest(raw, (int(at) // 30).to_bytes(8, "big"), "sha1")
+    number = int.from_bytes(mac[mac[-1] & 15 :][:4], "big") & 0x7FFFFFFF
+    return f"{number % 10**6:06}"
+
+
+@pytest.mark.parametrize("secret", [SECRET, "jbsw y3dp ehpk 3pxp"])
+def test_a_second_factor_comes_along(run_import, new_device, clock, redis, secret):
+    """Also one of 80 bits, as other services' apps made them; it is kept encrypted."""
+    run_import(GOOD | {"totp_secret": secret})
+    assert secret not in dump(redis)
+    ticket = log_in(new_device()).json["ticket"]
+    code = code_of(secret, clock())
+    assert new_device().post("/auth/mfa/totp", {"ticket": ticket, "code": code}).status_code == 200
+    ticket = log_in(new_device()).json["ticket"]
+    assert new_device().post("/auth/mfa/totp", {"ticket": ticket, "code": code}).json["code"] == 60008
+
+
+@pytest.mark.parametrize(
+    ("told", "at"),
+    [
+        (1600000000, 1600000000),
+        (1600000000.5, 1600000000),
+        ("2020-09-13T12:26:40", 1600000000),
+        ("2020-09-13 12:26:40.123", 1600000000),
+        ("2020-09-13T14:26:40+02:00", 1600000000),
+        ("2020-09-13T12:26:40.000Z", 1600000000),
+        ("2020-09-13", 1599955200),
+    ],
+)
+def test_everything_told_is_kept(run_import, users, told, at):
+    line = GOOD | {"id": 123456789012345678, "global_name": "Alice A.", "created_at": told, "unknown": [1]}
+    assert run_import(line).exit_code == 0
+    user = users.get("123456789012345678")
+    assert (user.email, user.username, user.global_name, user.created_at) == (GOOD["email"], "alice", "Alice A.", at)
+    assert not user.disabled
+
+
+def test_who_is_shut_out_stays_so(run_import, new_device):
+    run_import(GOOD | {"disabled": True})
+    assert log_in(new_device()).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("nonsense", "JSON object"),
+        ("[1]", "JSON object"),
+        ('"' + "x" * 70_000 + '"', "JSON object"),
+        ('{"email": "\\ud800"}', "JSON object"),
+        ({}, "email: This field is required"),
+        (GOOD | {"email": "no address"}, "email: Not a well formed"),
+        (GOOD | {"email": None}, "email: This field is required"),
+        (GOOD | {"username": "a"}, "username: Must be between"),
+        (GOOD | {"username": "ali\x1b[31mce"}, "username: Must not contain hidden"),
+        (GOOD | {"password_hash": "hunter22"}, "password_hash: Must be bcrypt's"),
+        (GOOD | {"password_hash": HASH + "\n"}, "password_hash: Must be bcrypt's"),
+        (GOOD | {"password_hash": HASH.replace("$04$", "$31$")}, "password_hash: Must be bcrypt's"),
+        (GOOD | {"password_hash": HASH.replace("$2b$", "$2x$")}, "password_hash: Must be bcrypt's"),
+        (GOOD | {"totp_secret": "hunter22"}, "totp_secret: Must be a base32"),
+        (GOOD | {"totp_secret": 7}, "totp_secret: Must be a base32"),
+        (GOOD | {"created_at": 1600000000000}, "created_at: Must be a time"),
+        (GOOD | {"created_at": "yesterday"}, "created_at: Must be a time"),
+        (GOOD | {"created_at": True}, "created_at: Must be a time"),
+        (GOOD | {"id": "0"}, "id: Must be a snowflake"),
+        (GOOD | {"id": "1}:sessions"}, "id: Must be a snowflake"),
+        (GOOD | {"id": 2**64}, "id: Must be a snowflake"),
+        (GOOD | {"disabled": "perhaps"}, "disabled: Could not"),
+    ],
+)
+def test_a_bad_line_is_told_and_passed_over(run_import, user_ids, line, said):
+    """By its number and a reason, without what stands in it; the lines around it go in."""
+    others = [GOOD | {"email": f"{name}@example.com", "id": name} for name in ("1", "3")]
+    ran = run_import(others[0], line, others[1])
+    assert (ran.exit_code, ran.json) == (5, [{"imported": 2, "there": 0, "bad": 1}])
+    assert ran.err.startswith("line 2: ")
+    assert said in ran.err
+    assert ran.err.count("\n") == 1
+    assert [secret for secret in ("hunter22", HASH, SECRET) if secret in ran.err] == []
+    assert user_ids() == {"1", "3"}
+
+
+def test_blank_lines_are_nothing(run_import):
+    assert run_import("", GOOD, "  ", "").json == [{"imported": 1, "there": 0, "bad": 0}]
+
+
+def test_a_second_run_changes_nothing(run_import, redis, alice):
+    """Also for who registered themselves in the meantime, and for twins within the file."""
+    lines = [GOOD | {"email": f"{number}@Example.com"} for number in range(520)]
+    lines += [GOOD | {"email": "Alice@EXAMPLE.com"}, lines[0], lines[510]]
+    assert run_import(*lines).json == [{"imported": 520, "there": 3, "bad": 0}]
+    before = dump(redis)
+    ran = run_import(*lines)
+    assert (ran.exit_code, ran.json) == (0, [{"imported": 0, "there": 523, "bad": 0}])
+    assert dump(redis) == before
+    assert {redis.ttl(key) for key in redis.scan_iter(match="email:*")} == {-1}
+    assert alice.is_signed_in
+
+
+def test_an_id_that_is_taken_is_not_given_twice(run_import, users, redis):
+    """Whoever has it keeps it; the other has an id of their own, and the operator hears of it."""
+    lines = [GOOD | {"id": "7"}, GOOD | {"id": "7", "email": "bob@example.com", "username": "bob"}]
+    ran = run_import(*lines)
+    assert ran.json == [{"imported": 2, "there": 0, "bad": 0}]
+    assert "line 2: id: is somebody else's" in ran.err
+    assert users.get("7").email == "alice@example.com"
+    assert users.get(users.id_of("bob@example.com")).username == "bob"
+    assert run_import(*lines).json == [{"imported": 0, "there": 2, "bad": 0}]
+
+
+def test_standard_input_is_a_file_too(run):
+    assert run("users", "import", "-", "--json", given=json.dumps(GOOD)).json == [{"imported": 1, "there": 0, "bad": 0}]
+    assert run("users", "import", "/nowhere/at/all").exit_code == 2
+
+
+def lines_for(emails):
+    return [
+        Line(number, ImportedUser(Email(email, email), "someone", HASH, id=str(number)))
+        for number, email in enumerate(emails, 1)
+    ]
+
+
+@pytest.fixture
+def imports(users, clock):
+    return lambda wait=None: Imports(users, Keyring(["k" * 32]), clock, wait)
+
+
+def test_an_interrupted_run_is_completed_by_the_next(imports, user_ids, redis):
+    """Even if it died with addresses claimed: the next waits until it is clear that nobody comes for them."""
+    emails = [f"{number}@example.com" for number in range(1300)]
+
+    def interrupted():
+        yield from lines_for(emails)[:700]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        for _ in imports().run(interrupted()):
+            pass
+    assert len(user_ids()) == 500
+    dead = [keys.email(email) for email in emails[500:510]]
+    for key in dead:
+        redis.set(key, "999999", nx=True, ex=60)
+    waited = []
+
+    def wait(seconds):
+        waited.append(seconds)
+        if len(waited) == 3:
+            redis.delete(*dead)
+
+    verdicts = [result.verdict for result in imports(wait).run(lines_for(emails))]
+    assert (verdicts.count("there"), verdicts.count("imported"), len(waited)) == (500, 800, 3)
+    assert len(user_ids()) == 1300
+
+
+@pytest.mark.parametrize("redis", ["real"], indirect=True)
+def test_registrations_at_the_same_time(imports, users, user_ids, redis, clock):
+    """Each address is one user's, whoever was faster, and nobody without an address is left over."""
+    emails = [f"{number}@example.com" for number in range(1500)]
+    named = {"username": "themselves", "global_name": None, "password_hash": HASH, "created_at": 1}
+
+    def register(number):
+        return users.create(str(10**6 + number), emails[number], email=emails[number], **named)
+
+    def import_all():
+        return [result.verdict for result in imports(time.sleep).run(lines_for(emails))]
+
+    with ThreadPoolExecutor(5) as threads:
+        importing = threads.submit(import_all)
+        registered = list(threads.map(register, range(len(emails) - 1, -1, -1)))
+        verdicts = importing.result()
+    assert len(verdicts) == 1500
+    assert verdicts.count("imported") + registered.count(True) == 1500
+    assert registered.count(True) >= 1
+    assert verdicts.count("imported") >= 1
+    owners = {users.id_of(email): email for email in emails}
+    assert owners.keys() == user_ids()
+    assert {user.id: user.email for user in users.get_all(list(owners))} == owners
+    assert {redis.ttl(key) for key in redis.scan_iter(match="email:*")} == {-1}

@@ -1,0 +1,247 @@
+"""`flask users`: each command does what it says, asks before it harms, and shows nothing that could fool a terminal."""
+
+import hashlib
+
+import pytest
+
+from app import create_app
+from app.config import load_settings
+from app.services import EXTENSION
+from app.stores import keys
+from app.stores.connect import connect
+from app.stores.mail import MailStore
+from tests.conftest import ENVIRONMENT
+from tests.device import PASSWORD, Device
+from tests.routes.test_secrets import dump
+
+NEW = "another long password"
+
+
+def test_who_is_created_can_log_in(run, new_device):
+    """The password comes from the input, and stands in no output."""
+    ran = run("users", "create", "Carol@Example.com", "--username", "carol", "--json", given=f"{PASSWORD}\n")
+    [made] = ran.json
+    assert (ran.exit_code, made["email"], made["username"]) == (0, "Carol@Example.com", "carol")
+    assert PASSWORD not in ran.out + ran.err
+    device = Device(None)
+    device.email, device.password = "carol@example.com", PASSWORD
+    assert new_device().log_in(device).user_id == made["id"]
+
+
+@pytest.mark.parametrize(
+    ("args", "given", "exit_code", "said"),
+    [
+        (["alice@example.com", "--username", "alice"], PASSWORD, 4, "Email is already registered"),
+        (["carol@example.com", "--username", "carol"], "short", 2, "Must be between 8 and 72"),
+        (["carol@example.com", "--username", "carol"], "", 2, "password"),
+        (["carol@example.com", "--username", "carol"], "password123", 2, "too weak or common"),
+        (["no address", "--username", "carol"], PASSWORD, 2, "Not a well formed email address"),
+        (["carol@example.com", "--username", "c\x1b[2J"], PASSWORD, 2, "hidden characters"),
+        (["carol@example.com", "--username", "carol", "--password", PASSWORD], "", 2, "No such option"),
+    ],
+)
+def test_create_refuses_what_registration_refuses(run, alice, user_ids, args, given, exit_code, said):
+    ran = run("users", "create", *args, given=given)
+    assert ran.exit_code == exit_code
+    assert said in ran.err
+    assert user_ids() == {alice.user_id}
+
+
+def test_show_by_id_and_by_address(run, with_totp, bob, clock):
+    [shown] = run("users", "show", "ALICE@example.com", "--json").json
+    assert run("users", "show", with_totp.user_id, "--json").json == [shown]
+    assert (shown["id"], shown["mfa_enabled"], shown["sessions"], shown["disabled"]) == (
+        with_totp.user_id,
+        True,
+        1,
+        False,
+    )
+    assert shown["backup_codes_left"] == 10
+    assert "hash" not in str(shown)
+    assert "alice@example.com" in run("users", "show", with_totp.user_id).out
+    assert run("users", "show", "dave@example.com").exit_code == 1
+    assert run("users", "show", "1").exit_code == 1
+
+
+def test_list_has_everybody(run, users):
+    """More of them than are read at once."""
+    assert run("users", "list").exit_code == 1
+    for number in range(1, 451):
+        address = f"{number}@example.com"
+        named = {"email": address, "username": f"u{number}", "global_name": None}
+        users.create(str(number), address, **named, password_hash="$2b$04$x", created_at=number)
+    assert {user["id"] for user in run("users", "list", "--json").json} == {str(number) for number in range(1, 451)}
+    assert len(run("users", "list").out.splitlines()) == 450
+
+
+def test_nothing_shown_moves_a_terminals_cursor(run, alice, redis):
+    """Whatever stands in Redis: names and addresses lose what is hidden, JSON has it escaped."""
+    evil = "\x1b[2Jalice\u202e\x9b1m\x7f\r\nroot\u2028"
+    redis.hset(keys.user(alice.user_id), mapping={"username": evil, "email": f"{evil}@example.com"})
+    record = redis.hget(keys.sessions(alice.user_id), alice.id_hash).replace("127.0.0.1", "127.0.0.1\\u001b[31m")
+    redis.hset(keys.sessions(alice.user_id), alice.id_hash, record)
+    for command in (["users", "list"], ["users", "show", alice.user_id], ["sessions", "list"]):
+        assert "\x1b" not in run(*command).out
+        assert run(*command, "--json").out.isascii()
+    assert run("users", "list").out.count("\n") == 1
+    assert run("users", "list", "--json").json[0]["username"] == evil
+    assert "[2Jalice" in run("users", "delete", alice.user_id).err
+
+
+@pytest.mark.parametrize("command", ["disable", "delete", "set-password", "reset-mfa"])
+def test_harm_is_asked_for(run, with_totp, redis, command):
+    """Where nobody can be asked the answer is no, and nothing changes."""
+    before = dump(redis)
+    ran = run("users", command, with_totp.email, given=f"{NEW}\n")
+    assert ran.exit_code == 4
+    assert "--yes" in ran.err
+    assert dump(redis) == before
+    assert run("users", command, "nobody@example.com", "--yes", given=f"{NEW}\n").exit_code == 1
+
+
+def test_disable_and_enable(run, alice, bob, new_device, heard):
+    hashes = sorted([alice.id_hash, new_device().log_in(alice).id_hash])
+    heard()
+    assert run("users", "disable", alice.email, "--yes").exit_code == 0
+    assert heard() == [(id_hash, "admin") for id_hash in hashes]
+    assert not alice.is_signed_in
+    assert new_device().post("/auth/login", {"login": alice.email, "password": PASSWORD}).status_code == 400
+    assert bob.is_signed_in
+    assert run("users", "enable", alice.user_id).exit_code == 0
+    assert new_device().log_in(alice).is_signed_in
+
+
+def test_set_password_ends_all_and_stops_logins_under_way(run, with_totp, bob, new_device, heard):
+    alice, id_hash = with_totp, with_totp.id_hash
+    ticket = new_device().post("/auth/login", {"login": alice.email, "password": PASSWORD}).json["ticket"]
+    heard()
+    ran = run("users", "set-password", alice.email, "--yes", given=f"{NEW}\n")
+    assert (ran.exit_code, NEW in ran.out + ran.err) == (0, False)
+    assert heard() == [(id_hash, "admin")]
+    code = alice.backup_codes.pop()
+    assert new_device().post("/auth/mfa/backup", {"ticket": ticket, "code": code}).json["code"] == 60006
+    assert new_device().post("/auth/login", {"login": alice.email, "password": PASSWORD}).status_code == 400
+    alice.password = NEW
+    assert new_device().log_in(alice).is_signed_in
+    assert bob.is_signed_in
+
+
+def test_set_password_refuses_a_weak_one(run, alice):
+    ran = run("users", "set-password", alice.email, "--yes", given="password123\n")
+    assert ran.exit_code == 2
+    assert "too weak or common" in ran.err
+    assert alice.is_signed_in
+
+
+def test_reset_mfa(run, with_totp, bob, new_device, heard, redis):
+    """The password alone signs in again; the factor, its codes and every session are gone."""
+    id_hash = with_totp.id_hash
+    heard()
+    assert run("users", "reset-mfa", with_totp.email, "--yes").exit_code == 0
+    assert heard() == [(id_hash, "admin")]
+    assert not redis.exists(keys.backup_codes(with_totp.user_id))
+    answer = new_device().post("/auth/login", {"login": with_totp.email, "password": PASSWORD})
+    assert "token" in answer.json
+    assert run("users", "reset-mfa", with_totp.email, "--yes").exit_code == 1
+    assert run("users", "reset-mfa", bob.email, "--yes").exit_code == 1
+    assert bob.is_signed_in
+
+
+def queue_mails(redis, clock, alice, bob, new_device, app):
+    """For both: one due, one put aside, one given up; and links for those of alice."""
+    store = MailStore(redis, clock)
+    for _ in range(3):
+        for device in (alice, bob):
+            new_device().post("/auth/forgot", {"login": device.email})
+    for _ in range(2):
+        store.postpone(store.take("worker", 60), clock() + 60)
+    for _ in range(2):
+        store.bury(store.take("worker", 60), "refused")
+    links = app.extensions[EXTENSION].links
+    links.not_me(alice.user_id, alice.id_hash)
+    links.reset(alice.user_id, "9", clock())
+
+
+def test_who_is_deleted_leaves_nothing(run, alice, bob, new_device, redis, clock, app):
+    """Every key and value of Redis, searched for whatever named them: id, address, names, sessions, secrets' hashes."""
+    queue_mails(redis, clock, alice, bob, new_device, app)
+    mails = [redis.xlen(keys.MAIL), redis.zcard(keys.MAIL_LATER), redis.xlen(keys.MAIL_DEAD)]
+    assert mails == [2, 2, 2]
+    new_device().post("/auth/login", {"login": "bob@example.com", "password": "wrong password"})
+    alice.prove()
+    alice.challenge()
+    alice.enable_totp(clock())
+    clock.advance(30)
+    phone = new_device(User_Agent="Alices phone").log_in(alice)
+    hashes = [alice.id_hash, phone.id_hash]
+    alice.end([phone.id_hash])
+    new_device().post("/auth/login", {"login": alice.email, "password": PASSWORD})
+    record = redis.hgetall(keys.user(alice.user_id))
+    codes = redis.smembers(keys.backup_codes(alice.user_id))
+    digest = hashlib.sha256(alice.email.encode()).hexdigest()
+    named = [alice.user_id, "alice", digest, *hashes, record["password_hash"], record["totp_secret"], *codes]
+    held = dump(redis)
+    assert [name for name in named if name not in held] == [digest]
+    ran = run("users", "delete", alice.email, "--yes")
+    assert ran.exit_code == 0
+    held = dump(redis)
+    assert [name for name in named if name in held] == []
+    assert [redis.xlen(keys.MAIL), redis.zcard(keys.MAIL_LATER), redis.xlen(keys.MAIL_DEAD)] == [1, 1, 1]
+    assert held.count(f'"user_id":"{bob.user_id}"') == 3
+    assert bob.is_signed_in
+    assert run("users", "delete", alice.email, "--yes").exit_code == 1
+    assert new_device().register(alice.email).is_signed_in
+
+
+def test_a_deletion_that_was_interrupted_is_done_again(run, alice, redis):
+    """The record goes last: while anything is left, the user is found by their id."""
+    redis.delete(keys.email(alice.email), keys.last_used(alice.user_id))
+    assert keys.sessions(alice.user_id) in dump(redis)
+    assert run("users", "delete", alice.user_id, "--yes").exit_code == 0
+    assert alice.user_id not in dump(redis)
+
+
+@pytest.mark.parametrize("command", [["users", "list"], ["users", "show", "1"], ["sessions", "end-all", "--yes"]])
+def test_redis_away_is_a_sentence(command):
+    app = create_app(load_settings(ENVIRONMENT), connect("redis://127.0.0.1:1"))
+    result = app.test_cli_runner().invoke(args=command)
+    assert result.exit_code == 3
+    assert result.output.startswith("Error: Redis is away")
+    assert result.output.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "act", "beside"),
+    [
+        (["users", "disable"], "disable", ["sessions_ended", "account_disabled"]),
+        (["users", "enable"], "enable", ["account_enabled"]),
+        (["users", "set-password"], "set-password", ["sessions_ended", "credentials_changed"]),
+        (["users", "reset-mfa"], "reset-mfa", ["sessions_ended", "credentials_changed"]),
+        (["users", "delete"], "delete", ["sessions_ended", "account_deleted"]),
+        (["sessions", "end", "--user"], "end", ["sessions_ended"]),
+        (["sessions", "end-all", "--user"], "end-all", ["sessions_ended"]),
+    ],
+)
+def test_what_is_done_is_on_record(run, with_totp, command, act, beside):
+    """One line for the act, beside those of what it did; the operator is named, the user by id alone."""
+    flags = [] if act == "enable" else ["--yes"]
+    ran = run(*command, with_totp.email, *flags, given=f"{NEW}\n")
+    assert [line["event"] for line in ran.audit] == [*beside, "operator_acted"]
+    assert ran.audit[-1]["act"] == act
+    assert all(line["actor"]["operator"] for line in ran.audit)
+    assert all(line["user_id"] == with_totp.user_id for line in ran.audit if line["event"] != "operator_acted")
+    assert with_totp.email not in str(ran.audit)
+
+
+def test_what_is_refused_is_not(run, with_totp):
+    assert run("users", "disable", with_totp.email).audit == []
+    assert run("sessions", "end-all").audit == []
+    assert run("users", "list").audit == []
+
+
+@pytest.mark.parametrize(("command", "kind"), [("set-password", "password_changed"), ("reset-mfa", "totp_off")])
+def test_users_are_told_what_operators_changed(run, with_totp, redis, command, kind):
+    """By mail, as of their own changes: it may have been somebody else who asked the operator."""
+    run("users", command, with_totp.email, "--yes", given=f"{NEW}\n")
+    [notice] = [fields["notice"] for _, fields in redis.xrange(keys.MAIL) if f'"{kind}"' in fields["notice"]]
+    assert with_totp.user_id in notice
