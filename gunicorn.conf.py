@@ -6,8 +6,6 @@ What has no setting there, GUNICORN_CMD_ARGS sets in gunicorn's own words.
 import atexit
 import os
 import shutil
-import signal
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -31,12 +29,11 @@ def make_metrics_folder():
 
 make_metrics_folder()  # before prometheus_client is imported: it looks then whether there is one
 
-from gunicorn.sock import create_sockets  # noqa: E402
-from gunicorn.systemd import sd_notify  # noqa: E402
 from prometheus_client import multiprocess  # noqa: E402
 
 from app.checkup import warn_at_start  # noqa: E402
 from app.config import ConfigError, load_settings  # noqa: E402
+from app.listeners import Listeners  # noqa: E402
 
 try:
     settings = load_settings(os.environ)
@@ -44,8 +41,8 @@ except ConfigError as problems:
     sys.exit(str(problems))
 
 logger_class = "app.server_log.ServerLog"
-family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+listeners = Listeners(settings.host, settings.port)
+bind = listeners.bind
 workers = settings.web_concurrency or os.cpu_count() or 1
 worker_class = "app.workers.Worker"
 threads = settings.web_threads
@@ -60,81 +57,25 @@ forwarder_headers = ""
 secure_scheme_headers = {}
 control_socket_disable = True
 worker_tmp_dir = MEMORY  # gunicorn's heartbeat files
-
-# Each worker has a listener of its own, between which the kernel divides new connections: of a common one a single
-# worker may take all the connections that a gateway keeps open, while the others idle; docs/performance.md has the
-# figures. The master makes and holds them, so that who waits in a queue waits for the next worker when one ends.
-
-
-def _listen(server):
-    address = (settings.host, settings.port)
-    made = socket.create_server(address, family=family, backlog=server.cfg.backlog, reuse_port=True)
-    return create_sockets(server.cfg, server.log, [made.detach()])[0]
+nworkers_changed = listeners.nworkers_changed
+pre_fork = listeners.pre_fork
+post_fork = listeners.post_fork
+post_worker_init = listeners.post_worker_init
 
 
 def on_starting(server):
-    """Say what is off. Refuse a port that is taken: those who divide a port among listeners share it without a word."""
+    """Say what is off."""
     if settings.smtp_url is None:
         server.log.warning(
             "mails are off: nobody is told of sign-ins or can reset a password; set SMTP_URL, MAIL_FROM and PUBLIC_URL"
         )
-    if server.cfg.bind != [bind]:
-        sys.exit("HOST and PORT say where Keyrack listens, --bind does not")
-    if server.master_pid:  # an upgrade: the master before hands its listeners on
-        return
-    try:
-        socket.create_server((settings.host, settings.port), family=family).close()
-        server.LISTENERS = [_listen(server)]
-    except OSError as problem:
-        sys.exit(f"Keyrack cannot listen on {bind}: {problem.strerror}")
+    listeners.on_starting(server)
 
 
 def when_ready(server):
-    """After an upgrade to fewer workers the listeners that are left over end with the workers before.
-
-    And once for all workers the log has what `flask doctor` would say of the secrets and of Redis.
-    """
-    _let_go(server, server.LISTENERS[server.num_workers :])
+    """Say in the log what `flask doctor` would say of the secrets and of Redis, once for all workers."""
+    listeners.when_ready(server)
     warn_at_start(settings, server.log.warning)
-
-
-def nworkers_changed(server, count, _count_before):
-    """Where workers become fewer (SIGTTOU), gunicorn ends the oldest, whose listeners go with them."""
-    by_age = sorted(server.WORKERS.values(), key=lambda worker: worker.age)
-    staying = [worker.sockets[0] for worker in by_age[-count:]]
-    if by_age:
-        _let_go(server, [listener for listener in server.LISTENERS if listener not in staying])
-
-
-def _let_go(server, listeners):
-    for listener in listeners:
-        server.LISTENERS.remove(listener)
-        listener.close()
-
-
-def pre_fork(server, worker):
-    """Give a worker the listener whose workers are the oldest: at a reload those are about to end."""
-    if len(server.LISTENERS) < server.num_workers:
-        server.LISTENERS.append(_listen(server))
-
-    def youngest(listener):
-        return max((other.age for other in server.WORKERS.values() if other.sockets[0] is listener), default=0)
-
-    worker.sockets = [min(server.LISTENERS, key=youngest)]
-
-
-def post_fork(server, worker):
-    """A listener that another worker held as well would go on queueing when its own has left it."""
-    for listener in server.LISTENERS:
-        if listener is not worker.sockets[0]:
-            listener.close()
-
-
-def post_worker_init(worker):
-    """The last worker of an upgrade (SIGUSR2) has booted: systemd hears of the new master, and the one before goes."""
-    if "GUNICORN_PID" in os.environ and worker.age == worker.cfg.workers:
-        sd_notify(f"MAINPID={worker.ppid}", worker.log)
-        os.kill(int(os.environ["GUNICORN_PID"]), signal.SIGTERM)
 
 
 def child_exit(_server, worker):

@@ -97,7 +97,7 @@ def notified(tmp_path):
     """A socket that stands for systemd's."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(20)
+        systemd.settimeout(60)
         yield systemd
 
 
