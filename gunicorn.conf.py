@@ -46,7 +46,7 @@ bind = listeners.bind
 workers = settings.web_concurrency or os.cpu_count() or 1
 worker_class = "app.workers.Worker"
 threads = settings.web_threads
-http_parser = "fast"
+http_parser = "auto"  # that of gunicorn_h1c, where it could be built
 keepalive = settings.web_keepalive_s
 graceful_timeout = settings.web_stop_timeout_s
 # X-Super-Properties may be longer than is read of it, and is never an error.

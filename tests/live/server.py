@@ -81,7 +81,11 @@ class Service:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - until it is closed
         self._document = document_of(create_app(load_settings(self._environment), FakeRedis(protocol=2)))
         self.http = self.client()
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self._log.close()
+            raise
 
     def start(self) -> None:
         gunicorn = Path(sys.executable).with_name("gunicorn")  # an upgrade fails where it was started with "python -m"
