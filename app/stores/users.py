@@ -124,12 +124,13 @@ class UserStore:
         """Write new users, whoever else wants their addresses at the same time; in a few trips for all of them.
 
         An address is claimed for a minute, the user written, then the claim made lasting: whoever dies in between
-        leaves nothing that stands in the way of the next try.
+        leaves nothing that stands in the way of the next try, which finishes what they had written already.
         """
         outcomes: list[Outcome | None] = [None] * len(users)
         self._attempt(users, outcomes, "claimed", lambda pipe, user: pipe.set(*_claim(user), nx=True, ex=_CLAIM_TTL_S))
         self._look_at_owners(users, outcomes)
         self._attempt(users, outcomes, "id_taken", lambda pipe, user: pipe.eval(_WRITE, 1, *_record(user)))
+        self._adopt(users, outcomes)
         written = [number for number, outcome in enumerate(outcomes) if outcome is None]
         self._attempt(users, outcomes, "claimed", lambda pipe, user: pipe.eval(_KEEP, 1, *_claim(user)))
         lost = [users[number] for number in written if outcomes[number]]  # the claim ran out, another has the address
@@ -139,12 +140,45 @@ class UserStore:
         return [outcome or "created" for outcome in outcomes]
 
     def _look_at_owners(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
-        """Whether whoever has the address that was not to be had is a user already, or about to be one."""
+        """Whether whoever has the address that was not to be had is a user already, or about to be one.
+
+        One whose record is written and whose claim still runs out may have died in between: the claim is made lasting
+        for them, or the address would be nobody's in a minute.
+        """
         refused = [number for number, outcome in enumerate(outcomes) if outcome]
         owners = self._each(refused, lambda pipe, number: pipe.get(keys.email(users[number].normalised_email)))
-        are_there = self._each(owners, lambda pipe, owner: pipe.exists(keys.user(owner or "")))
-        for number, is_there in zip(refused, are_there, strict=True):
-            outcomes[number] = "email_taken" if is_there else "claimed"
+        ttls_s = self._each(refused, lambda pipe, number: pipe.ttl(keys.email(users[number].normalised_email)))
+        emails = self._each(owners, lambda pipe, owner: pipe.hget(keys.user(owner or ""), "email"))
+        unfinished: list[tuple[int, str]] = []
+        for number, owner, ttl_s, email in zip(refused, owners, ttls_s, emails, strict=True):
+            is_lasting = ttl_s == -1
+            outcomes[number] = "email_taken" if email is not None and is_lasting else "claimed"
+            if not is_lasting and _is_of(users[number], email):
+                unfinished.append((number, owner))
+        self._finish(users, outcomes, unfinished)
+
+    def _adopt(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
+        """Whose id has a record of the same address already, written by a run that died, is there."""
+        refused = [number for number, outcome in enumerate(outcomes) if outcome == "id_taken"]
+        emails = self._each(refused, lambda pipe, number: pipe.hget(keys.user(users[number].id), "email"))
+        found = zip(refused, emails, strict=True)
+        self._finish(
+            users, outcomes, [(number, users[number].id) for number, email in found if _is_of(users[number], email)]
+        )
+
+    def _finish(
+        self, users: Sequence[NewUser], outcomes: list[Outcome | None], unfinished: Sequence[tuple[int, str]]
+    ) -> None:
+        """Make claims lasting whose users are written already, where they are still theirs.
+
+        unfinished   the number of who wants the address, and the id of who has it
+        """
+        kept = self._each(
+            unfinished,
+            lambda pipe, one: pipe.eval(_KEEP, 1, keys.email(users[one[0]].normalised_email), one[1]),
+        )
+        for (number, _), is_kept in zip(unfinished, kept, strict=True):
+            outcomes[number] = "email_taken" if is_kept else "claimed"
 
     def _attempt(
         self,
@@ -237,6 +271,11 @@ class UserStore:
 def _claim(user: NewUser) -> tuple[str, str]:
     """The key of a user's address and what it says."""
     return keys.email(user.normalised_email), user.id
+
+
+def _is_of(user: NewUser, email: str | None) -> bool:
+    """Whether a record's address, as it was given, is this user's. In doubt it is not: no account is given away."""
+    return email is not None and (email == user.email or email.lower() == user.normalised_email)
 
 
 def _record(user: NewUser) -> Sequence[str]:

@@ -155,6 +155,18 @@ def test_a_second_run_changes_nothing(run_import, redis, alice):
     assert alice.is_signed_in
 
 
+def test_a_run_whose_last_answer_was_lost_is_completed_by_the_next(run_import, redis, users):
+    """It died after the records: whoever is said to be there still is when the claims would have run out."""
+    line = GOOD | {"id": "7"}
+    run_import(line)
+    redis.expire(keys.email(GOOD["email"]), 60)
+    assert run_import(line).json == [{"imported": 0, "there": 1, "bad": 0}]
+    assert redis.ttl(keys.email(GOOD["email"])) == -1
+    redis.delete(keys.email(GOOD["email"]))
+    assert run_import(line).json == [{"imported": 0, "there": 1, "bad": 0}]
+    assert users.id_of(GOOD["email"]) == "7"
+
+
 def test_an_id_that_is_taken_is_not_given_twice(run_import, users, redis):
     """Whoever has it keeps it; the other has an id of their own, and the operator hears of it."""
     lines = [GOOD | {"id": "7"}, GOOD | {"id": "7", "email": "bob@example.com", "username": "bob"}]

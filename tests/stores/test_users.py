@@ -42,6 +42,36 @@ def test_a_claim_whose_registration_died_runs_out(users, create, redis):
     assert create("1")
 
 
+@pytest.mark.parametrize("user_id", ["1", "2"])
+def test_who_died_after_the_record_is_completed_by_the_next(users, create, redis, user_id):
+    """While the claim still stands: the address stays theirs, whichever id the next one brings."""
+    create("1")
+    redis.expire(keys.email("alice@example.com"), 60)
+    assert not create(user_id)
+    assert redis.ttl(keys.email("alice@example.com")) == -1
+    assert users.id_of("alice@example.com") == "1"
+
+
+def test_a_record_whose_claim_ran_out_is_adopted(users, create, redis):
+    """By whoever brings its id and its address."""
+    create("1")
+    redis.delete(keys.email("alice@example.com"))
+    assert not create("1")
+    assert users.id_of("alice@example.com") == "1"
+    assert redis.ttl(keys.email("alice@example.com")) == -1
+
+
+def test_a_claim_that_names_somebody_elses_record_is_not_made_lasting(users, create, redis):
+    """Who died before they saw that their id is taken: the address is free in a minute, and never the other's."""
+    create("1", "bob@example.com")
+    redis.set(keys.email("alice@example.com"), "1", ex=60)
+    assert not create("2")
+    assert 0 < redis.ttl(keys.email("alice@example.com")) <= 60
+    redis.delete(keys.email("alice@example.com"))
+    assert not create("1")
+    assert users.id_of("alice@example.com") is None
+
+
 def test_get_reads_what_was_written(users, create):
     create()
     user = users.get("1")
