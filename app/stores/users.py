@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import chain
 from typing import Any, Literal, TypeVar, cast
 
@@ -246,16 +245,18 @@ class UserStore:
             raise CallerGone
         return str(outcome) if outcome else None
 
-    def delete(self, user_id: str, normalised_email: str) -> None:
+    def delete(self, user_id: str, normalised_email: str, digest: str) -> None:
         """Remove a user whose sessions have ended, and all that Redis holds of them; their record goes last.
 
         Takes a look at every key there is: tickets, proofs and rate limits are found by their names alone.
+
+        digest: what rate limits call the address where no account has it
         """
-        named = (user_id, sha256(normalised_email.encode()).hexdigest(), *self._known_id_hashes(user_id))
+        named = (user_id, digest, *self._known_id_hashes(user_id))
         doomed = [keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id), keys.backup_codes(user_id)]
         doomed += self._redis.scan_iter(match=keys.of_user(user_id), count=_SCAN_COUNT)
         counters = self._redis.scan_iter(match=keys.LIMITS, count=_SCAN_COUNT)
-        doomed += [counter for counter in counters if any(name in counter for name in named)]
+        doomed += [counter for counter in counters if keys.counts_by(counter, named)]
         self._each(doomed, lambda pipe, key: pipe.delete(key))
         if self.id_of(normalised_email) == user_id:
             self._redis.delete(keys.email(normalised_email))

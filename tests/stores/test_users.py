@@ -134,12 +134,24 @@ def test_the_factor_and_all_that_hangs_on_it_go_together(users, create, redis):
 
 def test_delete_leaves_nothing(users, create, redis, two_sessions):
     users.change("1", Change(set={"disabled": "1"}, end_others="admin"))
-    users.delete("1", "alice@example.com")
+    users.delete("1", "alice@example.com", "digest")
     assert redis.dbsize() == 0
 
 
 def test_delete_leaves_an_address_that_is_somebody_elses(users, create):
     create("1", "alice@example.com")
     create("2", "bob@example.com")
-    users.delete("1", "bob@example.com")
+    users.delete("1", "bob@example.com", "digest")
     assert users.id_of("bob@example.com") == "2"
+
+
+def test_delete_leaves_the_counters_of_others(users, create, redis):
+    """Whatever part of their name or of the limit's own numbers the id is."""
+    create("1")
+    names = ("1", "127.0.0.1/1", "127.0.0.1/digest", "reset/1")
+    theirs = [f"LIMITS:LIMITER/{name}/login/10/1/minute" for name in names]
+    others = [f"LIMITS:LIMITER/{name}/login/10/1/minute" for name in ("11", "21", "127.0.0.1", "1/2", "digest2")]
+    for counter in theirs + others:
+        redis.lpush(counter, 1)
+    users.delete("1", "alice@example.com", "digest")
+    assert set(redis.scan_iter()) == set(others)
