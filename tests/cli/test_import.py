@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import bcrypt
 import pytest
 
-from app.imports import Email, ImportedUser, Imports, Line
+from app.imports import Email, ImportedUser, Imports, Line, Result
 from app.keyring import Keyring
 from app.stores import keys
 from tests.device import PASSWORD, Device
@@ -136,6 +136,19 @@ def test_a_bad_line_is_told_and_passed_over(run_import, user_ids, line, said):
     assert ran.err.count("\n") == 1
     assert [secret for secret in ("hunter22", HASH, SECRET) if secret in ran.err] == []
     assert user_ids() == {"1", "3"}
+
+
+def test_an_interrupted_run_is_on_record(run_import, monkeypatch):
+    """What was written by then is told, and who did it."""
+
+    def interrupted(*_):
+        yield Result(1, "imported")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Imports, "run", interrupted)
+    ran = run_import(GOOD)
+    assert (ran.exit_code, ran.json) == (4, [{"imported": 1, "there": 0, "bad": 0}])
+    assert [(line["event"], line["act"], line["imported"]) for line in ran.audit] == [("operator_acted", "import", 1)]
 
 
 def test_blank_lines_are_nothing(run_import):
