@@ -47,8 +47,11 @@ def test_hashes_of_every_kind_sign_in(run_import, new_device, redis, kind):
     assert wrong.status_code == 400
 
 
-def test_a_hash_of_a_lower_cost_is_renewed(run_import, make_app, users):
-    run_import(GOOD | {"password_hash": f"$2y${HASH.split('$', 2)[2]}", "id": "7"})
+@pytest.mark.parametrize("cost", [4, 6])
+def test_a_hash_of_another_cost_is_renewed(run_import, make_app, users, cost):
+    """A higher one too: the time of a wrong password tells it from that of no account."""
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(cost)).decode()
+    run_import(GOOD | {"password_hash": f"$2y${hashed.split('$', 2)[2]}", "id": "7"})
     device = Device(make_app(BCRYPT_ROUNDS="5").test_client(use_cookies=False))
     assert log_in(device).status_code == 200
     assert users.get("7").password_hash.startswith("$2b$05$")
