@@ -208,7 +208,7 @@ class Accounts:
         user = self._users.get(user_id)
         if user is None or not self._shut_out(user_id):
             return False
-        self._users.delete(user_id, normalise_email(user.email))
+        self._users.delete(user_id, normalise_email(user.email), self.digest_of(user.email))
         audit.account_changed("deleted", user_id)
         return True
 

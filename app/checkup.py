@@ -16,6 +16,7 @@ Level = Literal["ok", "warn", "fail"]
 
 _LONGEST_S = 2.5  # that a start waits for Redis and for the name of its host
 _MIN_BITS = 64
+_GENERATE = 'python3 -c "import secrets; print(secrets.token_urlsafe(32))" makes one.'
 _PLACEHOLDER = re.compile("change.?me|secret|password|example|default|insecure|keyrack|qwerty", re.IGNORECASE)
 _CLOCK_WARN_S, _CLOCK_FAIL_S = 2, 30
 
@@ -44,23 +45,27 @@ def fail(check: str, said: str, advice: str) -> Finding:
 
 def of_secrets(settings: Settings) -> Iterator[Finding]:
     """Secrets that could be guessed. Their length alone says little: 32 times the same letter is long enough."""
-    generate = 'python3 -c "import secrets; print(secrets.token_urlsafe(32))" makes one.'
     weak = [str(number) for number, key in enumerate(settings.secret_keys, 1) if _is_weak(key)]
     if weak:
         said = f"Secret {' and '.join(weak)} of SECRET_KEYS could be guessed."
-        yield fail("secret keys", said, f"Put a random one in front: {generate}")
+        yield fail("secret keys", said, f"Put a random one in front: {_GENERATE}")
     else:
         yield ok("secret keys", "SECRET_KEYS look random.")
-    gateway_secret = settings.gateway_secret
-    if not gateway_secret:
-        yield ok("gateway secret", "GATEWAY_SECRET is not set: introspect and reconcile are not there.")
-    elif _is_weak(gateway_secret):
-        yield fail("gateway secret", "GATEWAY_SECRET could be guessed.", f"Take a random one: {generate}")
-    else:
-        yield ok("gateway secret", "GATEWAY_SECRET looks random.")
+    without = "introspect and reconcile are not there"
+    yield _of_secret("gateway secret", "GATEWAY_SECRET", settings.gateway_secret, without)
+    yield _of_secret("metrics secret", "METRICS_SECRET", settings.metrics_secret, "/metrics is not there")
     if any(network.prefixlen == 0 for network in settings.trusted_proxies):
         said = "TRUSTED_PROXIES holds every address there is: whoever calls chooses the address that is seen."
         yield fail("trusted proxies", said, "Name the addresses of your own proxies alone.")
+
+
+def _of_secret(check: str, name: str, secret: str | None, without: str) -> Finding:
+    """without: what it means that there is none"""
+    if not secret:
+        return ok(check, f"{name} is not set: {without}.")
+    if _is_weak(secret):
+        return fail(check, f"{name} could be guessed.", f"Take a random one: {_GENERATE}")
+    return ok(check, f"{name} looks random.")
 
 
 def _is_weak(secret: str) -> bool:

@@ -62,8 +62,8 @@ class Passwords:
         return matches and acceptable
 
     def is_outdated(self, hashed: str) -> bool:
-        """Whether a hash has a lower cost than is set now: it reads $2b$<cost>$<salt and hash>."""
-        return int(hashed.split("$")[2]) < self._rounds
+        """Whether a hash has another cost than is set now, which its time tells: $2b$<cost>$<salt and hash>."""
+        return int(hashed.split("$")[2]) != self._rounds
 
     def _in_turn(self, work: Callable[[], T]) -> T:
         if not self._places.acquire(blocking=False):

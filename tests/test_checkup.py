@@ -34,8 +34,8 @@ def test_random_secrets_pass():
     """Of every usual form: base64, hexadecimal, a UUID."""
     for make in (lambda: secrets.token_urlsafe(32), lambda: secrets.token_hex(16)):
         keys = ",".join(make() for _ in range(20))
-        found = levels(secrets_of(SECRET_KEYS=keys, GATEWAY_SECRET=make()))
-        assert found == {"secret keys": "ok", "gateway secret": "ok"}
+        found = levels(secrets_of(SECRET_KEYS=keys, GATEWAY_SECRET=make(), METRICS_SECRET=make()))
+        assert found == {"secret keys": "ok", "gateway secret": "ok", "metrics secret": "ok"}
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_random_secrets_pass():
 )
 def test_secrets_that_could_be_guessed_are_told_of(weak):
     """By their place, not by what they are."""
-    found = secrets_of(SECRET_KEYS=f"{secrets.token_urlsafe(32)},{weak}", GATEWAY_SECRET=weak)
-    assert levels(found) == {"secret keys": "fail", "gateway secret": "fail"}
+    found = secrets_of(SECRET_KEYS=f"{secrets.token_urlsafe(32)},{weak}", GATEWAY_SECRET=weak, METRICS_SECRET=weak)
+    assert levels(found) == {"secret keys": "fail", "gateway secret": "fail", "metrics secret": "fail"}
     assert "Secret 2 of SECRET_KEYS" in found[0].said
     assert weak not in str(found)
 

@@ -155,4 +155,7 @@ def _of_ending(wired: Services, bird: Canary, url: str, paths: tuple[str, ...]) 
         wrong = " ".join(sorted(set(after)))
         said = f"{url} said yes {len(after)} times to a session that had ended, at {wrong}."
         return fail(check, said, "Some hop remembers answers: turn its cache off for Keyrack and for /gateway/verify.")
-    return ok(check, f"{url} says no to a session that has ended, at {' '.join(paths)}.")
+    said = f"{url} says no to a session that has ended, at {' '.join(paths)}."
+    if set(paths) == {_OWN_PATH}:  # gateways pass that on without a question of their own
+        return warn(check, said, "The gateway's own question was not tried; name a path with --path.")
+    return ok(check, said)

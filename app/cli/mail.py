@@ -8,6 +8,7 @@ import click
 from flask.cli import with_appcontext
 
 from app import logs
+from app.cli.terminal import RedisAway, Unusable
 from app.services import services
 from app.stores.connect import StoreError
 
@@ -20,13 +21,13 @@ def deliver_mail(*, once: bool, retry_dead: bool) -> None:
     """Deliver mails until SIGTERM or SIGINT; the one under way is finished. Any number of these can run."""
     delivery = services().delivery
     if delivery is None:
-        raise click.ClickException("mails are off; set SMTP_URL, MAIL_FROM and PUBLIC_URL")
+        raise Unusable("mails are off; set SMTP_URL, MAIL_FROM and PUBLIC_URL")
     logs.configure(services().settings, sys.stderr)
     if retry_dead:
         try:
             click.echo(f"{delivery.retry_dead()} mails that were given up are queued again.", err=True)
         except StoreError as error:
-            raise click.ClickException(f"Redis is away: {type(error).__name__}") from None
+            raise RedisAway(f"Redis is away: {type(error).__name__}") from None
     stop = _when_told_to_stop()
     if not once:
         delivery.run(stop)

@@ -142,17 +142,23 @@ def import_users(file: BinaryIO, as_json: bool) -> None:
     docs/import.md has its fields. Bad lines are told on the error output and passed over.
     """
     counts = {"imported": 0, "there": 0, "bad": 0}
-    for result in services().imports.run(_lines(file)):
-        counts[result.verdict] += 1
-        if result.said:
-            click.echo(f"line {result.number}: {result.said}", err=True)
-    services().operators.imported(counts)
+    try:
+        for result in services().imports.run(_lines(file)):
+            counts[result.verdict] += 1
+            if result.said:
+                click.echo(f"line {result.number}: {result.said}", err=True)
+    finally:  # also of a run that was interrupted, or found Redis away: what was written is written
+        services().operators.imported(counts)
+        _show_counts(counts, as_json)
+    if counts["bad"]:
+        click.get_current_context().exit(PARTLY)
+
+
+def _show_counts(counts: dict[str, int], as_json: bool) -> None:
     if as_json:
         say_json(counts)
     else:
         say(f"{counts['imported']} imported, {counts['there']} already there, {counted(counts['bad'], 'bad line')}.")
-    if counts["bad"]:
-        click.get_current_context().exit(PARTLY)
 
 
 def _lines(file: BinaryIO) -> Iterator[Line]:

@@ -1,5 +1,7 @@
 """The name of every key in Redis. All keys of a user carry the hash tag {user id}."""
 
+from collections.abc import Sequence
+
 CHANNEL = "auth-events"
 LIMITS = "LIMITS:*"  # the pattern of all counters of rate limits, which Flask-Limiter names
 
@@ -7,6 +9,15 @@ LIMITS = "LIMITS:*"  # the pattern of all counters of rate limits, which Flask-L
 MAIL = "mail"  # Stream: those that are due
 MAIL_LATER = "{mail}:later"  # Sorted set: those that failed, by when they are due again, Unix seconds
 MAIL_DEAD = "{mail}:dead"  # Stream: those that were given up
+
+
+def counts_by(counter: str, names: Sequence[str]) -> bool:
+    """Whether a rate limit's counter, "LIMITS:LIMITER/[address/]name/scope/amount/multiple/unit", is of one of these.
+
+    The whole name counts, not a part of it; one in base64 has slashes of its own.
+    """
+    counted = counter.rsplit("/", 4)[0]
+    return any(counted.endswith(f"/{name}") for name in names)
 
 
 def user(user_id: str) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import chain
 from typing import Any, Literal, TypeVar, cast
 
@@ -124,12 +123,13 @@ class UserStore:
         """Write new users, whoever else wants their addresses at the same time; in a few trips for all of them.
 
         An address is claimed for a minute, the user written, then the claim made lasting: whoever dies in between
-        leaves nothing that stands in the way of the next try.
+        leaves nothing that stands in the way of the next try, which finishes what they had written already.
         """
         outcomes: list[Outcome | None] = [None] * len(users)
         self._attempt(users, outcomes, "claimed", lambda pipe, user: pipe.set(*_claim(user), nx=True, ex=_CLAIM_TTL_S))
         self._look_at_owners(users, outcomes)
         self._attempt(users, outcomes, "id_taken", lambda pipe, user: pipe.eval(_WRITE, 1, *_record(user)))
+        self._adopt(users, outcomes)
         written = [number for number, outcome in enumerate(outcomes) if outcome is None]
         self._attempt(users, outcomes, "claimed", lambda pipe, user: pipe.eval(_KEEP, 1, *_claim(user)))
         lost = [users[number] for number in written if outcomes[number]]  # the claim ran out, another has the address
@@ -139,12 +139,45 @@ class UserStore:
         return [outcome or "created" for outcome in outcomes]
 
     def _look_at_owners(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
-        """Whether whoever has the address that was not to be had is a user already, or about to be one."""
+        """Whether whoever has the address that was not to be had is a user already, or about to be one.
+
+        One whose record is written and whose claim still runs out may have died in between: the claim is made lasting
+        for them, or the address would be nobody's in a minute.
+        """
         refused = [number for number, outcome in enumerate(outcomes) if outcome]
         owners = self._each(refused, lambda pipe, number: pipe.get(keys.email(users[number].normalised_email)))
-        are_there = self._each(owners, lambda pipe, owner: pipe.exists(keys.user(owner or "")))
-        for number, is_there in zip(refused, are_there, strict=True):
-            outcomes[number] = "email_taken" if is_there else "claimed"
+        ttls_s = self._each(refused, lambda pipe, number: pipe.ttl(keys.email(users[number].normalised_email)))
+        emails = self._each(owners, lambda pipe, owner: pipe.hget(keys.user(owner or ""), "email"))
+        unfinished: list[tuple[int, str]] = []
+        for number, owner, ttl_s, email in zip(refused, owners, ttls_s, emails, strict=True):
+            is_lasting = ttl_s == -1
+            outcomes[number] = "email_taken" if email is not None and is_lasting else "claimed"
+            if not is_lasting and _is_of(users[number], email):
+                unfinished.append((number, owner))
+        self._finish(users, outcomes, unfinished)
+
+    def _adopt(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
+        """Whose id has a record of the same address already, written by a run that died, is there."""
+        refused = [number for number, outcome in enumerate(outcomes) if outcome == "id_taken"]
+        emails = self._each(refused, lambda pipe, number: pipe.hget(keys.user(users[number].id), "email"))
+        found = zip(refused, emails, strict=True)
+        self._finish(
+            users, outcomes, [(number, users[number].id) for number, email in found if _is_of(users[number], email)]
+        )
+
+    def _finish(
+        self, users: Sequence[NewUser], outcomes: list[Outcome | None], unfinished: Sequence[tuple[int, str]]
+    ) -> None:
+        """Make claims lasting whose users are written already, where they are still theirs.
+
+        unfinished   the number of who wants the address, and the id of who has it
+        """
+        kept = self._each(
+            unfinished,
+            lambda pipe, one: pipe.eval(_KEEP, 1, keys.email(users[one[0]].normalised_email), one[1]),
+        )
+        for (number, _), is_kept in zip(unfinished, kept, strict=True):
+            outcomes[number] = "email_taken" if is_kept else "claimed"
 
     def _attempt(
         self,
@@ -212,16 +245,18 @@ class UserStore:
             raise CallerGone
         return str(outcome) if outcome else None
 
-    def delete(self, user_id: str, normalised_email: str) -> None:
+    def delete(self, user_id: str, normalised_email: str, digest: str) -> None:
         """Remove a user whose sessions have ended, and all that Redis holds of them; their record goes last.
 
         Takes a look at every key there is: tickets, proofs and rate limits are found by their names alone.
+
+        digest: what rate limits call the address where no account has it
         """
-        named = (user_id, sha256(normalised_email.encode()).hexdigest(), *self._known_id_hashes(user_id))
+        named = (user_id, digest, *self._known_id_hashes(user_id))
         doomed = [keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id), keys.backup_codes(user_id)]
         doomed += self._redis.scan_iter(match=keys.of_user(user_id), count=_SCAN_COUNT)
         counters = self._redis.scan_iter(match=keys.LIMITS, count=_SCAN_COUNT)
-        doomed += [counter for counter in counters if any(name in counter for name in named)]
+        doomed += [counter for counter in counters if keys.counts_by(counter, named)]
         self._each(doomed, lambda pipe, key: pipe.delete(key))
         if self.id_of(normalised_email) == user_id:
             self._redis.delete(keys.email(normalised_email))
@@ -237,6 +272,11 @@ class UserStore:
 def _claim(user: NewUser) -> tuple[str, str]:
     """The key of a user's address and what it says."""
     return keys.email(user.normalised_email), user.id
+
+
+def _is_of(user: NewUser, email: str | None) -> bool:
+    """Whether a record's address, as it was given, is this user's. In doubt it is not: no account is given away."""
+    return email is not None and (email == user.email or email.lower() == user.normalised_email)
 
 
 def _record(user: NewUser) -> Sequence[str]:

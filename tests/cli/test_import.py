@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import bcrypt
 import pytest
 
-from app.imports import Email, ImportedUser, Imports, Line
+from app.imports import Email, ImportedUser, Imports, Line, Result
 from app.keyring import Keyring
 from app.stores import keys
 from tests.device import PASSWORD, Device
@@ -47,8 +47,11 @@ def test_hashes_of_every_kind_sign_in(run_import, new_device, redis, kind):
     assert wrong.status_code == 400
 
 
-def test_a_hash_of_a_lower_cost_is_renewed(run_import, make_app, users):
-    run_import(GOOD | {"password_hash": f"$2y${HASH.split('$', 2)[2]}", "id": "7"})
+@pytest.mark.parametrize("cost", [4, 6])
+def test_a_hash_of_another_cost_is_renewed(run_import, make_app, users, cost):
+    """A higher one too: the time of a wrong password tells it from that of no account."""
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(cost)).decode()
+    run_import(GOOD | {"password_hash": f"$2y${hashed.split('$', 2)[2]}", "id": "7"})
     device = Device(make_app(BCRYPT_ROUNDS="5").test_client(use_cookies=False))
     assert log_in(device).status_code == 200
     assert users.get("7").password_hash.startswith("$2b$05$")
@@ -138,6 +141,19 @@ def test_a_bad_line_is_told_and_passed_over(run_import, user_ids, line, said):
     assert user_ids() == {"1", "3"}
 
 
+def test_an_interrupted_run_is_on_record(run_import, monkeypatch):
+    """What was written by then is told, and who did it."""
+
+    def interrupted(*_):
+        yield Result(1, "imported")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Imports, "run", interrupted)
+    ran = run_import(GOOD)
+    assert (ran.exit_code, ran.json) == (4, [{"imported": 1, "there": 0, "bad": 0}])
+    assert [(line["event"], line["act"], line["imported"]) for line in ran.audit] == [("operator_acted", "import", 1)]
+
+
 def test_blank_lines_are_nothing(run_import):
     assert run_import("", GOOD, "  ", "").json == [{"imported": 1, "there": 0, "bad": 0}]
 
@@ -153,6 +169,18 @@ def test_a_second_run_changes_nothing(run_import, redis, alice):
     assert dump(redis) == before
     assert {redis.ttl(key) for key in redis.scan_iter(match="email:*")} == {-1}
     assert alice.is_signed_in
+
+
+def test_a_run_whose_last_answer_was_lost_is_completed_by_the_next(run_import, redis, users):
+    """It died after the records: whoever is said to be there still is when the claims would have run out."""
+    line = GOOD | {"id": "7"}
+    run_import(line)
+    redis.expire(keys.email(GOOD["email"]), 60)
+    assert run_import(line).json == [{"imported": 0, "there": 1, "bad": 0}]
+    assert redis.ttl(keys.email(GOOD["email"])) == -1
+    redis.delete(keys.email(GOOD["email"]))
+    assert run_import(line).json == [{"imported": 0, "there": 1, "bad": 0}]
+    assert users.id_of(GOOD["email"]) == "7"
 
 
 def test_an_id_that_is_taken_is_not_given_twice(run_import, users, redis):

@@ -217,5 +217,5 @@ def test_once_says_so_when_not_all_was_delivered(real_redis, smtp, deliver, make
 @pytest.mark.parametrize("redis", ["fake"], indirect=True)
 def test_without_a_mail_server_it_says_what_to_set(make_app):
     ended = make_app(SMTP_URL="").test_cli_runner().invoke(args=["deliver-mail"])
-    assert ended.exit_code == 1
+    assert ended.exit_code == 2
     assert ended.output == "Error: mails are off; set SMTP_URL, MAIL_FROM and PUBLIC_URL\n"

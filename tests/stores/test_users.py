@@ -42,6 +42,36 @@ def test_a_claim_whose_registration_died_runs_out(users, create, redis):
     assert create("1")
 
 
+@pytest.mark.parametrize("user_id", ["1", "2"])
+def test_who_died_after_the_record_is_completed_by_the_next(users, create, redis, user_id):
+    """While the claim still stands: the address stays theirs, whichever id the next one brings."""
+    create("1")
+    redis.expire(keys.email("alice@example.com"), 60)
+    assert not create(user_id)
+    assert redis.ttl(keys.email("alice@example.com")) == -1
+    assert users.id_of("alice@example.com") == "1"
+
+
+def test_a_record_whose_claim_ran_out_is_adopted(users, create, redis):
+    """By whoever brings its id and its address."""
+    create("1")
+    redis.delete(keys.email("alice@example.com"))
+    assert not create("1")
+    assert users.id_of("alice@example.com") == "1"
+    assert redis.ttl(keys.email("alice@example.com")) == -1
+
+
+def test_a_claim_that_names_somebody_elses_record_is_not_made_lasting(users, create, redis):
+    """Who died before they saw that their id is taken: the address is free in a minute, and never the other's."""
+    create("1", "bob@example.com")
+    redis.set(keys.email("alice@example.com"), "1", ex=60)
+    assert not create("2")
+    assert 0 < redis.ttl(keys.email("alice@example.com")) <= 60
+    redis.delete(keys.email("alice@example.com"))
+    assert not create("1")
+    assert users.id_of("alice@example.com") is None
+
+
 def test_get_reads_what_was_written(users, create):
     create()
     user = users.get("1")
@@ -104,12 +134,24 @@ def test_the_factor_and_all_that_hangs_on_it_go_together(users, create, redis):
 
 def test_delete_leaves_nothing(users, create, redis, two_sessions):
     users.change("1", Change(set={"disabled": "1"}, end_others="admin"))
-    users.delete("1", "alice@example.com")
+    users.delete("1", "alice@example.com", "digest")
     assert redis.dbsize() == 0
 
 
 def test_delete_leaves_an_address_that_is_somebody_elses(users, create):
     create("1", "alice@example.com")
     create("2", "bob@example.com")
-    users.delete("1", "bob@example.com")
+    users.delete("1", "bob@example.com", "digest")
     assert users.id_of("bob@example.com") == "2"
+
+
+def test_delete_leaves_the_counters_of_others(users, create, redis):
+    """Whatever part of their name or of the limit's own numbers the id is."""
+    create("1")
+    names = ("1", "127.0.0.1/1", "127.0.0.1/digest", "reset/1")
+    theirs = [f"LIMITS:LIMITER/{name}/login/10/1/minute" for name in names]
+    others = [f"LIMITS:LIMITER/{name}/login/10/1/minute" for name in ("11", "21", "127.0.0.1", "1/2", "digest2")]
+    for counter in theirs + others:
+        redis.lpush(counter, 1)
+    users.delete("1", "alice@example.com", "digest")
+    assert set(redis.scan_iter()) == set(others)
