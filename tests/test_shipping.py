@@ -1,5 +1,6 @@
 """What is shipped: the lock is what requirements.txt needs, and the container's files name what there is."""
 
+import ipaddress
 import re
 from dataclasses import fields
 from importlib import metadata
@@ -104,6 +105,17 @@ def test_only_nginx_is_published_and_the_rest_is_locked_down():
     assert COMPOSE["networks"]["back"]["internal"] is True
     for name in ("keyrack", "mail", "redis"):
         assert services[name]["cap_drop"] == ["ALL"]
+
+
+def test_no_other_container_is_given_the_address_of_nginx():
+    """Docker hands out the first free one of ip_range, and of the whole subnet where there is none."""
+    [network] = COMPOSE["networks"]["front"]["ipam"]["config"]
+    subnet, handed_out = ipaddress.ip_network(network["subnet"]), ipaddress.ip_network(network["ip_range"])
+    nginx = ipaddress.ip_address(COMPOSE["services"]["nginx"]["networks"]["front"]["ipv4_address"])
+    assert handed_out.subnet_of(subnet)
+    assert nginx in subnet
+    assert nginx not in handed_out
+    assert ipaddress.ip_address(network["gateway"]) in set(subnet.hosts()) - set(handed_out) - {nginx}
 
 
 def test_nginx_gets_the_documented_configuration():
