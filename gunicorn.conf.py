@@ -46,6 +46,7 @@ except ConfigError as problems:
 
 logger_class = "app.server_log.ServerLog"
 family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+is_dual = settings.host == "::" and socket.has_dualstack_ipv6()  # all addresses: those of IPv4 are among them
 bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
 workers = settings.web_concurrency or os.cpu_count() or 1
 worker_class = "app.workers.Worker"
@@ -69,7 +70,9 @@ worker_tmp_dir = MEMORY  # gunicorn's heartbeat files
 
 def _listen(server):
     address = (settings.host, settings.port)
-    made = socket.create_server(address, family=family, backlog=server.cfg.backlog, reuse_port=True)
+    made = socket.create_server(
+        address, family=family, backlog=server.cfg.backlog, reuse_port=True, dualstack_ipv6=is_dual
+    )
     return create_sockets(server.cfg, server.log, [made.detach()])[0]
 
 
@@ -84,7 +87,7 @@ def on_starting(server):
     if server.master_pid:  # an upgrade: the master before hands its listeners on
         return
     try:
-        socket.create_server((settings.host, settings.port), family=family).close()
+        socket.create_server((settings.host, settings.port), family=family, dualstack_ipv6=is_dual).close()
         server.LISTENERS = [_listen(server)]
     except OSError as problem:
         sys.exit(f"Keyrack cannot listen on {bind}: {problem.strerror}")

@@ -173,6 +173,17 @@ def test_a_reload_that_finds_a_broken_database_goes_on_without(redis_server, not
     service.close()
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6 here")
+def test_all_addresses_are_those_of_either_kind(redis_server):
+    """The image's health check, for one, asks 127.0.0.1."""
+    service = Service(redis_server.url, HOST="::")
+    for address in ("127.0.0.1", "::1"):
+        with socket.create_connection((address, service.port), timeout=30) as connection:
+            connection.sendall(VERIFY)
+            assert connection.recv(12) == b"HTTP/1.1 401"
+    service.close()
+
+
 def test_a_stop_answers_whoever_was_let_in(own_service):
     """Later ones are refused; who comes in the very moment in which the port is closed may find it closed on them."""
     load = Load(own_service)
