@@ -32,11 +32,12 @@ make_metrics_folder()  # before prometheus_client is imported: it looks then whe
 from prometheus_client import multiprocess  # noqa: E402
 
 from app.checkup import warn_at_start  # noqa: E402
-from app.config import ConfigError, load_settings  # noqa: E402
+from app.config import ConfigError  # noqa: E402
 from app.listeners import Listeners  # noqa: E402
+from app.running import settings_to_run_with  # noqa: E402
 
 try:
-    settings = load_settings(os.environ)
+    settings = settings_to_run_with(os.environ)
 except ConfigError as problems:
     sys.exit(str(problems))
 

@@ -4,12 +4,15 @@ import os
 import sys
 
 from app import create_app
-from app.config import ConfigError, load_settings
+from app.config import ConfigError
+from app.running import settings_to_run_with
 from app.stores.connect import connect
 
+WORKER_BOOT_ERROR = 3  # gunicorn starts a worker that ended with any other status again, and for ever
+
 try:
-    settings = load_settings(os.environ)
+    settings = settings_to_run_with(os.environ)
 except ConfigError as problems:
     print(problems, file=sys.stderr)
-    sys.exit(2)
+    sys.exit(WORKER_BOOT_ERROR if "gunicorn.arbiter" in sys.modules else 2)
 app = create_app(settings, connect(settings.redis_url))

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from gunicorn.sock import create_sockets
@@ -24,8 +25,9 @@ Listener = Any
 
 class Listeners:
     def __init__(self, host: str, port: int) -> None:
-        self._address = (host, port)
-        self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        is_dual = host == "::" and socket.has_dualstack_ipv6()  # all addresses: those of IPv4 are among them
+        self._listen_on = partial(socket.create_server, (host, port), family=family, dualstack_ipv6=is_dual)
         self.bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def on_starting(self, master: Master) -> None:
@@ -35,7 +37,7 @@ class Listeners:
         if master.master_pid:  # an upgrade: the master before hands its listeners on
             return
         try:
-            socket.create_server(self._address, family=self._family).close()
+            self._listen_on().close()
             master.LISTENERS.append(self._listen(master))
         except OSError as problem:
             sys.exit(f"Keyrack cannot listen on {self.bind}: {problem.strerror}")
@@ -74,8 +76,7 @@ class Listeners:
             os.kill(int(os.environ["GUNICORN_PID"]), signal.SIGTERM)
 
     def _listen(self, master: Master) -> Listener:
-        backlog = master.cfg.backlog
-        made = socket.create_server(self._address, family=self._family, backlog=backlog, reuse_port=True)
+        made = self._listen_on(backlog=master.cfg.backlog, reuse_port=True)
         return create_sockets(master.cfg, master.log, [made.detach()])[0]
 
 

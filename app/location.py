@@ -25,8 +25,12 @@ class Locations:
     """Looks addresses up in a MaxMind-format City database; without one every place is unknown."""
 
     def __init__(self, database: Path | None) -> None:
-        """Raises: maxminddb.InvalidDatabaseError, OSError where the file is not a readable database"""
-        self._reader = maxminddb.open_database(database) if database else None
+        """A file that is no database now, though it was when the settings were read, is as if there were none."""
+        self._reader = None
+        try:
+            self._reader = maxminddb.open_database(database) if database else None
+        except (maxminddb.InvalidDatabaseError, OSError):
+            log.error("GEOIP_DATABASE cannot be read, and no location is known; reload when it is whole")
 
     def of(self, address: Address | None) -> str | None:
         """ "City, State, Country" in English, unknown parts left out; None where all are, or the address is private."""

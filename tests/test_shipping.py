@@ -1,5 +1,6 @@
 """What is shipped: the lock is what requirements.txt needs, and the container's files name what there is."""
 
+import ipaddress
 import re
 from dataclasses import fields
 from importlib import metadata
@@ -81,7 +82,7 @@ def test_what_the_image_takes_is_there_and_let_through():
 def test_every_name_that_the_container_sets_is_a_setting():
     """A name that nobody reads would be a setting that is not in force."""
     named = {part.partition("=")[0] for line in instructions("ENV") for part in line.split()}
-    for service in ("keyrack", "mail"):
+    for service in ("keyrack", "mail", "tidy"):
         named |= set(COMPOSE["services"][service]["environment"])
     assert {name for name in named if name != "PATH" and not name.startswith("PYTHON")} <= SETTINGS
 
@@ -102,8 +103,19 @@ def test_only_nginx_is_published_and_the_rest_is_locked_down():
     assert [name for name, service in services.items() if not service["read_only"]] == []
     assert services["redis"]["networks"] == ["back"]
     assert COMPOSE["networks"]["back"]["internal"] is True
-    for name in ("keyrack", "mail", "redis"):
+    for name in ("keyrack", "mail", "tidy", "redis"):
         assert services[name]["cap_drop"] == ["ALL"]
+
+
+def test_no_other_container_is_given_the_address_of_nginx():
+    """Docker hands out the first free one of ip_range, and of the whole subnet where there is none."""
+    [network] = COMPOSE["networks"]["front"]["ipam"]["config"]
+    subnet, handed_out = ipaddress.ip_network(network["subnet"]), ipaddress.ip_network(network["ip_range"])
+    nginx = ipaddress.ip_address(COMPOSE["services"]["nginx"]["networks"]["front"]["ipv4_address"])
+    assert handed_out.subnet_of(subnet)
+    assert nginx in subnet
+    assert nginx not in handed_out
+    assert ipaddress.ip_address(network["gateway"]) in set(subnet.hosts()) - set(handed_out) - {nginx}
 
 
 def test_nginx_gets_the_documented_configuration():

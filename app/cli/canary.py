@@ -17,6 +17,7 @@ from app.stores.users import User
 PRETENDED = "192.0.2.77"  # an address that nobody has, for documentation (RFC 5737)
 _TIMEOUT_S = 10
 _TIMES = 10
+_ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Trouble(Exception):
@@ -97,16 +98,25 @@ class Canary:
 
 @contextmanager
 def canary(services: Services) -> Iterator[Canary]:
-    """Makes a throw-away user, and deletes them again whatever happens, a SIGTERM among it."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Makes a throw-away user, and deletes them again, also where it is told to end or its terminal goes.
+
+    Where Redis goes away meanwhile, or nothing is left to act, the user stays; the log has named them before.
+    """
     name = f"doctor-{secrets.token_hex(8)}"
-    password = secrets.token_urlsafe(24)
-    user = services.operators.create(f"{name}@doctor.invalid", name, None, password)
+    email, password = f"{name}@doctor.invalid", secrets.token_urlsafe(24)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in _ENDINGS}
     try:
-        yield Canary(user, password)
+        yield Canary(services.operators.create(email, name, None, password), password)
     finally:
-        services.operators.delete(user)
-        signal.signal(signal.SIGTERM, before)
+        for number in _ENDINGS:  # a second Ctrl-C does not cut this short
+            signal.signal(number, signal.SIG_IGN)
+        try:
+            user = services.operators.find(email)
+            if user:  # also where making them was not heard to succeed
+                services.operators.delete(user)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def seen_address(way: Way, token: str) -> str | None:

@@ -465,3 +465,20 @@ def test_redis_away_is_a_no(name, path):
     finally:
         for one in (gateway, application, service, redis):
             one.close()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/docs", "/openapi.json", "/static/keyrack.css", "/not-me", "/not-me/form", "/forgot/form", "/reset/code"],
+)
+def test_pages_that_mails_and_forms_name_are_keyracks(gateway, application, path):
+    """The application's are 401 for somebody who is not signed in."""
+    assert ask(gateway, path).status_code in (200, 302, 303)
+    assert application.requests == []
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/docs/more"])
+def test_what_is_not_for_outside_is_not_keyracks(gateway, application, alice, path):
+    assert ask(gateway, path).status_code == 401
+    assert ask(gateway, path, Authorization=alice.token).status_code == 200
+    assert [arrived["path"] for arrived in application.requests] == [path]

@@ -152,6 +152,38 @@ def test_nobody_is_dropped_while_it_goes_on(own_service, notified, happens):
     assert load.stop() == []
 
 
+def test_a_reload_that_finds_a_broken_database_goes_on_without(redis_server, notified, city_database, tmp_path):
+    """A copy that broke off is no reason to end the service; the next whole one is read again."""
+    database, broken = tmp_path / "city.mmdb", tmp_path / "broken"
+    whole = Path(city_database).read_bytes()
+    database.write_bytes(whole)
+    service = Service(redis_server.url, GEOIP_DATABASE=str(database))
+    broken.write_bytes(whole[: len(whole) // 2])
+    broken.replace(database)
+    reload(service, notified)
+    assert service.device().register("alice@example.com").token
+    assert "the settings became bad" in service.logged()
+    assert "no location is known" in service.logged()
+    broken.write_bytes(whole)
+    broken.replace(database)
+    told = service.logged().count("no location is known")
+    reload(service, notified)
+    assert service.device().register("bob@example.com").token
+    assert service.logged().count("no location is known") == told
+    service.close()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6 here")
+def test_all_addresses_are_those_of_either_kind(redis_server):
+    """The image's health check, for one, asks 127.0.0.1."""
+    service = Service(redis_server.url, HOST="::")
+    for address in ("127.0.0.1", "::1"):
+        with socket.create_connection((address, service.port), timeout=30) as connection:
+            connection.sendall(VERIFY)
+            assert connection.recv(12) == b"HTTP/1.1 401"
+    service.close()
+
+
 def test_a_stop_answers_whoever_was_let_in(own_service):
     """Later ones are refused; who comes in the very moment in which the port is closed may find it closed on them."""
     load = Load(own_service)
