@@ -161,7 +161,9 @@ def test_nothing_is_loaded_from_anywhere(compose):
 @pytest.mark.parametrize("gone", ["deleted", "disabled"])
 def test_who_is_gone_or_disabled_is_told_nothing(app, letters, user, users, redis, gone):
     user()
-    users.delete("1", "ada@example.com") if gone == "deleted" else users.change("1", Change(set={"disabled": "1"}))
+    users.delete("1", "ada@example.com", "digest") if gone == "deleted" else users.change(
+        "1", Change(set={"disabled": "1"})
+    )
     with app.app_context():
         for kind in KINDS:
             assert letters.compose(Notice(kind, "1", AT, CLIENT, SESSION)) is None

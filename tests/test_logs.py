@@ -6,6 +6,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from flask.testing import FlaskClient
 
 from app import create_app, logs
 from app.config import load_settings
@@ -117,7 +118,7 @@ def test_an_unexpected_exception_tells_where_and_what_but_no_value(logged, app):
     app.add_url_rule("/fails/<text>", view_func=fail, endpoint="fails")
     app.view_functions["fails"] = lambda text: fail()
     stream = logged()
-    answer = app.test_client().get("/fails/eve@example.com", headers={"X-Request-Id": "it-was-this"})
+    answer = FlaskClient(app, app.response_class).get("/fails/eve@example.com", headers={"X-Request-Id": "it-was-this"})
     assert (answer.status_code, answer.json) == (500, {"code": 0, "message": "500: Internal Server Error"})
     [line] = lines(stream)
     assert (line["message"], line["request_id"]) == ("GET /fails/<text> failed", "it-was-this")
