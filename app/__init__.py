@@ -30,9 +30,11 @@ from app.recovery import Recovery
 from app.routes import blueprints
 from app.second_factor import SecondFactor
 from app.services import EXTENSION, Services
-from app.stores.connect import ThreadConnections
+from app.stores.client import RedisClient
+from app.stores.connect import over
 from app.stores.links import LinkStore
 from app.stores.mail import MailStore
+from app.stores.node import Wait
 from app.stores.notices import NoticeStore
 from app.stores.server import look_at
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
@@ -56,14 +58,18 @@ class Keyrack(Flask):
         log.error("%s %s failed", request.method, request.url_rule, exc_info=exc_info)
 
 
-def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = time.time) -> Flask:
-    """The whole service on one client of Redis; no connection is made before the first request."""
+def create_app(settings: Settings, redis: RedisClient | Redis, clock: Callable[[], float] = time.time) -> Flask:
+    """The whole service on one client of Redis; no connection is made before the first request.
+
+    redis: what stores.connect makes, or redis-py's client of one server, fakeredis' too
+    """
     app = Keyrack("app")
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
     app.url_map.merge_slashes = False  # a path that is none is a 404, not a redirect to the Host that a client names
-    services = app.extensions[EXTENSION] = _services(settings, redis, clock)
+    client = redis if isinstance(redis, RedisClient) else over(redis)
+    services = app.extensions[EXTENSION] = _services(settings, client, clock)
     init_answers(app)
-    init_limits(app, redis)
+    init_limits(app, client)
     init_cli(app)
     for blueprint, prefix in blueprints(settings):
         app.register_blueprint(blueprint, url_prefix=prefix)
@@ -71,11 +77,11 @@ def create_app(settings: Settings, redis: Redis, clock: Callable[[], float] = ti
     return app
 
 
-def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> Services:
+def _services(settings: Settings, redis: RedisClient, clock: Callable[[], float]) -> Services:
     lifetimes = Lifetimes(settings.session_ttl_s, settings.session_max_age_s, settings.retention_days * 24 * 60 * 60)
-    connections = ThreadConnections(redis)
-    scripts = SessionScripts(connections, lifetimes, clock)
-    users, tickets = UserStore(redis, scripts), TicketStore(redis, scripts)
+    wait = Wait(settings.redis_wait_replicas, settings.redis_wait_ms) if settings.redis_wait_replicas else None
+    scripts = SessionScripts(redis, lifetimes, clock, wait)
+    users, tickets = UserStore(redis, scripts, wait), TicketStore(redis, scripts)
     passwords = Passwords(settings.bcrypt_rounds, settings.bcrypt_concurrency, settings.bcrypt_queue)
     keyring = Keyring(settings.secret_keys)
     links = Links(LinkStore(redis, scripts, clock), clock)
@@ -83,7 +89,7 @@ def _services(settings: Settings, redis: Redis, clock: Callable[[], float]) -> S
     mail = queue if settings.smtp_url else None
     notices = Notices(mail, NoticeStore(redis, scripts), clock)
     second_factor = SecondFactor(users, keyring, notices, settings.totp_window, clock)
-    sessions = SessionStore(connections, scripts)
+    sessions = SessionStore(redis, scripts)
     devices = Devices(sessions, lifetimes, settings.max_sessions_per_user, clock)
     accounts = Accounts(
         users, tickets, devices, passwords, second_factor, keyring, notices, settings.mfa_ticket_ttl_s, clock

@@ -4,8 +4,8 @@ import math
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.config import Settings
@@ -83,12 +83,25 @@ def _repeats(text: str, length: int) -> bool:
     return (text[:length] * (len(text) // length + 1))[: len(text)] == text
 
 
-def of_redis(server: Server) -> Iterator[Finding]:
+def of_redis(servers: Sequence[Server], wait_replicas: int) -> Iterator[Finding]:
+    for server in servers:
+        yield from (_named(server, finding) for finding in _of_server(server, wait_replicas))
+
+
+def _of_server(server: Server, wait_replicas: int) -> Iterator[Finding]:
     yield _of_version(server)
     yield _of_eviction(server)
     yield _of_persistence(server)
     yield _of_password(server)
     yield _of_clock(server)
+    yield from _of_replicas(server, wait_replicas)
+    if server.reads_when_down:
+        said = "Redis answers from its data where it has lost touch with its Cluster: who was signed out would be in."
+        yield fail("reads when down", said, "Set cluster-allow-reads-when-down no.")
+
+
+def _named(server: Server, finding: Finding) -> Finding:
+    return replace(finding, said=f"{server.name}: {finding.said}") if server.name else finding
 
 
 def _of_version(server: Server) -> Finding:
@@ -134,6 +147,19 @@ def _of_password(server: Server) -> Finding:
     return ok("redis password", "Redis has no password, and is spoken to on this machine alone.")
 
 
+def _of_replicas(server: Server, wanted: int) -> Iterator[Finding]:
+    replicas = server.replicas
+    if wanted and replicas is not None and replicas < wanted:
+        said = f"Redis has {replicas} replicas in touch, and REDIS_WAIT_REPLICAS asks for {wanted}."
+        advice = "Until there are more, whatever ends sessions or changes credentials is answered with 503."
+        yield fail("replicas", said, advice)
+    elif replicas and not wanted:
+        said = "A failover may undo what was done shortly before: sessions that were ended would live again."
+        yield warn("replicas", said, "Set REDIS_WAIT_REPLICAS to 1 or more.")
+    elif replicas:
+        yield ok("replicas", f"Redis has {replicas} replicas in touch, and {wanted} are waited for.")
+
+
 def _of_clock(server: Server) -> Finding:
     off = abs(server.clock_ahead_s)
     said = f"This clock and that of Redis are {off:.1f} s apart."
@@ -154,11 +180,11 @@ def warn_at_start(settings: Settings, warning: Callable[..., None]) -> None:
             _warn_of(finding, warning)
         try:
             with connect(settings.redis_url) as redis:
-                server = look_at(redis)
+                servers = look_at(redis)
         except StoreError as problem:
             warning("Redis cannot be asked: %s", type(problem).__name__)
             return
-        for finding in of_redis(server):
+        for finding in of_redis(servers, settings.redis_wait_replicas):
             _warn_of(finding, warning)
 
     looking = threading.Thread(target=look, daemon=True)  # the name of a host may be looked up for longer

@@ -12,9 +12,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import limits
 import maxminddb
 from email_validator import EmailNotValidError, validate_email
-from redis import Redis, RedisError
+from redis import RedisError
 
 from app.passwords import MAX_ROUNDS, MIN_ROUNDS
+from app.stores import address
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
@@ -81,11 +82,11 @@ def _switch(raw: str) -> bool:
 
 def _redis_url(raw: str) -> str:
     try:
-        pool = Redis.from_url(raw).connection_pool
-        pool.connection_class(**pool.connection_kwargs)  # made, not opened: options that it does not know are refused
-    except (ValueError, TypeError, RedisError):
+        address.parse(raw)
+    except (ValueError, TypeError, OSError, RedisError):
         raise ValueError(
-            "must be a URL that begins with redis://, rediss:// or unix://, with options of redis-py"
+            "must be a URL: redis://host:port/0, unix:///path, redis+sentinel://host:port,host:port/service/0 or "
+            "redis+cluster://host:port,host:port, with rediss for TLS, options of redis-py and files that can be read"
         ) from None
     return raw
 
@@ -202,7 +203,19 @@ def _optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:
 class Settings:
     """What the environment says. A field is named as its variable, in small letters; `_s` marks seconds."""
 
-    redis_url: str = _setting(_redis_url, "where Redis or Valkey is: `redis://`, `rediss://` or `unix://`", secret=True)
+    redis_url: str = _setting(
+        _redis_url,
+        "where Redis or Valkey is: `redis://`, `rediss://`, `unix://`, `redis+sentinel://` or `redis+cluster://`",
+        secret=True,
+    )
+    redis_wait_replicas: int = _setting(
+        _whole(0, 100), "replicas that must have an ending or a change of credentials before it is told as done", "0"
+    )
+    redis_wait_ms: int = _setting(
+        _whole(1, 10_000),
+        "milliseconds in which they must; else the answer is 503, and the request may be repeated",
+        "500",
+    )
     secret_keys: tuple[str, ...] = _setting(
         _secret_keys,
         "secrets of 32 characters or more, separated by commas: the first encrypts TOTP secrets and keys the hashes "

@@ -16,6 +16,7 @@ ApiError
 ├── Forbidden              403  0
 ├── UnknownSession         404  10020
 └── Unavailable            503  0       Redis away or too slow, or the queue for password hashes full
+    └── Unconfirmed                     done, but too few replicas have it yet: a failover could undo it
 
 Nothing here knows Flask: rules raise these, the wire renders them.
 """
@@ -187,9 +188,18 @@ class IsCurrentSession(ApiError):
 
 
 class Unavailable(ApiError):
-    """Nothing was done; the same request may be sent again."""
+    """Nothing was done, or it is not known; the same request may be sent again."""
 
     status = 503
 
     def headers(self) -> dict[str, str]:
         return {"Retry-After": "1"}
+
+
+class Unconfirmed(Unavailable):
+    """What was asked for stands on the primary; whether it outlives it is not known."""
+
+    message = (
+        "503: Service Unavailable. This may or may not have happened: too few replicas have confirmed it. "
+        "It is safe to send it again."
+    )

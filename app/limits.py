@@ -19,7 +19,7 @@ from typing import Any
 
 from flask import Flask, g, request
 from flask_limiter import Limiter, RateLimitExceeded, RequestLimit
-from redis import Redis
+from limits.storage import RedisStorage, Storage
 
 from app import audit, guards, metrics
 from app.addresses import limit_key
@@ -27,6 +27,7 @@ from app.contract import Limit, View, marked
 from app.errors import Unavailable
 from app.links import OpenLink
 from app.services import services
+from app.stores.client import RedisClient
 
 
 def _by_address() -> str:
@@ -38,16 +39,30 @@ def _tell_of_breach(breached: RequestLimit) -> None:
     audit.limit_hit(limit, counted_by)
 
 
+class _Counters(RedisStorage):
+    """Counts over the client of the stores, of whatever kind that is. A moving window is all that is counted here."""
+
+    STORAGE_SCHEME = ["keyrack"]  # noqa: RUF012 - as limits has it
+
+    def __init__(self, uri: str, client: RedisClient, **_: Any) -> None:
+        Storage.__init__(self, uri)
+        self.key_prefix = self.PREFIX
+        self.target_server = "redis"
+        self.dependency = self.dependencies["redis"].module
+        self.storage = client
+        self.initialize_storage(uri)
+
+
 limiter = Limiter(
     key_func=_by_address,
-    storage_uri="redis://",  # the scheme alone: the connections are those of the stores
+    storage_uri="keyrack://",
     strategy="moving-window",
     on_breach=_tell_of_breach,
 )
 
 
-def init_limits(app: Flask, redis: Redis) -> None:
-    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"connection_pool": redis.connection_pool}
+def init_limits(app: Flask, client: RedisClient) -> None:
+    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"client": client}
     limiter.init_app(app)
     # It hooks into every request for the sake of default limits and of headers of its own. Here are neither: a view
     # that names a limit asks for it, the other requests need not pay for the look.

@@ -1,6 +1,6 @@
 """What the routes and the commands call, wired once by create_app."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -38,7 +38,7 @@ class Services:
     recovery: Recovery
     operators: Operators
     imports: Imports
-    look_at_redis: Callable[[], Server]
+    look_at_redis: Callable[[], Sequence[Server]]
 
 
 def services() -> Services:

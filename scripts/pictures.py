@@ -19,8 +19,9 @@ from app import create_app
 from app.config import load_settings
 from app.stores.connect import connect
 from tests.browser.conftest import ARGUMENTS
-from tests.conftest import ENVIRONMENT, Clock, RedisServer
+from tests.conftest import ENVIRONMENT, Clock
 from tests.device import API, PASSWORD
+from tests.servers import RedisServer
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 MOST_BYTES = 150_000

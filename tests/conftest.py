@@ -1,9 +1,6 @@
 """What the tests share: a clock they set, the store on fakeredis and on a real server, devices that call the API."""
 
 import os
-import shutil
-import subprocess
-import tempfile
 import time
 
 import pytest
@@ -12,11 +9,11 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
-from redis import Redis, RedisError
+from redis import RedisCluster
 
 from app import Keyrack, create_app
 from app.config import load_settings
-from app.stores.connect import ThreadConnections, connect
+from app.stores.connect import connect, over
 from app.stores.links import LinkStore
 from app.stores.notices import NoticeStore
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
@@ -26,6 +23,8 @@ from tests import leaks
 from tests.conformance import CheckedClient
 from tests.device import Device
 from tests.mail_server import SmtpServer
+from tests.servers import RedisServer, redis_at
+from tests.sets import ClusterSet
 
 Keyrack.test_client_class = CheckedClient
 
@@ -69,64 +68,6 @@ class Clock:
         self.now += seconds
 
 
-def missing(what: str) -> None:
-    """A leg that cannot run here is skipped, but where all legs are required it fails."""
-    if os.environ.get("REQUIRE_ALL_LEGS"):
-        pytest.fail(f"{what} is not on the PATH, and every leg must run here")
-    pytest.skip(f"{what} is not on the PATH")
-
-
-_PATIENCE_S = 20
-
-
-class RedisServer:
-    """A real server on a throw-away socket, with its data in a throw-away folder.
-
-    url        for tests that mean the service to wait: on a busy machine the server has its turn late
-    plain_url  with the time-outs that operators have
-    """
-
-    def __init__(self, *options: str) -> None:
-        program = shutil.which("redis-server") or shutil.which("valkey-server")
-        if program is None:
-            missing("redis-server or valkey-server")
-        self._folder = tempfile.TemporaryDirectory(prefix="keyrack-")
-        socket = f"{self._folder.name}/redis.sock"
-        self.plain_url = f"unix://{socket}"
-        self.url = f"{self.plain_url}?socket_timeout={_PATIENCE_S}&socket_connect_timeout={_PATIENCE_S}"
-        self._command = [program, "--port", "0", "--unixsocket", socket, "--dir", self._folder.name, "--save", ""]
-        self._command += options
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        with connect(self.url) as client:
-            wait_until(lambda: _answers(client), "redis-server did not start")
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def close(self) -> None:
-        self.stop()
-        self._folder.cleanup()
-
-
-def _answers(client: Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except RedisError:
-        return False
-
-
-def wait_until(condition, message: str, within_s: float = 30) -> None:
-    """Poll something outside this process, such as a server that starts."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, message
-        time.sleep(0.02)
-
-
 @pytest.fixture(scope="session")
 def city_database(tmp_path_factory):
     """A small City database in MaxMind's format."""
@@ -154,16 +95,35 @@ def redis_server():
     server.close()
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(scope="session")
+def cluster():
+    servers = ClusterSet()
+    yield servers
+    servers.close()
+
+
+@pytest.fixture(params=["fake", "real", "cluster"])
 def redis(request):
+    """redis-py's client of the store, for what tests look at and turn over in it."""
     if request.param == "fake":
         client = FakeRedis(server=FakeServer(), decode_responses=True, protocol=2)
+    elif request.param == "real":
+        client = redis_at(request.getfixturevalue("redis_server").url)
     else:
-        client = connect(request.getfixturevalue("redis_server").url)
+        client = RedisCluster(
+            "127.0.0.1", request.getfixturevalue("cluster").nodes[0].port, decode_responses=True, protocol=2
+        )
     assert client.dbsize() == 0, "refusing a database that holds keys"
     yield client
     client.flushdb()
     client.close()
+
+
+@pytest.fixture
+def store(request, redis):
+    """Keyrack's own client of that store."""
+    is_cluster = isinstance(redis, RedisCluster)
+    return connect(request.getfixturevalue("cluster").url) if is_cluster else over(redis)
 
 
 @pytest.fixture
@@ -172,11 +132,11 @@ def clock():
 
 
 @pytest.fixture
-def make_app(redis, clock):
-    """Makes the service on this Redis, with settings beside those of all tests: two of them are two processes."""
+def make_app(store, clock):
+    """Makes the service on this store, with settings beside those of all tests: two of them are two processes."""
 
     def make(**environment: str):
-        app = create_app(load_settings(ENVIRONMENT | environment), redis, clock)
+        app = create_app(load_settings(ENVIRONMENT | environment), store, clock)
         app.test_client_class = NotingClient
         return app
 
@@ -184,7 +144,7 @@ def make_app(redis, clock):
 
 
 class NotingClient(CheckedClient):
-    """Flask's test client, whose answers are held against the document, and the logs against the secrets that pass."""
+    """Flask's test store, whose answers are held against the document, and the logs against the secrets that pass."""
 
     def open(self, *args, **kwargs):
         answer = super().open(*args, **kwargs)
@@ -242,33 +202,33 @@ LIFETIMES = Lifetimes(ttl_s=30 * 24 * 3600, max_age_s=365 * 24 * 3600)
 
 
 @pytest.fixture
-def scripts(redis, clock):
-    return SessionScripts(ThreadConnections(redis), LIFETIMES, clock)
+def scripts(store, clock):
+    return SessionScripts(store, LIFETIMES, clock)
 
 
 @pytest.fixture
-def sessions(redis, scripts):
-    return SessionStore(ThreadConnections(redis), scripts)
+def sessions(store, scripts):
+    return SessionStore(store, scripts)
 
 
 @pytest.fixture
-def users(redis, scripts):
-    return UserStore(redis, scripts)
+def users(store, scripts):
+    return UserStore(store, scripts)
 
 
 @pytest.fixture
-def tickets(redis, scripts):
-    return TicketStore(redis, scripts)
+def tickets(store, scripts):
+    return TicketStore(store, scripts)
 
 
 @pytest.fixture
-def links(redis, scripts, clock):
-    return LinkStore(redis, scripts, clock)
+def links(store, scripts, clock):
+    return LinkStore(store, scripts, clock)
 
 
 @pytest.fixture
-def notices(redis, scripts, clock):
-    return NoticeStore(redis, scripts)
+def notices(store, scripts):
+    return NoticeStore(store, scripts)
 
 
 @pytest.fixture

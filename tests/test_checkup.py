@@ -10,6 +10,7 @@ from app.config import load_settings
 from app.stores.server import Server
 
 GOOD = Server(
+    name="",
     product="Redis 7.2.4",
     version=(7, 2, 4),
     maxmemory_policy="noeviction",
@@ -18,6 +19,8 @@ GOOD = Server(
     clock_ahead_s=0.01,
     reach="public",
     has_password=True,
+    replicas=0,
+    reads_when_down=False,
 )
 
 
@@ -88,8 +91,24 @@ def test_whoever_calls_must_not_choose_their_address():
 )
 def test_redis(change, check, level):
     """One thing is wrong, one thing is told, with what to do; all else is well."""
-    found = list(of_redis(replace(GOOD, **change)))
+    found = list(of_redis([replace(GOOD, **change)], 0))
     assert len(found) == 5
     assert levels(found) == dict.fromkeys(levels(found), "ok") | {check: level}
     [told] = [finding for finding in found if finding.check == check]
     assert bool(told.advice) == (level != "ok")
+
+
+@pytest.mark.parametrize(
+    ("replicas", "wanted", "level"), [(0, 0, None), (2, 0, "warn"), (2, 1, "ok"), (2, 3, "fail"), (None, 1, None)]
+)
+def test_replicas(replicas, wanted, level):
+    """Those that are waited for must be there; those that are there should be waited for."""
+    found = levels(of_redis([replace(GOOD, replicas=replicas)], wanted))
+    assert found.get("replicas") == level
+
+
+def test_a_cluster_is_told_of_server_by_server():
+    servers = [replace(GOOD, name="10.0.0.1:6379"), replace(GOOD, name="10.0.0.2:6379", reads_when_down=True)]
+    found = list(of_redis(servers, 0))
+    assert [finding.said.startswith("10.0.0.1:6379: ") for finding in found] == [True] * 5 + [False] * 6
+    assert [finding.check for finding in found if finding.level == "fail"] == ["reads when down"]

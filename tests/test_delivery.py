@@ -11,19 +11,18 @@ import pytest
 from app.config import MailServer
 from app.delivery import TAKEN_OVER_AFTER_S, Delivery
 from app.stores import keys
-from app.stores.connect import connect
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client
 from app.transport import LONGEST_S, SmtpServer
 from tests import mail_server
-from tests.conftest import RedisServer
+from tests.servers import RedisServer, redis_at
 
 DAY_S = 24 * 60 * 60
 
 
 @pytest.fixture
-def mails(redis, clock):
-    return MailStore(redis, clock)
+def mails(store, clock):
+    return MailStore(store, clock)
 
 
 @pytest.fixture
@@ -370,7 +369,7 @@ class TestRedisAway:
 
     @pytest.fixture
     def redis(self, redis_of_its_own):
-        with connect(redis_of_its_own.url) as client:
+        with redis_at(redis_of_its_own.url) as client:
             yield client
 
     def test_a_mail_that_was_sent_is_not_sent_again_when_redis_is_back(

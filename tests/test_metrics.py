@@ -10,7 +10,8 @@ from app.config import load_settings
 from app.errors import Unavailable
 from app.passwords import Passwords
 from app.stores.connect import connect
-from tests.conftest import ENVIRONMENT, wait_until
+from tests.conftest import ENVIRONMENT
+from tests.servers import wait_until
 
 SECRET = "what Prometheus shows"
 

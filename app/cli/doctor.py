@@ -69,7 +69,7 @@ def _findings(through: str | None, paths: tuple[str, ...]) -> Iterator[Finding]:
     settings = wired.settings
     yield ok("settings", "All settings can be read.")
     yield from of_secrets(settings)
-    yield from of_redis(wired.look_at_redis())
+    yield from of_redis(wired.look_at_redis(), settings.redis_wait_replicas)
     yield of_location(settings.geoip_database, wired.clock())
     yield of_mail(settings.smtp_url)
     address_url = settings.public_url or through

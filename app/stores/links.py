@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import orjson
-from redis import Redis
 
 from app.stores import keys
+from app.stores.client import RedisClient
 from app.stores.sessions import Client, SessionScripts, client_of
 
 Purpose = Literal["not_me", "reset"]
@@ -30,11 +30,11 @@ class Link:
 
 
 class LinkStore:
-    def __init__(self, redis: Redis, scripts: SessionScripts, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, redis: RedisClient, scripts: SessionScripts, clock: Callable[[], float] = time.time) -> None:
         self._redis = redis
         self._clock = clock
         self._open = scripts.register("open_link")
-        self._end_session = scripts.register("end_by_link")
+        self._end_session = scripts.register("end_by_link", "required")
 
     def open(self, user_id: str, id_hash: str, link: Link) -> None:
         """Write a link by the hash of its secret; one for a reset takes the place of those before."""
@@ -42,7 +42,7 @@ class LinkStore:
         self._open(user_id, [keys.links(user_id)], argument)
 
     def get(self, user_id: str, id_hash: str) -> Link | None:
-        raw = cast(str | None, self._redis.hget(keys.links(user_id), id_hash))
+        [raw] = self._redis.read(("HGET", keys.links(user_id), id_hash))
         link = Link(**orjson.loads(raw)) if raw else None
         return link if link and link.expires_at > self._clock() else None
 

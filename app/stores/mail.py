@@ -2,17 +2,15 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import orjson
-from redis import Redis, ResponseError
-from redis.client import NEVER_DECODE
+from redis import ResponseError
 
 from app.stores import keys
-from app.stores.connect import ThreadConnections
+from app.stores.client import RedisClient
 from app.stores.lua import mail_script
 from app.stores.sessions import RETENTION_S, Client
 
@@ -81,24 +79,23 @@ class MailStore:
     all of Redis or alone, it is made again. Raises redis.RedisError, left alone here.
     """
 
-    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time, retention_s: int = RETENTION_S) -> None:
+    def __init__(
+        self, redis: RedisClient, clock: Callable[[], float] = time.time, retention_s: int = RETENTION_S
+    ) -> None:
         self._redis = redis
         self._clock = clock
         self._retention_s = retention_s
-        self._connections = ThreadConnections(redis)
 
     def add(self, notice: Notice) -> None:
         told = asdict(notice) | {"client": {name: value for name, value in asdict(notice.client).items() if value}}
-        row = {"attempts": 0, "notice": orjson.dumps(told).decode()}
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.xadd(keys.MAIL, cast(dict[Any, Any], row), maxlen=_MAX_QUEUED, approximate=True)
-            if notice.kind == "reset":
-                pipe.set(keys.newest_reset(notice.user_id), repr(notice.at), ex=_RESET_KEPT_S)
-            pipe.execute()
+        row = ("attempts", 0, "notice", orjson.dumps(told))
+        newest = ("SET", keys.newest_reset(notice.user_id), repr(notice.at), "EX", _RESET_KEPT_S)
+        queued = ("XADD", keys.MAIL, "MAXLEN", "~", _MAX_QUEUED, "*", *row)
+        self._redis.write(queued, *([newest] if notice.kind == "reset" else []))
 
     def newest_reset(self, user_id: str) -> float | None:
         """When the newest reset of a user's password was asked for, Unix seconds; None where that is an hour ago."""
-        at = cast(str | None, self._redis.get(keys.newest_reset(user_id)))
+        [at] = self._redis.read(("GET", keys.newest_reset(user_id)))
         return None if at is None else float(at)
 
     def new_worker(self) -> str:
@@ -115,10 +112,7 @@ class MailStore:
 
     def finish(self, mail: Mail) -> None:
         """Forget a mail: it was sent, or need not be."""
-        with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xack(keys.MAIL, _GROUP, mail.entry_id)
-            pipe.xdel(keys.MAIL, mail.entry_id)
-            pipe.execute()
+        self._run("finish_mail", keys.MAIL_LATER, {"id": mail.entry_id})
 
     def postpone(self, mail: Mail, due_at: float) -> None:
         """Put a mail aside after an attempt that failed. due_at: Unix seconds"""
@@ -144,13 +138,17 @@ class MailStore:
             last = "-"
             while entries := self._ask("XRANGE", stream, last, "+", "COUNT", _READ_AT_ONCE):
                 last = f"({entries[-1][0].decode()}"
-                theirs = [
-                    entry_id for entry_id, row in entries if any(mark.encode() in value for value in row.values())
-                ]
+                theirs = [entry_id for entry_id, row in entries if any(mark.encode() in value for value in row[1::2])]
                 if theirs:
-                    self._redis.xdel(stream, *theirs)
-        for row, _ in self._redis.zscan_iter(keys.MAIL_LATER, match=f"*{mark}*", count=_READ_AT_ONCE):
-            self._redis.zrem(keys.MAIL_LATER, row)
+                    self._redis.write(("XDEL", stream, *theirs))
+        cursor = "0"
+        while True:
+            scan = ("ZSCAN", keys.MAIL_LATER, cursor, "MATCH", f"*{mark}*", "COUNT", _READ_AT_ONCE)
+            [(cursor, scored)] = self._redis.read(scan)
+            if scored:
+                self._redis.write(("ZREM", keys.MAIL_LATER, *scored[::2]))
+            if cursor == "0":
+                break
 
     def revive(self) -> int:
         """Queue all mails that were given up, as if they were new, but for those without a notice. Returns: how many"""
@@ -163,15 +161,17 @@ class MailStore:
     def retire(self, worker: str) -> None:
         """Forget a worker that ended; what it left undone stays its own, for others to take over."""
         try:
-            if not self._redis.xpending_range(keys.MAIL, _GROUP, "-", "+", 1, worker):
-                self._redis.xgroup_delconsumer(keys.MAIL, _GROUP, worker)
+            [pending] = self._redis.read(("XPENDING", keys.MAIL, _GROUP, "-", "+", 1, worker))
+            if not pending:
+                self._redis.write(("XGROUP", "DELCONSUMER", keys.MAIL, _GROUP, worker))
         except ResponseError:  # the group is gone, and the worker with it
             return
 
     def _run(self, script: str, other_key: str, argument: dict[str, Any]) -> Any:
         context = {"group": _GROUP, "max_queued": _MAX_QUEUED, "max_dead": _MAX_DEAD}
         args = (orjson.dumps(context), orjson.dumps(argument))
-        return self._connections.run_script(mail_script(script), (keys.MAIL, other_key), args)
+        reply, _ = self._redis.run_script(mail_script(script), (keys.MAIL, other_key), args)
+        return reply
 
     def _take_new(self, worker: str, after: str) -> Mail | None:
         """after: ">" for what nobody took, "0" for what this worker did."""
@@ -191,25 +191,28 @@ class MailStore:
 
     def _ask(self, *command: str | int | bytes) -> Any:
         """The reply as bytes: what somebody else wrote into the stream may be no text."""
-        ask: Callable[..., Any] = partial(self._redis.execute_command, *command, **{NEVER_DECODE: []})
         try:
-            return ask()
+            [reply] = self._redis.write_bytes(command)
         except ResponseError:
             if not self._make_group():
                 raise
-            return ask()
+            [reply] = self._redis.write_bytes(command)
+        return reply
 
     def _make_group(self) -> bool:
         """False where it is there already. It begins with the oldest mail, so none from before it is lost."""
         try:
-            return bool(self._redis.xgroup_create(keys.MAIL, _GROUP, id="0", mkstream=True))
+            self._redis.write(("XGROUP", "CREATE", keys.MAIL, _GROUP, "0", "MKSTREAM"))
         except ResponseError as refused:
             if str(refused).startswith("BUSYGROUP"):
                 return False
             raise
+        return True
 
 
-def _mail(entry_id: bytes, row: dict[bytes, bytes]) -> Mail:
+def _mail(entry_id: bytes, fields: Sequence[bytes] | None) -> Mail:
+    """fields: names and values in turn; None where the entry was deleted since it was taken"""
+    row = dict(zip((fields or ())[::2], (fields or ())[1::2], strict=True))
     try:
         notice = _notice(orjson.loads(row[b"notice"]))
         failing_since = float(row[b"failing_since"]) if b"failing_since" in row else None

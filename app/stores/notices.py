@@ -1,14 +1,13 @@
 """What decides whether a user is told of something: the kinds of device they are known by, and what was told lately."""
 
-from redis import Redis
-
 from app.stores import keys
+from app.stores.client import RedisClient
 from app.stores.mail import NoticeKind
 from app.stores.sessions import SessionScripts
 
 
 class NoticeStore:
-    def __init__(self, redis: Redis, scripts: SessionScripts) -> None:
+    def __init__(self, redis: RedisClient, scripts: SessionScripts) -> None:
         self._redis = redis
         self._meet = scripts.register("meet_device")
         self._count = scripts.register("count_notice")
@@ -23,7 +22,7 @@ class NoticeStore:
 
     def forget(self, user_id: str, device: str) -> None:
         """Be surprised by a kind of device again."""
-        self._redis.zrem(keys.known_devices(user_id), device)
+        self._redis.write(("ZREM", keys.known_devices(user_id), device))
 
     def count(self, user_id: str, kind: NoticeKind) -> int:
         """Count something that a user is to be told of; the how manieth of its kind it is within an hour."""

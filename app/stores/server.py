@@ -3,11 +3,14 @@
 import ipaddress
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from redis import Redis, ResponseError
+from redis import ResponseError
+
+from app.stores.client import RedisClient
+from app.stores.node import Node
 
 Reach = Literal["local", "private", "public"]
 
@@ -16,12 +19,16 @@ Reach = Literal["local", "private", "public"]
 class Server:
     """None is what it does not tell.
 
+    name              host and port, where there are several; else ""
     product           as in "Redis 7.2.4"
     appends           whether it writes an append-only file
     snapshots         whether it writes snapshots
     clock_ahead_s     how far its clock is ahead of ours
+    replicas          how many follow it now
+    reads_when_down   whether it answers from its data where it knows that it lost touch with its Cluster
     """
 
+    name: str
     product: str | None
     version: tuple[int, ...] | None
     maxmemory_policy: str | None
@@ -30,50 +37,68 @@ class Server:
     clock_ahead_s: float
     reach: Reach
     has_password: bool
+    replicas: int | None
+    reads_when_down: bool
 
 
-def look_at(redis: Redis, clock: Callable[[], float] = time.time) -> Server:
-    """Raises: redis.RedisError where it is away"""
+def look_at(redis: RedisClient, clock: Callable[[], float] = time.time) -> Sequence[Server]:
+    """Each server that keeps data: one, or the primaries of a Cluster.
+
+    Raises: redis.RedisError where one is away
+    """
+    return [_look_at(node, clock) for node in redis.nodes()]
+
+
+def _look_at(node: Node, clock: Callable[[], float]) -> Server:
     before = clock()
-    seconds, microseconds = redis.time()
+    [(seconds, microseconds)] = node.exchange([("TIME",)])
     now = (before + clock()) / 2
-    info = _told(redis.info)
-    config = _told(lambda: redis.config_get("*"))
+    info, config = (_told(reply) for reply in node.exchange([("INFO",), ("CONFIG", "GET", "*")]))
     product = "Valkey" if "valkey_version" in info else "Redis"
     version = info.get("valkey_version") or info.get("redis_version")
-    connection = redis.connection_pool.connection_kwargs
+    connection = node.make()
+    host = None if getattr(connection, "path", None) else getattr(connection, "host", "localhost")
     return Server(
+        name="{}:{}".format(*node.host) if node.host else "",
         product=f"{product} {version}" if version else None,
-        version=tuple(int(part) for part in str(version).split(".") if part.isdecimal()) if version else None,
+        version=tuple(int(part) for part in version.split(".") if part.isdecimal()) if version else None,
         maxmemory_policy=config.get("maxmemory-policy") or info.get("maxmemory_policy"),
         appends=bool(int(info["aof_enabled"])) if "aof_enabled" in info else None,
         snapshots=bool(config["save"]) if "save" in config else None,
         clock_ahead_s=int(seconds) + int(microseconds) / 1e6 - now,
-        reach=reach_of(connection),
-        has_password=bool(connection.get("password")) and not _takes_any_password(config, connection),
+        reach=reach_of(host),
+        has_password=bool(connection.password) and not _takes_any_password(config, connection.username),
+        replicas=_replicas(info) if "connected_slaves" in info else None,
+        reads_when_down=config.get("cluster-allow-reads-when-down") == "yes",
     )
 
 
-def _takes_any_password(config: Mapping[str, Any], connection: Mapping[str, Any]) -> bool:
+def _replicas(info: Mapping[str, str]) -> int:
+    """Those that follow: of one that is still being copied to, nothing can be waited for."""
+    rows = [info.get(f"slave{number}", "") for number in range(int(info["connected_slaves"]))]
+    return sum("state=online" in row for row in rows)
+
+
+def _takes_any_password(config: Mapping[str, str], username: str | None) -> bool:
     """Without `requirepass` the user `default` has none, and whatever is said for it is right."""
-    return config.get("requirepass") == "" and (connection.get("username") or "default") == "default"
+    return config.get("requirepass") == "" and (username or "default") == "default"
 
 
-def _told(ask: Callable[[], Any]) -> Mapping[str, Any]:
-    """An answer, or nothing where the server does not know or allow the question."""
-    try:
-        told: Mapping[str, Any] = ask()
-    except ResponseError:
+def _told(reply: Any) -> Mapping[str, str]:
+    """What INFO or CONFIG GET say; nothing where the server does not know or allow the question."""
+    if isinstance(reply, ResponseError):
         return {}
-    return told
+    if isinstance(reply, str):
+        return dict(line.split(":", 1) for line in reply.splitlines() if ":" in line)
+    return dict(zip(reply[::2], reply[1::2], strict=True))
 
 
-def reach_of(connection: Mapping[str, Any]) -> Reach:
-    """From where a server with this address could be spoken to."""
-    if connection.get("path"):
+def reach_of(host: str | None) -> Reach:
+    """From where a server with this address could be spoken to; None is a socket of this machine."""
+    if host is None:
         return "local"
     try:
-        found = socket.getaddrinfo(connection.get("host", "localhost"), None)
+        found = socket.getaddrinfo(host, None)
     except OSError:
         return "local"
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]

@@ -11,14 +11,18 @@ import orjson
 from redis import ResponseError
 
 from app import audit, metrics
-from app.errors import Unauthorized
+from app.errors import Unauthorized, Unconfirmed
 from app.stores import keys
-from app.stores.connect import ThreadConnections
+from app.stores.client import RedisClient
 from app.stores.lua import session_script
+from app.stores.node import Wait
 
 log = logging.getLogger(__name__)
 
 Reason = Literal["logout", "revoked", "evicted", "expired", "password_change", "mfa_change", "admin"]
+Replicas = Literal["required", "awaited", "not asked"]
+"""Whether what a script writes has to be on REDIS_WAIT_REPLICAS as well: what ends sessions, changes credentials or
+uses them up has to. What a failover could lose without letting anybody in is waited for, and goes on without."""
 
 RETENTION_S = 30 * 24 * 60 * 60  # how long ended sessions are told of, where nothing else is set
 TOUCH_EVERY_S = 60
@@ -98,14 +102,25 @@ class Lifetimes:
 class SessionScripts:
     """Calls the scripts on one user's sessions: the keys and the context that all of them begin with."""
 
-    def __init__(self, redis: ThreadConnections, lifetimes: Lifetimes, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        redis: RedisClient,
+        lifetimes: Lifetimes,
+        clock: Callable[[], float] = time.time,
+        wait: Wait | None = None,
+    ) -> None:
         self._redis = redis
         self._lifetimes = lifetimes
         self._clock = clock
+        self._wait = wait
 
-    def register(self, name: str) -> Callable[..., Any]:
-        """A function of user_id, further keys and the script's own argument."""
+    def register(self, name: str, replicas: Replicas = "not asked") -> Callable[..., Any]:
+        """A function of user_id, further keys and the script's own argument.
+
+        It raises errors.Unconfirmed where replicas are required, and too few have what was written.
+        """
         script = session_script(name)
+        wait = None if replicas == "not asked" else self._wait
 
         def call(user_id: str, further_keys: Sequence[str] = (), argument: dict[str, Any] | None = None) -> Any:
             now = self._clock()
@@ -120,9 +135,11 @@ class SessionScripts:
             }
             own_keys = (keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id))
             args = (orjson.dumps(context), orjson.dumps(argument or {}))
-            result, finished = self._redis.run_script(script, (*own_keys, *further_keys), args)
+            (result, finished), is_on_replicas = self._redis.run_script(script, (*own_keys, *further_keys), args, wait)
             if finished:
                 _tell_of_endings(user_id, finished, (argument or {}).get("caller"))
+            if replicas == "required" and not is_on_replicas:
+                raise Unconfirmed
             return result
 
         return call
@@ -140,11 +157,11 @@ def _tell_of_endings(user_id: str, finished: Sequence[str], by: str | None) -> N
 class SessionStore:
     """Opens, touches, lists and ends sessions. Raises redis.RedisError, left alone here; the wire answers 503."""
 
-    def __init__(self, redis: ThreadConnections, scripts: SessionScripts) -> None:
+    def __init__(self, redis: RedisClient, scripts: SessionScripts) -> None:
         self._redis = redis
-        self._open = scripts.register("open_session")
+        self._open = scripts.register("open_session", "awaited")
         self._touch = scripts.register("touch_session")
-        self._end = scripts.register("end_sessions")
+        self._end = scripts.register("end_sessions", "required")
         self._rename = scripts.register("rename_session")
         self._finish_expired = scripts.register("finish_expired")
 
@@ -160,7 +177,7 @@ class SessionStore:
 
     def last_used_at(self, user_id: str, id_hash: str) -> float | None:
         """Unix seconds, or None for what is no session of this user: one command."""
-        [score] = self._redis.execute(("ZSCORE", keys.last_used(user_id), id_hash))
+        [score] = self._redis.read(("ZSCORE", keys.last_used(user_id), id_hash))
         return None if score is None else float(score)
 
     def last_used_at_with_proof(
@@ -170,7 +187,7 @@ class SessionStore:
 
         One round trip.
         """
-        score, proof, has_totp = self._redis.execute(
+        score, proof, has_totp = self._redis.read(
             ("ZSCORE", keys.last_used(user_id), id_hash),
             ("GET", keys.proof(user_id, proof_hash)),
             ("HEXISTS", keys.user(user_id), "totp_secret"),
@@ -214,7 +231,7 @@ class SessionStore:
                 ("ZREVRANGE", keys.last_used(user_id), 0, -1, "WITHSCORES"),
             )
         )
-        replies = self._redis.execute(*commands)
+        replies = self._redis.read(*commands)
         listed: list[Session] = []
         for user_id, records, scored in zip(user_ids, replies[::2], replies[1::2], strict=True):
             record_of = dict(zip(records[::2], records[1::2], strict=True))
@@ -232,7 +249,7 @@ class SessionStore:
                 ("HGET", keys.sessions(user_id), id_hash),
             )
         )
-        replies = self._redis.execute(*commands)
+        replies = self._redis.read(*commands)
         found = zip(named, replies[::2], replies[1::2], strict=True)
         return [None if score is None else _session(*name, float(score), record) for name, score, record in found]
 
@@ -265,7 +282,7 @@ class SessionStore:
 
     def ended(self, user_id: str, since: float) -> Sequence[Ended]:
         """The sessions that ended, at `since` (Unix seconds) or later, newest first."""
-        [rows] = self._redis.execute(("ZREVRANGEBYSCORE", keys.ended(user_id), "+inf", repr(since), "WITHSCORES"))
+        [rows] = self._redis.read(("ZREVRANGEBYSCORE", keys.ended(user_id), "+inf", repr(since), "WITHSCORES"))
         return [_ended(user_id, raw, float(score)) for raw, score in zip(rows[::2], rows[1::2], strict=True)]
 
     def finish_expired(self, user_id: str) -> None:

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal, cast
 
-from redis import Redis
-from redis.typing import EncodableT, FieldT
-
 from app.stores import keys
+from app.stores.client import RedisClient
 from app.stores.sessions import SessionScripts
 
 Purpose = Literal["login", "step_up", "reset"]
@@ -54,29 +52,21 @@ class Answer:
 
 
 class TicketStore:
-    def __init__(self, redis: Redis, scripts: SessionScripts) -> None:
+    def __init__(self, redis: RedisClient, scripts: SessionScripts) -> None:
         self._redis = redis
-        self._redeem = scripts.register("redeem_ticket")
+        self._open = scripts.register("open_ticket")
+        self._redeem = scripts.register("redeem_ticket", "required")
 
     def open(self, user_id: str, id_hash: str, ticket: Ticket, ttl_s: int) -> None:
         """Write a ticket; a session keeps the newest of those it was given, so it cannot fill Redis with them."""
-        key, given = keys.ticket(user_id, id_hash), keys.tickets(user_id, ticket.session)
-        mapping = cast(dict[FieldT, EncodableT], asdict(ticket))
-        with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hset(key, mapping=mapping)
-            pipe.expire(key, ttl_s)
-            if ticket.session:
-                pipe.lpush(given, id_hash)
-                pipe.lrange(given, MAX_OPEN_TICKETS, -1)
-                pipe.ltrim(given, 0, MAX_OPEN_TICKETS - 1)
-                pipe.expire(given, ttl_s)
-            replies = pipe.execute()
-        superseded = replies[3] if ticket.session else []
+        further = [keys.ticket(user_id, id_hash), keys.tickets(user_id, ticket.session)]
+        argument = {"id_hash": id_hash, "ticket": asdict(ticket), "ttl_s": ttl_s, "cap": MAX_OPEN_TICKETS}
+        superseded = self._open(user_id, further, argument)
         if superseded:
-            self._redis.delete(*(keys.ticket(user_id, old) for old in superseded))
+            self._redis.write(("DEL", *(keys.ticket(user_id, old) for old in superseded)))
 
     def get(self, user_id: str, id_hash: str) -> Ticket | None:
-        values = cast(list[str], self._redis.hmget(keys.ticket(user_id, id_hash), *Ticket.__slots__))
+        [values] = self._redis.read(("HMGET", keys.ticket(user_id, id_hash), *Ticket.__slots__))
         if values[0] is None:
             return None
         return Ticket(cast(Purpose, values[0]), *(value or "" for value in values[1:]))

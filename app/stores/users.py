@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 import orjson
-from redis import Redis
 
 from app.stores import keys
+from app.stores.client import RedisClient
+from app.stores.node import Command, Wait
 from app.stores.sessions import CallerGone, Reason, SessionScripts
 
 _CLAIM_TTL_S = 60  # an e-mail address claimed by a registration that died is free again after this
-_SCAN_COUNT = 1000  # keys that Redis looks at in one step of a walk over all of them
 
 T = TypeVar("T")
 
@@ -100,9 +100,11 @@ _RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', K
 
 
 class UserStore:
-    def __init__(self, redis: Redis, scripts: SessionScripts) -> None:
+    def __init__(self, redis: RedisClient, scripts: SessionScripts, wait: Wait | None = None) -> None:
+        """wait: for replicas to have a new user"""
         self._redis = redis
-        self._change = scripts.register("change_user")
+        self._wait = wait
+        self._change = scripts.register("change_user", "required")
 
     def create(
         self,
@@ -126,16 +128,16 @@ class UserStore:
         leaves nothing that stands in the way of the next try, which finishes what they had written already.
         """
         outcomes: list[Outcome | None] = [None] * len(users)
-        self._attempt(users, outcomes, "claimed", lambda pipe, user: pipe.set(*_claim(user), nx=True, ex=_CLAIM_TTL_S))
+        self._attempt(users, outcomes, "claimed", lambda user: ("SET", *_claim(user), "NX", "EX", _CLAIM_TTL_S))
         self._look_at_owners(users, outcomes)
-        self._attempt(users, outcomes, "id_taken", lambda pipe, user: pipe.eval(_WRITE, 1, *_record(user)))
+        self._attempt(users, outcomes, "id_taken", lambda user: ("EVAL", _WRITE, 1, *_record(user)), self._wait)
         self._adopt(users, outcomes)
         written = [number for number, outcome in enumerate(outcomes) if outcome is None]
-        self._attempt(users, outcomes, "claimed", lambda pipe, user: pipe.eval(_KEEP, 1, *_claim(user)))
+        self._attempt(users, outcomes, "claimed", lambda user: ("EVAL", _KEEP, 1, *_claim(user)), self._wait)
         lost = [users[number] for number in written if outcomes[number]]  # the claim ran out, another has the address
-        self._each(lost, lambda pipe, user: pipe.delete(keys.user(user.id)))
+        self._each(lost, lambda user: ("DEL", keys.user(user.id)))
         unused = [user for user, outcome in zip(users, outcomes, strict=True) if outcome == "id_taken"]
-        self._each(unused, lambda pipe, user: pipe.eval(_RELEASE, 1, *_claim(user)))
+        self._each(unused, lambda user: ("EVAL", _RELEASE, 1, *_claim(user)))
         return [outcome or "created" for outcome in outcomes]
 
     def _look_at_owners(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
@@ -145,9 +147,9 @@ class UserStore:
         for them, or the address would be nobody's in a minute.
         """
         refused = [number for number, outcome in enumerate(outcomes) if outcome]
-        owners = self._each(refused, lambda pipe, number: pipe.get(keys.email(users[number].normalised_email)))
-        ttls_s = self._each(refused, lambda pipe, number: pipe.ttl(keys.email(users[number].normalised_email)))
-        emails = self._each(owners, lambda pipe, owner: pipe.hget(keys.user(owner or ""), "email"))
+        owners = self._each(refused, lambda number: ("GET", keys.email(users[number].normalised_email)))
+        ttls_s = self._each(refused, lambda number: ("TTL", keys.email(users[number].normalised_email)))
+        emails = self._each(owners, lambda owner: ("HGET", keys.user(owner or ""), "email"))
         unfinished: list[tuple[int, str]] = []
         for number, owner, ttl_s, email in zip(refused, owners, ttls_s, emails, strict=True):
             is_lasting = ttl_s == -1
@@ -159,7 +161,7 @@ class UserStore:
     def _adopt(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
         """Whose id has a record of the same address already, written by a run that died, is there."""
         refused = [number for number, outcome in enumerate(outcomes) if outcome == "id_taken"]
-        emails = self._each(refused, lambda pipe, number: pipe.hget(keys.user(users[number].id), "email"))
+        emails = self._each(refused, lambda number: ("HGET", keys.user(users[number].id), "email"))
         found = zip(refused, emails, strict=True)
         self._finish(
             users, outcomes, [(number, users[number].id) for number, email in found if _is_of(users[number], email)]
@@ -174,7 +176,7 @@ class UserStore:
         """
         kept = self._each(
             unfinished,
-            lambda pipe, one: pipe.eval(_KEEP, 1, keys.email(users[one[0]].normalised_email), one[1]),
+            lambda one: ("EVAL", _KEEP, 1, keys.email(users[one[0]].normalised_email), one[1]),
         )
         for (number, _), is_kept in zip(unfinished, kept, strict=True):
             outcomes[number] = "email_taken" if is_kept else "claimed"
@@ -184,23 +186,22 @@ class UserStore:
         users: Sequence[NewUser],
         outcomes: list[Outcome | None],
         otherwise: Outcome,
-        command: Callable[[Any, NewUser], Any],
+        command: Callable[[NewUser], Command],
+        wait: Wait | None = None,
     ) -> None:
         """A step for all in whose way nothing stands yet; note where it fails."""
         trying = [number for number, outcome in enumerate(outcomes) if outcome is None]
-        replies = self._each([users[number] for number in trying], command)
+        replies = self._each([users[number] for number in trying], command, wait)
         for number, reply in zip(trying, replies, strict=True):
             outcomes[number] = None if reply else otherwise
 
-    def _each(self, items: Sequence[T], command: Callable[[Any, T], Any]) -> list[Any]:
+    def _each(self, items: Sequence[T], command: Callable[[T], Command], wait: Wait | None = None) -> list[Any]:
         """One command for each, in one trip."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            for item in items:
-                command(pipe, item)
-            return pipe.execute()
+        return self._redis.write(*map(command, items), wait=wait) if items else []
 
     def id_of(self, normalised_email: str) -> str | None:
-        return cast(str | None, self._redis.get(keys.email(normalised_email)))
+        [found] = self._redis.read(("GET", keys.email(normalised_email)))
+        return found  # type: ignore[no-any-return]
 
     def ids(self) -> Iterator[str]:
         """The ids of all users, in no order; one may come twice where users are made or deleted meanwhile."""
@@ -215,7 +216,7 @@ class UserStore:
         return self._ids_with(keys.ended)
 
     def _ids_with(self, key: Callable[[str], str]) -> Iterator[str]:
-        return (keys.user_id(found) for found in self._redis.scan_iter(match=key("*"), count=_SCAN_COUNT))
+        return (keys.user_id(found) for found in self._redis.scan(key("*")))
 
     def get(self, user_id: str) -> User | None:
         [user] = self.get_all([user_id])
@@ -223,11 +224,12 @@ class UserStore:
 
     def get_all(self, user_ids: Sequence[str]) -> Sequence[User | None]:
         """In their order, one trip."""
-        with self._redis.pipeline(transaction=False) as pipe:  # a Redis that is full refuses reads in a MULTI
-            for user_id in user_ids:
-                pipe.hgetall(keys.user(user_id))
-                pipe.scard(keys.backup_codes(user_id))
-            replies = pipe.execute()
+        commands = (
+            command
+            for user_id in user_ids
+            for command in (("HGETALL", keys.user(user_id)), ("SCARD", keys.backup_codes(user_id)))
+        )
+        replies = self._redis.read(*commands) if user_ids else []
         found = zip(user_ids, replies[::2], replies[1::2], strict=True)
         return [_user(user_id, record, codes_left) if record else None for user_id, record, codes_left in found]
 
@@ -254,18 +256,16 @@ class UserStore:
         """
         named = (user_id, digest, *self._known_id_hashes(user_id))
         doomed = [keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id), keys.backup_codes(user_id)]
-        doomed += self._redis.scan_iter(match=keys.of_user(user_id), count=_SCAN_COUNT)
-        counters = self._redis.scan_iter(match=keys.LIMITS, count=_SCAN_COUNT)
-        doomed += [counter for counter in counters if keys.counts_by(counter, named)]
-        self._each(doomed, lambda pipe, key: pipe.delete(key))
+        doomed += self._redis.scan(keys.of_user(user_id))
+        doomed += [counter for counter in self._redis.scan(keys.LIMITS) if keys.counts_by(counter, named)]
         if self.id_of(normalised_email) == user_id:
-            self._redis.delete(keys.email(normalised_email))
-        self._redis.delete(keys.user(user_id))
+            doomed.append(keys.email(normalised_email))
+        self._each(doomed, lambda key: ("DEL", key))
+        self._redis.write(("DEL", keys.user(user_id)))
 
     def _known_id_hashes(self, user_id: str) -> Sequence[str]:
         """Of the sessions that ended lately, and those they had before: rate limits count by them."""
-        rows = cast(list[str], self._redis.zrange(keys.ended(user_id), 0, -1))
-        moved = cast(list[str], self._redis.hkeys(keys.moved(user_id)))
+        rows, moved = self._redis.read(("ZRANGE", keys.ended(user_id), 0, -1), ("HKEYS", keys.moved(user_id)))
         return [*(orjson.loads(row)["id_hash"] for row in rows), *moved]
 
 
@@ -297,7 +297,9 @@ def _record(user: NewUser) -> Sequence[str]:
     return [keys.user(user.id), *chain.from_iterable(fields)]
 
 
-def _user(user_id: str, record: dict[str, Any], backup_codes_left: int) -> User:
+def _user(user_id: str, fields: Sequence[str], backup_codes_left: int) -> User:
+    """fields: names and values in turn"""
+    record = dict(zip(fields[::2], fields[1::2], strict=True))
     return User(
         id=user_id,
         email=record["email"],

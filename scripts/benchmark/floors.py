@@ -3,11 +3,12 @@
 import os
 
 from flask import Flask
+from redis import Redis
 
-from app.stores.connect import ThreadConnections, connect
+from app.stores.connect import connect
 
-redis = connect(os.environ["REDIS_URL"])
-connections = ThreadConnections(redis)
+redis = Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
+client = connect(os.environ["REDIS_URL"])
 
 flask_empty = Flask("flask_empty")
 flask_get = Flask("flask_get")
@@ -37,6 +38,6 @@ def wsgi_get(environ, start_response):
 
 def wsgi_get_lean(environ, start_response):
     """By a connection of the thread's own, as Keyrack asks."""
-    connections.execute(("GET", "bench"))
+    client.read(("GET", "bench"))
     start_response("200 OK", [("Content-Length", "0")])
     return []

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from redis import Redis as RedisClient
+from redis import Redis as RedisPy
 
 from app import tokens
 from app.stores import keys
-from app.stores.connect import ThreadConnections, connect
+from app.stores.connect import connect
 from app.stores.sessions import Client, Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import proof_value
 from app.stores.users import UserStore
@@ -66,8 +66,8 @@ class Redis:
         self._process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
         _until(Path(socket).exists)
         self.client = connect(self.url)
-        self.raw = RedisClient(unix_socket_path=socket)
-        self.client.set("bench", "x")
+        self.raw = RedisPy(unix_socket_path=socket)
+        self.raw.set("bench", "x")
 
     def close(self) -> None:
         self._process.terminate()
@@ -101,9 +101,8 @@ class Seeds:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        connections = ThreadConnections(redis.client)
-        scripts = SessionScripts(connections, Lifetimes(30 * 86400, 365 * 86400))
-        self._users, self._sessions = UserStore(redis.client, scripts), SessionStore(connections, scripts)
+        scripts = SessionScripts(redis.client, Lifetimes(30 * 86400, 365 * 86400))
+        self._users, self._sessions = UserStore(redis.client, scripts), SessionStore(redis.client, scripts)
         self._users_made = 0
         self.last_email = ""
         self._crowd = 0
@@ -123,7 +122,7 @@ class Seeds:
     def proof(self, user_id: str, session: str) -> str:
         proof = tokens.issue(user_id, time.time())
         value = proof_value("password", tokens.id_hash(session))
-        self._redis.client.set(keys.proof(user_id, tokens.id_hash(proof)), value, ex=3600)
+        self._redis.raw.set(keys.proof(user_id, tokens.id_hash(proof)), value, ex=3600)
         return proof
 
     def crowd(self, users: int) -> None:

@@ -12,12 +12,14 @@ import pyotp
 import requests
 
 from app.links import Links
-from app.stores.connect import ThreadConnections, connect
+from app.stores import keys
+from app.stores.connect import connect
 from app.stores.links import LinkStore
 from app.stores.sessions import Lifetimes, SessionScripts
 from app.tokens import id_hash
-from tests.conftest import ENVIRONMENT, RedisServer, wait_until
+from tests.conftest import ENVIRONMENT
 from tests.live.server import free_port
+from tests.servers import RedisServer, wait_until
 
 ROOT = Path(__file__).parents[2]
 API = "/api/v9"
@@ -51,7 +53,7 @@ class Target:
         wait_until(self._answers, "gunicorn did not start", within_s=60)
         self.workers = self._workers()
         self._store = connect(self.redis.url)
-        scripts = SessionScripts(ThreadConnections(self._store), Lifetimes(30 * 86400, 365 * 86400))
+        scripts = SessionScripts(self._store, Lifetimes(30 * 86400, 365 * 86400))
         self._links = Links(LinkStore(self._store, scripts))
 
     def _answers(self) -> bool:
@@ -70,7 +72,7 @@ class Target:
         return self.process.poll() is None and self._workers() == self.workers
 
     def reset_link(self, user_id: str) -> str:
-        epoch = str(self._store.hget(f"user:{{{user_id}}}", "epoch"))
+        [epoch] = self._store.read(("HGET", keys.user(user_id), "epoch"))
         return self._links.reset(user_id, epoch)
 
     def not_me_link(self, user_id: str, token: str) -> str:

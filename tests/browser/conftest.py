@@ -10,11 +10,11 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 from app import create_app
 from app.config import load_settings
 from app.services import services
-from app.stores.connect import connect
 from app.stores.sessions import Client
-from tests.conftest import ENVIRONMENT, missing
+from tests.conftest import ENVIRONMENT
 from tests.device import API, PASSWORD
 from tests.live.server import Service
+from tests.servers import missing, redis_at
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
 IPAD = "Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Version/17.0 Mobile/15E148 Safari/604.1"
@@ -115,7 +115,7 @@ class Person:
 @pytest.fixture
 def earlier(redis_server):
     """The service ten minutes ago."""
-    redis = connect(redis_server.url)
+    redis = redis_at(redis_server.url)
     assert redis.dbsize() == 0
     yield create_app(load_settings(ENVIRONMENT), redis, lambda: time.time() - LONGER_AGO_THAN_A_PROOF_S)
     redis.flushdb()

@@ -145,24 +145,24 @@ def test_reset_mfa(run, with_totp, bob, new_device, heard, redis):
     assert bob.is_signed_in
 
 
-def queue_mails(redis, clock, alice, bob, new_device, app):
+def queue_mails(store, clock, alice, bob, new_device, app):
     """For both: one due, one put aside, one given up; and links for those of alice."""
-    store = MailStore(redis, clock)
+    mails = MailStore(store, clock)
     for _ in range(3):
         for device in (alice, bob):
             new_device().post("/auth/forgot", {"login": device.email})
     for _ in range(2):
-        store.postpone(store.take("worker", 60), clock() + 60)
+        mails.postpone(mails.take("worker", 60), clock() + 60)
     for _ in range(2):
-        store.bury(store.take("worker", 60), "refused")
+        mails.bury(mails.take("worker", 60), "refused")
     links = app.extensions[EXTENSION].links
     links.not_me(alice.user_id, alice.id_hash)
     links.reset(alice.user_id, "9", clock())
 
 
-def test_who_is_deleted_leaves_nothing(run, alice, bob, new_device, redis, clock, app):
+def test_who_is_deleted_leaves_nothing(run, alice, bob, new_device, redis, store, clock, app):
     """Every key and value of Redis, searched for whatever named them: id, address, names, sessions, secrets' hashes."""
-    queue_mails(redis, clock, alice, bob, new_device, app)
+    queue_mails(store, clock, alice, bob, new_device, app)
     digest = app.extensions[EXTENSION].accounts.digest_of(alice.email)
     redis.lpush(f"LIMITS:LIMITER/127.0.0.1/{digest}/login/10/1/minute", 1)  # as from before they registered
     mails = [redis.xlen(keys.MAIL), redis.zcard(keys.MAIL_LATER), redis.xlen(keys.MAIL_DEAD)]

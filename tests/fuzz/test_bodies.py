@@ -18,7 +18,7 @@ from app.client_info import clean
 from app.config import load_settings
 from app.errors import InvalidForm, InvalidLink
 from app.links import Links
-from app.stores.connect import ThreadConnections
+from app.stores.connect import over
 from app.stores.links import LinkStore
 from app.stores.sessions import SessionScripts
 from app.stores.users import UserStore
@@ -181,9 +181,9 @@ def test_verify_says_no_to_what_is_no_token(fast_app, query, headers, token):
 
 @given(secret=st.text() | SECRETS | nearly(SECRETS), purpose=st.sampled_from(["reset", "not_me"]))
 def test_no_secret_but_the_links_own_opens_it(store, ada, secret, purpose):
-    scripts = SessionScripts(ThreadConnections(store), LIFETIMES)
-    links = Links(LinkStore(store, scripts))
-    epoch = UserStore(store, scripts).get(ada.user_id).epoch
+    scripts = SessionScripts(over(store), LIFETIMES)
+    links = Links(LinkStore(over(store), scripts))
+    epoch = UserStore(over(store), scripts).get(ada.user_id).epoch
     good = links.reset(ada.user_id, epoch, time.time()) if purpose == "reset" else links.not_me(ada.user_id, "nobody's")
     for odd in (secret, good + "A", good[:-1], good.swapcase()):
         with pytest.raises(InvalidLink):

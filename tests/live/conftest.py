@@ -5,8 +5,8 @@ from threading import Barrier
 
 import pytest
 
-from app.stores.connect import connect
 from tests.live.server import Service
+from tests.servers import redis_at
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def service(redis_server):
 
 @pytest.fixture
 def real_redis(redis_server):
-    with connect(redis_server.url) as client:
+    with redis_at(redis_server.url) as client:
         yield client
 
 

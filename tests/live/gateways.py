@@ -16,8 +16,8 @@ from typing import Any
 
 import requests
 
-from tests.conftest import missing, wait_until
 from tests.live.server import ROOT, Http, free_port
+from tests.servers import missing, wait_until
 
 DOCS = ROOT / "docs" / "gateway"
 GATEWAY_PORT, KEYRACK_PORT, APPLICATION_PORT = "8080", "8000", "9000"  # as the documentation has them

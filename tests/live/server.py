@@ -17,9 +17,10 @@ from app import create_app
 from app.config import load_settings
 from tests import leaks
 from tests.conformance import Document, document_of
-from tests.conftest import ENVIRONMENT, wait_until
+from tests.conftest import ENVIRONMENT
 from tests.device import Device
 from tests.ports import free_port
+from tests.servers import wait_until
 
 ROOT = Path(__file__).parents[2]
 

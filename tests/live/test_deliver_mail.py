@@ -17,12 +17,13 @@ import requests
 from app.config import MailServer
 from app.delivery import Delivery
 from app.stores import keys
-from app.stores.connect import connect
+from app.stores.connect import over
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client
 from app.transport import SmtpServer
-from tests.conftest import ENVIRONMENT, RedisServer, wait_until
+from tests.conftest import ENVIRONMENT
 from tests.live.server import ROOT, Service
+from tests.servers import RedisServer, redis_at, wait_until
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def make_users(real_redis):
     """Writes users as the store does, and a notice for each."""
 
     def make(*names, redis=real_redis):
-        mails = MailStore(redis)
+        mails = MailStore(over(redis))
         for name in names:
             record = {
                 "email": f"{name}@example.com",
@@ -85,7 +86,7 @@ def worker_here(real_redis):
 
     def make(server, **how):
         transport = SmtpServer(MailServer("127.0.0.1", server.port, "", "", implicit_tls=False))
-        return Delivery(MailStore(real_redis), transport, compose, **how)
+        return Delivery(MailStore(over(real_redis)), transport, compose, **how)
 
     return make
 
@@ -167,7 +168,7 @@ def test_a_worker_outlives_redis_and_the_mail_server(smtp, deliver, make_users):
     server = smtp()
     said = []
     try:
-        with connect(redis_server.url) as redis:
+        with redis_at(redis_server.url) as redis:
             worker = deliver(server.url, redis_url=redis_server.url)
             reader = threading.Thread(target=lambda: said.extend(iter(worker.stderr.readline, "")))
             reader.start()

@@ -7,9 +7,10 @@ import pytest
 
 from app import create_app
 from app.config import load_settings
-from tests.conftest import ENVIRONMENT, wait_until
+from tests.conftest import ENVIRONMENT
 from tests.device import PASSWORD
 from tests.live.server import Service
+from tests.servers import wait_until
 
 
 class Listener:

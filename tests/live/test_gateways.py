@@ -13,10 +13,10 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-from tests.conftest import RedisServer
 from tests.device import PASSWORD, Device
 from tests.live.gateways import Application, Gateway, Relay, names, require, values
 from tests.live.server import Service
+from tests.servers import RedisServer
 
 SLOW = 160  # connections, so that each of the two processes has more than its 32 threads
 PROXY, CLIENT = "127.0.0.1", "127.0.0.2"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import wait_until
 from tests.live.server import Service
+from tests.servers import wait_until
 
 VERIFY = b"GET /gateway/verify HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LOGIN_BODY = b'{"login": "nobody@example.com", "password": "none of theirs"}'

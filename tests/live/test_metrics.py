@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import wait_until
 from tests.live.server import Service
+from tests.servers import wait_until
 from tests.test_metrics import SECRET, figures
 
 VERIFIED = ("keyrack_request_seconds_count", {("route", "/gateway/verify"), ("method", "any"), ("status", "200")})

@@ -6,10 +6,9 @@ import time
 
 import pytest
 
-from app.stores.connect import connect
-from tests.conftest import RedisServer
 from tests.device import PASSWORD
 from tests.live.server import Service
+from tests.servers import RedisServer, redis_at
 
 ROUTES = [
     ("GET", "/gateway/verify", None),
@@ -89,7 +88,7 @@ def test_redis_that_takes_no_writes_signs_nobody_out(fragile):
     """A full Redis cannot note that a session is used; who is signed in is, and who was ended stays ended."""
     server, service = fragile
     alice = service.device().register("alice@example.com")
-    with connect(server.url) as redis:
+    with redis_at(server.url) as redis:
         redis.zincrby(f"user:{{{alice.user_id}}}:last_used", -120, alice.id_hash)  # so that a note is due
         redis.config_set("maxmemory", "1mb")
         assert [alice.get("/gateway/verify").status_code for _ in range(3)] == [200] * 3

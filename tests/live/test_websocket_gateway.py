@@ -12,10 +12,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as open_websocket
 
-from app.stores.connect import connect
-from tests.conftest import RedisServer, wait_until
 from tests.live.gateways import DOCS
 from tests.live.server import Service, free_port
+from tests.servers import RedisServer, redis_at, wait_until
 
 SECRET = "a-secret-of-the-gateway-for-tests-alone"
 SESSION_ENDED = 4004
@@ -34,7 +33,7 @@ class WebSocketGateway:
             "PORT": str(self._port),
         }
         self.process = subprocess.Popen([sys.executable, DOCS / "websocket_gateway.py"], env=environment)
-        with connect(redis_url) as redis:
+        with redis_at(redis_url) as redis:
             wait_until(lambda: self._listens() and listeners(redis), "the gateway did not start")
 
     def _listens(self) -> bool:

@@ -5,7 +5,8 @@ from redis import ResponseError
 from app import create_app
 from app.config import load_settings
 from app.stores.connect import connect
-from tests.conftest import ENVIRONMENT, RedisServer, wait_until
+from tests.conftest import ENVIRONMENT
+from tests.servers import RedisServer, redis_at, wait_until
 
 UNAVAILABLE = {"code": 0, "message": "503: Service Unavailable"}
 
@@ -43,7 +44,7 @@ def test_a_redis_that_fails_to_write_its_snapshot_still_serves(tmp_path):
     data.mkdir()
     server = RedisServer("--save", "3600 1", "--dir", str(data))
     try:
-        with connect(server.url) as redis:
+        with redis_at(server.url) as redis:
             data.rmdir()
             redis.bgsave()
             wait_until(lambda: refuses_ping(redis), "the snapshot was written")

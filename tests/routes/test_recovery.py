@@ -106,10 +106,10 @@ def test_forgot_says_so_where_nothing_could_be_queued(alice, redis, new_device):
 
 
 @pytest.mark.parametrize("event", ["disable", "change of credentials"])
-def test_what_happens_right_after_the_new_password_holds(alice, app, redis, scripts, links, clock, event):
+def test_what_happens_right_after_the_new_password_holds(alice, app, redis, store, scripts, links, clock, event):
     """A user who is shut out, or ends all, between the two steps of a reset is not signed in by the second."""
     services = app.extensions[EXTENSION]
-    users = UserStore(redis, scripts)
+    users = UserStore(store, scripts)
 
     class Meddling(MailStore):
         def add(self, notice):
@@ -119,9 +119,9 @@ def test_what_happens_right_after_the_new_password_holds(alice, app, redis, scri
                 users.change(notice.user_id, Change(end_others="admin"))
 
     ours = services.accounts
-    notices = Notices(Meddling(redis, clock), NoticeStore(redis, scripts), clock)
+    notices = Notices(Meddling(store, clock), NoticeStore(store, scripts), clock)
     recovery = Recovery(
-        users, TicketStore(redis, scripts), ours, links, ours._passwords, services.second_factor, notices
+        users, TicketStore(store, scripts), ours, links, ours._passwords, services.second_factor, notices
     )
     with pytest.raises(InvalidLogin):
         recovery.reset(links.reset(alice.user_id, "1", clock()), NEW_PASSWORD, Client())

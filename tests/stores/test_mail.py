@@ -17,8 +17,8 @@ def notice(user_id="1", kind="sign_in"):
 
 
 @pytest.fixture
-def mails(redis, clock):
-    return MailStore(redis, clock)
+def mails(store, clock):
+    return MailStore(store, clock)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from app.stores import keys
-from app.stores.connect import ThreadConnections, connect
+from app.stores.connect import connect
 from app.stores.notices import NoticeStore
 from app.stores.sessions import SessionScripts
 from tests.conftest import LIFETIMES
@@ -56,7 +56,7 @@ def test_of_sign_ins_at_once_one_is_new(redis, redis_server, clock, notices):
 
     def meet():
         with connect(redis_server.url) as own:
-            found.append(NoticeStore(own, SessionScripts(ThreadConnections(own), LIFETIMES, clock)).meet("1", "second"))
+            found.append(NoticeStore(own, SessionScripts(own, LIFETIMES, clock)).meet("1", "second"))
 
     threads = [threading.Thread(target=meet) for _ in range(8)]
     for thread in threads:

@@ -3,16 +3,16 @@
 from dataclasses import replace
 
 import pytest
-from redis import Redis
 
 from app.stores.connect import connect
 from app.stores.server import look_at, reach_of
+from tests.servers import redis_at
 
 
 @pytest.fixture
 def configured(redis_server):
     """Sets options on the real server for a test."""
-    client = connect(redis_server.url)
+    client = redis_at(redis_server.url)
     before = {}
 
     def configure(**options):
@@ -30,34 +30,34 @@ def configured(redis_server):
 @pytest.fixture
 def real_redis_user(redis_server):
     """A user with a password, beside the one without."""
-    with connect(redis_server.url) as client:
+    with redis_at(redis_server.url) as client:
         client.acl_setuser("keyrack", enabled=True, passwords=["+right"], keys=["*"], categories=["+@all"])
         yield
         client.acl_deluser("keyrack")
 
 
 @pytest.mark.parametrize("redis", ["real"], indirect=True)
-def test_a_real_server(redis, configured, clock):
-    found = look_at(redis, clock)
+def test_a_real_server(store, configured, clock):
+    [found] = look_at(store, clock)
     assert found.product.startswith(("Redis ", "Valkey "))
     assert found.version >= (6, 2)
     assert (found.maxmemory_policy, found.appends, found.snapshots) == ("noeviction", False, False)
     assert (found.reach, found.has_password) == ("local", False)
     configured(maxmemory_policy="allkeys-lru", appendonly="yes", save="60 1")
     changed = replace(found, maxmemory_policy="allkeys-lru", appends=True, snapshots=True)
-    assert replace(look_at(redis, clock), clock_ahead_s=0) == replace(changed, clock_ahead_s=0)
+    assert replace(look_at(store, clock)[0], clock_ahead_s=0) == replace(changed, clock_ahead_s=0)
 
 
 @pytest.mark.parametrize("redis", ["real"], indirect=True)
-def test_the_clocks(redis, clock):
+def test_the_clocks(store, clock):
     clock.advance(-100)
-    assert look_at(redis, clock).clock_ahead_s == pytest.approx(100, abs=60)
+    assert look_at(store, clock)[0].clock_ahead_s == pytest.approx(100, abs=60)
 
 
 @pytest.mark.parametrize("redis", ["fake"], indirect=True)
-def test_a_server_that_keeps_things_to_itself(redis):
+def test_a_server_that_keeps_things_to_itself(store):
     """As managed ones do: what is not told is unknown, not an error."""
-    found = look_at(redis)
+    [found] = look_at(store)
     assert (found.version, found.maxmemory_policy, found.appends, found.snapshots) == (None, None, None, None)
 
 
@@ -65,20 +65,22 @@ def test_a_server_that_keeps_things_to_itself(redis):
 def test_a_password_that_everything_passes_for_is_none(redis_server, real_redis_user, user, password, counts):
     """The user `default` takes any, where the server asks for none."""
     path = redis_server.plain_url.removeprefix("unix://")
-    with Redis(unix_socket_path=path, username=user, password=password, decode_responses=True, protocol=2) as client:
-        assert look_at(client).has_password is counts
+    with connect(f"unix://{user}:{password}@{path}") as client:
+        assert look_at(client)[0].has_password is counts
+
+
+@pytest.mark.parametrize("redis", ["cluster"], indirect=True)
+def test_a_cluster(store, cluster):
+    """Each primary, with its replica, by its own name."""
+    found = look_at(store)
+    assert [server.name for server in found] == [f"127.0.0.1:{node.port}" for node in cluster.primaries()]
+    assert {(server.replicas, server.reads_when_down, server.reach) for server in found} == {(1, False, "local")}
 
 
 @pytest.mark.parametrize(
-    ("url", "reach"),
-    [
-        ("redis://127.0.0.1:1", "local"),
-        ("redis://[::1]:1", "local"),
-        ("unix:///nowhere", "local"),
-        ("redis://10.1.2.3:1", "private"),
-        ("redis://9.9.9.9:1", "public"),
-    ],
+    ("host", "reach"),
+    [("127.0.0.1", "local"), ("::1", "local"), (None, "local"), ("10.1.2.3", "private"), ("9.9.9.9", "public")],
 )
-def test_reach(url, reach):
+def test_reach(host, reach):
     """By the address alone; nothing is connected to."""
-    assert reach_of(connect(url).connection_pool.connection_kwargs) == reach
+    assert reach_of(host) == reach

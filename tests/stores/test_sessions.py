@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from app.stores import keys
-from app.stores.connect import ThreadConnections
 from app.stores.sessions import CallerGone, Client, SessionScripts, SessionStore
 from app.stores.users import Change
 from tests.conftest import LIFETIMES
@@ -245,14 +244,13 @@ def test_old_addresses_go_without_a_further_end(sessions, open_session, redis, c
     assert redis.hkeys(keys.sessions("1")) == [hashed("used")]
 
 
-def test_retention_is_a_setting(redis, clock, open_session, sessions):
+def test_retention_is_a_setting(redis, store, clock, open_session, sessions):
     """What the default keeps for 30 days, an instance with a shorter one forgets at its next look."""
     open_session("a")
     open_session("b")
     sessions.end("1", [hashed("a")], "logout")
     clock.advance(2 * DAY)
-    connections = ThreadConnections(redis)
-    brief = SessionStore(connections, SessionScripts(connections, replace(LIFETIMES, retention_s=DAY), clock))
+    brief = SessionStore(store, SessionScripts(store, replace(LIFETIMES, retention_s=DAY), clock))
     brief.finish_expired("1")
     assert not redis.exists(keys.ended("1"))
     brief.end("1", [hashed("b")], "logout")

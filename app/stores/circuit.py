@@ -1,0 +1,67 @@
+"""Failing at once while a server does not answer, instead of holding up each request until its time is over."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from redis import ConnectionError as ConnectionBroken
+from redis import RedisError
+
+log = logging.getLogger(__name__)
+
+_PROBE_EVERY_S = 0.02
+_GRACE_S = 0.25
+
+
+class CircuitOpen(ConnectionBroken):
+    """Nothing was sent: the server did not answer lately."""
+
+
+class Circuit:
+    """Open while a server is known not to answer.
+
+    It opens with whoever waited in vain. A thread of its own then asks until there is an answer, and closes it. Whoever
+    comes meanwhile waits a moment for that, so that nobody is refused by a server that is back already. A server that
+    refuses connections fails at once by itself and opens nothing.
+    """
+
+    def __init__(self, probe: Callable[[], None]) -> None:
+        """probe: asks the server for a sign of life; raises redis.RedisError or OSError where there is none"""
+        self._probe = probe
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._closed.set()
+        self._is_given_up = False
+
+    @property
+    def is_open(self) -> bool:
+        return not self._closed.is_set()
+
+    def require_closed(self) -> None:
+        """Raises: CircuitOpen"""
+        if not self._closed.is_set() and not self._closed.wait(_GRACE_S):
+            raise CircuitOpen("the server does not answer")
+
+    def open(self) -> None:
+        with self._lock:
+            if self.is_open or self._is_given_up:
+                return
+            self._closed.clear()
+        log.warning("redis does not answer: all that needs it is refused until it does")
+        threading.Thread(target=self._close_once_it_answers, daemon=True).start()
+
+    def give_up(self) -> None:
+        """Ask no more: nobody needs this server any longer."""
+        self._is_given_up = True
+
+    def _close_once_it_answers(self) -> None:
+        while not self._is_given_up:
+            try:
+                self._probe()
+            except (RedisError, OSError):
+                time.sleep(_PROBE_EVERY_S)
+            else:
+                log.warning("redis answers again")
+                break
+        self._closed.set()

@@ -1,0 +1,128 @@
+"""What the stores ask of Redis, whatever kind it is."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from types import TracebackType
+from typing import Any, Self
+
+from redis import ConnectionError as ConnectionBroken
+from redis import ResponseError
+from redis.exceptions import NoScriptError
+
+from app.stores.circuit import CircuitOpen
+from app.stores.node import Command, Node, Wait
+
+_SCAN_COUNT = 1000  # keys that a server looks at in one step of a walk over all of them
+
+
+class RedisClient(ABC):
+    """Commands are tuples of redis-py's encoding, replies are raw.
+
+    A command is sent once, but for reads, which a broken connection sends once more: a command whose answer was lost
+    may have happened, so whoever asked for a change hears of it. All of these raise redis.RedisError.
+    """
+
+    @abstractmethod
+    def send(
+        self, commands: Sequence[Command], wait: Wait | None = None, *, decoded: bool = True
+    ) -> tuple[list[Any], bool]:
+        """Send commands, in one trip for each server that they concern.
+
+        Returns: their replies in order, refusals among them; whether as many replicas as `wait` asks for have what
+            was written, on each of those servers
+        """
+
+    @abstractmethod
+    def nodes(self) -> Sequence[Node]:
+        """The servers that keep the data: one, or the primaries of a Cluster."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def read(self, *commands: Command) -> list[Any]:
+        try:
+            replies, _ = self.send(commands)
+        except CircuitOpen:
+            raise
+        except ConnectionBroken:
+            replies, _ = self.send(commands)
+        return _accepted(replies)
+
+    def write(self, *commands: Command, wait: Wait | None = None) -> list[Any]:
+        """wait: is waited for, and no more than that"""
+        replies, _ = self.send(commands, wait)
+        return _accepted(replies)
+
+    def write_bytes(self, *commands: Command) -> list[Any]:
+        """The replies as bytes: what somebody else wrote may be no text."""
+        replies, _ = self.send(commands, decoded=False)
+        return _accepted(replies)
+
+    def run_script(
+        self, script: str, keys: Sequence[str], args: Sequence[str | bytes | int | float], wait: Wait | None = None
+    ) -> tuple[Any, bool]:
+        """Run a script by its hash; where the server does not know it, or no longer, by its text.
+
+        Returns: the script's reply; whether as many replicas as `wait` asks for have what it wrote, and all before it
+        """
+        rest: Command = (len(keys), *keys, *args)
+        [reply], is_on_replicas = self.send([("EVALSHA", _sha1(script), *rest)], wait)
+        if isinstance(reply, NoScriptError):
+            [reply], is_on_replicas = self.send([("EVAL", script, *rest)], wait)
+        return _accepted([reply])[0], is_on_replicas
+
+    def register_script(self, script: bytes) -> Callable[[Sequence[str], Sequence[str | bytes | int | float]], Any]:
+        """A function of keys and arguments, as the limiter has it from redis-py."""
+        text = script.decode()
+        return lambda keys, args: self.run_script(text, keys, args)[0]
+
+    def scan(self, pattern: str) -> Iterator[str]:
+        """The names of all keys like this, in no order; one may come twice while keys come and go."""
+        for node in self.nodes():
+            cursor = "0"
+            while True:
+                [(cursor, names)] = _accepted(node.exchange([("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)]))
+                yield from names
+                if cursor == "0":
+                    break
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class OneServer(RedisClient):
+    """One server, or the primary of a set that Sentinels watch."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def send(
+        self, commands: Sequence[Command], wait: Wait | None = None, *, decoded: bool = True
+    ) -> tuple[list[Any], bool]:
+        replies = self._node.exchange(commands, wait, decoded=decoded)
+        return replies, wait is None or replies.pop() >= wait.replicas
+
+    def nodes(self) -> Sequence[Node]:
+        return [self._node]
+
+    def close(self) -> None:
+        self._node.close()
+
+
+def _accepted(replies: list[Any]) -> list[Any]:
+    for reply in replies:
+        if isinstance(reply, ResponseError):
+            raise reply
+    return replies
+
+
+@cache
+def _sha1(script: str) -> str:
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()

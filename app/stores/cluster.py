@@ -1,0 +1,171 @@
+"""A Redis Cluster: which of its servers a key is on, and what is to be done where that has changed."""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis import ConnectionError as ConnectionBroken
+from redis import RedisError
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
+
+from app.stores.address import TIMEOUT_S, Host
+from app.stores.client import RedisClient
+from app.stores.node import Command, Node, Wait
+
+log = logging.getLogger(__name__)
+
+_KEY_AT = {"EVAL": 3, "EVALSHA": 3, "XGROUP": 2, "XREADGROUP": 7}  # where the key stands; in all others it comes first
+_LOOK_EVERY_S = 0.1
+_HOPS = 5
+_MOVING_S = 0.5  # how long a user's keys are waited for that are on their way to another server
+_MOVING_LOOK_EVERY_S = 0.02
+
+
+class Cluster(RedisClient):
+    """Asks the server that has a key's slot, and follows a slot that moves.
+
+    What the Cluster looks like is asked for by a thread of its own, as soon as an answer shows that it has changed: no
+    request waits for that, but the first of all. redis-py's RedisCluster looks within the request, at one server after
+    the other and all threads in turn, which takes minutes where servers do not answer.
+    """
+
+    def __init__(self, start: Sequence[Host], connect_to: Callable[[Host], Any]) -> None:
+        """start: some of the servers, asked for the others"""
+        self._start = start
+        self._connect_to = connect_to
+        self._nodes: dict[Host, Node] = {}
+        self._slots: list[Node | None] = []
+        self._lock = threading.Lock()
+        self._looked_at = 0.0
+        self._looking: threading.Event | None = None  # set once a look under way is over
+
+    def send(
+        self, commands: Sequence[Command], wait: Wait | None = None, *, decoded: bool = True
+    ) -> tuple[list[Any], bool]:
+        by_node: dict[Node, list[int]] = {}
+        for position, command in enumerate(commands):
+            by_node.setdefault(self._node_of(command), []).append(position)
+        found: list[Any] = [None] * len(commands)
+        is_on_replicas = True
+        for node, positions in by_node.items():
+            replies, replicas = self._exchange(node, [commands[position] for position in positions], wait, decoded)
+            is_on_replicas &= wait is None or replicas >= wait.replicas
+            for position, reply in zip(positions, replies, strict=True):
+                found[position] = reply
+                if isinstance(reply, AskError | TryAgainError | ClusterDownError):
+                    found[position], replicas = self._follow(commands[position], node, reply, wait, decoded)
+                    is_on_replicas &= wait is None or replicas >= wait.replicas
+        return found, is_on_replicas
+
+    def nodes(self) -> Sequence[Node]:
+        return list({node: None for node in self._known_slots() if node})
+
+    def close(self) -> None:
+        for node in self._nodes.values():
+            node.close()
+
+    def _exchange(
+        self, node: Node, commands: Sequence[Command], wait: Wait | None, decoded: bool
+    ) -> tuple[list[Any], int]:
+        """The replies and the number of replicas that have what was written."""
+        try:
+            replies = node.exchange(commands, wait, decoded=decoded)
+        except (RedisError, OSError):
+            self._look_soon()
+            raise
+        return replies, replies.pop() if wait else 0
+
+    def _follow(self, command: Command, node: Node, reply: Any, wait: Wait | None, decoded: bool) -> tuple[Any, int]:
+        """Ask where a refusal points to, which says that nothing was done; the last reply where that leads nowhere."""
+        opening: list[Command] = []
+        replicas, hops, until = 0, 0, time.monotonic() + _MOVING_S
+        while hops < _HOPS:
+            if isinstance(reply, TryAgainError) and time.monotonic() < until:  # on its way, some keys here, some there
+                time.sleep(_MOVING_LOOK_EVERY_S)
+            elif isinstance(reply, AskError):  # MovedError is one
+                hops += 1
+                node = self._node((reply.host or str(node.host and node.host[0]), reply.port))
+                opening = [] if isinstance(reply, MovedError) else [("ASKING",)]
+                if isinstance(reply, MovedError):
+                    self._slots[reply.slot_id] = node
+                    self._look_soon()
+            else:
+                break
+            (*_, reply), replicas = self._exchange(node, [*opening, command], wait, decoded)
+        if isinstance(reply, ClusterDownError):
+            self._look_soon()
+        return reply, replicas
+
+    def _node_of(self, command: Command) -> Node:
+        place = _KEY_AT.get(str(command[0]), 1)
+        key = command[place] if place < len(command) else ""
+        node = self._known_slots()[key_slot(key if isinstance(key, bytes) else str(key).encode())]
+        if node is None:
+            self._look_soon()
+            raise ConnectionBroken("no server has this slot")
+        return node
+
+    def _known_slots(self) -> list[Node | None]:
+        if not self._slots:
+            self._look_soon().wait(TIMEOUT_S)
+            if not self._slots:
+                raise ConnectionBroken("no server of the Cluster says what it looks like")
+        return self._slots
+
+    def _look_soon(self) -> threading.Event:
+        """Have a thread look at what the Cluster is now. Returns: what is set once it has"""
+        with self._lock:
+            if self._looking is None:
+                self._looking = threading.Event()
+                threading.Thread(target=self._look, args=(self._looking,), daemon=True).start()
+            return self._looking
+
+    def _look(self, looked: threading.Event) -> None:
+        time.sleep(max(0.0, self._looked_at + _LOOK_EVERY_S - time.monotonic()))
+        try:
+            self._adopt(*self._ask_anybody())
+        except (RedisError, OSError) as problem:
+            log.warning("what the Cluster looks like is not known: %s", type(problem).__name__)
+        finally:
+            with self._lock:
+                self._looked_at = time.monotonic()
+                self._looking = None
+            looked.set()
+
+    def _ask_anybody(self) -> tuple[Host, list[Any]]:
+        """The first server that answers, and its reply to CLUSTER SLOTS.
+
+        Those last that are known not to answer, and the others in no order: whoever is cut off from them and does not
+        know it has to be passed over sooner or later.
+        """
+        known = list({*self._nodes, *self._start})
+        random.shuffle(known)
+        for host in sorted(known, key=lambda host: self._node(host).circuit.is_open):
+            try:
+                [reply] = self._node(host).exchange([("CLUSTER", "SLOTS")])
+            except (RedisError, OSError):
+                continue
+            if isinstance(reply, list) and reply:
+                return host, reply
+        raise ConnectionBroken("no server of the Cluster answers")
+
+    def _adopt(self, told_by: Host, ranges: list[Any]) -> None:
+        """ranges: as CLUSTER SLOTS has them: first and last slot, the primary's host and port, then the replicas"""
+        slots: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        for first, last, (host, port, *_), *_ in ranges:
+            slots[first : last + 1] = [self._node((host or told_by[0], port))] * (last + 1 - first)
+        self._slots = slots
+        in_use = set(slots)
+        for host in [host for host, node in self._nodes.items() if node not in in_use]:
+            if host not in self._start:
+                self._nodes.pop(host).circuit.give_up()
+
+    def _node(self, host: Host) -> Node:
+        with self._lock:
+            if host not in self._nodes:
+                self._nodes[host] = Node(lambda: self._connect_to(host), host)
+            return self._nodes[host]

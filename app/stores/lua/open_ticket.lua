@@ -1,0 +1,19 @@
+-- open_ticket.lua: write a ticket; a session keeps the newest of those it was given
+-- KEYS[4]   ticket, a hash
+-- KEYS[5]   tickets of the session, a list of id_hashes, the newest first
+-- ARGV[2]   JSON: id_hash, ticket (its fields), ttl_s, cap on the tickets of a session
+-- Returns   id_hashes of the tickets that are too many now
+local ticket, given = KEYS[4], KEYS[5]
+local new = cjson.decode(ARGV[2])
+for field, value in pairs(new.ticket) do
+  redis.call("HSET", ticket, field, value)
+end
+redis.call("EXPIRE", ticket, new.ttl_s)
+if new.ticket.session == "" then
+  return {}
+end
+redis.call("LPUSH", given, new.id_hash)
+local superseded = redis.call("LRANGE", given, new.cap, -1)
+redis.call("LTRIM", given, 0, new.cap - 1)
+redis.call("EXPIRE", given, new.ttl_s)
+return superseded

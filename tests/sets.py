@@ -1,0 +1,336 @@
+"""Several servers that are one store: a Sentinel set and a Cluster, made from the redis-server binary on loopback.
+
+Both have a url for tests that mean the service to wait, and a plain_url with the time-outs that operators have.
+"""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.ports import lasting_port
+from tests.servers import missing, wait_until
+
+NAME = "keyrack"
+SLOTS = 16_384
+_PATIENCE = "socket_timeout=20&socket_connect_timeout=20"
+_LOCAL = ["--bind", "127.0.0.1", "--protected-mode", "no", "--save", "", "--repl-diskless-sync-delay", "0"]
+
+
+class Node:
+    """A server on a port of its own, with its data in a folder that outlives the process.
+
+    command   beside the program: a configuration file, options
+    """
+
+    def __init__(self, folder: Path, port: int, *command: str, password: str = "") -> None:
+        program = shutil.which("redis-server") or shutil.which("valkey-server")
+        if program is None:
+            missing("redis-server or valkey-server")
+        self.port = port
+        self._folder = folder
+        self._command = [program, *command]
+        self.client = Redis(
+            port=port, password=password or None, decode_responses=True, socket_timeout=5, retry=Retry(NoBackoff(), 0)
+        )
+        self.start()
+
+    def start(self) -> None:
+        with (self._folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(self._command, cwd=self._folder, stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def lives(self) -> bool:
+        return self.process.poll() is None
+
+    def answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except RedisError:
+            return False
+
+    def replication(self) -> dict[str, Any]:
+        """The part of INFO."""
+        return self.client.info("replication")
+
+    def call(self, *command: str | int) -> Any:
+        """A command whose reply is wanted as it came."""
+        name, *arguments = command
+        return self.client.execute_command(name, *arguments)
+
+    def close(self) -> None:
+        self.kill()
+        self.client.close()
+
+
+class _Set:
+    """What both kinds have: a folder, and nodes in folders in it."""
+
+    def __init__(self, *options: str, password: str = "") -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="keyrack-")
+        self._password = password
+        self._options = [*_LOCAL, *options]
+        if password:
+            self._options += ["--requirepass", password, "--masterauth", password]
+        self._all: list[Node] = []
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self) -> None:
+        """Start the servers and make a set of them."""
+        raise NotImplementedError
+
+    def _folder_of(self, port: int) -> Path:
+        folder = Path(self._folder.name, str(port))
+        folder.mkdir()
+        return folder
+
+    def _server(self, *options: str) -> Node:
+        port = lasting_port()
+        command = ["--port", str(port), *self._options, *options]
+        return self._keep(Node(self._folder_of(port), port, *command, password=self._password))
+
+    def _keep(self, node: Node) -> Node:
+        self._all.append(node)
+        return node
+
+    def _url(self, scheme: str, nodes: Iterable[Node], path: str = "") -> str:
+        credentials = f":{self._password}@" if self._password else ""
+        return f"{scheme}://{credentials}{','.join(f'127.0.0.1:{node.port}' for node in nodes)}{path}"
+
+    def close(self) -> None:
+        for node in self._all:
+            node.close()
+        self._folder.cleanup()
+
+
+class SentinelSet(_Set):
+    """A primary, two replicas and three sentinels that agree on a failover by two.
+
+    options   of the three servers
+    password  of the servers; the sentinels have none
+    """
+
+    def _build(self) -> None:
+        first = self._server()
+        replicas = [self._server("--replicaof", f"127.0.0.1 {first.port}") for _ in range(2)]
+        self.servers = [first, *replicas]
+        self.wait_until_in_touch(first)
+        self.sentinels = [self._sentinel(first.port) for _ in range(3)]
+        self.plain_url = self._url("redis+sentinel", self.sentinels, f"/{NAME}/0")
+        self.url = f"{self.plain_url}?{_PATIENCE}"
+        wait_until(self._all_know_each_other, "the sentinels did not find each other")
+
+    def _sentinel(self, primary_port: int) -> Node:
+        port = lasting_port()
+        folder = self._folder_of(port)
+        lines = [
+            *(f"port {port}", "bind 127.0.0.1", "protected-mode no"),
+            f"sentinel monitor {NAME} 127.0.0.1 {primary_port} 2",
+            f"sentinel down-after-milliseconds {NAME} 700",
+            f"sentinel failover-timeout {NAME} 3000",
+            f"sentinel parallel-syncs {NAME} 1",
+            *([f"sentinel auth-pass {NAME} {self._password}"] if self._password else []),
+        ]
+        (folder / "sentinel.conf").write_text("\n".join(lines), encoding="utf-8")
+        return self._keep(Node(folder, port, "sentinel.conf", "--sentinel"))
+
+    def _all_know_each_other(self) -> bool:
+        if not all(sentinel.answers() for sentinel in self.sentinels):
+            return False
+        told = [sentinel.client.sentinel_master(NAME) for sentinel in self.sentinels]
+        return all(one["num-slaves"] == 2 and one["num-other-sentinels"] == 2 for one in told)
+
+    def primary(self) -> Node:
+        """The server that the sentinels call the primary, as soon as all that live name the same."""
+        wait_until(lambda: len(self._ports_named()) == 1, "the sentinels do not agree")
+        [port] = self._ports_named()
+        return next(server for server in self.servers if server.port == port)
+
+    def _ports_named(self) -> set[int]:
+        named = [sentinel.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME) for sentinel in self.sentinels]
+        return {int(port) for _, port in named}
+
+    def kill_primary(self) -> Node:
+        """SIGKILL; the server that was it, to be started again."""
+        killed = self.primary()
+        killed.kill()
+        return killed
+
+    def wait_for_other_primary(self, old: Node) -> Node:
+        """The new primary, once every sentinel names it and it takes writes."""
+        wait_until(lambda: self.primary() is not old and _is_primary(self.primary()), "there was no failover")
+        return self.primary()
+
+    def wait_until_in_touch(self, primary: Node | None = None) -> None:
+        """Until every other server that runs is a replica of the primary and has all it has."""
+
+        def in_touch() -> bool:
+            named = primary or self.primary()
+            others = [server for server in self.servers if server is not named and server.lives]
+            return named.answers() and all(_follows(other, named) for other in others)
+
+        wait_until(in_touch, "the replicas are not in touch with the primary")
+
+
+class ClusterSet(_Set):
+    """Three primaries, each with a replica.
+
+    options   of all six servers
+    """
+
+    def _build(self) -> None:
+        self.nodes = [self._node() for _ in range(6)]
+        wait_until(lambda: all(node.answers() for node in self.nodes), "a node did not start")
+        primaries, replicas = self.nodes[:3], self.nodes[3:]
+        for number, node in enumerate(primaries):
+            node.call("CLUSTER", "ADDSLOTSRANGE", number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1)
+            node.call("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for node in self.nodes[1:]:
+            self._introduce(node)
+        self._wait_until_all_known()
+        for primary, replica in zip(primaries, replicas, strict=True):
+            replica.call("CLUSTER", "REPLICATE", _id(primary))
+        self.wait_until_ok()
+        self.plain_url = self._url("redis+cluster", self.nodes)
+        self.url = f"{self.plain_url}?{_PATIENCE}"
+
+    def _node(self) -> Node:
+        bus = ["--cluster-enabled", "yes", "--cluster-port", str(lasting_port())]
+        return self._server(*bus, "--cluster-node-timeout", "1000")
+
+    def _introduce(self, node: Node) -> None:
+        bus_port = int(node.client.config_get("cluster-port")["cluster-port"])
+        self.nodes[0].call("CLUSTER", "MEET", "127.0.0.1", node.port, bus_port)
+
+    def _wait_until_all_known(self) -> None:
+        wait_until(lambda: all(len(self._links(node)) == len(self.nodes) for node in self._living()), "no quorum")
+
+    def _links(self, node: Node) -> list[str]:
+        """What a node has of every node it has shaken hands with, itself among them."""
+        lines = node.call("CLUSTER", "NODES").splitlines()
+        return [line for line in lines if "handshake" not in line and "noaddr" not in line]
+
+    def _living(self) -> list[Node]:
+        return [node for node in self.nodes if node.lives]
+
+    def primaries(self) -> list[Node]:
+        """Those that have slots, in the order of their slots."""
+        ports = [owner for owner, _ in sorted(self._owners().items(), key=lambda item: item[1])]
+        return [node for port in ports for node in self.nodes if node.port == port]
+
+    def replicas(self) -> list[Node]:
+        """Those that run and follow a primary."""
+        return [node for node in self._living() if not _is_primary(node)]
+
+    def _owners(self) -> dict[int, list[range]]:
+        """The slots of each port, as the first node that runs has them."""
+        owners: dict[int, list[int]] = {}
+        for first, last, (_, port, *_), *_ in self._living()[0].call("CLUSTER", "SLOTS"):
+            owners.setdefault(port, []).append((first, last))
+        return owners
+
+    def slot_of(self, key: str) -> int:
+        return int(self._living()[0].call("CLUSTER", "KEYSLOT", key))
+
+    def owner_of(self, slot: int) -> Node:
+        """The primary that has a slot, as the first node that runs has it."""
+        ports = [port for port, ranges in self._owners().items() for first, last in ranges if first <= slot <= last]
+        return next(node for node in self.nodes if node.port in ports)
+
+    def kill_owner_of(self, slot: int) -> Node:
+        """SIGKILL the primary that has a slot; it is returned, to be started again."""
+        killed = self.owner_of(slot)
+        killed.kill()
+        return killed
+
+    def wait_for_other_owner_of(self, slot: int, old: Node) -> Node:
+        """The node that has the slot, once it is another and takes writes."""
+        wait_until(lambda: self.owner_of(slot) is not old and _is_primary(self.owner_of(slot)), "there was no failover")
+        return self.owner_of(slot)
+
+    def wait_until_ok(self) -> None:
+        """Until all that run have the same view, every slot is served and every replica has all its primary has."""
+        wait_until(self._is_ok, "the Cluster is not well")
+
+    def _is_ok(self) -> bool:
+        living = self._living()
+        if not all(node.answers() and "cluster_state:ok" in node.call("CLUSTER", "INFO") for node in living):
+            return False
+        slots = [sorted(node.call("CLUSTER", "SLOTS")) for node in living]
+        if any([entry[:3] for entry in one] != [entry[:3] for entry in slots[0]] for one in slots):
+            return False
+        primary_at = {node.port: node for node in self.primaries()}
+        followers = [node for node in living if node.port not in primary_at and self._is_meant_to_follow(node)]
+        return all(_follows(node, primary_at.get(node.replication().get("master_port"))) for node in followers)
+
+    def _is_meant_to_follow(self, node: Node) -> bool:
+        """All are but those that were added without slots: who lost its slots still says that it is a primary."""
+        return node in self.nodes[:6]
+
+    def add_node(self) -> Node:
+        """A further primary, without slots, that all know."""
+        added = self._node()
+        self.nodes.append(added)
+        wait_until(added.answers, "a node did not start")
+        self._introduce(added)
+        self._wait_until_all_known()
+        self.wait_until_ok()
+        return added
+
+    def begin_move(self, slot: int, to: Node) -> None:
+        """From here until `finish_move` what is there is served at the old place, and the rest with ASK at the new."""
+        source = self.owner_of(slot)
+        to.call("CLUSTER", "SETSLOT", slot, "IMPORTING", _id(source))
+        source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", _id(to))
+
+    def move_keys(self, slot: int, to: Node, most: int = 1_000_000) -> int:
+        """Move keys of a slot whose move has begun; how many."""
+        source = self.owner_of(slot)
+        keys = source.call("CLUSTER", "GETKEYSINSLOT", slot, most)
+        if keys:
+            secret = ["AUTH", self._password] if self._password else []
+            source.call("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, *secret, "KEYS", *keys)
+        return len(keys)
+
+    def finish_move(self, slot: int, to: Node) -> None:
+        """The new owner first: were the old one to forget first, nobody would have the slot for a moment."""
+        source = self.owner_of(slot)
+        for node in (to, source, *self.primaries()):
+            node.call("CLUSTER", "SETSLOT", slot, "NODE", _id(to))
+
+    def move_slots(self, slots: Iterable[int], to: Node) -> None:
+        for slot in slots:
+            self.begin_move(slot, to)
+            self.move_keys(slot, to)
+            self.finish_move(slot, to)
+
+
+def _id(node: Node) -> str:
+    return str(node.call("CLUSTER", "MYID"))
+
+
+def _is_primary(node: Node) -> bool:
+    return node.answers() and node.replication()["role"] == "master"
+
+
+def _follows(node: Node, primary: Node | None) -> bool:
+    """Whether a server is a replica of this one, and has received all that this one has written."""
+    if primary is None or not node.answers():
+        return False
+    own, of_primary = node.replication(), primary.replication()
+    is_linked = own.get("master_port") == primary.port and own.get("master_link_status") == "up"
+    return bool(is_linked and own["slave_repl_offset"] >= of_primary["master_repl_offset"])
