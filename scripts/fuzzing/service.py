@@ -73,7 +73,7 @@ class Target:
 
     def reset_link(self, user_id: str) -> str:
         [epoch] = self._store.read(("HGET", keys.user(user_id), "epoch"))
-        return self._links.reset(user_id, epoch)
+        return self._links.reset(user_id, epoch, time.time())
 
     def not_me_link(self, user_id: str, token: str) -> str:
         return self._links.not_me(user_id, id_hash(token))
@@ -98,6 +98,11 @@ class Account:
     @property
     def id_hash(self) -> str:
         return id_hash(self.token)
+
+    @property
+    def never_logged(self) -> list[str]:
+        """The audit names sessions by their hashes."""
+        return [self.token, *(secret for secret in self.secrets if secret != self.id_hash)]
 
 
 def new_account(target: Target, number: int, *, with_totp: bool) -> Account:
