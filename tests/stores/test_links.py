@@ -117,6 +117,16 @@ def test_a_change_by_link_needs_a_reset_that_is_good(users, open_link, links, se
     assert signed_in(sessions) == (set() if expected else {SESSION, OTHER})
 
 
+def test_a_reset_link_is_used_up_also_where_no_session_ends(users, open_link, links):
+    open_link("reset", "reset", session="")
+    open_link("not me")
+    change = Change(set={"password_hash": "new"}, link="reset")
+    assert users.change("1", change)
+    assert links.get("1", "reset") is None
+    assert not users.change("1", change)
+    assert links.get("1", "not me") is not None
+
+
 @pytest.mark.parametrize("reason", ["admin", "password_change"])
 def test_where_all_sessions_end_so_do_all_links(users, open_link, redis, reason):
     open_link("link")

@@ -31,6 +31,7 @@ if change.link then
   if not link or link.purpose ~= "reset" or link.expires_at <= call.now then
     return 0
   end
+  redis.call("HDEL", links, change.link)
 end
 
 if not change.same_epoch then
