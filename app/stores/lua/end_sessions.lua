@@ -3,6 +3,7 @@
 -- Returns   how many were ended, or -1 where the caller's own session is over
 local asked = cjson.decode(ARGV[2])
 if asked.caller and not is_live(asked.caller) then
+  finish_expired()
   return -1
 end
 local by = asked.caller and ender(asked.caller)
