@@ -60,7 +60,7 @@ def test_an_ending_that_no_replica_has(alice, phone, proof, caplog):
 )
 def test_changes_that_no_replica_has(alice, clock, method, path, body):
     if body == "right":
-        secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"  # noqa: S105 - made up
+        secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
         alice.totp_secret = secret
         body = {"password": PASSWORD, "secret": secret, "code": alice.code(clock())}
     assert_unconfirmed(alice.call(method, path, body))
