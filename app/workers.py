@@ -48,6 +48,14 @@ class Worker(ThreadWorker):
                     conn.sock.shutdown(socket.SHUT_RDWR)  # whoever reads from it finds its end
         super().murder_keepalived(*args, **kwargs)
 
+    def is_parent_alive(self) -> bool:
+        """gunicorn's; without its master a worker leaves its loop to end, but does not take itself for one that ends.
+
+        It would go on with connections that are kept busy until its time is up, and hold the port of the next master.
+        """
+        self.alive = self.alive and super().is_parent_alive()
+        return self.alive
+
     def set_accept_enabled(self, enabled: bool | None) -> None:
         """gunicorn's; where the worker is about to end, it takes on all who wait and leaves its listener."""
         super().set_accept_enabled(enabled)

@@ -213,3 +213,31 @@ def test_a_request_under_way_is_finished(redis_server):
     with idle.sock:
         assert idle.sock.recv(1) == b""
     service.close()
+
+
+def test_workers_of_a_master_that_was_killed_make_way_for_the_next(own_service):
+    """Whoever keeps a connection busy is told to close it, and holds nobody's port."""
+    connection = http.client.HTTPConnection("127.0.0.1", own_service.port, timeout=30)
+    assert not asks_to_close(connection)
+    own_service.process.kill()
+    own_service.process.wait()
+    wait_until(lambda: asks_to_close(connection), "the connection goes on", within_s=10)
+    connection.close()
+    wait_until(lambda: is_free(own_service.port), "nobody else can listen", within_s=10)
+    own_service.start()
+
+
+def asks_to_close(connection):
+    connection.request("GET", "/gateway/verify")
+    answer = connection.getresponse()
+    answer.read()
+    assert answer.status == 401
+    return answer.will_close
+
+
+def is_free(port):
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
