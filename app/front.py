@@ -33,17 +33,22 @@ STANDARD = (
 
 
 class _Body:
-    """A body as the server reads it. For chunks that are none it raises what is its own; Flask knows OSError."""
+    """A body as the server reads it. For chunks that are none it raises what is its own; Flask knows OSError.
+
+    What failed once is not tried again: whoever went quiet would be waited for twice.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self._has_failed = False
 
     def read(self, size: int = -1) -> bytes:
+        if self._has_failed:
+            raise OSError
         try:
             raw: bytes = self._stream.read(size)
-        except OSError:
-            raise
         except Exception as problem:
+            self._has_failed = True
             raise OSError from problem
         return raw
 

@@ -152,3 +152,12 @@ def test_who_goes_quiet_within_a_body_is_let_go(service):
     for connection in quiet:
         connection.close()
     assert answers == {b"HTTP/1.1 400"}
+
+
+def test_half_a_form_is_waited_for_once(service):
+    """A form's fields are asked for by more than one: the second does not wait for its own five seconds."""
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=9) as connection:
+        form = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 234\r\n\r\nnext=x"
+        connection.sendall(b"POST /register/form HTTP/1.1\r\nHost: localhost\r\n" + form)
+        assert connection.recv(12) == b"HTTP/1.1 400"
