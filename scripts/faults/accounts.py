@@ -1,0 +1,91 @@
+"""What a client believes of an account of its own. Nothing is judged by it: that is for the journal."""
+
+import time
+from dataclasses import dataclass, field
+from random import Random
+
+import pyotp
+
+from scripts.faults.journal import Operation
+
+_STEP_S = 30
+MOST_LOGINS = 35  # a user may have 50 sessions at once; none of these is to be evicted
+
+
+@dataclass
+class Account:
+    """An account and what it signs in with.
+
+    passwords   several while a change has no clear outcome, the newest last
+    tokens      of sessions that should be live
+    ended       of those that should not
+    proofs      the proof that a session holds, by its token
+    secret      of the second factor; "" where it is off
+    codes       backup codes that are not used, as far as is known
+    spent       a code that was used, and its kind
+    """
+
+    email: str
+    passwords: list[str]
+    tokens: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    proofs: dict[str, str] = field(default_factory=dict)
+    old_password: str = ""
+    secret: str = ""
+    codes: list[str] = field(default_factory=list)
+    spent: tuple[str, str] | None = None
+    logins: int = 0
+    is_lost: bool = False
+    _step: int = 0
+    _settles_at: float = 0
+
+    @property
+    def password(self) -> str:
+        return self.passwords[-1]
+
+    def signed_in(self, token: str) -> None:
+        self.logins += 1
+        self.tokens.append(token)
+
+    def is_over(self, *tokens: str) -> None:
+        for token in tokens:
+            self.proofs.pop(token, None)
+            if token in self.tokens:
+                self.tokens.remove(token)
+                self.ended.append(token)
+
+    def goes_on_as(self, token: str, new: str) -> None:
+        self.is_over(token)
+        self.tokens.append(new)
+
+    def has_new_password(self, new: str, operation: Operation) -> None:
+        """It has, or may have."""
+        if operation.is_done:
+            self.old_password, self.passwords = self.password, [new]
+        elif operation.is_unknown:
+            self.passwords.append(new)
+            self._settles_at = operation.settles_at
+
+    def has_signed_in_with(self, password: str) -> None:
+        """Those before it are no more; those after it may yet become true, for a while."""
+        at = self.passwords.index(password)
+        self.passwords = self.passwords[at:] if time.monotonic() < self._settles_at else [password]
+
+    def has_second_factor(self, secret: str, codes: list[str], step: int) -> None:
+        self.secret, self.codes, self._step, self.spent = secret, codes, step, None
+
+    def next_code(self, random: Random) -> tuple[str, str, str] | None:
+        """A code that was never used: its kind, itself, and a note of the step; None where there is none now."""
+        step = current_step()
+        if step > self._step and (random.random() < 0.5 or not self.codes):
+            self._step = step
+            return "totp", code_of(self.secret, step), f"totp {step}"
+        return ("backup", self.codes.pop(), "backup") if self.codes else None
+
+
+def current_step() -> int:
+    return int(time.time()) // _STEP_S
+
+
+def code_of(secret: str, step: int) -> str:
+    return pyotp.TOTP(secret).at(step * _STEP_S)

@@ -1,0 +1,53 @@
+"""All that was found, and how long the service was away."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import inf
+
+from scripts.faults.answers import AnswerJudge, Finding
+from scripts.faults.credentials import CredentialJudge
+from scripts.faults.journal import CHECKS, WRITES, Operation
+from scripts.faults.sessions import judge_sessions
+
+_WELL_S = 2  # without a failure, after which the service counts as back
+
+
+@dataclass(frozen=True)
+class Fault:
+    """at: when it was made; taken_over_at: in a failover, when another first took a write"""
+
+    at: float
+    taken_over_at: float | None = None
+
+
+def judge(operations: Sequence[Operation], answers: AnswerJudge) -> list[Finding]:
+    """operations: of all clients, in the order of sending"""
+    findings = [finding for operation in operations for finding in answers.judge(operation)]
+    by_account = sorted(operations, key=lambda operation: operation.account)  # which keeps the order within each
+    for _, group in groupby(by_account, key=lambda operation: operation.account):
+        own = list(group)
+        findings += judge_sessions(own)
+        findings += CredentialJudge().judge([one for one in own if one.op not in CHECKS])
+    return findings
+
+
+def seconds_until_back(operations: Sequence[Operation], faults: Sequence[Fault]) -> list[float]:
+    """For each fault, until both a write and a check of a token succeeded and all went well; inf for never."""
+    ends = [*(fault.at for fault in faults[1:]), inf]
+    return [_back_at(operations, fault.at, end) - fault.at for fault, end in zip(faults, ends, strict=True)]
+
+
+def _back_at(operations: Sequence[Operation], begin: float, end: float) -> float:
+    during = [one for one in operations if begin <= one.answered_at < end]
+    return max(_well_from([one for one in during if one.op in ops], begin) for ops in (WRITES, CHECKS))
+
+
+def _well_from(operations: Sequence[Operation], begin: float) -> float:
+    """operations: in the order of sending"""
+    last_failure = begin
+    for failed in (one for one in operations if one.is_unknown or one.is_unsent):
+        if failed.sent_at > last_failure + _WELL_S:
+            break
+        last_failure = max(last_failure, failed.sent_at)
+    return min((one.answered_at for one in operations if one.sent_at > last_failure), default=inf)

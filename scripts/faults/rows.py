@@ -1,0 +1,120 @@
+"""The rows of the table: a service, its Redis, and the fault that is made again and again."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from scripts.faults.answers import Outage
+from scripts.faults.judge import Fault
+from scripts.faults.service import Service
+from scripts.faults.stacks import Cluster, Proxied, Sentinels, Single
+
+_BROKEN_S = 0.5  # connections to a process that was killed break at once; a client may be late to notice
+_DOWN_S = (0.0, 2.0)  # how long a server that was killed is away, or the network does what it should not
+_STALL_S = (0.5, 4.0)  # no longer than LATE_S
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kind of fault.
+
+    make_stack   the Redis, with a seed
+    fault        makes it and mends it; the fault, and when gunicorn was away
+    must_keep    whether nothing that was acknowledged may be lost; nothing may ever rise again or be answered wrongly
+    """
+
+    name: str
+    what: str
+    make_stack: Callable[[int], Any]
+    fault: Callable[[Any, Service, Random], tuple[Fault, list[Outage]]]
+    must_keep: bool = True
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def _kill_worker(_: Any, service: Service, random: Random) -> tuple[Fault, list[Outage]]:
+    at = service.kill_worker(random)
+    return Fault(at), [Outage(at, at + _BROKEN_S)]
+
+
+def _kill_master(_: Any, service: Service, __: Random) -> tuple[Fault, list[Outage]]:
+    at, back_at = service.kill_master()
+    return Fault(at), [Outage(at, back_at + _BROKEN_S)]
+
+
+def _crash(stack: Single, _: Service, random: Random) -> tuple[Fault, list[Outage]]:
+    return Fault(stack.crash(random.uniform(*_DOWN_S))), []
+
+
+def _fail_over(stack: Sentinels | Cluster, _: Service, random: Random) -> tuple[Fault, list[Outage]]:
+    return Fault(*stack.fail_over(random.uniform(*_DOWN_S), random)), []
+
+
+def _disturb(how: str, for_s: tuple[float, float]) -> Callable[[Any, Service, Random], tuple[Fault, list[Outage]]]:
+    def disturb(stack: Proxied, _: Service, random: Random) -> tuple[Fault, list[Outage]]:
+        at = time.monotonic()
+        getattr(stack.proxy, how)()
+        time.sleep(random.uniform(*for_s))
+        stack.proxy.restore()
+        return Fault(at), []
+
+    return disturb
+
+
+def _single(*options: str) -> Callable[[int], Single]:
+    return lambda _: Single(*options)
+
+
+_ALWAYS = _single("--appendonly", "yes", "--appendfsync", "always")
+_WAITS = {"REDIS_WAIT_REPLICAS": "1", "REDIS_WAIT_MS": "500"}
+_WAITS_NOT = {"REDIS_WAIT_REPLICAS": "0"}
+
+ROWS = [
+    Row("worker", "a gunicorn worker is killed", _ALWAYS, _kill_worker),
+    Row("master", "the gunicorn master is killed", _ALWAYS, _kill_master),
+    Row("redis-always", "Redis is killed, `appendfsync always`", _ALWAYS, _crash),
+    Row(
+        "redis-everysec",
+        "Redis is killed, `appendfsync everysec`",
+        _single("--appendonly", "yes", "--appendfsync", "everysec"),
+        _crash,
+        must_keep=False,
+    ),
+    Row("stall", "the network to Redis stands still", Proxied, _disturb("stall", _STALL_S)),
+    Row("reset", "the network to Redis breaks", Proxied, _disturb("reset", _DOWN_S)),
+    Row("delay", "the network to Redis is slow", Proxied, _disturb("delay", _STALL_S)),
+    Row(
+        "sentinel-1",
+        "the Sentinel primary is killed, `REDIS_WAIT_REPLICAS=1`",
+        lambda _: Sentinels(),
+        _fail_over,
+        environment=_WAITS,
+    ),
+    Row(
+        "sentinel-0",
+        "the Sentinel primary is killed, `REDIS_WAIT_REPLICAS=0`",
+        lambda _: Sentinels(),
+        _fail_over,
+        must_keep=False,
+        environment=_WAITS_NOT,
+    ),
+    Row(
+        "cluster-1",
+        "a Cluster primary is killed, `REDIS_WAIT_REPLICAS=1`",
+        lambda _: Cluster(),
+        _fail_over,
+        environment=_WAITS,
+    ),
+    Row(
+        "cluster-0",
+        "a Cluster primary is killed, `REDIS_WAIT_REPLICAS=0`",
+        lambda _: Cluster(),
+        _fail_over,
+        must_keep=False,
+        environment=_WAITS_NOT,
+    ),
+]
+
+# Not of the table: a Redis that keeps nothing. Whoever doubts the judge runs this row, which must end with losses.
+FORGETFUL = Row("forgetful", "Redis is killed that keeps nothing", _single(), _crash)

@@ -1,0 +1,91 @@
+"""gunicorn under a supervisor, who starts it again when it is gone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+
+import requests
+
+from scripts.faults.api import GATEWAY_SECRET
+from tests.conftest import ENVIRONMENT, wait_until
+from tests.ports import lasting_port
+
+_ROOT = Path(__file__).parents[2]
+_RESTARTS_AFTER_S = 0.1  # as systemd does
+
+
+class Service:
+    """Two processes that hash passwords fast and limit no rates; what they log is in a file."""
+
+    def __init__(self, log: Path, **environment: str) -> None:
+        self.port = lasting_port()
+        self._log = log.open("ab")
+        self._environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+            **ENVIRONMENT,
+            **{"PORT": str(self.port), "WEB_CONCURRENCY": "2", "GATEWAY_SECRET": GATEWAY_SECRET},
+            **environment,
+        }
+        self._start()
+        wait_until(self.answers, "gunicorn did not start", within_s=60)
+
+    def _start(self) -> None:
+        gunicorn = Path(sys.executable).with_name("gunicorn")
+        self._process = subprocess.Popen(
+            [gunicorn, "wsgi:app"],
+            cwd=_ROOT,
+            env=self._environment,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,  # the workers of a master that was killed are still found
+        )
+        self._groups = [*getattr(self, "_groups", []), self._process.pid]
+
+    def answers(self) -> bool:
+        try:
+            requests.get(f"http://127.0.0.1:{self.port}/healthz", timeout=1)
+        except requests.RequestException:
+            return False
+        return True
+
+    def workers(self) -> list[int]:
+        """Their process ids."""
+        pid = self._process.pid
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+
+    def kill_worker(self, random: Random) -> float:
+        """SIGKILL one; when. The master starts another."""
+        before = self.workers()
+        at = time.monotonic()
+        os.kill(random.choice(before), signal.SIGKILL)
+        wait_until(lambda: len(self.workers()) == len(before) and self.workers() != before, "no worker came instead")
+        return at
+
+    def kill_master(self) -> tuple[float, float]:
+        """SIGKILL it, and start it until it stays: its workers hold the port for a moment. When, and until when."""
+        at = time.monotonic()
+        self._process.kill()
+        self._process.wait()
+
+        def is_back() -> bool:
+            if self._process.poll() is not None:
+                time.sleep(_RESTARTS_AFTER_S)
+                self._start()
+            return len(self.workers()) == 2 and self.answers() and self._process.poll() is None
+
+        wait_until(is_back, "gunicorn did not start again", within_s=60)
+        return at, time.monotonic()
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(60)
+        for group in self._groups:
+            try:
+                os.killpg(group, signal.SIGKILL)
+            except ProcessLookupError:  # all of it ended by itself, as it should
+                continue
+        self._log.close()

@@ -1,0 +1,124 @@
+"""The Redis of a row, and what is done to it."""
+
+import time
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Protocol
+
+from redis import RedisError
+
+from scripts.faults.proxy import Proxy
+from tests.conftest import RedisServer, wait_until
+from tests.sets import ClusterSet, Node, SentinelSet
+
+_PROBE = "chaos"
+
+
+class Stack(Protocol):
+    """url: for the service, with the time-outs that operators have"""
+
+    url: str
+
+    def close(self) -> None: ...
+
+
+class Single:
+    """One server; options say how it keeps what it holds."""
+
+    def __init__(self, *options: str) -> None:
+        self._server = RedisServer(*options)
+        self.url = self._server.plain_url
+
+    def crash(self, down_s: float) -> float:
+        """SIGKILL it, and start it again after a while; when it was killed."""
+        at = time.monotonic()
+        self._server.stop()
+        time.sleep(down_s)
+        self._server.start()
+        return at
+
+    def close(self) -> None:
+        self._server.close()
+
+
+class Proxied:
+    """One server, behind a network."""
+
+    def __init__(self, seed: int) -> None:
+        self._server = RedisServer("--appendonly", "yes", "--appendfsync", "always")
+        self.proxy = Proxy(self._server.plain_url.removeprefix("unix://"), seed)
+        self.url = f"redis://127.0.0.1:{self.proxy.port}/0"
+
+    def close(self) -> None:
+        self.proxy.close()
+        self._server.close()
+
+
+class Sentinels:
+    def __init__(self) -> None:
+        self._set = SentinelSet("--appendonly", "yes")
+        self.url = self._set.plain_url
+
+    def fail_over(self, down_s: float, _: Random) -> tuple[float, float]:
+        """SIGKILL the primary while its replicas are in touch, and bring it back a while after another took over.
+
+        Returns: when it was killed, and when another first took a write
+        """
+        self._set.wait_until_in_touch()
+        at = time.monotonic()
+        killed = self._set.kill_primary()
+        others = [server for server in self._set.servers if server is not killed]
+        taken_over_at = _first_write(others, _PROBE)
+        self._set.wait_for_other_primary(killed)
+        time.sleep(down_s)
+        killed.start()
+        self._set.wait_until_in_touch()
+        return at, taken_over_at
+
+    def close(self) -> None:
+        self._set.close()
+
+
+class Cluster:
+    def __init__(self) -> None:
+        self._set = ClusterSet("--appendonly", "yes")
+        self.url = self._set.plain_url
+
+    def fail_over(self, down_s: float, random: Random) -> tuple[float, float]:
+        """The same with one of the primaries, by chance."""
+        self._set.wait_until_ok()
+        primary = random.choice(self._set.primaries())
+        key = next(key for key in _keys() if self._set.owner_of(self._set.slot_of(key)) is primary)
+        slot = self._set.slot_of(key)
+        at = time.monotonic()
+        self._set.kill_owner_of(slot)
+        taken_over_at = _first_write(self._set.replicas(), key)
+        self._set.wait_for_other_owner_of(slot, primary)
+        time.sleep(down_s)
+        primary.start()
+        self._set.wait_until_ok()
+        return at, taken_over_at
+
+    def close(self) -> None:
+        self._set.close()
+
+
+def _keys():
+    return (f"{_PROBE}:{number}" for number in range(10_000))
+
+
+def _first_write(servers: Sequence[Node], key: str) -> float:
+    """When one of these first took a write."""
+
+    def takes_it() -> bool:
+        return any(_tried(server.client.set, key, "1") for server in servers)
+
+    wait_until(takes_it, "nobody took over")
+    return time.monotonic()
+
+
+def _tried(command: Callable[..., object], *arguments: str) -> bool:
+    try:
+        return bool(command(*arguments))
+    except RedisError:
+        return False

@@ -1,0 +1,28 @@
+"""The table for docs/reliability.md."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from scripts.faults.runner import Result
+
+_HEAD = [
+    *("fault", "faults", "operations", "acknowledged", "lost", "resurrected", "wrong answers", "slowest, s"),
+    *("seconds until back, median / most", "after a new primary, median / most"),
+]
+
+
+def table(results: Sequence[Result]) -> str:
+    """In Markdown."""
+    lines = [_HEAD, ["---"] + ["---:"] * (len(_HEAD) - 1), *(_cells(result) for result in results)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _cells(result: Result) -> list[str]:
+    counts = [len(result.faults), result.operations, result.acknowledged]
+    found = [str(result.count(kind)) for kind in ("lost", "resurrected", "wrong")]
+    times = [f"{result.slowest_s:.1f}", _times(result.back_s), _times(result.after_take_over_s)]
+    return [result.row.what, *(f"{count:,}" for count in counts), *found, *times]
+
+
+def _times(seconds: Sequence[float]) -> str:
+    return f"{median(seconds):.1f} / {max(seconds):.1f}" if seconds else "–"
