@@ -1,0 +1,346 @@
+"""What the stores promise of one user, in plain Python: what the state machine of test_stores.py holds them against.
+
+Sources: the docstrings of app/stores/, contract.md and security.md as docs/security.md tells of them; not the scripts.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from app.stores.links import Link
+from app.stores.sessions import CallerGone, Client, Ended, Lifetimes, Reason, Session
+from app.stores.tickets import MAX_OPEN_TICKETS, MAX_WRONG_ANSWERS, Answer, Purpose, Ticket, Verdict
+from app.stores.users import Change
+from app.times import iso
+
+TOUCH_EVERY_S = 60
+KEPT_ENDED = 100
+COUNTED_FOR_S = 3600
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a session beside its use."""
+
+    began_at: int
+    client: Client
+    proved_at: int | None = None
+    name: str | None = None
+
+
+@dataclass
+class Held:
+    """A session that nobody has ended yet. record: None where Redis lost it"""
+
+    last_used_at: float
+    record: Record | None
+
+    def seen(self, user_id: str, id_hash: str, at: float) -> Session:
+        record = self.record or Record(int(at), Client())
+        return Session(user_id, id_hash, record.began_at, at, record.client, record.proved_at, record.name)
+
+
+@dataclass
+class OpenTicket:
+    ticket: Ticket
+    wrong: int = 0
+
+
+@dataclass
+class UserModel:
+    """One user, from the registration to the deletion and after.
+
+    sessions   the least recently used first comes from `by_use`, not from the order in here
+    ended      what is told of what ended, in no order; what is too old for that may be in here still
+    given      the tickets that each session was given, newest first
+    told       how often something was told of, and since when
+    events     what the channel hears, of this user
+    """
+
+    id: str
+    lifetimes: Lifetimes
+    clock: Callable[[], float]
+    exists: bool = True
+    epoch: int = 1
+    fields: dict[str, str] = field(default_factory=dict)
+    backup_codes: set[str] = field(default_factory=set)
+    sessions: dict[str, Held] = field(default_factory=dict)
+    ended: list[Ended] = field(default_factory=list)
+    moved: dict[str, str] = field(default_factory=dict)
+    tickets: dict[str, OpenTicket] = field(default_factory=dict)
+    given: dict[str, list[str]] = field(default_factory=dict)
+    proofs: dict[str, str] = field(default_factory=dict)
+    links: dict[str, Link] = field(default_factory=dict)
+    devices: dict[str, float] = field(default_factory=dict)
+    told: dict[str, tuple[float, int]] = field(default_factory=dict)
+    events: list[dict[str, str | None]] = field(default_factory=list)
+
+    # Sessions
+
+    def end_of(self, id_hash: str) -> float:
+        """A session whose beginning was lost ends by idleness alone; its token tells the beginning."""
+        held = self.sessions[id_hash]
+        began_at = held.record.began_at if held.record else held.last_used_at
+        return self.lifetimes.end_of(began_at, held.last_used_at)
+
+    def is_live(self, id_hash: str) -> bool:
+        return id_hash in self.sessions and self.end_of(id_hash) > self.clock()
+
+    @property
+    def live(self) -> list[str]:
+        return [id_hash for id_hash in self.sessions if self.is_live(id_hash)]
+
+    @property
+    def by_use(self) -> list[str]:
+        """The least recently used first; of those used at once, as Redis sorts them."""
+        return sorted(self.sessions, key=lambda id_hash: (self.sessions[id_hash].last_used_at, id_hash))
+
+    def seen(self, id_hash: str) -> Session | None:
+        held = self.sessions.get(id_hash)
+        return held.seen(self.id, id_hash, held.last_used_at) if held else None
+
+    def last_used_at(self, id_hash: str) -> float | None:
+        return self.sessions[id_hash].last_used_at if id_hash in self.sessions else None
+
+    def open(self, id_hash: str, client: Client, epoch: str, cap: int) -> bool:
+        if not self.exists or epoch != str(self.epoch) or "disabled" in self.fields:
+            return False
+        self.finish_expired()
+        while len(self.sessions) >= cap:
+            self._finish(self.by_use[0], "evicted")
+        self.sessions[id_hash] = Held(self.clock(), Record(int(self.clock()), client))
+        self._tell("AUTH_SESSION_CREATE", id_hash)
+        return True
+
+    def touch(self, id_hash: str, client: Client) -> bool:
+        if not self.is_live(id_hash) or self.clock() - self.sessions[id_hash].last_used_at < TOUCH_EVERY_S:
+            return False
+        held = self.sessions[id_hash]
+        held.last_used_at = self.clock()
+        if held.record:
+            described = client if client.os or client.platform else held.record.client
+            at = {"location": client.location, "ip": client.ip}
+            held.record = replace(held.record, client=replace(described, **at))
+        if not self.is_live(self.by_use[0]):
+            self.finish_expired()
+        self._forget()
+        return True
+
+    def rename(self, id_hash: str, name: str | None, caller: str) -> bool:
+        self._require(caller)
+        if not self.is_live(id_hash):
+            return False
+        held = self.sessions[id_hash]
+        held.record = replace(held.record or Record(int(held.last_used_at), Client()), name=name)
+        return True
+
+    def end(self, id_hashes: Sequence[str], reason: Reason, caller: str | None = None) -> int:
+        self._require(caller)
+        by = self.sessions.get(caller or "")
+        count = 0
+        for id_hash in id_hashes:
+            if self.is_live(id_hash):
+                self._finish(id_hash, reason, (caller, by))
+                count += 1
+            elif id_hash in self.sessions:
+                self._finish_by_time(id_hash)
+        return count
+
+    def finish_expired(self) -> None:
+        for id_hash in self.by_use:
+            if not self.is_live(id_hash):
+                self._finish_by_time(id_hash)
+
+    def tidy(self) -> None:
+        """What the store calls finish_expired."""
+        self.finish_expired()
+        self._forget()
+
+    def _require(self, caller: str | None) -> None:
+        if caller is not None and not self.is_live(caller):
+            raise CallerGone
+
+    def _finish_by_time(self, id_hash: str) -> None:
+        self._finish(id_hash, "expired", ended_at=self.end_of(id_hash))
+
+    def _finish(
+        self,
+        id_hash: str,
+        reason: Reason,
+        by: tuple[str | None, Held | None] = (None, None),
+        ended_at: float | None = None,
+    ) -> None:
+        at = self.clock() if ended_at is None else ended_at
+        session = self.sessions.pop(id_hash).seen(self.id, id_hash, at)
+        ender, held = by
+        is_known = ender is not None and held is not None and held.record is not None
+        self.ended.append(Ended(session, at, reason, held.seen(self.id, ender, at) if is_known else None))
+        self._forget()
+        self.ended = self.told_of(0)[:KEPT_ENDED]
+        self._tell("AUTH_SESSION_REMOVE", id_hash, reason)
+
+    def told_of(self, since: float) -> list[Ended]:
+        """The rows of what ended, newest first; of those that ended at once, as Redis sorts them."""
+        rows = [row for row in self.ended if row.ended_at >= since]
+        return sorted(rows, key=lambda row: (row.ended_at, row.session.id_hash), reverse=True)
+
+    def _forget(self) -> None:
+        horizon = self.clock() - self.lifetimes.retention_s
+        self.ended = [row for row in self.ended if row.ended_at > horizon]
+
+    def _tell(self, type: str, id_hash: str, reason: str | None = None, old: str | None = None) -> None:
+        event = {"type": type, "user_id": self.id, "auth_session_id_hash": id_hash, "reason": reason}
+        event |= {"at": iso(self.clock())} | ({"old_auth_session_id_hash": old} if old else {})
+        self.events.append(event)
+
+    # Credentials
+
+    @property
+    def has_totp(self) -> bool:
+        return "totp_secret" in self.fields
+
+    @property
+    def totp_step(self) -> int | None:
+        return int(self.fields["totp_step"]) if self.has_totp else None
+
+    def change(self, change: Change) -> str | None:
+        self._require(change.caller)
+        if not self.exists or change.epoch not in (None, str(self.epoch)):
+            return None
+        if change.link is not None and not self._takes_reset(change.link):
+            return None
+        if not change.same_epoch:
+            self.epoch += 1
+        self.fields |= change.set or {}
+        for name in change.unset or ():
+            self.fields.pop(name, None)
+        if change.backup_codes is not None:
+            self.backup_codes = set(change.backup_codes)
+        if change.end_others:
+            self._end_others(change.caller, change.end_others)
+        if change.new_id_hash and change.caller:
+            self.sessions[change.new_id_hash] = self.sessions.pop(change.caller)
+            self.moved[change.caller] = change.new_id_hash
+            self._tell("AUTH_SESSION_CHANGE", change.new_id_hash, change.reason, change.caller)
+        return str(self.epoch)
+
+    def _takes_reset(self, link: str) -> bool:
+        found = self.link(link)
+        if found is None or found.purpose != "reset":
+            return False
+        del self.links[link]
+        return True
+
+    def _end_others(self, caller: str | None, reason: Reason) -> None:
+        self.finish_expired()
+        by = self.sessions.get(caller or "")
+        for id_hash in self.by_use:
+            if id_hash != caller:
+                self._finish(id_hash, reason, (caller, by))
+        if caller is None:
+            self.links.clear()
+
+    def delete(self) -> None:
+        self.exists = False
+        for of_theirs in (
+            *(self.fields, self.backup_codes, self.sessions, self.ended, self.moved, self.tickets),
+            *(self.given, self.proofs, self.links, self.devices, self.told),
+        ):
+            of_theirs.clear()
+
+    # Tickets and proofs; their time runs out in Redis, by its own clock, in no example
+
+    def open_ticket(self, id_hash: str, ticket: Ticket) -> None:
+        self.tickets[id_hash] = OpenTicket(ticket)
+        if ticket.session:
+            given = self.given.setdefault(ticket.session, [])
+            given.insert(0, id_hash)
+            for superseded in given[MAX_OPEN_TICKETS:]:
+                self.tickets.pop(superseded, None)
+            del given[MAX_OPEN_TICKETS:]
+
+    def ticket(self, id_hash: str) -> Ticket | None:
+        return self.tickets[id_hash].ticket if id_hash in self.tickets else None
+
+    def redeem(self, id_hash: str, answer: Answer, purpose: Purpose, session: str = "", proof: str = "") -> Verdict:
+        held = self.tickets.get(id_hash)
+        if held is None or (held.ticket.purpose, held.ticket.session) != (purpose, session):
+            return "unknown"
+        if purpose == "step_up" and not self.is_live(session):
+            return "unknown"
+        verdict = self._judge(answer)
+        if verdict == "wrong":
+            held.wrong += 1
+            if held.wrong == MAX_WRONG_ANSWERS:
+                del self.tickets[id_hash]
+            return verdict
+        del self.tickets[id_hash]
+        if purpose == "step_up":
+            self.proofs[proof] = f"{'password' if answer.password else 'mfa'} {session}"
+            prover = self.sessions[session]
+            prover.record = prover.record and replace(prover.record, proved_at=int(self.clock()))
+        return verdict
+
+    def _judge(self, answer: Answer) -> Verdict:
+        """The password where there is no second factor; else a step after the last, or a code that was not used."""
+        if self.totp_step is None or answer.password:
+            return "right" if self.totp_step is None and answer.password else "wrong"
+        if answer.step is not None:
+            is_new = answer.step > self.totp_step
+            self.fields["totp_step"] = str(max(answer.step, self.totp_step))
+            return "right" if is_new else "wrong"
+        unused = [code for code in answer.code_hashes if code in self.backup_codes]
+        if not unused:
+            return "wrong"
+        self.backup_codes.remove(unused[0])
+        return "right" if self.backup_codes else "last_code"
+
+    # Links
+
+    def open_link(self, id_hash: str, link: Link) -> None:
+        if link.purpose == "reset":
+            self.links = {name: held for name, held in self.links.items() if held.purpose != "reset"}
+        self.links[id_hash] = link
+
+    def link(self, id_hash: str) -> Link | None:
+        link = self.links.get(id_hash)
+        return link if link and link.expires_at > self.clock() else None
+
+    def end_by_link(self, id_hash: str) -> Client | None:
+        link = self.link(id_hash)
+        if link is None or link.purpose != "not_me":
+            return None
+        del self.links[id_hash]
+        session = link.session
+        while session in self.moved:
+            session = self.moved[session]
+        if not self.is_live(session):
+            return Client()
+        record = self.sessions[session].record
+        self._finish(session, "revoked")
+        return record.client if record else Client()
+
+    # Notices
+
+    def meet(self, device: str) -> bool:
+        if not self.exists:
+            return False
+        is_first = not self.devices and len(self.sessions) <= 1
+        is_added = device not in self.devices
+        self.devices[device] = self.clock()
+        return is_added and not is_first
+
+    def count(self, kind: str) -> int:
+        began, count = self.told.get(kind, (self.clock(), 0))
+        if self.clock() - began >= COUNTED_FOR_S:
+            began, count = self.clock(), 0
+        self.told[kind] = (began, count + 1)
+        return count + 1
+
+    # What Redis may lose
+
+    def lose(self, what: Literal["records", "sessions"]) -> None:
+        if what == "sessions":
+            self.sessions.clear()
+        for held in self.sessions.values():
+            held.record = None
