@@ -23,7 +23,8 @@ from scripts.faults.judge import Fault, judge, seconds_until_back
 from scripts.faults.rows import Row
 from scripts.faults.service import Service
 from tests.conformance import Document, document_of
-from tests.conftest import ENVIRONMENT, wait_until
+from tests.conftest import ENVIRONMENT
+from tests.servers import wait_until
 
 _PROCESSES, _PEOPLE, _READERS = 3, 3, 1
 _WARM_UP_BYTES = 100_000  # in the journal of each process of clients: then all are under way

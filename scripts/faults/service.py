@@ -11,8 +11,9 @@ from random import Random
 import requests
 
 from scripts.faults.api import GATEWAY_SECRET
-from tests.conftest import ENVIRONMENT, wait_until
+from tests.conftest import ENVIRONMENT
 from tests.ports import lasting_port
+from tests.servers import wait_until
 
 _ROOT = Path(__file__).parents[2]
 _RESTARTS_AFTER_S = 0.1  # as systemd does

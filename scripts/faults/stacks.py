@@ -8,7 +8,7 @@ from typing import Protocol
 from redis import RedisError
 
 from scripts.faults.proxy import Proxy
-from tests.conftest import RedisServer, wait_until
+from tests.servers import RedisServer, wait_until
 from tests.sets import ClusterSet, Node, SentinelSet
 
 _PROBE = "chaos"

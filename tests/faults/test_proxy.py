@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from scripts.faults.proxy import Proxy
-from tests.conftest import wait_until
+from tests.servers import wait_until
 
 
 @pytest.fixture
