@@ -20,7 +20,7 @@ from tests.servers import missing, wait_until
 NAME = "keyrack"
 SLOTS = 16_384
 _PATIENCE = "socket_timeout=20&socket_connect_timeout=20"
-_LOCAL = ["--bind", "127.0.0.1", "--protected-mode", "no", "--save", "", "--repl-diskless-sync-delay", "0"]
+_LOCAL = ["--bind", "127.0.0.1", "--protected-mode", "no", "--save", '""', "--repl-diskless-sync-delay", "0"]
 
 
 class Node:
@@ -99,9 +99,14 @@ class _Set:
         return folder
 
     def _server(self, *options: str) -> Node:
+        """One with a configuration that may be rewritten: whoever was made a primary starts again as one."""
         port = lasting_port()
-        command = ["--port", str(port), *self._options, *options]
-        return self._keep(Node(self._folder_of(port), port, *command, password=self._password))
+        folder = self._folder_of(port)
+        given = ["--port", str(port), *self._options, *options]
+        pairs = zip(given[::2], given[1::2], strict=True)
+        lines = (name.removeprefix("--") + f" {value}\n" for name, value in pairs)
+        (folder / "redis.conf").write_text("".join(lines), encoding="utf-8")
+        return self._keep(Node(folder, port, "redis.conf", password=self._password))
 
     def _keep(self, node: Node) -> Node:
         self._all.append(node)

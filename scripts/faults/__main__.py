@@ -16,7 +16,8 @@ wrong answers   no to a live session, somebody else's identity, a used ticket or
                 ANSWER_WITHIN_S, none at all from a live gunicorn
 slowest         the longest that anybody waited for an answer
 seconds until   from the fault to the first write and the first check of a token that succeeded with none failing in the
-back            two seconds after; after a failover also from the moment another server took a write
+back            two seconds after
+after Redis     the same from the moment in which Redis could be reached again, or another server first took a write
 
 An operation that was answered by 503, or not at all, may have happened or not, and may still happen for LATE_S: either
 is right, but once seen it must stay.

@@ -15,10 +15,10 @@ _WELL_S = 2  # without a failure, after which the service counts as back
 
 @dataclass(frozen=True)
 class Fault:
-    """at: when it was made; taken_over_at: in a failover, when another first took a write"""
+    """at: when it was made; redis_back_at: when Redis could be reached again, or another server first took a write"""
 
     at: float
-    taken_over_at: float | None = None
+    redis_back_at: float | None = None
 
 
 def judge(operations: Sequence[Operation], answers: AnswerJudge) -> list[Finding]:

@@ -44,7 +44,7 @@ def _kill_master(_: Any, service: Service, __: Random) -> tuple[Fault, list[Outa
 
 
 def _crash(stack: Single, _: Service, random: Random) -> tuple[Fault, list[Outage]]:
-    return Fault(stack.crash(random.uniform(*_DOWN_S))), []
+    return Fault(*stack.crash(random.uniform(*_DOWN_S))), []
 
 
 def _fail_over(stack: Sentinels | Cluster, _: Service, random: Random) -> tuple[Fault, list[Outage]]:
@@ -57,7 +57,7 @@ def _disturb(how: str, for_s: tuple[float, float]) -> Callable[[Any, Service, Ra
         getattr(stack.proxy, how)()
         time.sleep(random.uniform(*for_s))
         stack.proxy.restore()
-        return Fault(at), []
+        return Fault(at, time.monotonic()), []
 
     return disturb
 

@@ -53,10 +53,10 @@ class Result:
         return not any(self.count(kind) for kind in demanded)
 
     @property
-    def after_take_over_s(self) -> list[float]:
-        """Of failovers: from when another took writes."""
+    def after_redis_s(self) -> list[float]:
+        """The same from when Redis was back, where it was away."""
         faults = zip(self.faults, self.back_s, strict=True)
-        return [max(0.0, fault.at + back_s - fault.taken_over_at) for fault, back_s in faults if fault.taken_over_at]
+        return [max(0.0, fault.at + back_s - fault.redis_back_at) for fault, back_s in faults if fault.redis_back_at]
 
 
 class Clients:

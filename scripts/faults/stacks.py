@@ -29,13 +29,13 @@ class Single:
         self._server = RedisServer(*options)
         self.url = self._server.plain_url
 
-    def crash(self, down_s: float) -> float:
-        """SIGKILL it, and start it again after a while; when it was killed."""
+    def crash(self, down_s: float) -> tuple[float, float]:
+        """SIGKILL it, and start it again after a while; when it was killed, and when it answered again."""
         at = time.monotonic()
         self._server.stop()
         time.sleep(down_s)
         self._server.start()
-        return at
+        return at, time.monotonic()
 
     def close(self) -> None:
         self._server.close()

@@ -7,7 +7,7 @@ from scripts.faults.runner import Result
 
 _HEAD = [
     *("fault", "faults", "operations", "acknowledged", "lost", "resurrected", "wrong answers", "slowest, s"),
-    *("seconds until back, median / most", "after a new primary, median / most"),
+    *("seconds until back, median / most", "after Redis, median / most"),
 ]
 
 
@@ -20,7 +20,7 @@ def table(results: Sequence[Result]) -> str:
 def _cells(result: Result) -> list[str]:
     counts = [len(result.faults), result.operations, result.acknowledged]
     found = [str(result.count(kind)) for kind in ("lost", "resurrected", "wrong")]
-    times = [f"{result.slowest_s:.1f}", _times(result.back_s), _times(result.after_take_over_s)]
+    times = [f"{result.slowest_s:.1f}", _times(result.back_s), _times(result.after_redis_s)]
     return [result.row.what, *(f"{count:,}" for count in counts), *found, *times]
 
 
