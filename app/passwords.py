@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,8 +70,7 @@ class Passwords:
             metrics.BCRYPT_REFUSED.inc()
             raise Unavailable
         try:
-            metrics.BCRYPT_WAITING.inc()
-            turn = self._threads.submit(_measured, work, time.perf_counter())
+            turn = self._submit(work)
             try:
                 return turn.result(_LONGEST_WAIT_S)
             except TimeoutError:
@@ -82,6 +81,14 @@ class Passwords:
                 return turn.result()
         finally:
             self._places.release()
+
+    def _submit(self, work: Callable[[], T]) -> Future[T]:
+        metrics.BCRYPT_WAITING.inc()
+        try:
+            return self._threads.submit(_measured, work, time.perf_counter())
+        except RuntimeError:  # the process ends, and takes no more work
+            metrics.BCRYPT_WAITING.dec()
+            raise Unavailable from None
 
 
 def _measured(work: Callable[[], T], asked_at: float) -> T:

@@ -1,5 +1,7 @@
 """Passwords and the queue for their hashes."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -75,3 +77,22 @@ def test_whoever_finds_the_queue_full_hears_it_at_once(passwords):
     for thread in waiting:
         thread.join(10)
     assert passwords.hash("correct horse")
+
+
+def test_a_process_that_ends_takes_no_more_work():
+    """As the threads of one that was told to stop find it: a clear no, which gateways send elsewhere."""
+    script = (
+        "import threading\n"
+        "from app.errors import Unavailable\n"
+        "from app.passwords import Passwords\n"
+        "passwords = Passwords(4, 1, 2)\n"
+        "def late():\n"
+        "    threading.main_thread().join()\n"
+        "    try:\n"
+        "        passwords.hash('correct horse')\n"
+        "    except Unavailable:\n"
+        "        print('unavailable', flush=True)\n"
+        "threading.Thread(target=late).start()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert (ran.stdout, ran.stderr) == ("unavailable\n", "")
