@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from redis import ConnectionError as ConnectionBroken
-from redis import ResponseError
-from redis.exceptions import NoScriptError
+from redis import RedisError, ResponseError
+from redis.exceptions import MovedError, NoScriptError
 
 from app.stores.circuit import CircuitOpen
 from app.stores.node import Command, Node, Wait
@@ -77,6 +77,23 @@ class RedisClient(ABC):
         """A function of keys and arguments, as the limiter has it from redis-py."""
         text = script.decode()
         return lambda keys, args: self.run_script(text, keys, args)[0]
+
+    def require(self, command: Command) -> None:
+        """Ask a server whether it answers this. Of a Cluster one of two is enough: its users are served.
+
+        Raises: redis.RedisError where it does not, or refuses
+        """
+        problem: Exception | None = None
+        for node in sorted(self.nodes(), key=lambda node: node.circuit.is_open)[:2]:
+            try:
+                [reply] = node.exchange([command])
+            except RedisError as away:
+                problem = away
+                continue
+            if not isinstance(reply, ResponseError) or isinstance(reply, MovedError):
+                return
+            problem = reply
+        raise problem or ConnectionBroken("there is no server")
 
     def scan(self, pattern: str) -> Iterator[str]:
         """The names of all keys like this, in no order; one may come twice while keys come and go."""

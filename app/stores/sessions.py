@@ -199,7 +199,7 @@ class SessionStore:
 
         No PING: a Redis that fails to write its snapshot refuses that one, while who is signed in can still be read.
         """
-        self.last_used_at(_NOBODY, "")
+        self._redis.require(("ZSCORE", keys.last_used(_NOBODY), ""))
 
     def touch(self, user_id: str, id_hash: str, client: Client) -> bool:
         """Note a use and the client seen, at most once a minute. Never brings an ended session back.

@@ -86,6 +86,7 @@ def test_a_replica_takes_over(client, servers):
         client.read(("GET", "{there}"))
     assert time.monotonic() - began < 1
     assert client.read(("GET", other_than(servers, slot))) == ["2"]
+    client.require(("GET", "{there}"))  # which keeps an instance in service that serves the others
     servers.wait_for_other_owner_of(slot, dead)
     promoted_at = time.monotonic()
     wait_until(lambda: answer_of(client, "{there}") == ["1"], "it did not find the new primary")
@@ -122,6 +123,8 @@ def test_none_of_the_named_servers_is_there():
             began = time.monotonic()
             with pytest.raises(ConnectionError):
                 client.read(("GET", "key"))
+            with pytest.raises(ConnectionError):
+                client.require(("GET", "key"))
             assert time.monotonic() - began < 1
 
 
