@@ -18,6 +18,7 @@ Command = tuple[str | bytes | int | float, ...]
 _MEASURED_ONCE_IN = 16  # trips: to measure each would take as long again as a tenth of the trip
 _WAITED_S = 0.1  # whoever failed after that failed by waiting
 _LOOK_EVERY_S = 1.0
+_LOOK_AGAIN_S = 5.0  # where no Sentinel answered, which may have taken its time
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +135,13 @@ class Primary(Node):
     def _connection(self) -> Any:
         """Whoever was the primary may not know yet that it is no longer: once a second a thread asks the Sentinels."""
         if time.monotonic() >= self._look_at and self._looking.acquire(blocking=False):
+            pause_s = _LOOK_EVERY_S
             try:
                 self._ask()
             except RedisError:  # no Sentinel knows: the connections that work go on
-                pass
+                pause_s = _LOOK_AGAIN_S
             finally:
-                self._look_at = time.monotonic() + _LOOK_EVERY_S
+                self._look_at = time.monotonic() + pause_s
                 self._looking.release()
         return super()._connection()
 
