@@ -46,21 +46,27 @@ class Answer:
         return told
 
 
+_KINDS: dict[str, type[http.client.HTTPConnection]] = {
+    "http": http.client.HTTPConnection,
+    "https": http.client.HTTPSConnection,
+}
+
+
 class Way:
     """A way to Keyrack by a URL, over one connection that is kept open."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        parts = urlsplit(url)
-        self._prefix = parts.path.rstrip("/")
-        kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}.get(parts.scheme)
         try:
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host, port = None, None
-        if not kind or not host:
+            parts = urlsplit(url)
+            kind = _KINDS[parts.scheme]
+            # A port is named always: http.client looks for one in the host, and would find it in IPv6's colons.
+            self._connection = kind(parts.hostname or "", parts.port or kind.default_port, timeout=_TIMEOUT_S)
+        except (KeyError, ValueError, http.client.HTTPException):
+            raise Trouble("it is no http:// or https:// URL") from None
+        if not parts.hostname:
             raise Trouble("it is no http:// or https:// URL")
-        self._connection = kind(host, port, timeout=_TIMEOUT_S)
+        self._prefix = parts.path.rstrip("/")
 
     def ask(self, method: str, path: str, token: str = "", body: Any = None) -> Answer:
         """Raises: Trouble"""
@@ -73,7 +79,7 @@ class Way:
             own_address = self._connection.sock.getsockname()[0]
             answer = self._connection.getresponse()
             return Answer(answer.status, answer.read(), own_address)
-        except (OSError, http.client.HTTPException) as problem:
+        except (OSError, http.client.HTTPException, UnicodeError) as problem:  # UnicodeError: of a host or path
             self._connection.close()
             raise Trouble(f"it cannot be asked: {type(problem).__name__}") from None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app import create_app
+from app.cli.canary import Trouble, Way
 from app.cli.doctor import judge, of_location, of_mail
 from app.config import MailServer, load_settings
 from app.stores.connect import connect
@@ -126,3 +127,28 @@ def test_the_address_that_is_seen(seen, own, trusted, level):
     settings = load_settings(ENVIRONMENT | {"TRUSTED_PROXIES": trusted})
     judged, advice = judge(seen, own, settings.trusted_proxies)
     assert (judged, bool(advice)) == (level, level != "ok")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "gateway", "ftp://gateway", "http://", "http://[::1", "http://gateway:x", "http://gateway:99999"),
+        *("http://\u2100", "http://a\0b", "http://a..b", "http://127.0.0.1:1/\u00e9", "http://127.0.0.1:1/a b"),
+    ],
+)
+def test_a_url_that_leads_nowhere_is_told_of(url):
+    with pytest.raises(Trouble), contextlib.closing(Way(url)) as way:
+        way.ask("GET", "/healthz")
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port"),
+    [
+        ("http://[2001:db8::1]", "2001:db8::1", 80),
+        ("https://[2001:db8::a]/auth", "2001:db8::a", 443),
+        ("http://[::1]:8080", "::1", 8080),
+    ],
+)
+def test_an_address_of_ipv6_is_asked_at_the_port_that_is_meant(url, host, port):
+    with contextlib.closing(Way(url)) as way:
+        assert (way._connection.host, way._connection.port) == (host, port)
