@@ -43,8 +43,9 @@ class Locations:
             return None
         if not isinstance(record, dict):
             return None
-        subdivisions: Any = record.get("subdivisions") or [None]
-        parts = (_name(record.get("city")), _name(subdivisions[0]), _name(record.get("country")))
+        subdivisions = record.get("subdivisions")
+        state = subdivisions[0] if isinstance(subdivisions, list) and subdivisions else None
+        parts = (_name(record.get("city")), _name(state), _name(record.get("country")))
         return ", ".join(part for part in parts if part) or None
 
 
@@ -54,4 +55,7 @@ def is_private(address: Address) -> bool:
 
 
 def _name(place: Any) -> str | None:
-    return place.get("names", {}).get("en") if isinstance(place, dict) else None
+    """In English; None where a database of another make has something else in the name's place."""
+    names = place.get("names") if isinstance(place, dict) else None
+    name = names.get("en") if isinstance(names, dict) else None
+    return name if isinstance(name, str) else None

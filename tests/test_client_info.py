@@ -7,6 +7,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
 
 from app.client_info import clean, read_client
 from app.location import Locations
@@ -118,6 +120,24 @@ def test_a_damaged_database_stops_no_sign_in(city_database, tmp_path):
     damaged[marker // 2 : marker] = b"\xff" * (marker - marker // 2)
     path = tmp_path / "damaged.mmdb"
     path.write_bytes(damaged)
+    assert Locations(path).of(ipaddress.ip_address("203.0.113.7")) is None
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"city": {"names": "Bern"}},
+        {"city": {"names": {"en": 3}}},
+        {"subdivisions": {"names": {"en": "Bern"}}},
+        ["Bern"],
+    ],
+)
+def test_a_database_of_another_make_stops_no_sign_in(tmp_path, record):
+    """It has the format, and other things in it than a City database: those are as unknown."""
+    writer = MMDBWriter(ip_version=4, database_type="Other-City", int_type="u32")
+    writer.insert_network(IPSet(["203.0.113.0/24"]), record)
+    path = tmp_path / "other.mmdb"
+    writer.to_db_file(str(path))
     assert Locations(path).of(ipaddress.ip_address("203.0.113.7")) is None
 
 
