@@ -26,7 +26,7 @@ from app.tokens import id_hash
 from tests.conftest import LIFETIMES
 from tests.fuzz.model import UserModel
 
-STEPS = 60  # of an example
+STEPS = 75  # of an example
 BEGINNING = 1_750_000_000.25  # Unix seconds; the same in every run, so that an example is
 MARKS = "marks-of-the-tests"
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
@@ -111,7 +111,6 @@ TOTP_FIELDS = ["totp_secret", "totp_step", "totp_at"]
 OPERATORS_ACTS = [
     {},
     {"set": {"password_hash": "by an operator"}},
-    {"set": {"disabled": "1"}},
     {"unset": TOTP_FIELDS, "backup_codes": []},
 ]
 EMAILS = ["a@example.com", "b@example.com", "c@example.com"]
@@ -127,7 +126,7 @@ def outcome(call, *args, **named):
 
 def crowded(machine):
     """Whether there is enough that what ends all of a user, or all, leaves something to look at."""
-    return len(machine.live) > 6
+    return len(machine.live) > 5
 
 
 class Stores(RuleBasedStateMachine):
@@ -273,10 +272,20 @@ class Stores(RuleBasedStateMachine):
     def end_all_as_an_operator(self, user_id, act):
         self.change(user_id, **act, end_others="admin")
 
+    @precondition(crowded)
+    @rule(user_id=USERS, is_let_in=st.booleans())
+    def disable(self, user_id, is_let_in):
+        """And perhaps enable them again; whoever tries to sign in meanwhile does not."""
+        self.change(user_id, set={"disabled": "1"}, end_others="admin")
+        self.open(user_id, LAPTOP, 0, 50)
+        if is_let_in:
+            self.enable(user_id)
+
     @precondition(lambda self: any("disabled" in user.fields for user in self.users.values()))
     @rule(user_id=USERS)
     def enable(self, user_id):
         self.change(user_id, unset=["disabled"])
+        self.open(user_id, LAPTOP, 0, 50)
 
     # Sessions
 
@@ -301,11 +310,13 @@ class Stores(RuleBasedStateMachine):
         expected = self.users[user_id].touch(touched, client)
         assert self.stores.sessions.touch(user_id, touched, client) == expected
 
-    @rule(session=SESSIONS, client=CLIENTS, seconds=st.sampled_from([0, 59.9, 60]))
-    def touch_again(self, session, client, seconds):
-        self.touch(session, None, LAPTOP)
-        self.stores.clock.advance(seconds)
-        self.touch(session, None, client)
+    @rule(session=SESSIONS, client=CLIENTS, name=TEXTS)
+    def touch_again(self, session, client, name):
+        """A use is noted, the next too early, the one after that in time; a name that was given meanwhile stays."""
+        for seconds in (0, MINUTE - 0.5, 0.5):
+            self.stores.clock.advance(seconds)
+            self.touch(session, None, client)
+            self.rename(session, None, name)
 
     @precondition(crowded)
     @rule(session=SESSIONS, times=st.integers(2, 13), client=CLIENTS)
@@ -370,11 +381,11 @@ class Stores(RuleBasedStateMachine):
     def much_time_passes(self, seconds):
         self.stores.clock.advance(seconds)
 
-    @precondition(crowded)
+    @precondition(lambda self: len(self.live) > 2)
     @rule(
         session=of_model(lambda machine: machine.live),
         off_s=st.sampled_from([-0.1, 0, 0.1]),
-        then=st.sampled_from(["touch", "end", "rename", "end_others", "answer_twice"]),
+        then=st.sampled_from(["touch", "end", "end", "rename", "end_others", "answer"]),
     )
     def end_of_its_time(self, session, off_s, then):
         """What a session does, or has done to it, about when its time is over."""
@@ -385,7 +396,7 @@ class Stores(RuleBasedStateMachine):
             "end": lambda: self.end_named(user_id, [one], "admin", None),
             "rename": lambda: self.rename(session, None, "late"),
             "end_others": lambda: self.end_others(session),
-            "answer_twice": lambda: self.answer_twice(session, "step_up", "password"),
+            "answer": lambda: self.answer_several(session, "step_up", ["password"]),
         }[then]()
 
     # Tickets and proofs
@@ -458,14 +469,18 @@ class Stores(RuleBasedStateMachine):
         for one in ["nothing"] * times + [kind]:
             self.answer(ticket, one, None, (ticket[0], UNKNOWN))
 
-    @rule(session=SESSIONS, purpose=st.sampled_from(["login", "step_up", "step_up"]), kind=ANSWERS)
-    def answer_twice(self, session, purpose, kind):
-        """The same answer to two challenges."""
-        if self.users[session[0]].exists:
+    @rule(
+        session=SESSIONS,
+        purpose=st.sampled_from(["login", "step_up", "step_up"]),
+        kinds=st.lists(ANSWERS, min_size=1, max_size=4),
+    )
+    def answer_several(self, session, purpose, kinds):
+        """Each to a ticket of its own, and then the very same answer to another."""
+        for kind in kinds:
             answer = self.answer_of(session[0], kind)
             for _ in range(2):
                 self.open_ticket(session, purpose)
-                self.redeem(session[0], self.given[-1][1], answer, purpose, session[1])
+                self.redeem(session[0], self.given[-1][1] if self.given else UNKNOWN, answer, purpose, session[1])
 
     @precondition(lambda self: self.proofs)
     @rule(session=SESSIONS, proof=of_model(lambda machine: machine.proofs[::-1]), is_own=st.booleans())
