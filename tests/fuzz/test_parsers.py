@@ -2,14 +2,17 @@
 
 import base64
 import hashlib
+import hmac
 import ipaddress
 import json
 import re
 import unicodedata
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import get_args
 from urllib.parse import urljoin, urlsplit
 
+import click
 import pyotp
 import pytest
 from hypothesis import assume, example, given
@@ -19,12 +22,17 @@ from app import device_names, times, tokens, totp
 from app.accounts import normalise_email
 from app.addresses import caller_address, limit_key
 from app.callers import SAFE_METHODS, Callers, require_same_origin
+from app.cli.canary import Trouble, Way
+from app.cli.sessions import sessions as session_commands
 from app.client_info import clean, read_client
 from app.devices import Caller
 from app.errors import Forbidden, Unauthorized
-from app.location import Locations
+from app.keyring import Keyring
+from app.location import Locations, is_private
 from app.routes.forms import HOME, next_path
+from app.second_factor import SecondFactor
 from app.stores.sessions import Client, Ended, Reason, Session
+from app.stores.users import User
 
 NOWHERE = Locations(None)
 LATIN = st.text(st.characters(max_codepoint=255))  # how WSGI hands headers over
@@ -176,6 +184,25 @@ def test_no_peer_and_no_header_is_an_error(peer, forwarded_for):
     assert str(through_proxy) == "10.0.0.1" or not is_trusted(through_proxy)
 
 
+PLACES = st.dictionaries(
+    st.sampled_from(["city", "subdivisions", "country"]),
+    JSON
+    | st.dictionaries(st.just("names"), st.dictionaries(st.sampled_from(["en", "de"]), st.text() | JSON))
+    | st.lists(JSON),
+)
+
+
+@given(JSON | PLACES, st.ip_addresses().filter(lambda address: not is_private(address)))
+@example({"city": {"names": "Bern"}}, ipaddress.ip_address("192.0.2.1"))
+@example({"subdivisions": {"names": {"en": "Bern"}}}, ipaddress.ip_address("192.0.2.1"))
+@example({"country": {"names": {"en": 41}}}, ipaddress.ip_address("192.0.2.1"))
+def test_a_place_is_words_or_unknown_whatever_the_database_holds(record, address):
+    locations = Locations(None)
+    locations._reader = {address: record}
+    place = locations.of(address)
+    assert place is None or (isinstance(place, str) and place)
+
+
 @given(st.ip_addresses(v=6), st.integers(0, 2**64 - 1))
 def test_all_of_a_64_counts_as_one(address, rest):
     neighbour = ipaddress.IPv6Address(int(address) >> 64 << 64 | rest)
@@ -313,6 +340,18 @@ def test_what_is_taken_for_a_secret_is_base32_of_160_bits(text):
         assert len(pyotp.TOTP(secret).byte_secret()) >= 20
 
 
+@given(st.text() | nearly(BASE32) | st.binary(min_size=5, max_size=90).map(lambda raw: base64.b32encode(raw).decode()))
+def test_a_foreign_secret_is_lengthened_and_its_codes_stay(text):
+    secret = totp.lengthen_secret(text)
+    if secret is not None:
+        assert re.fullmatch(r"[A-Z2-7]{32,128}", secret)
+        assert totp.lengthen_secret(secret) == secret == totp.normalise_secret(secret)
+        foreign = re.sub(r"[\s=-]", "", text).upper()
+        assert len(foreign) >= 16
+        keys = [base64.b32decode(one + "=" * (-len(one) % 8)) for one in (secret, foreign)]
+        assert hmac.digest(keys[0], b"a step", "sha1") == hmac.digest(keys[1], b"a step", "sha1")
+
+
 @given(st.binary(min_size=20, max_size=40), MOMENTS, st.integers(0, 10), st.integers(-12, 12), st.text(max_size=3))
 def test_a_code_matches_within_its_window_alone(raw, now, window, offset, odd):
     secret = base64.b32encode(raw).decode().rstrip("=")
@@ -333,6 +372,29 @@ def test_no_code_is_an_error(code, now, window):
     secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
     step = totp.matching_step(secret, code, now, window)
     assert step is None or abs(step - int(now) // 30) <= window
+
+
+KEYRING = Keyring(["k" * 32, "l" * 32])
+TYPED = st.from_regex(r"\A[ -]?[a-zA-Z0-9]{4}[ -]?[a-zA-Z0-9]{4}\Z") | st.from_regex(r"\A[0-9]{3} ?[0-9]{3}\Z")
+
+
+@given(st.text(st.characters()) | TYPED | nearly(TYPED), st.booleans(), st.sampled_from(["totp", "backup"]), MOMENTS)
+def test_what_is_typed_is_a_code_or_wrong(typed, has_totp, mfa_type, now):
+    """Nothing that is typed is an error, nor a password; a backup code is eight letters and digits, however spaced."""
+    secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
+    user = User("1", "", "", None, "", 0, "1", KEYRING.encrypt(secret) if has_totp else None, 0, False, 10)
+    answer = SecondFactor(None, KEYRING, None, 1, lambda: now).read_answer(user, mfa_type, typed)
+    assert not answer.password
+    bare = re.sub(r"[\s-]", "", typed)
+    if answer.step is not None:
+        assert mfa_type == "totp"
+        assert has_totp
+        assert pyotp.TOTP(secret).generate_otp(answer.step) == bare
+    if answer.code_hashes:
+        assert len(bare) == 8
+        assert answer.code_hashes == KEYRING.code_hashes("1", bare.lower())
+    elif bare.isascii() and answer.step is None:
+        assert not re.fullmatch("[A-Za-z0-9]{8}", bare)
 
 
 # Names and times
@@ -368,6 +430,23 @@ def test_times_read_back(at):
     assert abs(datetime.fromisoformat(told).timestamp() - at) < 1e-5
     by_minute = datetime.strptime(times.exactly(at), "%d %B %Y, %H:%M UTC").replace(tzinfo=UTC)
     assert 0 <= at - by_minute.timestamp() < 60.001
+
+
+@given(MOMENTS, st.sampled_from([None, "+00:00", "Z"]))
+def test_what_was_told_in_iso_is_read_again(at, zone):
+    told = times.iso(at)[:-6] + (zone or "")
+    assert abs(times.iso_seconds(f" {told}") - at) < 1e-5
+    assert times.before(told, 0) == times.iso_seconds(told)
+
+
+@given(st.text(st.characters()) | st.from_regex(r"\A[0-9]{1,8}[smhdw]?\Z") | st.datetimes().map(str), MOMENTS)
+def test_before_is_a_time_or_a_span_and_all_else_no_error_but_one(text, now):
+    try:
+        at = times.before(text, now)
+    except ValueError:
+        assert not re.fullmatch("[0-9]{1,6}[smhd]", text.strip())
+        return
+    assert isinstance(at, float)
 
 
 @given(MOMENTS, MOMENTS, MOMENTS)
@@ -421,3 +500,44 @@ def test_a_login_leads_to_a_path_of_our_own(plain_app, wanted, method):
     assert urlsplit(urljoin("https://us.example/login", as_browsers_read_it)).netloc == "us.example"
     with plain_app.test_request_context("/login", query_string={"next": path}):
         assert next_path() == path
+
+
+# The command line
+
+
+URLS = st.builds(
+    "{}://{}{}{}".format,
+    st.sampled_from(["http", "https", "ftp", "HTTP", ""]),
+    st.sampled_from(["", "[", "]", "[::1]", "[v1.x]", "a", "a@b", "127.0.0.1"]) | st.text(st.characters(), max_size=5),
+    st.sampled_from(["", ":", ":0", ":80", ":x", ":99999"]),
+    st.sampled_from(["", "/", "/é", "?", "#"]) | st.text(st.characters(), max_size=5),
+)
+
+
+@given(st.text(st.characters()) | URLS)
+def test_a_url_leads_somewhere_or_is_told_of(url):
+    try:
+        way = Way(url)
+    except Trouble:
+        return
+    assert url.lower().lstrip().startswith(("http://", "https://"))
+    assert way._connection.host
+    assert 0 < way._connection.port < 65536
+
+
+VALUES = {
+    "cidr": "192.0.2.0/24",
+    "unused_since": "30d",
+    "begun_before": "2026-01-02T03:04:05+06:00",
+    "client": "Firefox",
+    "country": "Switzerland",
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+@given(data=st.data())
+def test_an_option_is_read_or_refused_in_words(name, data):
+    [option] = [param for param in session_commands.get_command(None, "list").params if param.name == name]
+    text = data.draw(st.text(st.characters()) | st.ip_addresses().map(str) | nearly(st.just(VALUES[name])))
+    with suppress(click.BadParameter):
+        assert option.type.convert(text, option, None) is not None
