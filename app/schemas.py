@@ -22,7 +22,9 @@ _REQUIRED = "BASE_TYPE_REQUIRED: This field is required"
 _NO_EMAIL = "EMAIL_TYPE_INVALID_EMAIL: Not a well formed email address."
 _USER_ID = re.compile(r"[0-9]{1,20}")
 _ID_HASH = re.compile(r"[A-Za-z0-9+/]{43}=")
-_BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
+# The last characters of salt and digest have bits to spare, which are 0: bcrypt raises at other salts, and no password
+# would ever match another digest.
+_BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]")
 
 # What the document says of fields that several bodies have
 USER_ID = {"description": "A snowflake", "examples": ["1234567890123456789"]}

@@ -118,6 +118,8 @@ def test_who_is_shut_out_stays_so(run_import, new_device):
         (GOOD | {"password_hash": HASH + "\n"}, "password_hash: Must be bcrypt's"),
         (GOOD | {"password_hash": HASH.replace("$04$", "$31$")}, "password_hash: Must be bcrypt's"),
         (GOOD | {"password_hash": HASH.replace("$2b$", "$2x$")}, "password_hash: Must be bcrypt's"),
+        (GOOD | {"password_hash": HASH[:28] + "v" + HASH[29:]}, "password_hash: Must be bcrypt's"),
+        (GOOD | {"password_hash": HASH[:-1] + "v"}, "password_hash: Must be bcrypt's"),
         (GOOD | {"totp_secret": "hunter22"}, "totp_secret: Must be a base32"),
         (GOOD | {"totp_secret": 7}, "totp_secret: Must be a base32"),
         (GOOD | {"created_at": 1600000000000}, "created_at: Must be a time"),
