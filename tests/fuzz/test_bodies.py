@@ -1,19 +1,22 @@
 """What must hold of every body, whatever it says: it fits its schema, or the refusal has the contract's form."""
 
 import base64
+import json
 import re
 import time
 import unicodedata
 from urllib.parse import parse_qs, urlencode
 
+import bcrypt
 import pytest
 from fakeredis import FakeRedis
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from app import create_app, schemas
 from app.accounts import normalise_email
+from app.cli.users import _line as read_line
 from app.client_info import clean
 from app.config import load_settings
 from app.errors import InvalidForm, InvalidLink
@@ -128,7 +131,44 @@ def test_what_is_too_long_for_an_address_is_not_put_in_order(around):
         schemas.RegisterSchema().load({"email": email, "username": "somebody", "password": PASSWORD})
 
 
-# The gateway's check, and links
+# Lines of an import
+
+BCRYPT = st.from_regex(r"\A\$2[abxy]\$(0[3-9]|1[0-7])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26v]\Z")
+BASE32 = st.binary(min_size=8, max_size=40).map(lambda raw: base64.b32encode(raw).decode())
+IMPORTED = st.fixed_dictionaries(
+    {"email": st.emails(), "username": st.text(min_size=2, max_size=40), "password_hash": BCRYPT},
+    optional={
+        "global_name": st.none() | st.text(max_size=40),
+        "totp_secret": st.none() | BASE32 | nearly(BASE32),
+        "created_at": st.integers(-5, 2**33) | st.floats() | st.datetimes().map(str) | JSON,
+        "id": st.integers(-1, 2**65) | st.integers(0, 2**65).map(str) | JSON,
+        "disabled": st.booleans() | JSON,
+    },
+)
+LINES = IMPORTED.map(json.dumps) | nearly(IMPORTED.map(json.dumps)) | JSON.map(json.dumps)
+
+
+@given(raw=LINES.map(str.encode) | st.binary())
+@example(raw=json.dumps({"email": "a@b.example", "username": "ab", "password_hash": "$2b$04$" + "v" * 53}).encode())
+def test_a_line_of_an_import_is_a_user_who_can_log_in_or_refused(raw):
+    """What is wrong is said in one line, without what stands in it."""
+    line = read_line(7, raw)
+    assert line.number == 7
+    if isinstance(line.user, str):
+        assert line.user.isprintable()
+        assert not re.search(r"\$[0-9]{2}\$", line.user)
+        return
+    user = line.user
+    assert normalise_email(user.email.told) == user.email.normalised
+    assert problem_with_text("username", user.username) is None
+    assert user.global_name is None or problem_with_text("global_name", user.global_name) is None
+    assert user.id is None or 0 < int(user.id) < 2**64
+    assert user.created_at is None or 0 <= user.created_at < 2**32
+    assert user.totp_secret is None or re.fullmatch("[A-Z2-7]{32,128}", user.totp_secret)
+    bcrypt.checkpw(PASSWORD.encode(), re.sub(r"\$\d\d\$", "$04$", user.password_hash).encode())
+
+
+# The gateway's check, links, and the id that a request may bring
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +217,18 @@ def test_verify_says_no_to_what_is_no_token(fast_app, query, headers, token):
     answer = verify(fast_app, query, headers | {"Authorization": token})
     assert answer.status_code == 401
     assert answer.json == {"code": 0, "message": "401: Unauthorized"}
+
+
+REQUEST_IDS = (LATIN | nearly(st.just("given-by_the.gateway1"))).map(lambda text: re.sub(r"[\r\n]", "", text))
+
+
+@given(given_id=REQUEST_IDS, path=st.sampled_from(["/healthz", "/gateway/verify"]))
+def test_a_request_has_the_id_it_came_with_or_one_of_ours(fast_app, given_id, path):
+    answer = fast_app.test_client(use_cookies=False).get(path, headers={"X-Request-Id": given_id})
+    request_id = answer.headers["X-Request-Id"]
+    assert re.fullmatch("[A-Za-z0-9._-]{1,64}", request_id)
+    assert request_id == given_id or re.fullmatch("[0-9a-f]{16}", request_id)
+    assert request_id == given_id or not re.fullmatch("[A-Za-z0-9._-]{1,64}", given_id)
 
 
 @given(secret=st.text() | SECRETS | nearly(SECRETS), purpose=st.sampled_from(["reset", "not_me"]))
