@@ -313,10 +313,11 @@ class Stores(RuleBasedStateMachine):
     @rule(session=SESSIONS, client=CLIENTS, name=TEXTS)
     def touch_again(self, session, client, name):
         """A use is noted, the next too early, the one after that in time; a name that was given meanwhile stays."""
-        for seconds in (0, MINUTE - 0.5, 0.5):
+        self.touch(session, None, LAPTOP)
+        self.rename(session, None, name)
+        for seconds in (MINUTE - 0.5, 0.5):
             self.stores.clock.advance(seconds)
             self.touch(session, None, client)
-            self.rename(session, None, name)
 
     @precondition(crowded)
     @rule(session=SESSIONS, times=st.integers(2, 13), client=CLIENTS)
