@@ -85,7 +85,6 @@ def of_model(choose):
 
 EVERY_USER = of_model(lambda machine: list(machine.users))
 USERS = of_model(lambda machine: machine.existing * 5 + list(machine.users))
-EVERY_SESSION = of_model(lambda machine: [*machine.opened, (machine.existing[0], UNKNOWN)])
 SESSIONS = of_model(
     lambda machine: [*machine.live * 5, *machine.expired * 5, *machine.opened, (machine.existing[0], UNKNOWN)]
 )
