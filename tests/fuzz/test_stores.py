@@ -26,7 +26,7 @@ from app.tokens import id_hash
 from tests.conftest import LIFETIMES
 from tests.fuzz.model import UserModel
 
-STEPS = 75  # of an example
+STEPS = 70  # of an example
 BEGINNING = 1_750_000_000.25  # Unix seconds; the same in every run, so that an example is
 MARKS = "marks-of-the-tests"
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
@@ -269,6 +269,8 @@ class Stores(RuleBasedStateMachine):
     @precondition(crowded)
     @rule(user_id=USERS, act=st.sampled_from(OPERATORS_ACTS))
     def end_all_as_an_operator(self, user_id, act):
+        """Links have nothing left to do."""
+        self.mail_not_me((user_id, UNKNOWN), DAY)
         self.change(user_id, **act, end_others="admin")
 
     @precondition(crowded)
@@ -319,7 +321,7 @@ class Stores(RuleBasedStateMachine):
             self.touch(session, None, client)
 
     @precondition(crowded)
-    @rule(session=SESSIONS, times=st.integers(2, 13), client=CLIENTS)
+    @rule(session=SESSIONS, times=st.sampled_from([2, 12, 13]), client=CLIENTS)
     def use_for_months(self, session, times, client):
         """In use all the time, until it is too old."""
         for _ in range(times):
@@ -385,17 +387,25 @@ class Stores(RuleBasedStateMachine):
     @rule(
         session=of_model(lambda machine: machine.live),
         off_s=st.sampled_from([-0.1, 0, 0.1]),
-        then=st.sampled_from(["touch", "end", "end", "rename", "end_others", "answer"]),
+        then=st.sampled_from(
+            ["touch", "end", "end by the other", "rename", "rename by the other", "end others", "answer"]
+        ),
     )
     def end_of_its_time(self, session, off_s, then):
-        """What a session does, or has done to it, about when its time is over."""
+        """What a session does, or another that was opened lately does to it, about when its time is over."""
         user_id, one = session
-        self.stores.clock.now = max(self.users[user_id].end_of(one) + off_s, self.stores.clock())
+        end = self.users[user_id].end_of(one)
+        self.stores.clock.now = max(end - HOUR, self.stores.clock())
+        self.open(user_id, LAPTOP, 0, 50)
+        other = self.opened[-1]
+        self.stores.clock.now = max(end + off_s, self.stores.clock())
         {
             "touch": lambda: self.touch(session, None, LAPTOP),
             "end": lambda: self.end_named(user_id, [one], "admin", None),
+            "end by the other": lambda: self.end_named(user_id, [one], "revoked", other[1]),
             "rename": lambda: self.rename(session, None, "late"),
-            "end_others": lambda: self.end_others(session),
+            "rename by the other": lambda: self.rename(session, other, "late"),
+            "end others": lambda: self.end_others(session),
             "answer": lambda: self.answer_several(session, "step_up", ["password"]),
         }[then]()
 
@@ -482,6 +492,18 @@ class Stores(RuleBasedStateMachine):
                 self.open_ticket(session, purpose)
                 self.redeem(session[0], self.given[-1][1] if self.given else UNKNOWN, answer, purpose, session[1])
 
+    @rule(session=SESSIONS, purpose=st.sampled_from(["login", "step_up", "reset"]), other=SESSIONS)
+    def answer_for_something_else(self, session, purpose, other):
+        """The right answer, for each purpose and by each session that it could be mistaken for, its own last."""
+        self.open_ticket(session, purpose)
+        user_id, named = self.given[-1] if self.given else (session[0], UNKNOWN)
+        user = self.users[user_id]
+        held = user.ticket(named) or Ticket(purpose, session[1], "", "")
+        right = self.answer_of(user_id, "next step" if user.has_totp else "password")
+        meant = [(one, by) for one in ("login", "step_up", "reset") for by in (other[1], held.session)]
+        for one, by in sorted(meant, key=(held.purpose, held.session).__eq__):
+            self.redeem(user_id, named, right, one, by)
+
     @precondition(lambda self: self.proofs)
     @rule(session=SESSIONS, proof=of_model(lambda machine: machine.proofs[::-1]), is_own=st.booleans())
     def show_proof(self, session, proof, is_own):
@@ -526,6 +548,30 @@ class Stores(RuleBasedStateMachine):
         user_id, named = link
         new = {"password_hash": f"reset {next(self.numbers)}"}
         self.change(user_id, epoch=self.epoch_of(user_id, off), set=new, end_others=end_others, link=named)
+
+    @rule(session=SESSIONS, moves=st.integers(0, 3), seconds=st.sampled_from([0, 0, 2 * DAY - 0.5, 2 * DAY]))
+    def follow_not_me(self, session, moves, seconds):
+        """After the session went on under other hashes."""
+        self.mail_not_me(session, 2 * DAY)
+        for _ in range(moves):
+            self.turn_totp_on(session, 0, 3, ["a"])
+            session = self.opened[-1]
+        self.stores.clock.advance(seconds)
+        if self.mailed:
+            self.end_by_link(self.mailed[-1], None)
+
+    @rule(
+        user_id=USERS,
+        end_others=st.sampled_from([None, "password_change"]),
+        seconds=st.sampled_from([0, HOUR - 0.5, HOUR]),
+    )
+    def follow_reset(self, user_id, end_others, seconds):
+        """Twice, the second time in vain."""
+        self.mail_reset(user_id, HOUR)
+        self.stores.clock.advance(seconds)
+        if self.mailed:
+            for _ in range(2):
+                self.reset(self.mailed[-1], 0, end_others)
 
     @rule()
     def look_at_tickets_and_links(self):
