@@ -10,10 +10,13 @@ import limits
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from redis import Redis
 
 from app.addresses import caller_address
 from app.config import ConfigError, MailServer, Settings, load_settings, variable
+from app.stores.address import parse
+from app.stores.client import OneServer
+from app.stores.cluster import Cluster
+from app.stores.connect import connect
 
 NEEDED = {"REDIS_URL": "redis://localhost", "SECRET_KEYS": "s" * 32}
 MAILING = {"SMTP_URL": "smtp://mail", "MAIL_FROM": "no-reply@example.com", "PUBLIC_URL": "https://a.example.com"}
@@ -190,16 +193,50 @@ def test_mails_come_from_an_address(raw):
         assert not re.search(r"[\r\n]", str(settings.mail_from))
 
 
-OPTIONS = st.sampled_from(
-    ["db=1", "socket_timeout=2", "frobnicate=1", "retry=5", "ssl_cert_reqs=none", "ssl_cert_reqs=x"]
+OPTIONS = st.lists(
+    st.sampled_from(
+        [
+            *("db=1", "db=0", "db=-1", "socket_timeout=2", "socket_timeout=0", "socket_timeout=nan", "frobnicate=1"),
+            *("retry=5", "encoding=x", "max_connections=5", "client_name=a%0Ab", "ssl_cert_reqs=none", "ssl_keyfile=x"),
+            *(
+                "ssl_cert_reqs=x",
+                "ssl_ciphers=x",
+                "ssl_min_version=771",
+                "ssl_min_version=1",
+                "sentinel_password=p%20q",
+            ),
+        ]
+    ),
+    max_size=3,
+).map("&".join)
+REDIS_SCHEMES = st.sampled_from(
+    ["redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "redis+unix"]
 )
+LOGINS = st.just("") | st.text(st.sampled_from("aé:%/@#[ 0F"), max_size=6).map("{}@".format)
+LISTS = st.lists(
+    st.builds("{}{}".format, HOSTS | st.sampled_from(["a", "[::1]"]), st.sampled_from(["", ":7", ":0", ":70000"])),
+    max_size=3,
+).map(",".join)
+PATHS = st.sampled_from(["", "/", "/0", "/7", "/main", "/main/0", "/main/x", "//0", "/a%00b", "/run/redis.sock"])
 
 
-@given(ENVIRONMENT_TEXT | st.builds("{}://{}?{}".format, st.sampled_from(["redis", "rediss", "unix"]), HOSTS, OPTIONS))
-@example("redis://localhost?frobnicate=1")
-def test_redis_is_where_a_connection_can_be_made_to(raw):
-    """Made, not opened: what is wrong with it is told at start, and not to the first who sign in."""
-    settings = load(REDIS_URL=raw)
-    if settings is not None and raw.strip():
-        pool = Redis.from_url(settings.redis_url).connection_pool
-        pool.connection_class(**pool.connection_kwargs)
+@given(
+    ENVIRONMENT_TEXT | st.builds("{}://{}{}{}?{}".format, REDIS_SCHEMES, LOGINS, LISTS, PATHS, OPTIONS),
+    st.sampled_from(["", "#x", " x", "\n"]) | ENVIRONMENT_TEXT,
+)
+@example("redis://localhost?frobnicate=1", "")
+@example("rediss+sentinel://a:%2F@a,[::1]:7/main/1?sentinel_password=p", "")
+@example("redis+cluster://a,b:7?socket_timeout=2", "")
+@example("rediss://a?ssl_min_version=771", "")
+@example("unix://a:b@/run/redis.sock?db=1", "")
+def test_redis_is_where_a_client_can_be_made_for(raw, rest):
+    """Made, not connected: what is wrong with it is told at start, and not to the first who sign in."""
+    settings = load(REDIS_URL=raw + rest)
+    if settings is not None and (raw + rest).strip():
+        with connect(settings.redis_url) as client:
+            assert isinstance(client, Cluster if "+cluster" in settings.redis_url.partition(":")[0] else OneServer)
+        address = parse(settings.redis_url)
+        assert all(0 < port < 2**16 and host.encode("idna") for host, port in address.hosts)
+        assert (address.kind == "server") == (not address.hosts)
+        assert 0 < address.options["socket_timeout"] <= 3600
+        assert address.options["db"] >= 0
