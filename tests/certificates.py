@@ -42,6 +42,26 @@ class Authority:
         return pair
 
 
+class Tls:
+    """A CA, and certificates of it for servers and for whoever asks them, who must show theirs."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = Authority(folder)
+        self.ca, self.server, self.client = authority.certificate, authority.issue("server"), authority.issue("client")
+
+    def listen(self, port: int) -> list[str]:
+        """Options of a server that takes nothing else on its port, and speaks so with its like."""
+        files = ["--tls-cert-file", self.server.certificate, "--tls-key-file", self.server.key]
+        files += ["--tls-ca-cert-file", self.ca]
+        own = ["--tls-auth-clients", "yes", "--tls-replication", "yes", "--tls-cluster", "yes"]
+        return ["--port", "0", "--tls-port", str(port), *map(str, files), *own]
+
+    def options(self) -> dict[str, str]:
+        """Of a connection, in redis-py's words."""
+        files = {"ca_certs": self.ca, "certfile": self.client.certificate, "keyfile": self.client.key}
+        return {f"ssl_{name}": str(path) for name, path in files.items()}
+
+
 def _named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 

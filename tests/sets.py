@@ -9,17 +9,19 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.certificates import Tls
 from tests.ports import lasting_port
 from tests.servers import missing, wait_until
 
 NAME = "keyrack"
 SLOTS = 16_384
-_PATIENCE = "socket_timeout=20&socket_connect_timeout=20"
+_PATIENCE = {"socket_timeout": "20", "socket_connect_timeout": "20"}
 _LOCAL = ["--bind", "127.0.0.1", "--protected-mode", "no", "--save", '""', "--repl-diskless-sync-delay", "0"]
 
 
@@ -29,16 +31,16 @@ class Node:
     command   beside the program: a configuration file, options
     """
 
-    def __init__(self, folder: Path, port: int, *command: str, password: str = "") -> None:
+    def __init__(self, folder: Path, port: int, *command: str, password: str = "", tls: Tls | None = None) -> None:
         program = shutil.which("redis-server") or shutil.which("valkey-server")
         if program is None:
             missing("redis-server or valkey-server")
         self.port = port
         self._folder = folder
         self._command = [program, *command]
-        self.client = Redis(
-            port=port, password=password or None, decode_responses=True, socket_timeout=5, retry=Retry(NoBackoff(), 0)
-        )
+        how: dict[str, Any] = {"ssl": True} | tls.options() if tls else {}
+        how |= {"decode_responses": True, "socket_timeout": 5, "retry": Retry(NoBackoff(), 0)}
+        self.client = Redis("127.0.0.1", port, password=password or None, **how)
         self.start()
 
     def start(self) -> None:
@@ -74,11 +76,15 @@ class Node:
 
 
 class _Set:
-    """What both kinds have: a folder, and nodes in folders in it."""
+    """What both kinds have: a folder, and nodes in folders in it.
 
-    def __init__(self, *options: str, password: str = "") -> None:
+    tls   with which all of them speak, and nothing else
+    """
+
+    def __init__(self, *options: str, password: str = "", tls: Tls | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="keyrack-")
         self._password = password
+        self._tls = tls
         self._options = [*_LOCAL, *options]
         if password:
             self._options += ["--requirepass", password, "--masterauth", password]
@@ -102,19 +108,24 @@ class _Set:
         """One with a configuration that may be rewritten: whoever was made a primary starts again as one."""
         port = lasting_port()
         folder = self._folder_of(port)
-        given = ["--port", str(port), *self._options, *options]
-        pairs = zip(given[::2], given[1::2], strict=True)
-        lines = (name.removeprefix("--") + f" {value}\n" for name, value in pairs)
-        (folder / "redis.conf").write_text("".join(lines), encoding="utf-8")
-        return self._keep(Node(folder, port, "redis.conf", password=self._password))
+        lines = _lines([*self._listen(port), *self._options, *options])
+        (folder / "redis.conf").write_text("\n".join(lines), encoding="utf-8")
+        return self._keep(Node(folder, port, "redis.conf", password=self._password, tls=self._tls))
+
+    def _listen(self, port: int) -> list[str]:
+        return self._tls.listen(port) if self._tls else ["--port", str(port)]
 
     def _keep(self, node: Node) -> Node:
         self._all.append(node)
         return node
 
-    def _url(self, scheme: str, nodes: Iterable[Node], path: str = "") -> str:
-        credentials = f":{self._password}@" if self._password else ""
-        return f"{scheme}://{credentials}{','.join(f'127.0.0.1:{node.port}' for node in nodes)}{path}"
+    def _take_url(self, kind: str, nodes: Iterable[Node], path: str = "", **options: str) -> None:
+        login = f":{self._password}@" if self._password else ""
+        scheme = f"rediss+{kind}" if self._tls else f"redis+{kind}"
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+        given = options | (self._tls.options() if self._tls else {})
+        self.plain_url = f"{scheme}://{login}{hosts}{path}?{urlencode(given)}".removesuffix("?")
+        self.url = f"{scheme}://{login}{hosts}{path}?{urlencode(given | _PATIENCE)}"
 
     def close(self) -> None:
         for node in self._all:
@@ -126,7 +137,7 @@ class SentinelSet(_Set):
     """A primary, two replicas and three sentinels that agree on a failover by two.
 
     options   of the three servers
-    password  of the servers; the sentinels have none
+    password  of the servers; the sentinels have another, where there is one
     """
 
     def _build(self) -> None:
@@ -135,23 +146,34 @@ class SentinelSet(_Set):
         self.servers = [first, *replicas]
         self.wait_until_in_touch(first)
         self.sentinels = [self._sentinel(first.port) for _ in range(3)]
-        self.plain_url = self._url("redis+sentinel", self.sentinels, f"/{NAME}/0")
-        self.url = f"{self.plain_url}?{_PATIENCE}"
+        own = {"sentinel_password": self._sentinel_password} if self._password else {}
+        self._take_url("sentinel", self.sentinels, f"/{NAME}/0", **own)
         wait_until(self._all_know_each_other, "the sentinels did not find each other")
 
     def _sentinel(self, primary_port: int) -> Node:
         port = lasting_port()
         folder = self._folder_of(port)
         lines = [
-            *(f"port {port}", "bind 127.0.0.1", "protected-mode no"),
+            *_lines([*self._listen(port), "--bind", "127.0.0.1", "--protected-mode", "no"]),
             f"sentinel monitor {NAME} 127.0.0.1 {primary_port} 2",
             f"sentinel down-after-milliseconds {NAME} 700",
             f"sentinel failover-timeout {NAME} 3000",
             f"sentinel parallel-syncs {NAME} 1",
-            *([f"sentinel auth-pass {NAME} {self._password}"] if self._password else []),
         ]
+        if self._password:
+            lines += [f"sentinel auth-pass {NAME} {self._password}", f"requirepass {self._sentinel_password}"]
+            lines += [f"sentinel sentinel-pass {self._sentinel_password}"]
         (folder / "sentinel.conf").write_text("\n".join(lines), encoding="utf-8")
-        return self._keep(Node(folder, port, "sentinel.conf", "--sentinel"))
+        command = ["sentinel.conf", "--sentinel"]
+        return self._keep(Node(folder, port, *command, password=self._sentinel_password, tls=self._tls))
+
+    def add_sentinel_for(self, server: Node) -> Node:
+        """One more, which takes this server for the primary, and is none of those that the URL names."""
+        return self._sentinel(server.port)
+
+    @property
+    def _sentinel_password(self) -> str:
+        return f"{self._password}-of-sentinels" if self._password else ""
 
     def _all_know_each_other(self) -> bool:
         if not all(sentinel.answers() for sentinel in self.sentinels):
@@ -161,12 +183,20 @@ class SentinelSet(_Set):
 
     def primary(self) -> Node:
         """The server that the sentinels call the primary, as soon as all that live name the same."""
-        wait_until(lambda: len(self._ports_named()) == 1, "the sentinels do not agree")
-        [port] = self._ports_named()
-        return next(server for server in self.servers if server.port == port)
+        named: set[int] = set()
+
+        def agree() -> bool:
+            named.clear()
+            named.update(self._ports_named())
+            return len(named) == 1
+
+        wait_until(agree, "the sentinels do not agree")
+        return next(server for server in self.servers if server.port in named)
 
     def _ports_named(self) -> set[int]:
-        named = [sentinel.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME) for sentinel in self.sentinels]
+        named = [
+            sentinel.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME) for sentinel in self.sentinels if sentinel.lives
+        ]
         return {int(port) for _, port in named}
 
     def kill_primary(self) -> Node:
@@ -210,8 +240,7 @@ class ClusterSet(_Set):
         for primary, replica in zip(primaries, replicas, strict=True):
             replica.call("CLUSTER", "REPLICATE", _id(primary))
         self.wait_until_ok()
-        self.plain_url = self._url("redis+cluster", self.nodes)
-        self.url = f"{self.plain_url}?{_PATIENCE}"
+        self._take_url("cluster", self.nodes)
 
     def _node(self) -> Node:
         bus = ["--cluster-enabled", "yes", "--cluster-port", str(lasting_port())]
@@ -322,6 +351,12 @@ class ClusterSet(_Set):
             self.begin_move(slot, to)
             self.move_keys(slot, to)
             self.finish_move(slot, to)
+
+
+def _lines(options: list[str]) -> list[str]:
+    """Of a configuration file, for options of the command line with one value each."""
+    pairs = zip(options[::2], options[1::2], strict=True)
+    return [f"{name.removeprefix('--')} {value}" for name, value in pairs]
 
 
 def _id(node: Node) -> str:

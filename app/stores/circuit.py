@@ -33,6 +33,7 @@ class Circuit:
         self._closed = threading.Event()
         self._closed.set()
         self._is_given_up = False
+        self._problem = ""
 
     @property
     def is_open(self) -> bool:
@@ -41,14 +42,16 @@ class Circuit:
     def require_closed(self) -> None:
         """Raises: CircuitOpen"""
         if not self._closed.is_set() and not self._closed.wait(_GRACE_S):
-            raise CircuitOpen("the server does not answer")
+            raise CircuitOpen(f"the server does not answer: {self._problem}")
 
-    def open(self) -> None:
+    def open(self, problem: str) -> None:
+        """problem: what whoever waited was told"""
         with self._lock:
             if self.is_open or self._is_given_up:
                 return
+            self._problem = problem
             self._closed.clear()
-        log.warning("redis does not answer: all that needs it is refused until it does")
+        log.warning("redis does not answer, all that needs it is refused until it does: %s", problem)
         threading.Thread(target=self._close_once_it_answers, daemon=True).start()
 
     def give_up(self) -> None:

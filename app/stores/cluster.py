@@ -129,7 +129,7 @@ class Cluster(RedisClient):
         try:
             self._adopt(*self._ask_anybody())
         except (RedisError, OSError) as problem:
-            log.warning("what the Cluster looks like is not known: %s", type(problem).__name__)
+            log.warning("what the Cluster looks like is not known: %s", problem)
         finally:
             with self._lock:
                 self._looked_at = time.monotonic()
@@ -142,16 +142,19 @@ class Cluster(RedisClient):
         Those last that are known not to answer, and the others in no order: whoever is cut off from them and does not
         know it has to be passed over sooner or later.
         """
+        said = ""
         known = list({*self._nodes, *self._start})
         random.shuffle(known)
         for host in sorted(known, key=lambda host: self._node(host).circuit.is_open):
             try:
                 [reply] = self._node(host).exchange([("CLUSTER", "SLOTS")])
-            except (RedisError, OSError):
+            except (RedisError, OSError) as problem:
+                said = str(problem)
                 continue
             if isinstance(reply, list) and reply:
                 return host, reply
-        raise ConnectionBroken("no server of the Cluster answers")
+            said = str(reply)
+        raise ConnectionBroken(f"no server of the Cluster answers: {said}")
 
     def _adopt(self, told_by: Host, ranges: list[Any]) -> None:
         """ranges: as CLUSTER SLOTS has them: first and last slot, the primary's host and port, then the replicas"""

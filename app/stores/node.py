@@ -76,7 +76,7 @@ class Node:
         except BaseException as problem:
             self._drop(connection)
             if isinstance(problem, RedisError | OSError) and time.monotonic() - began > _WAITED_S:
-                self.circuit.open()
+                self.circuit.open(str(problem))
             raise
         if any(isinstance(reply, ReadOnlyError) for reply in replies):  # it has become a replica of another
             self._drop(connection)
