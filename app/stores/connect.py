@@ -1,17 +1,19 @@
 """The one place that makes clients of Redis; nothing else knows of which kind they are."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from redis import ConnectionError as ConnectionBroken
-from redis import Redis, Sentinel, SSLConnection
+from redis import Redis, SSLConnection
 from redis import RedisError as StoreError
 from redis import TimeoutError as AnswerTooLate
+from redis.exceptions import NoPermissionError
 
 from app.stores.address import Address, Host, parse
 from app.stores.client import OneServer, RedisClient
 from app.stores.cluster import Cluster
-from app.stores.node import Node, Primary
+from app.stores.node import Node, Primary, Sentinels
 
 __all__ = ["StoreError", "connect", "describe", "over"]
 
@@ -23,13 +25,13 @@ def connect(url: str) -> RedisClient:
     """
     address = parse(url)
 
-    def connect_to(host: Host) -> Any:
-        return address.connection_class(host=host[0], port=host[1], **address.options)
+    def connect_to(host: Host, **options: Any) -> Any:
+        return address.connection_class(host=host[0], port=host[1], **address.options, **options)
 
     if address.kind == "cluster":
         return Cluster(address.hosts, connect_to)
     if address.kind == "sentinel":
-        return OneServer(Primary(_sentinels(address), address.service, connect_to))
+        return OneServer(Primary(_sentinels(address), partial(connect_to, redis_connect_func=_refuse_replica)))
     return OneServer(Node(lambda: address.connection_class(**address.options)))
 
 
@@ -45,10 +47,20 @@ def describe(error: StoreError) -> str:
     return f"{type(error).__name__}: {told}"
 
 
-def _sentinels(address: Address) -> Sentinel:
-    options: Mapping[str, Any] = {
-        **address.sentinel_options,
-        "ssl": issubclass(address.connection_class, SSLConnection),
-    }
-    make: Callable[..., Sentinel] = Sentinel
-    return make(address.hosts, sentinel_kwargs=options)
+def _refuse_replica(connection: Any) -> None:
+    """A Sentinel that has not heard of a failover yet may name one, and what it has may be old."""
+    connection.on_connect()
+    connection.send_command("ROLE")
+    try:
+        [role, *_] = connection.read_response()
+    except NoPermissionError:  # a replica takes no writes in any case
+        return
+    if role != "master":
+        raise ConnectionBroken("whom the Sentinels name is a replica")
+
+
+def _sentinels(address: Address) -> Sentinels:
+    make: Callable[..., Redis] = Redis
+    is_tls = issubclass(address.connection_class, SSLConnection)
+    clients = [make(host, port, ssl=is_tls, **address.sentinel_options) for host, port in address.hosts]
+    return Sentinels(clients, address.service)
