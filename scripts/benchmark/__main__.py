@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import bcrypt
 
 from app import tokens
+from scripts.benchmark.kinds import by_kind, told
 from scripts.benchmark.machinery import SECONDS, Measured, Redis, Seeds, Server, load, request
 from scripts.benchmark.report import Report, tell, write
 
@@ -161,7 +162,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="runs of each, of which the median is told")
     parser.add_argument("--write", action="store_true", help="put table and bars into docs/performance.md")
+    parser.add_argument("--kinds", action="store_true", help="nothing but each kind of Redis beside one server")
     options = parser.parse_args()
+    if options.kinds:
+        print(told(by_kind(options.rounds)))
+        return
     redis = Redis()
     ports = _free_ports(len(FLOORS) + 1)
     floors = {

@@ -78,9 +78,9 @@ class Redis:
 class Server:
     """One application under gunicorn, with the settings that all of them share."""
 
-    def __init__(self, application: str, redis: Redis, port: int) -> None:
+    def __init__(self, application: str, redis: Redis, port: int, **environment: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        own = {"REDIS_URL": redis.url, "SECRET_KEYS": "b" * 32, "PORT": str(port)} | NO_LIMITS
+        own = {"REDIS_URL": redis.url, "SECRET_KEYS": "b" * 32, "PORT": str(port)} | NO_LIMITS | environment
         command = [sys.executable, "-m", "gunicorn", "--log-level", "warning", application]
         self._process = subprocess.Popen(command, cwd=ROOT, env=os.environ | own)
         _until(lambda: subprocess.run(["curl", "-s", "-o", "/dev/null", self.url], check=False).returncode == 0)

@@ -1,0 +1,68 @@
+"""What a check and a sign-out cost on each kind of Redis, and what it costs to wait for a replica."""
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from types import SimpleNamespace
+from typing import Any
+
+from app.stores.connect import connect
+from scripts.benchmark.machinery import SECONDS, Measured, Seeds, Server, load, request
+from tests.ports import free_port, lasting_port
+from tests.servers import RedisServer
+from tests.sets import ClusterSet, SentinelSet
+
+
+class Single:
+    """One server on a port, as the others are."""
+
+    def __init__(self, *options: str) -> None:
+        port = lasting_port()
+        self._server = RedisServer("--port", str(port), *options)
+        self.plain_url = f"redis://127.0.0.1:{port}/0"
+
+    def close(self) -> None:
+        self._server.close()
+
+
+_KEPT = ("--appendonly", "yes")
+_WAITS = {"REDIS_WAIT_REPLICAS": "1"}
+KINDS: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
+    "one server": (Single, {}),
+    "Sentinels, two replicas": (SentinelSet, {}),
+    "Sentinels, one replica waited for": (SentinelSet, _WAITS),
+    "Cluster of three, a replica each": (ClusterSet, {}),
+    "Cluster of three, the replica waited for": (ClusterSet, _WAITS),
+}
+
+
+def by_kind(rounds: int) -> dict[str, tuple[Measured, Measured]]:
+    """verify and log out on each kind, in turn, round after round."""
+    measured = {name: (Measured(), Measured()) for name in KINDS}
+    with ExitStack() as started:
+        targets = {}
+        for name, (make_set, environment) in KINDS.items():
+            url = started.enter_context(closing(make_set(*_KEPT))).plain_url
+            redis = SimpleNamespace(url=url, client=started.enter_context(connect(url)))
+            server = started.enter_context(closing(Server("wsgi:app", redis, free_port(), **environment)))
+            targets[name] = (server, Seeds(redis))
+        for _ in range(rounds):
+            for name, (server, seeds) in targets.items():
+                verify, log_out = measured[name]
+                as_somebody = [request("GET", seeds.user()[1][0]) for _ in range(200)]
+                verify.add(load(f"{server.url}/gateway/verify", as_somebody))
+                tokens = [token for _ in range(SECONDS * 900) for token in seeds.user()[1]]
+                log_out.add(load(f"{server.url}/api/v9/auth/logout", [request("POST", token) for token in tokens]))
+    return measured
+
+
+def told(measured: dict[str, tuple[Measured, Measured]]) -> str:
+    """A table: requests a second, the median of the answers' times, and the ratio to one server."""
+    lines = ["| Redis | verify/s | to one server | log out/s | to one server | p50 ms |", "| --- " * 6 + "|"]
+    first_verify, first_log_out = (one.median() for one in measured["one server"])
+    for name, (verify, log_out) in measured.items():
+        checks, ends = verify.median(), log_out.median()
+        ratios = checks[0] / first_verify[0], ends[0] / first_log_out[0]
+        lines.append(
+            f"| {name} | {checks[0]:,.0f} | {ratios[0]:.2f} | {ends[0]:,.0f} | {ratios[1]:.2f} | {ends[1]:.1f} |"
+        )
+    return "\n".join(lines)
