@@ -54,6 +54,7 @@ class UserModel:
     ended      what is told of what ended, in no order; what is too old for that may be in here still
     given      the tickets that each session was given, newest first
     told       how often something was told of, and since when
+    orphans    sessions of which Redis lost all but the record
     events     what the channel hears, of this user
     """
 
@@ -73,6 +74,7 @@ class UserModel:
     links: dict[str, Link] = field(default_factory=dict)
     devices: dict[str, float] = field(default_factory=dict)
     told: dict[str, tuple[float, int]] = field(default_factory=dict)
+    orphans: set[str] = field(default_factory=set)
     events: list[dict[str, str | None]] = field(default_factory=list)
 
     # Sessions
@@ -244,7 +246,7 @@ class UserModel:
         self.exists = False
         for of_theirs in (
             *(self.fields, self.backup_codes, self.sessions, self.ended, self.moved, self.tickets),
-            *(self.given, self.proofs, self.links, self.devices, self.told),
+            *(self.given, self.proofs, self.links, self.devices, self.told, self.orphans),
         ):
             of_theirs.clear()
 
@@ -341,6 +343,9 @@ class UserModel:
 
     def lose(self, what: Literal["records", "sessions"]) -> None:
         if what == "sessions":
+            self.orphans |= {id_hash for id_hash, held in self.sessions.items() if held.record}
             self.sessions.clear()
-        for held in self.sessions.values():
-            held.record = None
+        else:
+            self.orphans.clear()
+            for held in self.sessions.values():
+                held.record = None

@@ -125,7 +125,7 @@ def outcome(call, *args, **named):
 
 def crowded(machine):
     """Whether there is enough that what ends all of a user, or all, leaves something to look at."""
-    return len(machine.live) > 5
+    return len(machine.live) > 3
 
 
 class Stores(RuleBasedStateMachine):
@@ -297,9 +297,9 @@ class Stores(RuleBasedStateMachine):
         assert self.stores.sessions.open(user_id, new, began_at, client, epoch, cap) == expected
         self.opened.append((user_id, new))
 
-    @rule(user_id=USERS, count=st.sampled_from([3, 4, 5, 50]), cap=st.sampled_from([3, 50]))
+    @rule(user_id=USERS, count=st.sampled_from([3, 4, 5, 110]), cap=st.sampled_from([3, 50]))
     def open_several(self, user_id, count, cap):
-        """Moments after each other, so that the cap ends them in the order of their use."""
+        """Moments after each other, so that the cap ends them in the order of their use; so many that rows go too."""
         for _ in range(count):
             self.stores.clock.advance(0.1)
             self.open(user_id, LAPTOP, 0, cap)
@@ -320,11 +320,12 @@ class Stores(RuleBasedStateMachine):
             self.stores.clock.advance(seconds)
             self.touch(session, None, client)
 
-    @precondition(crowded)
-    @rule(session=SESSIONS, times=st.sampled_from([2, 12, 13]), client=CLIENTS)
-    def use_for_months(self, session, times, client):
+    @rule(user_id=USERS, client=CLIENTS)
+    def use_for_a_year(self, user_id, client):
         """In use all the time, until it is too old."""
-        for _ in range(times):
+        self.open(user_id, LAPTOP, 0, 50)
+        session = self.opened[-1]
+        for _ in range(13):
             self.stores.clock.advance(29 * DAY)
             self.touch(session, None, client)
 
@@ -362,6 +363,13 @@ class Stores(RuleBasedStateMachine):
     def finish_expired(self, user_id):
         self.users[user_id].tidy()
         self.stores.sessions.finish_expired(user_id)
+
+    @precondition(crowded)
+    @rule(user_id=USERS)
+    def tidy_up_after_who_is_not_about(self, user_id):
+        self.change(user_id, end_others="admin")
+        self.stores.clock.advance(LIFETIMES.retention_s)
+        self.finish_expired(user_id)
 
     @rule(named=st.lists(st.tuples(st.none() | EVERY_USER, SESSIONS), min_size=1, max_size=4))
     def find(self, named):
@@ -551,13 +559,14 @@ class Stores(RuleBasedStateMachine):
 
     @rule(session=SESSIONS, moves=st.integers(0, 3), seconds=st.sampled_from([0, 0, 2 * DAY - 0.5, 2 * DAY]))
     def follow_not_me(self, session, moves, seconds):
-        """After the session went on under other hashes."""
+        """After the session went on under other hashes; it resets no password."""
         self.mail_not_me(session, 2 * DAY)
         for _ in range(moves):
             self.turn_totp_on(session, 0, 3, ["a"])
             session = self.opened[-1]
         self.stores.clock.advance(seconds)
         if self.mailed:
+            self.reset(self.mailed[-1], 0, None)
             self.end_by_link(self.mailed[-1], None)
 
     @rule(
@@ -566,10 +575,11 @@ class Stores(RuleBasedStateMachine):
         seconds=st.sampled_from([0, HOUR - 0.5, HOUR]),
     )
     def follow_reset(self, user_id, end_others, seconds):
-        """Twice, the second time in vain."""
+        """Twice, the second time in vain; it ends no session."""
         self.mail_reset(user_id, HOUR)
         self.stores.clock.advance(seconds)
         if self.mailed:
+            self.end_by_link(self.mailed[-1], None)
             for _ in range(2):
                 self.reset(self.mailed[-1], 0, end_others)
 
@@ -594,8 +604,11 @@ class Stores(RuleBasedStateMachine):
 
     @rule(user_id=USERS, kind=st.sampled_from(["sign_in", "wrong_code"]))
     def count(self, user_id, kind):
-        if self.users[user_id].exists:
-            assert self.stores.notices.count(user_id, kind) == self.users[user_id].count(kind)
+        """Until an hour after the first, and from then on."""
+        for seconds in (0, HOUR - 0.5, 0.5):
+            self.stores.clock.advance(seconds)
+            if self.users[user_id].exists:
+                assert self.stores.notices.count(user_id, kind) == self.users[user_id].count(kind)
 
     # What Redis may lose: that signs people out at most, and tells of no end
 
@@ -612,6 +625,13 @@ class Stores(RuleBasedStateMachine):
         """Each with what is known of them, the most recently used first."""
         listed = self.stores.sessions.list_all(list(self.users))
         assert listed == [user.seen(one) for user in self.users.values() for one in user.by_use[::-1]]
+
+    @invariant()
+    def no_record_is_kept_of_what_ended(self):
+        """Of a session that is over nothing is kept but its row in the list of what ended."""
+        for user_id, user in self.users.items():
+            known = {one for one, held in user.sessions.items() if held.record}
+            assert set(self.stores.redis.hkeys(keys.sessions(user_id))) == known | user.orphans
 
     @invariant()
     def the_same_is_told_of_what_ended(self):
