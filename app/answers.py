@@ -7,15 +7,15 @@ from hashlib import sha256
 from typing import Any, cast
 
 import orjson
-from flask import Flask, Response, render_template, request
+from flask import Flask, Response, current_app, render_template, request
 from flask.json.provider import JSONProvider
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded, RequestLimit
 from redis import ConnectionError, RedisError, TimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from app import metrics
-from app.errors import ApiError, Unavailable, status_message
+from app import context, metrics
+from app.errors import ApiError, Unavailable, Unconfirmed, status_message
 from app.limits import limiter
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ def init_answers(app: Flask) -> None:
     app.register_error_handler(RateLimitExceeded, _refuse_for_now)
     app.register_error_handler(RedisError, _refuse_without_redis)
     app.register_error_handler(HTTPException, _refuse_plainly)
+    app.after_request(_only_what_lasts)
 
 
 def without_redis(error: RedisError) -> Unavailable:
@@ -57,6 +58,11 @@ def without_redis(error: RedisError) -> Unavailable:
     told = str(error).partition(" ")[0] if kind == "refused" else str(error)
     log.warning("redis: %s: %s", type(error).__name__, told)
     return Unavailable()
+
+
+def _only_what_lasts(answer: Response) -> Response:
+    """Nobody is told as done what a failover could undo."""
+    return current_app.make_response(_refuse(Unconfirmed())) if context.is_unconfirmed() else answer
 
 
 def _refuse(error: ApiError) -> ResponseReturnValue:

@@ -35,13 +35,7 @@ class Callers:
         with_proof: whether to look for a recent proof as well
         Raises: errors.Unauthorized, errors.Forbidden
         """
-        authorization = environ.get("HTTP_AUTHORIZATION")
-        if authorization is None:
-            token = _cookie(environ, SESSION_COOKIE)
-            if token and method not in SAFE_METHODS:
-                require_same_origin(environ)
-        else:
-            token = authorization[7:] if authorization[:7].lower() == "bearer " else authorization
+        token = _token(environ, method)
         if not token:
             raise Unauthorized
         proof = ""
@@ -53,6 +47,10 @@ class Callers:
             self._devices.touch(caller, self.client(environ))
         return caller
 
+    def log_out_again(self, environ: Environ, method: str) -> None:
+        """End the session that a request carries, over as it is, for those who wait for replicas to have that."""
+        self._devices.log_out_again(_token(environ, method))
+
     def client(self, environ: Environ) -> Client:
         """What a request tells of its client."""
         properties = environ.get("HTTP_X_SUPER_PROPERTIES", "")
@@ -61,6 +59,16 @@ class Callers:
     def address(self, environ: Environ) -> Address | None:
         forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
         return caller_address(environ.get("REMOTE_ADDR"), forwarded_for, self._trusted_proxies)
+
+
+def _token(environ: Environ, method: str) -> str:
+    authorization: str | None = environ.get("HTTP_AUTHORIZATION")
+    if authorization is not None:
+        return authorization[7:] if authorization[:7].lower() == "bearer " else authorization
+    token = _cookie(environ, SESSION_COOKIE)
+    if token and method not in SAFE_METHODS:
+        require_same_origin(environ)
+    return token
 
 
 def _cookie(environ: Environ, name: str) -> str:

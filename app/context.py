@@ -14,11 +14,13 @@ class Context:
     request_id   as the gateway gave it, or made; None where no request is served
     address      of who asks, worked out when somebody wants it
     actor        who acts: {"user_id", "session"} of a caller, {"operator"}; None where nobody is known yet
+    unconfirmed  whether too few replicas have something that was done: nobody may be told that it was
     """
 
     request_id: str | None
     address: Callable[[], object]
     actor: Actor | None = None
+    unconfirmed: bool = False
 
 
 _current: ContextVar[Context | None] = ContextVar("context", default=None)
@@ -33,6 +35,22 @@ def note_caller(user_id: str, id_hash: str) -> None:
     context = current()
     if context:
         context.actor = {"user_id": user_id, "session": id_hash}
+
+
+def note_unconfirmed() -> bool:
+    """Have who asked hear of it in the end, once all that follows is done and on record.
+
+    Returns: False where nobody asks
+    """
+    context = current()
+    if context:
+        context.unconfirmed = True
+    return context is not None
+
+
+def is_unconfirmed() -> bool:
+    context = current()
+    return context is not None and context.unconfirmed
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from app import tokens
-from app.errors import Unauthorized, Unconfirmed, UnknownSession
+from app.errors import Unauthorized, UnknownSession
 from app.stores.sessions import (
     TOUCH_EVERY_S,
     Client,
@@ -130,10 +130,16 @@ class Devices:
             raise UnknownSession
 
     def log_out(self, token: str) -> None:
-        """End the session of a token, if it still has one. Nobody asked for it, so nobody is told how that came out."""
+        """End the session of a token, if it still has one."""
+        with suppress(Unauthorized, UnknownSession):
+            caller = self.identify(token)
+            self.end(caller, [caller.id_hash], "logout")
+
+    def log_out_again(self, token: str) -> None:
+        """End a session that is over already: who was told that replicas had not confirmed it waits for them again."""
         claim = tokens.read(token)
         if claim:
-            with suppress(Unauthorized, Unconfirmed):
+            with suppress(Unauthorized):
                 self._store.end(claim.user_id, [claim.id_hash], "logout", claim.id_hash)
 
     def rename(self, caller: Caller, id_hash: str, name: str | None) -> None:

@@ -44,6 +44,23 @@ def caller() -> Caller:
     return cast(Caller, g.caller)
 
 
+@require_session
+def _end_own_session() -> None:
+    services().devices.end(caller(), [caller().id_hash], "logout")
+
+
+def end_own_session() -> None:
+    """Log the caller out.
+
+    Raises: errors.Unauthorized where that was so already
+    """
+    try:
+        _end_own_session()
+    except Unauthorized:
+        services().callers.log_out_again(request.environ, request.method)
+        raise
+
+
 def require_same_origin(view: View) -> View:
     """Let a browser do this from our own pages alone: nobody's page signs its visitors in as somebody else."""
 

@@ -23,7 +23,7 @@ from flask.cli import AppGroup, ScriptInfo
 from app import context, logs, times
 from app.client_info import visible
 from app.config import Settings
-from app.errors import ApiError, InvalidForm
+from app.errors import ApiError, InvalidForm, Unconfirmed
 from app.services import EXTENSION, Services, services
 from app.stores.connect import StoreError, describe
 from app.stores.users import User
@@ -65,6 +65,8 @@ def by_an_operator(settings: Settings) -> Iterator[None]:
     try:
         with context.operator(_who()), _on_record(settings):
             yield
+            if context.is_unconfirmed():
+                raise Unconfirmed
     except StoreError as problem:
         raise RedisAway(f"Redis is away or refuses: {describe(problem)}") from None
     except InvalidForm as refusal:

@@ -7,10 +7,10 @@ from flask.typing import ResponseReturnValue
 
 from app.accounts import SecondFactorAsked
 from app.answer_schemas import CodeAskedSchema, FinishedLoginSchema, SignedInSchema, TokenSchema
-from app.contract import answers, reads, refuses
+from app.contract import answers, known_by, reads, refuses
 from app.cookies import FORGETS_SESSION, forget_session
 from app.errors import InvalidCode, InvalidLogin, InvalidTicket, UnknownSession
-from app.guards import SUPER_PROPERTIES, caller, client, require_session, takes
+from app.guards import SUPER_PROPERTIES, client, end_own_session, takes
 from app.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
 from app.schemas import Login, LoginCode, LoginCodeSchema, LoginSchema, Register, RegisterSchema
 from app.second_factor import MfaType
@@ -69,12 +69,12 @@ def log_in_with_backup_code(body: LoginCode) -> ResponseReturnValue:
 
 
 @bp.post("/auth/logout")
-@require_session
+@known_by("session")
 @answers(headers=FORGETS_SESSION)
 @refuses(UnknownSession)
 def log_out() -> ResponseReturnValue:
     """End the caller's own session."""
-    services().devices.end(caller(), [caller().id_hash], "logout")
+    end_own_session()
     forget_session()
     return "", 204
 

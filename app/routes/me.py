@@ -33,6 +33,7 @@ from app.guards import (
     SUPER_PROPERTIES,
     caller,
     client,
+    end_own_session,
     require_proof_or_login,
     require_same_origin,
     require_session,
@@ -129,17 +130,12 @@ def log_in_with_code(body: LoginCode) -> ResponseReturnValue:
 def log_out() -> ResponseReturnValue:
     """End the caller's own session; a browser whose session is over already forgets it all the same."""
     try:
-        _end_own()
+        end_own_session()
     except Unauthorized:
         if not has_session_cookie():
             raise
     forget_session()
     return "", 204
-
-
-@require_session
-def _end_own() -> None:
-    services().devices.end(caller(), [caller().id_hash], "logout")
 
 
 @bp.get("/me/sessions")

@@ -6,9 +6,10 @@ from flask.typing import ResponseReturnValue
 from app import device_names
 from app.accounts import SecondFactorAsked, SignedIn
 from app.callers import SESSION_COOKIE
+from app.contract import known_by
 from app.cookies import begin_session, forget_session
 from app.errors import Unauthorized
-from app.guards import caller, client, require_same_origin, require_session, takes_form
+from app.guards import client, end_own_session, require_same_origin, takes_form
 from app.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
 from app.routes.forms import HOME, Problems, next_path, page_blueprint, shows_again
 from app.schemas import (
@@ -123,8 +124,8 @@ def register(body: Register) -> ResponseReturnValue:
 
 
 @bp.post("/logout/form")
-@require_session
+@known_by("session")
 def log_out() -> ResponseReturnValue:
-    services().devices.end(caller(), [caller().id_hash], "logout")
+    end_own_session()
     forget_session()
     return redirect("/login", 303)

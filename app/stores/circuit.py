@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 
 from redis import ConnectionError as ConnectionBroken
-from redis import RedisError
 
 log = logging.getLogger(__name__)
 
@@ -14,8 +13,12 @@ _PROBE_EVERY_S = 0.02
 _GRACE_S = 0.25
 
 
-class CircuitOpen(ConnectionBroken):
-    """Nothing was sent: the server did not answer lately."""
+class NothingSent(ConnectionBroken):
+    """There was no server to send it to, so it has not happened."""
+
+
+class CircuitOpen(NothingSent):
+    """The server did not answer lately."""
 
 
 class Circuit:
@@ -27,7 +30,7 @@ class Circuit:
     """
 
     def __init__(self, probe: Callable[[], None]) -> None:
-        """probe: asks the server for a sign of life; raises redis.RedisError or OSError where there is none"""
+        """probe: asks the server for a sign of life; raises where there is none"""
         self._probe = probe
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -51,8 +54,12 @@ class Circuit:
                 return
             self._problem = problem
             self._closed.clear()
+            try:
+                threading.Thread(target=self._close_once_it_answers, daemon=True).start()
+            except RuntimeError:  # no thread is to be had, so nobody would close it
+                self._closed.set()
+                return
         log.warning("redis does not answer, all that needs it is refused until it does: %s", problem)
-        threading.Thread(target=self._close_once_it_answers, daemon=True).start()
 
     def give_up(self) -> None:
         """Ask no more: nobody needs this server any longer."""
@@ -62,7 +69,7 @@ class Circuit:
         while not self._is_given_up:
             try:
                 self._probe()
-            except (RedisError, OSError):
+            except Exception:  # whatever it was, it was no answer
                 time.sleep(_PROBE_EVERY_S)
             else:
                 log.warning("redis answers again")

@@ -1,6 +1,7 @@
 """What the stores ask of Redis, whatever kind it is."""
 
 import hashlib
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -11,7 +12,8 @@ from redis import ConnectionError as ConnectionBroken
 from redis import RedisError, ResponseError
 from redis.exceptions import MovedError, NoScriptError
 
-from app.stores.circuit import CircuitOpen
+from app.stores.address import TIMEOUT_S
+from app.stores.circuit import NothingSent
 from app.stores.node import Command, Node, Wait
 
 _SCAN_COUNT = 1000  # keys that a server looks at in one step of a walk over all of them
@@ -44,7 +46,7 @@ class RedisClient(ABC):
     def read(self, *commands: Command) -> list[Any]:
         try:
             replies, _ = self.send(commands)
-        except CircuitOpen:
+        except NothingSent:
             raise
         except ConnectionBroken:
             replies, _ = self.send(commands)
@@ -79,28 +81,38 @@ class RedisClient(ABC):
         return lambda keys, args: self.run_script(text, keys, args)[0]
 
     def require(self, command: Command) -> None:
-        """Ask a server whether it answers this. Of a Cluster one of two is enough: its users are served.
+        """Ask a server whether it answers this. Of a Cluster one is enough: its users are served.
 
         Raises: redis.RedisError where it does not, or refuses
         """
-        problem: Exception | None = None
-        for node in sorted(self.nodes(), key=lambda node: node.circuit.is_open)[:2]:
+        problem: Exception = NothingSent("there is no server")
+        until = time.monotonic() + TIMEOUT_S
+        for node in sorted(self.nodes(), key=lambda node: node.circuit.is_open):
             try:
                 [reply] = node.exchange([command])
             except RedisError as away:
                 problem = away
-                continue
-            if not isinstance(reply, ResponseError) or isinstance(reply, MovedError):
-                return
-            problem = reply
-        raise problem or ConnectionBroken("there is no server")
+            else:
+                if not isinstance(reply, ResponseError) or isinstance(reply, MovedError):
+                    return
+                problem = reply
+            if time.monotonic() > until:
+                break
+        raise problem
 
     def scan(self, pattern: str) -> Iterator[str]:
-        """The names of all keys like this, in no order; one may come twice while keys come and go."""
+        """The names of all keys like this, in no order; one may come twice while keys come and go.
+
+        Raises: redis.ConnectionError also where a server was started again or another took over meanwhile, as their
+            order is another: names would be missing
+        """
         for node in self.nodes():
-            cursor = "0"
+            cursor, connection = "0", None
             while True:
                 [(cursor, names)] = _accepted(node.exchange([("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)]))
+                if connection not in (None, node.connection):
+                    raise ConnectionBroken("the connection broke while all keys were looked through: begin again")
+                connection = node.connection
                 yield from names
                 if cursor == "0":
                     break

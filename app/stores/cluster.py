@@ -4,7 +4,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from redis import ConnectionError as ConnectionBroken
@@ -13,6 +13,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 
 from app.stores.address import TIMEOUT_S, Host
+from app.stores.circuit import NothingSent
 from app.stores.client import RedisClient
 from app.stores.node import Command, Node, Wait
 
@@ -42,6 +43,7 @@ class Cluster(RedisClient):
         self._lock = threading.Lock()
         self._looked_at = 0.0
         self._looking: threading.Event | None = None  # set once a look under way is over
+        self._problem = ""  # what the last look failed with
 
     def send(
         self, commands: Sequence[Command], wait: Wait | None = None, *, decoded: bool = True
@@ -64,9 +66,18 @@ class Cluster(RedisClient):
     def nodes(self) -> Sequence[Node]:
         return list({node: None for node in self._known_slots() if node})
 
+    def scan(self, pattern: str) -> Iterator[str]:
+        """Raises: redis.ConnectionError also where slots moved meanwhile, as their keys may have been missed"""
+        before = list(self._known_slots())
+        yield from super().scan(pattern)
+        self._look_soon().wait(TIMEOUT_S)
+        if before != self._known_slots():
+            raise ConnectionBroken("slots moved while all keys were looked through: begin again")
+
     def close(self) -> None:
-        for node in self._nodes.values():
-            node.close()
+        with self._lock:
+            for node in self._nodes.values():
+                node.close()
 
     def _exchange(
         self, node: Node, commands: Sequence[Command], wait: Wait | None, decoded: bool
@@ -106,30 +117,38 @@ class Cluster(RedisClient):
         node = self._known_slots()[key_slot(key if isinstance(key, bytes) else str(key).encode())]
         if node is None:
             self._look_soon()
-            raise ConnectionBroken("no server has this slot")
+            raise NothingSent("no server has this slot")
         return node
 
     def _known_slots(self) -> list[Node | None]:
         if not self._slots:
             self._look_soon().wait(TIMEOUT_S)
             if not self._slots:
-                raise ConnectionBroken("no server of the Cluster says what it looks like")
+                raise NothingSent("no server of the Cluster says what it looks like")
         return self._slots
 
     def _look_soon(self) -> threading.Event:
         """Have a thread look at what the Cluster is now. Returns: what is set once it has"""
         with self._lock:
             if self._looking is None:
-                self._looking = threading.Event()
-                threading.Thread(target=self._look, args=(self._looking,), daemon=True).start()
+                looked = threading.Event()
+                try:
+                    threading.Thread(target=self._look, args=(looked,), daemon=True).start()
+                except RuntimeError:  # no thread is to be had; whoever comes next tries again
+                    looked.set()
+                    return looked
+                self._looking = looked
             return self._looking
 
     def _look(self, looked: threading.Event) -> None:
         time.sleep(max(0.0, self._looked_at + _LOOK_EVERY_S - time.monotonic()))
         try:
             self._adopt(*self._ask_anybody())
-        except (RedisError, OSError) as problem:
-            log.warning("what the Cluster looks like is not known: %s", problem)
+            self._problem = ""
+        except Exception as problem:  # whatever it was, the next look may find more
+            if str(problem) != self._problem:  # told once, and not ten times a second
+                self._problem = str(problem)
+                log.warning("what the Cluster looks like is not known: %s", problem)
         finally:
             with self._lock:
                 self._looked_at = time.monotonic()
@@ -143,7 +162,8 @@ class Cluster(RedisClient):
         know it has to be passed over sooner or later.
         """
         said = ""
-        known = list({*self._nodes, *self._start})
+        with self._lock:
+            known = list({*self._nodes, *self._start})
         random.shuffle(known)
         for host in sorted(known, key=lambda host: self._node(host).circuit.is_open):
             try:
@@ -163,8 +183,9 @@ class Cluster(RedisClient):
             slots[first : last + 1] = [self._node((host or told_by[0], port))] * (last + 1 - first)
         self._slots = slots
         in_use = set(slots)
-        for host in [host for host, node in self._nodes.items() if node not in in_use]:
-            if host not in self._start:
+        with self._lock:
+            unused = [host for host, node in self._nodes.items() if node not in in_use and host not in self._start]
+            for host in unused:
                 self._nodes.pop(host).circuit.give_up()
 
     def _node(self, host: Host) -> Node:

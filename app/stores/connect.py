@@ -13,7 +13,8 @@ from redis.exceptions import NoPermissionError
 from app.stores.address import Address, Host, parse
 from app.stores.client import OneServer, RedisClient
 from app.stores.cluster import Cluster
-from app.stores.node import Node, Primary, Sentinels
+from app.stores.node import Node
+from app.stores.sentinel import Primary, Sentinels
 
 __all__ = ["StoreError", "connect", "describe", "over"]
 

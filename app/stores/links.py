@@ -9,7 +9,7 @@ import orjson
 
 from app.stores import keys
 from app.stores.client import RedisClient
-from app.stores.sessions import Client, SessionScripts, client_of
+from app.stores.sessions import Client, SessionScripts, always, client_of
 
 Purpose = Literal["not_me", "reset"]
 
@@ -34,7 +34,7 @@ class LinkStore:
         self._redis = redis
         self._clock = clock
         self._open = scripts.register("open_link")
-        self._end_session = scripts.register("end_by_link", "required")
+        self._end_session = scripts.register("end_by_link", always)
 
     def open(self, user_id: str, id_hash: str, link: Link) -> None:
         """Write a link by the hash of its secret; one for a reset takes the place of those before."""

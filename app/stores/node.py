@@ -8,19 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis import ConnectionError as ConnectionBroken
-from redis import ReadOnlyError, Redis, RedisError, ResponseError
-from redis.sentinel import MasterNotFoundError
+from redis import ReadOnlyError, RedisError, ResponseError
 
 from app import metrics
 from app.stores.address import Host
-from app.stores.circuit import Circuit
+from app.stores.circuit import Circuit, NothingSent
 
 Command = tuple[str | bytes | int | float, ...]
 
 _MEASURED_ONCE_IN = 16  # trips: to measure each would take as long again as a tenth of the trip
 _WAITED_S = 0.1  # whoever failed after that failed by waiting
-_LOOK_EVERY_S = 1.0
-_LOOK_AGAIN_S = 5.0  # where no Sentinel answered, which may have taken its time
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +57,11 @@ class Node:
         with metrics.REDIS_SECONDS.time():
             return self._exchange(commands, wait, decoded)
 
+    @property
+    def connection(self) -> Any:
+        """That over which this thread asked last."""
+        return getattr(self._local, "connection", None)
+
     def renew(self) -> None:
         """Have each thread make a new connection before it asks anything else."""
         self._generation += 1
@@ -74,7 +76,7 @@ class Node:
             connection.send_packed_command(connection.pack_commands(sent))
             replies = [_reply(connection, decoded) for _ in commands]
             if wait:
-                replies.append(connection.read_response(timeout=connection.socket_timeout + wait.ms / 1000))
+                replies.append(_confirmed(connection, wait))
         except BaseException as problem:
             self._drop(connection)
             if isinstance(problem, RedisError | OSError) and time.monotonic() - began > _WAITED_S:
@@ -86,20 +88,23 @@ class Node:
 
     def _connection(self) -> Any:
         """This thread's; a new one where the last one is over."""
-        connection = getattr(self._local, "connection", None)
+        connection = self.connection
         if connection is not None and (self._local.generation != self._generation or _is_stale(connection)):
             self._drop(connection)
             connection = None
         if connection is None:
             generation = self._generation  # as of before it is known where to: that may change meanwhile
-            connection = self._local.connection = self.make()
+            try:
+                connection = self._local.connection = self.make()
+            except ConnectionBroken as nowhere:
+                raise NothingSent(str(nowhere)) from None
             self._local.generation = generation
         return connection
 
     def close(self) -> None:
         """Nobody needs this server any longer; other threads' connections go with the threads."""
         self.circuit.give_up()
-        self._drop(getattr(self._local, "connection", None))
+        self._drop(self.connection)
 
     def _drop(self, connection: Any) -> None:
         self._local.connection = None
@@ -116,95 +121,20 @@ class Node:
         self.renew()
 
 
-class Sentinels:
-    """Says who the primary of a set is, as the first Sentinel has it that knows.
-
-    redis-py's Sentinel moves that one to the front of its list, from several threads at once, which may write it over
-    one that was away; and tells for none of them why it did not answer.
-    """
-
-    def __init__(self, clients: Sequence[Redis], service: str) -> None:
-        self._clients = tuple(clients)
-        self._service = service
-
-    def primary(self) -> Host:
-        """Raises: MasterNotFoundError where some answer and none knows, else redis.ConnectionError"""
-        said: list[str] = []
-        is_answered = False
-        for client in self._clients:
-            try:
-                ask: Callable[[str], Any] = client.sentinel_master
-                state = ask(self._service)
-            except RedisError as problem:
-                is_answered |= isinstance(problem, ResponseError)
-                said.append(str(problem))
-                continue
-            if state["is_master"] and not state["is_sdown"] and not state["is_odown"]:
-                self._clients = (client, *(other for other in self._clients if other is not client))
-                return state["ip"], state["port"]
-            is_answered = True
-            said.append("it is down")
-        kind = MasterNotFoundError if is_answered else ConnectionBroken
-        raise kind(f"no Sentinel names a primary: {'; '.join(dict.fromkeys(said))}")
-
-    def close(self) -> None:
-        for client in self._clients:
-            client.close()
-
-
-class Primary(Node):
-    """The server that the Sentinels call the primary of a set."""
-
-    def __init__(self, sentinels: Sentinels, connect_to: Callable[[Host], Any]) -> None:
-        super().__init__(lambda: connect_to(self._ask()))
-        self._sentinels = sentinels
-        self._known: Host | None = None
-        self._looking = threading.Lock()
-        self._look_at = 0.0
-
-    def close(self) -> None:
-        super().close()
-        self._sentinels.close()
-
-    def _ask(self) -> Host:
-        host = self._sentinels.primary()
-        if self._known and host != self._known:
-            self.renew()
-        self._known = host
-        return host
-
-    def _connection(self) -> Any:
-        """Whoever was the primary may not know yet that it is no longer: once a second a thread asks the Sentinels.
-
-        The others go on meanwhile with what is known, unless nobody has asked for longer than that.
-        """
-        late_s = time.monotonic() - self._look_at
-        if late_s >= 0 and self._looking.acquire(blocking=late_s >= _LOOK_EVERY_S):
-            try:
-                if time.monotonic() >= self._look_at:  # nobody else has, while this one waited
-                    self._look()
-            finally:
-                self._looking.release()
-        return super()._connection()
-
-    def _look(self) -> None:
-        """The connections that work go on where no Sentinel answers, or none knows."""
-        pause_s = _LOOK_EVERY_S
-        try:
-            self._ask()
-        except MasterNotFoundError:
-            pass
-        except RedisError:
-            pause_s = _LOOK_AGAIN_S
-        finally:
-            self._look_at = time.monotonic() + pause_s
-
-
 def _reply(connection: Any, decoded: bool) -> Any:
     try:
         return connection.read_response(disable_decoding=not decoded)
     except ResponseError as refusal:
         return refusal
+
+
+def _confirmed(connection: Any, wait: Wait) -> int:
+    """How many replicas have it; none where the server may not be asked, or has become a replica itself."""
+    try:
+        replicas: int = connection.read_response(timeout=connection.socket_timeout + wait.ms / 1000)
+    except ResponseError:
+        return 0
+    return replicas
 
 
 def _is_stale(connection: Any) -> bool:

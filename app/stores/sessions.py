@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import orjson
 from redis import ResponseError
 
-from app import audit, metrics
+from app import audit, context, metrics
 from app.errors import Unauthorized, Unconfirmed
 from app.stores import keys
 from app.stores.client import RedisClient
@@ -20,9 +20,9 @@ from app.stores.node import Wait
 log = logging.getLogger(__name__)
 
 Reason = Literal["logout", "revoked", "evicted", "expired", "password_change", "mfa_change", "admin"]
-Replicas = Literal["required", "awaited", "not asked"]
-"""Whether what a script writes has to be on REDIS_WAIT_REPLICAS as well: what ends sessions, changes credentials or
-uses them up has to. What a failover could lose without letting anybody in is waited for, and goes on without."""
+MustLast = Callable[[Any, Sequence[str]], bool]
+"""Whether what a script did has to be on REDIS_WAIT_REPLICAS, by its result and the reasons of the endings it made.
+What a failover could lose without letting anybody in is waited for, and goes on without."""
 
 RETENTION_S = 30 * 24 * 60 * 60  # how long ended sessions are told of, where nothing else is set
 TOUCH_EVERY_S = 60
@@ -114,17 +114,19 @@ class SessionScripts:
         self._clock = clock
         self._wait = wait
 
-    def register(self, name: str, replicas: Replicas = "not asked") -> Callable[..., Any]:
+    def register(self, name: str, must_last: MustLast | None = None) -> Callable[..., Any]:
         """A function of user_id, further keys and the script's own argument.
 
-        It raises errors.Unconfirmed where replicas are required, and too few have what was written.
+        must_last: None waits for no replica
+        Where too few replicas have what must last it notes that in the context, or raises errors.Unconfirmed where there
+        is none.
         """
         script = session_script(name)
-        wait = None if replicas == "not asked" else self._wait
+        wait = self._wait if must_last else None
 
         def call(user_id: str, further_keys: Sequence[str] = (), argument: dict[str, Any] | None = None) -> Any:
             now = self._clock()
-            context = {
+            call_context = {
                 "user_id": user_id,
                 "now": now,
                 "at": datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds"),
@@ -134,15 +136,26 @@ class SessionScripts:
                 "channel": keys.CHANNEL,
             }
             own_keys = (keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id))
-            args = (orjson.dumps(context), orjson.dumps(argument or {}))
+            args = (orjson.dumps(call_context), orjson.dumps(argument or {}))
             (result, finished), is_on_replicas = self._redis.run_script(script, (*own_keys, *further_keys), args, wait)
             if finished:
                 _tell_of_endings(user_id, finished, (argument or {}).get("caller"))
-            if replicas == "required" and not is_on_replicas:
+            is_short = must_last is not None and not is_on_replicas and must_last(result, finished[1::2])
+            if is_short and not context.note_unconfirmed():
                 raise Unconfirmed
             return result
 
         return call
+
+
+def always(_: Any, __: Sequence[str]) -> bool:
+    """What is told as done must last also where it was done before: whoever asks again waits again."""
+    return True
+
+
+def _where_some_were_ended(_: Any, reasons: Sequence[str]) -> bool:
+    """But by time: what is over by time stays over."""
+    return any(reason != "expired" for reason in reasons)
 
 
 def _tell_of_endings(user_id: str, finished: Sequence[str], by: str | None) -> None:
@@ -159,9 +172,9 @@ class SessionStore:
 
     def __init__(self, redis: RedisClient, scripts: SessionScripts) -> None:
         self._redis = redis
-        self._open = scripts.register("open_session", "awaited")
+        self._open = scripts.register("open_session", _where_some_were_ended)
         self._touch = scripts.register("touch_session")
-        self._end = scripts.register("end_sessions", "required")
+        self._end = scripts.register("end_sessions", always)
         self._rename = scripts.register("rename_session")
         self._finish_expired = scripts.register("finish_expired")
 

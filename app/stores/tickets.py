@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal, cast
 
+from app import context
+from app.errors import Unconfirmed
 from app.stores import keys
 from app.stores.client import RedisClient
 from app.stores.sessions import SessionScripts
@@ -55,7 +57,7 @@ class TicketStore:
     def __init__(self, redis: RedisClient, scripts: SessionScripts) -> None:
         self._redis = redis
         self._open = scripts.register("open_ticket")
-        self._redeem = scripts.register("redeem_ticket", "required")
+        self._redeem = scripts.register("redeem_ticket", _where_it_was_right)
 
     def open(self, user_id: str, id_hash: str, ticket: Ticket, ttl_s: int) -> None:
         """Write a ticket; a session keeps the newest of those it was given, so it cannot fill Redis with them."""
@@ -108,7 +110,13 @@ class TicketStore:
         names = (keys.user, keys.backup_codes)
         further = [keys.ticket(user_id, id_hash), *(key(user_id) for key in names), *proof_key]
         verdict: Verdict = self._redeem(user_id, further, {"max_wrong": MAX_WRONG_ANSWERS, **asked, **judged})
+        if context.is_unconfirmed():  # a failover could make the code good again: it lets nobody in
+            raise Unconfirmed
         return verdict
+
+
+def _where_it_was_right(verdict: Verdict, _: Sequence[str]) -> bool:
+    return verdict in ("right", "last_code")
 
 
 def proof_value(how: Literal["password", "mfa"], session: str) -> str:

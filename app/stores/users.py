@@ -7,10 +7,11 @@ from typing import Any, Literal, TypeVar
 
 import orjson
 
+from app import context
 from app.stores import keys
 from app.stores.client import RedisClient
 from app.stores.node import Command, Wait
-from app.stores.sessions import CallerGone, Reason, SessionScripts
+from app.stores.sessions import CallerGone, Reason, SessionScripts, always
 
 _CLAIM_TTL_S = 60  # an e-mail address claimed by a registration that died is free again after this
 
@@ -104,7 +105,7 @@ class UserStore:
         """wait: for replicas to have a new user"""
         self._redis = redis
         self._wait = wait
-        self._change = scripts.register("change_user", "required")
+        self._change = scripts.register("change_user", always)
 
     def create(
         self,
@@ -261,7 +262,9 @@ class UserStore:
         if self.id_of(normalised_email) == user_id:
             doomed.append(keys.email(normalised_email))
         self._each(doomed, lambda key: ("DEL", key))
-        self._redis.write(("DEL", keys.user(user_id)))
+        _, is_on_replicas = self._redis.send([("DEL", keys.user(user_id))], self._wait)
+        if not is_on_replicas:
+            context.note_unconfirmed()
 
     def _known_id_hashes(self, user_id: str) -> Sequence[str]:
         """Of the sessions that ended lately, and those they had before: rate limits count by them."""

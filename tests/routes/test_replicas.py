@@ -67,6 +67,73 @@ def test_changes_that_no_replica_has(alice, clock, method, path, body):
 
 
 @alone
+def test_a_change_that_no_replica_has_is_on_record_and_told(alice, redis, caplog):
+    """It happened on the primary, so whoever's account it is must hear of it."""
+    mails = redis.xlen(keys.MAIL)
+    assert_unconfirmed(alice.patch("/users/@me", {"password": PASSWORD, "new_password": "another long one"}))
+    assert [record.getMessage() for record in caplog.records].count("credentials_changed") == 1
+    assert redis.xlen(keys.MAIL) == mails + 1
+    alice.password = "another long one"
+    assert alice.post("/auth/login", {"login": alice.email, "password": alice.password}).status_code == 200
+
+
+@alone
+def test_a_wrong_code_is_told_as_that(make_app, alice, clock, redis, caplog):
+    """Nothing was used up that could come back; and whoever guesses is on record, and told of."""
+    at_once = type(alice)(make_app().test_client(use_cookies=False))
+    at_once.token, at_once.email = alice.token, alice.email
+    at_once.enable_totp(clock())
+    mails = redis.xlen(keys.MAIL)
+    ticket = alice.post("/auth/login", {"login": alice.email, "password": PASSWORD}).json["ticket"]
+    answer = alice.post("/auth/mfa/totp", {"ticket": ticket, "code": "000000"})
+    assert (answer.status_code, answer.json["code"]) == (400, 60008)
+    assert [record.getMessage() for record in caplog.records].count("sign_in_failed") == 1
+    assert redis.xlen(keys.MAIL) == mails + 1
+
+
+@alone
+@pytest.mark.parametrize("path", ["/api/v9/auth/logout", "/logout"])
+def test_who_logs_out_again_waits_again(app, alice, path):
+    for _ in range(2):
+        answer = app.test_client().post(path, headers={"Authorization": alice.token})
+        assert answer.status_code == 503
+    assert not alice.is_signed_in
+
+
+@alone
+def test_a_browser_keeps_its_cookie_until_its_end_is_confirmed(app, alice):
+    browser = app.test_client()
+    browser.post("/login", json={"login": alice.email, "password": PASSWORD})
+    for _ in range(2):
+        answer = browser.post("/logout")
+        assert (answer.status_code, answer.headers.getlist("Set-Cookie")) == (503, [])
+    assert browser.get_cookie("__Host-session")
+
+
+@alone
+def test_a_session_that_a_login_pushed_out(make_app, alice, new_device):
+    app = make_app(REDIS_WAIT_REPLICAS="1", REDIS_WAIT_MS="50", MAX_SESSIONS_PER_USER="1")
+    answer = app.test_client().post("/api/v9/auth/login", json={"login": alice.email, "password": PASSWORD})
+    assert (answer.status_code, answer.json["message"]) == (503, UNCONFIRMED)
+
+
+@alone
+def test_an_operator_ends_all_and_hears_that_it_may_not_last(app, alice, bob, phone):
+    """Of every user, not of the first alone; exit status 4, as of whatever is refused."""
+    ran = app.test_cli_runner().invoke(args=["sessions", "end-all", "--yes"])
+    assert ran.exit_code == 4
+    assert "may or may not have happened" in ran.stderr
+    assert [device.is_signed_in for device in (alice, bob, phone)] == [False] * 3
+
+
+@alone
+def test_an_operator_deletes_a_user(app, alice):
+    ran = app.test_cli_runner().invoke(args=["users", "delete", alice.email, "--yes"])
+    assert ran.exit_code == 4
+    assert not alice.is_signed_in
+
+
+@alone
 def test_a_code_that_is_used_up_on_the_primary_alone(alice):
     """A failover could make it good again, so it earns nothing; and it is used up all the same."""
     answer = {"ticket": alice.challenge()["ticket"], "mfa_type": "password", "data": PASSWORD}

@@ -1,0 +1,100 @@
+"""The primary of a set that Sentinels watch: who it is, and that nobody goes on with the one of before."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis import ConnectionError as ConnectionBroken
+from redis import Redis, RedisError, ResponseError
+from redis.sentinel import MasterNotFoundError
+
+from app.stores.address import Host
+from app.stores.node import Node
+
+_LOOK_EVERY_S = 1.0
+_LOOK_AGAIN_S = 5.0  # where no Sentinel answered, which may have taken its time
+
+
+class Sentinels:
+    """Says who the primary of a set is, as the first Sentinel has it that knows.
+
+    redis-py's Sentinel moves that one to the front of its list, from several threads at once, which may write it over
+    one that was away; and tells for none of them why it did not answer.
+    """
+
+    def __init__(self, clients: Sequence[Redis], service: str) -> None:
+        self._clients = tuple(clients)
+        self._service = service
+
+    def primary(self) -> Host:
+        """Raises: MasterNotFoundError where some answer and none knows, else redis.ConnectionError"""
+        said: list[str] = []
+        is_answered = False
+        for client in self._clients:
+            try:
+                ask: Callable[[str], Any] = client.sentinel_master
+                state = ask(self._service)
+            except RedisError as problem:
+                is_answered |= isinstance(problem, ResponseError)
+                said.append(str(problem))
+                continue
+            if state["is_master"] and not state["is_sdown"] and not state["is_odown"]:
+                self._clients = (client, *(other for other in self._clients if other is not client))
+                return state["ip"], state["port"]
+            is_answered = True
+            said.append("it is down")
+        kind = MasterNotFoundError if is_answered else ConnectionBroken
+        raise kind(f"no Sentinel names a primary: {'; '.join(dict.fromkeys(said))}")
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+
+
+class Primary(Node):
+    """The server that the Sentinels call the primary of a set."""
+
+    def __init__(self, sentinels: Sentinels, connect_to: Callable[[Host], Any]) -> None:
+        super().__init__(lambda: connect_to(self._ask()))
+        self._sentinels = sentinels
+        self._known: Host | None = None
+        self._looking = threading.Lock()
+        self._look_at = 0.0
+
+    def close(self) -> None:
+        super().close()
+        self._sentinels.close()
+
+    def _ask(self) -> Host:
+        host = self._sentinels.primary()
+        if self._known and host != self._known:
+            self.renew()
+        self._known = host
+        return host
+
+    def _connection(self) -> Any:
+        """Whoever was the primary may not know yet that it is no longer: once a second a thread asks the Sentinels.
+
+        The others go on meanwhile with what is known, unless nobody has asked for longer than that.
+        """
+        late_s = time.monotonic() - self._look_at
+        if late_s >= 0 and self._looking.acquire(blocking=late_s >= _LOOK_EVERY_S):
+            try:
+                if time.monotonic() >= self._look_at:  # nobody else has, while this one waited
+                    self._look()
+            finally:
+                self._looking.release()
+        return super()._connection()
+
+    def _look(self) -> None:
+        """The connections that work go on where no Sentinel answers, or none knows."""
+        pause_s = _LOOK_EVERY_S
+        try:
+            self._ask()
+        except MasterNotFoundError:
+            pass
+        except RedisError:
+            pause_s = _LOOK_AGAIN_S
+        finally:
+            self._look_at = time.monotonic() + pause_s
