@@ -14,8 +14,8 @@ from tests.servers import wait_until
 from tests.sets import SentinelSet
 
 pytestmark = pytest.mark.usefixtures("_whole_again")
-_SERVED_AGAIN_S = 2  # after there is a new primary
-_ANSWERED_S = 2
+_SERVED_AGAIN_S = 5  # after there is a new primary: 2, and the rest for a busy machine
+_ANSWERED_S = 3  # 1.5 by the time-outs, and the rest for a busy machine
 _KNOWN_S = 1.5  # after the Sentinels name it; a worker asks them once a second
 
 
@@ -132,7 +132,8 @@ def test_primary_killed(servers, service):
         assert_served(device, status, _SERVED_AGAIN_S)
     servers.wait_until_in_touch()
     assert bob.end([tablet.id_hash], proof).status_code == 204
-    assert [verify(device) for device in (bob, phone, tablet)] == [200, 401, 401]
+    for device, status in ((bob, 200), (phone, 401), (tablet, 401)):
+        assert_served(device, status, _SERVED_AGAIN_S)
     assert service.device().log_in(bob).is_signed_in
 
 
@@ -173,8 +174,9 @@ def test_one_sentinel_is_enough_and_without_any_connections_go_on(servers, servi
     for sentinel in servers.sentinels[:2]:
         sentinel.kill()
     phone = service.device().log_in(dave)
-    assert [verify(device) for device in (dave, phone)] == [200, 200]
+    for device in (dave, phone):
+        assert_served(device, 200, _SERVED_AGAIN_S)
     servers.sentinels[2].kill()
     until = time.monotonic() + 2.5  # they are looked for in that time
     assert_never_otherwise(dave, 200, lambda: time.monotonic() > until)
-    assert [verify(dave) for _ in range(10)] == [200] * 10
+    assert_served(dave, 200, _SERVED_AGAIN_S)

@@ -19,6 +19,9 @@ from tests.servers import wait_until
 from tests.sets import ClusterSet, Node, SentinelSet
 
 
+_ANSWERED_S = 5  # 1.5 by the time-outs, and the rest for a busy machine
+
+
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory):
     return Tls(tmp_path_factory.mktemp("tls"))
@@ -133,7 +136,7 @@ def test_what_cannot_be_spoken_with_is_an_error_in_time(urls, what):
             began = time.monotonic()
             with pytest.raises(RedisError, match=WRONG[what]):
                 client.read(("EXISTS", "key"))
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < _ANSWERED_S
     with connect(urls["right"]) as client:
         assert client.read(("EXISTS", "key")) == [0]
 

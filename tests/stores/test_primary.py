@@ -14,6 +14,9 @@ from tests.servers import wait_until
 from tests.sets import SentinelSet
 
 
+_ANSWERED_S = 3  # 1.5 by the time-outs, and the rest for a busy machine
+
+
 @pytest.fixture(scope="module")
 def servers():
     servers = SentinelSet(password="open-sesame")
@@ -95,11 +98,11 @@ def test_sentinels_that_do_not_answer_hold_nobody_up_for_long(servers, client):
         while time.monotonic() < until:
             began = time.monotonic()
             assert client.read(("EXISTS", "key")) == [0]
-            assert time.monotonic() - began < 1.5
+            assert time.monotonic() - began < _ANSWERED_S
         began = time.monotonic()
         with pytest.raises(RedisError):
             read_from_threads(client, 1)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < _ANSWERED_S
     finally:
         for sentinel in servers.sentinels:
             os.kill(sentinel.process.pid, signal.SIGCONT)
