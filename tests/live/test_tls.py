@@ -18,7 +18,6 @@ from tests.ports import lasting_port
 from tests.servers import wait_until
 from tests.sets import ClusterSet, Node, SentinelSet
 
-
 _ANSWERED_S = 5  # 1.5 by the time-outs, and the rest for a busy machine
 
 

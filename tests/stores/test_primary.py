@@ -13,7 +13,6 @@ from app.stores.connect import connect
 from tests.servers import wait_until
 from tests.sets import SentinelSet
 
-
 _ANSWERED_S = 3  # 1.5 by the time-outs, and the rest for a busy machine
 
 
