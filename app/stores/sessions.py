@@ -118,8 +118,8 @@ class SessionScripts:
         """A function of user_id, further keys and the script's own argument.
 
         must_last: None waits for no replica
-        Where too few replicas have what must last it notes that in the context, or raises errors.Unconfirmed where there
-        is none.
+        Where too few replicas have what must last it notes that in the context; where there is none it raises
+        errors.Unconfirmed.
         """
         script = session_script(name)
         wait = self._wait if must_last else None
