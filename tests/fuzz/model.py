@@ -137,7 +137,9 @@ class UserModel:
         return True
 
     def end(self, id_hashes: Sequence[str], reason: Reason, caller: str | None = None) -> int:
-        self._require(caller)
+        if caller is not None and not self.is_live(caller):
+            self.finish_expired()  # who comes to end something notices what is over
+            raise CallerGone
         by = self.sessions.get(caller or "")
         count = 0
         for id_hash in id_hashes:

@@ -15,6 +15,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from redis import RedisCluster
 
 from app.client_info import clean
 from app.stores import keys
@@ -681,5 +682,8 @@ def test_the_stores_keep_what_the_model_keeps(redis, sessions, users, tickets, l
         clock=clock,
         listener=listener,
     )
-    run_state_machine_as_test(lambda: Stores(stores), settings=hypothesis_settings(stateful_step_count=STEPS))
+    # Events of a Cluster take their time from server to server, and each step waits for them.
+    examples = hypothesis_settings.default.max_examples // (4 if isinstance(redis, RedisCluster) else 1)
+    settings = hypothesis_settings(stateful_step_count=STEPS, max_examples=examples)
+    run_state_machine_as_test(lambda: Stores(stores), settings=settings)
     listener.close()
