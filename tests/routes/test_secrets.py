@@ -14,7 +14,7 @@ def dump(redis):
         "list": lambda key: redis.lrange(key, 0, -1),
         "stream": redis.xrange,
     }
-    return "\n".join(f"{key} {readers[redis.type(key)](key)}" for key in redis.scan_iter())
+    return "\n".join(f"{key} {readers[redis.type(key)](key)}" for key in sorted(redis.scan_iter()))
 
 
 def test_no_secret_is_in_redis(alice, new_device, redis, clock, app):
