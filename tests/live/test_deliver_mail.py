@@ -96,6 +96,11 @@ def left(redis):
     return redis.xlen(keys.MAIL), redis.zcard(keys.MAIL_LATER), redis.xlen(keys.MAIL_DEAD)
 
 
+def workers(redis):
+    """Who has looked for a mail, and so knows how to be told to stop."""
+    return redis.xinfo_consumers(keys.MAIL, "deliverers") if redis.exists(keys.MAIL) else []
+
+
 def link_in(message) -> str:
     return re.search(r"https?://\S+#\S+", message.get_body(["plain"]).get_content())[0]
 
@@ -130,8 +135,9 @@ def test_many_mails_two_workers_and_a_stop_in_the_middle(real_redis, smtp, deliv
     """Each comes exactly once; who is told to stop ends the mail under way, and says that all went well."""
     names = [f"user{number}" for number in range(120)]
     server = smtp()
-    make_users(*names)
     first, second = deliver(server.url), deliver(server.url)
+    wait_until(lambda: len(workers(real_redis)) == 2, "they did not start")
+    make_users(*names)
     wait_until(lambda: len(server.inbox) >= 30, "no mails came", within_s=30)
     first.send_signal(signal.SIGTERM)
     assert finished(first)[0] == 0
