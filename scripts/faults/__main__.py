@@ -26,6 +26,8 @@ is right, but once seen it must stay.
 import argparse
 import secrets
 import shutil
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -41,6 +43,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=rows, default=[row.name for row in ROWS], metavar="ROW")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which ends all that was started, as Ctrl-C does
     folder = Path(tempfile.mkdtemp(prefix="keyrack-chaos-"))
     print(f"seed {asked.seed}, rows {', '.join(asked.rows)}", flush=True)
     results = []

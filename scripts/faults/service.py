@@ -28,6 +28,7 @@ class Service:
         self._environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             **ENVIRONMENT,
+            **{name: "1000000 per minute" for name in ENVIRONMENT if name.startswith("RATE_LIMIT_")},
             **{"PORT": str(self.port), "WEB_CONCURRENCY": "2", "GATEWAY_SECRET": GATEWAY_SECRET},
             **environment,
         }
