@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from email_validator import EmailNotValidError, validate_email
 
-from app import audit, tokens
+from app import audit, context, tokens
 from app.devices import Caller, Devices
-from app.errors import ApiError, InvalidForm, InvalidLogin, InvalidTicket, Unauthorized
+from app.errors import ApiError, InvalidForm, InvalidLogin, InvalidTicket, Unauthorized, Unconfirmed
 from app.keyring import Keyring
 from app.notices import Notices
 from app.passwords import Passwords
@@ -215,8 +215,11 @@ class Accounts:
     def sign_in(self, user: User, client: Client, how: audit.How, refusal: type[ApiError] = InvalidLogin) -> SignedIn:
         """Open a session for a user who has shown all that there is to show.
 
-        Raises: `refusal` where the credentials have changed since the user was read
+        Raises: `refusal` where the credentials have changed since the user was read; errors.Unconfirmed where a
+            failover could undo what let them in, as a code that would be good again
         """
+        if context.is_unconfirmed():
+            raise Unconfirmed
         token = self._devices.open(user.id, user.epoch, client)
         if token is None:
             audit.sign_in_failed("credentials_changed", user.id)

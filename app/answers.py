@@ -24,7 +24,7 @@ _COOKIE_SURFACE = re.compile(r"/(login|register|logout|me)(/|\Z)")
 _PAGES = re.compile(r"/\Z|/(settings|static|docs|forgot|reset|not-me)(/|\Z)|/(login|register|logout)/(?!mfa\Z)")
 _BODY_TOO_LARGE = 40005
 _KINDS = {TimeoutError: "late", ConnectionError: "away"}  # of errors of Redis; all others are refusals
-for _kind in (*_KINDS.values(), "refused"):  # what never happened is 0, not absent
+for _kind in (*_KINDS.values(), "refused", "unconfirmed"):  # what never happened is 0, not absent
     metrics.REDIS_ERRORS.labels(_kind)
 
 
@@ -62,7 +62,11 @@ def without_redis(error: RedisError) -> Unavailable:
 
 def _only_what_lasts(answer: Response) -> Response:
     """Nobody is told as done what a failover could undo."""
-    return current_app.make_response(_refuse(Unconfirmed())) if context.is_unconfirmed() else answer
+    if not context.is_unconfirmed() or answer.status_code >= 500:
+        return answer
+    metrics.REDIS_ERRORS.labels("unconfirmed").inc()
+    log.warning("too few replicas have confirmed what was done")
+    return current_app.make_response(_refuse(Unconfirmed()))
 
 
 def _refuse(error: ApiError) -> ResponseReturnValue:

@@ -37,7 +37,7 @@ def has_session_cookie() -> bool:
 
 def begin_session(token: str) -> None:
     """Sign this browser in; a session that it had before ends, or it would live on with nobody to end it."""
-    services().devices.log_out(request.cookies.get(SESSION_COOKIE, ""))
+    services().devices.leave(request.cookies.get(SESSION_COOKIE, ""))
     _set_session(token)
 
 

@@ -197,7 +197,7 @@ class Unavailable(ApiError):
 
 
 class Unconfirmed(Unavailable):
-    """What was asked for stands on the primary; whether it outlives it is not known."""
+    """What was asked for, or a part of it, stands on the primary; whether it outlives it is not known."""
 
     message = (
         "503: Service Unavailable. This may or may not have happened: too few replicas have confirmed it. "

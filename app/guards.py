@@ -44,20 +44,17 @@ def caller() -> Caller:
     return cast(Caller, g.caller)
 
 
-@require_session
-def _end_own_session() -> None:
-    services().devices.end(caller(), [caller().id_hash], "logout")
-
-
 def end_own_session() -> None:
     """Log the caller out.
 
     Raises: errors.Unauthorized where that was so already
     """
+    callers = services().callers
     try:
-        _end_own_session()
+        own = callers.identify(request.environ, request.method)
+        services().devices.end(own, [own.id_hash], "logout")
     except Unauthorized:
-        services().callers.log_out_again(request.environ, request.method)
+        callers.log_out_again(request.environ, request.method)
         raise
 
 

@@ -64,7 +64,11 @@ def by_an_operator(settings: Settings) -> Iterator[None]:
     """
     try:
         with context.operator(_who()), _on_record(settings):
-            yield
+            try:
+                yield
+            except NothingThere:  # any more: whoever asks again waits again
+                if not context.is_unconfirmed():
+                    raise
             if context.is_unconfirmed():
                 raise Unconfirmed
     except StoreError as problem:

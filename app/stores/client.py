@@ -87,7 +87,9 @@ class RedisClient(ABC):
         """
         problem: Exception = NothingSent("there is no server")
         until = time.monotonic() + TIMEOUT_S
-        for node in sorted(self.nodes(), key=lambda node: node.circuit.is_open):
+        for number, node in enumerate(sorted(self.nodes(), key=lambda node: node.circuit.is_open)):
+            if number > 1 and time.monotonic() > until:
+                break
             try:
                 [reply] = node.exchange([command])
             except RedisError as away:
@@ -96,8 +98,6 @@ class RedisClient(ABC):
                 if not isinstance(reply, ResponseError) or isinstance(reply, MovedError):
                     return
                 problem = reply
-            if time.monotonic() > until:
-                break
         raise problem
 
     def scan(self, pattern: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from app.stores.address import Host
 from app.stores.node import Node
 
 _LOOK_EVERY_S = 1.0
-_LOOK_AGAIN_S = 5.0  # where no Sentinel answered, which may have taken its time
+_LOOK_AGAIN_S = 5.0  # where no Sentinel answered twice in a row, which may have taken its time
 
 
 class Sentinels:
@@ -61,6 +61,7 @@ class Primary(Node):
         self._known: Host | None = None
         self._looking = threading.Lock()
         self._look_at = 0.0
+        self._failures = 0
 
     def close(self) -> None:
         super().close()
@@ -89,12 +90,12 @@ class Primary(Node):
 
     def _look(self) -> None:
         """The connections that work go on where no Sentinel answers, or none knows."""
-        pause_s = _LOOK_EVERY_S
+        failures, self._failures = self._failures, 0
         try:
             self._ask()
         except MasterNotFoundError:
             pass
         except RedisError:
-            pause_s = _LOOK_AGAIN_S
+            self._failures = failures + 1
         finally:
-            self._look_at = time.monotonic() + pause_s
+            self._look_at = time.monotonic() + (_LOOK_AGAIN_S if self._failures > 1 else _LOOK_EVERY_S)

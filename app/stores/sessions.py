@@ -153,9 +153,9 @@ def always(_: Any, __: Sequence[str]) -> bool:
     return True
 
 
-def _where_some_were_ended(_: Any, reasons: Sequence[str]) -> bool:
-    """But by time: what is over by time stays over."""
-    return any(reason != "expired" for reason in reasons)
+def never(_: Any, __: Sequence[str]) -> bool:
+    """Is waited for, and goes on without."""
+    return False
 
 
 def _tell_of_endings(user_id: str, finished: Sequence[str], by: str | None) -> None:
@@ -172,9 +172,11 @@ class SessionStore:
 
     def __init__(self, redis: RedisClient, scripts: SessionScripts) -> None:
         self._redis = redis
-        self._open = scripts.register("open_session", _where_some_were_ended)
+        # Were a login refused for the session that it pushes out, each further try would push out another.
+        self._open = scripts.register("open_session", never)
         self._touch = scripts.register("touch_session")
         self._end = scripts.register("end_sessions", always)
+        self._end_former = scripts.register("end_sessions", never)
         self._rename = scripts.register("rename_session")
         self._finish_expired = scripts.register("finish_expired")
 
@@ -279,6 +281,10 @@ class SessionStore:
         if count < 0:
             raise CallerGone
         return count
+
+    def end_former(self, user_id: str, id_hash: str) -> None:
+        """End the session that a browser had before it signed in again, which no replica may hold up."""
+        self._end_former(user_id, (), {"id_hashes": [id_hash], "reason": "logout", "caller": id_hash})
 
     def rename(self, user_id: str, id_hash: str, name: str | None, caller: str) -> bool:
         """Give a session a name of its user's own; None takes it away.

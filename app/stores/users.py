@@ -6,12 +6,14 @@ from itertools import chain
 from typing import Any, Literal, TypeVar
 
 import orjson
+from redis import ResponseError
 
 from app import context
+from app.errors import Unconfirmed
 from app.stores import keys
 from app.stores.client import RedisClient
 from app.stores.node import Command, Wait
-from app.stores.sessions import CallerGone, Reason, SessionScripts, always
+from app.stores.sessions import CallerGone, Reason, SessionScripts, always, never
 
 _CLAIM_TTL_S = 60  # an e-mail address claimed by a registration that died is free again after this
 
@@ -106,6 +108,7 @@ class UserStore:
         self._redis = redis
         self._wait = wait
         self._change = scripts.register("change_user", always)
+        self._renew = scripts.register("change_user", never)
 
     def create(
         self,
@@ -201,8 +204,9 @@ class UserStore:
         return self._redis.write(*map(command, items), wait=wait) if items else []
 
     def id_of(self, normalised_email: str) -> str | None:
+        found: str | None
         [found] = self._redis.read(("GET", keys.email(normalised_email)))
-        return found  # type: ignore[no-any-return]
+        return found
 
     def ids(self) -> Iterator[str]:
         """The ids of all users, in no order; one may come twice where users are made or deleted meanwhile."""
@@ -243,7 +247,8 @@ class UserStore:
         named = (keys.user, keys.backup_codes, keys.links, keys.moved)
         further = [key(user_id) for key in named]
         asked = {name: getattr(change, name) for name in Change.__slots__}
-        outcome = self._change(user_id, further, {name: value for name, value in asked.items() if value is not None})
+        run = self._renew if change.same_epoch else self._change
+        outcome = run(user_id, further, {name: value for name, value in asked.items() if value is not None})
         if outcome == -1:
             raise CallerGone
         return str(outcome) if outcome else None
@@ -262,9 +267,11 @@ class UserStore:
         if self.id_of(normalised_email) == user_id:
             doomed.append(keys.email(normalised_email))
         self._each(doomed, lambda key: ("DEL", key))
-        _, is_on_replicas = self._redis.send([("DEL", keys.user(user_id))], self._wait)
-        if not is_on_replicas:
-            context.note_unconfirmed()
+        [outcome], is_on_replicas = self._redis.send([("DEL", keys.user(user_id))], self._wait)
+        if isinstance(outcome, ResponseError):
+            raise outcome
+        if not is_on_replicas and not context.note_unconfirmed():
+            raise Unconfirmed
 
     def _known_id_hashes(self, user_id: str) -> Sequence[str]:
         """Of the sessions that ended lately, and those they had before: rate limits count by them."""

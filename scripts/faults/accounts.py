@@ -54,10 +54,6 @@ class Account:
                 self.tokens.remove(token)
                 self.ended.append(token)
 
-    def goes_on_as(self, token: str, new: str) -> None:
-        self.is_over(token)
-        self.tokens.append(new)
-
     def has_new_password(self, new: str, operation: Operation) -> None:
         """It has, or may have."""
         if operation.is_done:

@@ -111,10 +111,41 @@ def test_a_browser_keeps_its_cookie_until_its_end_is_confirmed(app, alice):
 
 
 @alone
-def test_a_session_that_a_login_pushed_out(make_app, alice, new_device):
+def test_a_login_that_pushes_another_out_goes_on(make_app, alice):
+    """Were it refused, each further try would push out one more, until nobody is left."""
     app = make_app(REDIS_WAIT_REPLICAS="1", REDIS_WAIT_MS="50", MAX_SESSIONS_PER_USER="1")
     answer = app.test_client().post("/api/v9/auth/login", json={"login": alice.email, "password": PASSWORD})
-    assert (answer.status_code, answer.json["message"]) == (503, UNCONFIRMED)
+    assert answer.status_code == 200
+    assert not alice.is_signed_in
+
+
+@alone
+def test_a_login_that_renews_a_hash_goes_on(make_app, alice):
+    app = make_app(REDIS_WAIT_REPLICAS="1", REDIS_WAIT_MS="50", BCRYPT_ROUNDS="5")
+    answer = app.test_client().post("/api/v9/auth/login", json={"login": alice.email, "password": PASSWORD})
+    assert answer.status_code == 200
+
+
+@alone
+def test_a_browser_that_signs_in_again_goes_on(app, alice):
+    """And its former session is over."""
+    browser = app.test_client()
+    former = []
+    for _ in range(2):
+        assert browser.post("/login", json={"login": alice.email, "password": PASSWORD}).status_code == 200
+        former.append(browser.get_cookie("__Host-session").value)
+    assert [alice.call("GET", "/users/@me", token=token).status_code for token in former] == [401, 200]
+
+
+@alone
+def test_a_login_by_a_code_opens_nothing(make_app, alice, clock):
+    """The code could be good again; the session that nobody has the token of would stay."""
+    at_once = type(alice)(make_app().test_client(use_cookies=False))
+    at_once.token, at_once.email = alice.token, alice.email
+    at_once.enable_totp(clock())
+    ticket = alice.post("/auth/login", {"login": alice.email, "password": PASSWORD}).json["ticket"]
+    assert_unconfirmed(alice.post("/auth/mfa/backup", {"ticket": ticket, "code": at_once.backup_codes.pop()}))
+    assert len(at_once.id_hashes()) == 1
 
 
 @alone
@@ -127,10 +158,29 @@ def test_an_operator_ends_all_and_hears_that_it_may_not_last(app, alice, bob, ph
 
 
 @alone
-def test_an_operator_deletes_a_user(app, alice):
+def test_an_operator_who_asks_again_is_told_again(app, alice):
+    for _ in range(2):
+        ran = app.test_cli_runner().invoke(args=["sessions", "end-all", "--user", alice.email, "--yes"])
+        assert (ran.exit_code, "may or may not have happened" in ran.stderr) == (4, True)
+
+
+@alone
+def test_an_operator_deletes_a_user(app, alice, redis):
     ran = app.test_cli_runner().invoke(args=["users", "delete", alice.email, "--yes"])
     assert ran.exit_code == 4
-    assert not alice.is_signed_in
+    assert not redis.exists(keys.user(alice.user_id))
+
+
+@alone
+def test_a_page_says_so_as_well(app, alice):
+    """No redirect, no cookie; and the next request is its own."""
+    browser = app.test_client()
+    browser.post("/login", json={"login": alice.email, "password": PASSWORD})
+    answer = browser.post("/logout/form")
+    assert (answer.status_code, answer.mimetype) == (503, "text/html")
+    assert "may or may not have happened" in answer.text
+    assert answer.headers.getlist("Set-Cookie") == []
+    assert browser.get("/login").status_code == 200
 
 
 @alone

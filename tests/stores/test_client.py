@@ -78,7 +78,7 @@ def test_who_waited_in_vain_spares_the_others(client, network, real_redis):
         client.read(("GET", "key"))
     with pytest.raises(CircuitOpen):
         client.write(("INCR", "key"))
-    assert time.monotonic() - began < 0.75
+    assert time.monotonic() - began < 2 * 0.75  # no time-out of either
     network.restore()
     wait_until(lambda: not client.nodes()[0].circuit.is_open, "the circuit stays open", within_s=5)
     assert client.read(("GET", "key")) == ["1"]  # what was refused was not sent

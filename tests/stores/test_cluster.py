@@ -90,7 +90,7 @@ def test_a_replica_takes_over(client, servers):
     servers.wait_for_other_owner_of(slot, dead)
     promoted_at = time.monotonic()
     wait_until(lambda: answer_of(client, "{there}") == ["1"], "it did not find the new primary")
-    assert time.monotonic() - promoted_at < 2
+    assert time.monotonic() - promoted_at < 5
     dead.start()
     servers.wait_until_ok()
     assert client.read(("GET", "{there}")) == ["1"]
