@@ -149,15 +149,15 @@ def _of_password(server: Server) -> Finding:
 
 def _of_replicas(server: Server, wanted: int) -> Iterator[Finding]:
     replicas = server.replicas
+    said = f"Replicas in touch with Redis: {replicas}; REDIS_WAIT_REPLICAS asks for {wanted}."
     if wanted and replicas is not None and replicas < wanted:
-        said = f"Redis has {replicas} replicas in touch, and REDIS_WAIT_REPLICAS asks for {wanted}."
         advice = "Until there are more, whatever ends sessions or changes credentials is answered with 503."
         yield fail("replicas", said, advice)
     elif replicas and not wanted:
-        said = "A failover may undo what was done shortly before: sessions that were ended would live again."
-        yield warn("replicas", said, "Set REDIS_WAIT_REPLICAS to 1 or more.")
+        advice = "Set it to 1 or more: a failover may undo what was done shortly before, and ended sessions live again."
+        yield warn("replicas", said, advice)
     elif replicas:
-        yield ok("replicas", f"Redis has {replicas} replicas in touch, and {wanted} are waited for.")
+        yield ok("replicas", said)
 
 
 def _of_clock(server: Server) -> Finding:
