@@ -31,21 +31,21 @@ make_metrics_folder()  # before prometheus_client is imported: it looks then whe
 
 from prometheus_client import multiprocess  # noqa: E402
 
-from app.checkup import warn_at_start  # noqa: E402
 from app.config import ConfigError  # noqa: E402
-from app.listeners import Listeners  # noqa: E402
-from app.running import settings_to_run_with  # noqa: E402
+from app.serving.checkup import warn_at_start  # noqa: E402
+from app.serving.listeners import Listeners  # noqa: E402
+from app.serving.running import settings_to_run_with  # noqa: E402
 
 try:
     settings = settings_to_run_with(os.environ)
 except ConfigError as problems:
     sys.exit(str(problems))
 
-logger_class = "app.server_log.ServerLog"
+logger_class = "app.serving.server_log.ServerLog"
 listeners = Listeners(settings.host, settings.port)
 bind = listeners.bind
 workers = settings.web_concurrency or os.cpu_count() or 1
-worker_class = "app.workers.Worker"
+worker_class = "app.serving.workers.Worker"
 threads = settings.web_threads
 http_parser = "auto"  # that of gunicorn_h1c, where it could be built
 keepalive = settings.web_keepalive_s

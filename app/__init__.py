@@ -8,28 +8,25 @@ from typing import Any
 from flask import Flask, request
 from redis import Redis
 
-from app.accounts import Accounts
-from app.answers import init_answers
-from app.callers import Callers
+from app.callers.identity import Callers
+from app.callers.location import Locations
 from app.cli import init_cli
 from app.config import Settings
-from app.delivery import Delivery
-from app.devices import Devices
-from app.front import Front
-from app.imports import Imports
-from app.keyring import Keyring
-from app.letters import Letters
-from app.limits import init_limits
-from app.links import Links
-from app.location import Locations
-from app.notices import Notices
-from app.operators import Operators
-from app.passwords import Passwords
-from app.reauthentication import Reauthentication
-from app.recovery import Recovery
+from app.mail.delivery import Delivery
+from app.mail.letters import Letters
+from app.mail.transport import open_transport
 from app.routes import blueprints
-from app.second_factor import SecondFactor
-from app.services import EXTENSION, Services
+from app.rules.accounts import Accounts
+from app.rules.devices import Devices
+from app.rules.imports import Imports
+from app.rules.keyring import Keyring
+from app.rules.links import Links
+from app.rules.notices import Notices
+from app.rules.operators import Operators
+from app.rules.passwords import Passwords
+from app.rules.reauthentication import Reauthentication
+from app.rules.recovery import Recovery
+from app.rules.second_factor import SecondFactor
 from app.stores.client import RedisClient
 from app.stores.connect import over
 from app.stores.links import LinkStore
@@ -40,8 +37,11 @@ from app.stores.server import look_at
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
-from app.transport import open_transport
-from app.verify import Verify
+from app.web.error_handlers import init_answers
+from app.web.front import Front
+from app.web.limits import init_limits
+from app.web.services import EXTENSION, Services
+from app.web.verify import Verify
 
 log = logging.getLogger(__name__)
 

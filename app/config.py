@@ -12,10 +12,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import limits
 import maxminddb
 from email_validator import EmailNotValidError, validate_email
-from redis import RedisError
 
-from app.passwords import MAX_ROUNDS, MIN_ROUNDS
-from app.stores import address
+from app.rules.passwords import MAX_ROUNDS, MIN_ROUNDS
+from app.stores import redis_url
+from app.stores.connect import StoreError
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
@@ -82,8 +82,8 @@ def _switch(raw: str) -> bool:
 
 def _redis_url(raw: str) -> str:
     try:
-        address.parse(raw)
-    except (ValueError, TypeError, OSError, RedisError):
+        redis_url.parse(raw)
+    except (ValueError, TypeError, OSError, StoreError):
         raise ValueError(
             "must be a URL: redis://host:port/0, unix:///path, redis+sentinel://host:port,host:port/service/0 or "
             "redis+cluster://host:port,host:port, with rediss for TLS, options of redis-py and files that can be read"

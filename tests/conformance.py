@@ -10,8 +10,8 @@ import jsonschema_rs
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app import front, verify
-from app.openapi import make_document
+from app.document.openapi import make_document
+from app.web import front, verify
 
 Json = dict[str, Any]
 

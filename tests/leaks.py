@@ -9,8 +9,8 @@ import logging
 import re
 from typing import Any
 
-from app import logs
 from app.config import load_settings
+from app.watch import logs
 
 _NAMES = ("token", "ticket", "password", "new_password", "code", "data", "secret", "answer", "proof")
 _SHORTEST = 6

@@ -31,7 +31,7 @@ def test_secrets_are_noted_however_deep():
 
 def test_a_line_with_what_a_client_sent_fails_the_test_that_logged_it(new_device, watched_logs):
     new_device().post("/auth/login", {"login": "x", "password": "sent by this test alone"})
-    logging.getLogger("app.accounts").info("tried %s", "sent by this test alone")
+    logging.getLogger("app.rules.accounts").info("tried %s", "sent by this test alone")
     with pytest.raises(AssertionError, match="a secret is logged"):
         watched_logs.check()
 

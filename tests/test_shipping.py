@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from app.config import Settings, variable
-from app.transport import LONGEST_S
+from app.mail.transport import LONGEST_S
 
 SETTINGS = {variable(setting.name) for setting in fields(Settings)}
 COMPOSE = yaml.safe_load(Path("compose.yaml").read_text(encoding="utf-8"))

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app.routes import API
-from app.services import Services
 from app.stores.users import User
+from app.web.services import Services
 
 PRETENDED = "192.0.2.77"  # an address that nobody has, for documentation (RFC 5737)
 _TIMEOUT_S = 10

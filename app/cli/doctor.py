@@ -10,15 +10,15 @@ import click
 import maxminddb
 from flask.cli import with_appcontext
 
-from app.checkup import Finding, Level, fail, of_redis, of_secrets, ok, warn
+from app.callers.location import is_private
 from app.cli.canary import PRETENDED, Canary, Trouble, Way, canary, seen_address, yeses
 from app.cli.terminal import PARTLY, Command, RedisAway, as_json, say, say_json
 from app.config import MailServer, Networks, Settings
-from app.location import is_private
+from app.mail.transport import ServerAway, open_transport
 from app.routes import API
-from app.services import Services, services
+from app.serving.checkup import Finding, Level, fail, of_redis, of_secrets, ok, warn
 from app.stores.connect import StoreError, describe
-from app.transport import ServerAway, open_transport
+from app.web.services import Services, services
 
 _OLD_DATABASE_DAYS = 60
 _OWN_PATH = f"{API}/users/@me"

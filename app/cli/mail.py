@@ -7,10 +7,10 @@ import threading
 import click
 from flask.cli import with_appcontext
 
-from app import logs
 from app.cli.terminal import RedisAway, Unusable
-from app.services import services
 from app.stores.connect import StoreError
+from app.watch import logs
+from app.web.services import services
 
 
 @click.command("deliver-mail")

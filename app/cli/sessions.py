@@ -10,11 +10,11 @@ import click
 
 from app import times
 from app.cli.terminal import Commands, NothingThere, as_json, ask, counted, iso, progress, say, say_json, yes
-from app.device_names import name_of
-from app.operators import Filter, Network
-from app.services import services
+from app.rules.device_names import name_of
+from app.rules.operators import Filter, Network
 from app.stores.sessions import Session
 from app.tokens import id_from_url, id_in_url
+from app.web.services import services
 
 sessions = Commands("sessions", help="The devices signed in, of one user or of all.")
 

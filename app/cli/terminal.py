@@ -20,13 +20,14 @@ from typing import Any, TypeVar
 import click
 from flask.cli import AppGroup, ScriptInfo
 
-from app import context, logs, times
-from app.client_info import visible
+from app import times
 from app.config import Settings
 from app.errors import ApiError, InvalidForm, Unconfirmed
-from app.services import EXTENSION, Services, services
 from app.stores.connect import StoreError, describe
 from app.stores.users import User
+from app.text import visible
+from app.watch import context, logs
+from app.web.services import EXTENSION, Services, services
 
 PARTLY = 5
 

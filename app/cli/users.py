@@ -25,11 +25,13 @@ from app.cli.terminal import (
     yes,
 )
 from app.errors import InvalidForm
-from app.imports import ImportedUser, Line
-from app.operators import Filter
-from app.schemas import ChangePasswordSchema, ImportedUserSchema, RegisterSchema
-from app.services import services
+from app.rules.imports import ImportedUser, Line
+from app.rules.operators import Filter
 from app.stores.users import User
+from app.web.services import services
+from app.wire.account import ChangePasswordSchema
+from app.wire.imports import ImportedUserSchema
+from app.wire.sign_in import RegisterSchema
 
 _MAX_LINE = 64 * 1024
 

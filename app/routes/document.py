@@ -7,9 +7,9 @@ import orjson
 from flask import Blueprint, Response, current_app, render_template
 from flask.typing import ResponseReturnValue
 
-from app.contract import Header, answers
-from app.openapi import make_document
-from app.reference import Reference
+from app.document.openapi import make_document
+from app.document.reference import Reference
+from app.wire.contract import Header, answers
 
 bp = Blueprint("service", __name__)
 

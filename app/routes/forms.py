@@ -10,11 +10,12 @@ from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException
 
-from app import device_names, times
-from app.contract import View
+from app import times
 from app.errors import ApiError, InvalidCode, InvalidForm, InvalidLogin, InvalidTicket, Unauthorized, Unavailable
-from app.services import services
+from app.rules import device_names
 from app.tokens import id_in_url
+from app.web.services import services
+from app.wire.contract import View
 
 Problems = dict[str, str]
 Page = Callable[[Problems], str]

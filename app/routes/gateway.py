@@ -1,6 +1,6 @@
 """What a gateway asks: whose a request is, what a token means, which sessions are over.
 
-The check of each request is in app/verify.py; the rest is here, behind a secret of its own.
+The check of each request is in app/web/verify.py; the rest is here, behind a secret of its own.
 """
 
 from urllib.parse import parse_qs
@@ -9,12 +9,12 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.answer_schemas import ActiveTokenSchema, EndedSessionsSchema, InactiveTokenSchema
-from app.contract import answers, known_by, reads_form, refuses
 from app.errors import InvalidForm, InvalidJson, Unavailable
-from app.guards import read_body, require_secret, takes
-from app.schemas import IntrospectSchema, Reconcile, ReconcileSchema
-from app.services import services
+from app.web.guards import read_body, require_secret, takes
+from app.web.services import services
+from app.wire.contract import answers, known_by, reads_form, refuses
+from app.wire.gateway import IntrospectSchema, Reconcile, ReconcileSchema
+from app.wire.responses import ActiveTokenSchema, EndedSessionsSchema, InactiveTokenSchema
 
 bp = Blueprint("gateway", __name__)
 

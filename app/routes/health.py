@@ -3,12 +3,12 @@
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 
-from app import metrics
-from app.answer_schemas import StatusSchema
-from app.contract import answers, known_by, refuses
 from app.errors import Unavailable
-from app.guards import require_secret
-from app.services import services
+from app.watch import metrics
+from app.web.guards import require_secret
+from app.web.services import services
+from app.wire.contract import answers, known_by, refuses
+from app.wire.responses import StatusSchema
 
 bp = Blueprint("health", __name__)
 metrics_bp = Blueprint("metrics", __name__)

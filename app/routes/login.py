@@ -5,16 +5,16 @@ from typing import Any
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app.accounts import SecondFactorAsked
-from app.answer_schemas import CodeAskedSchema, FinishedLoginSchema, SignedInSchema, TokenSchema
-from app.contract import answers, known_by, reads, refuses
-from app.cookies import FORGETS_SESSION, forget_session
 from app.errors import InvalidCode, InvalidLogin, InvalidTicket, UnknownSession
-from app.guards import SUPER_PROPERTIES, client, end_own_session, takes
-from app.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
-from app.schemas import Login, LoginCode, LoginCodeSchema, LoginSchema, Register, RegisterSchema
-from app.second_factor import MfaType
-from app.services import services
+from app.rules.accounts import SecondFactorAsked
+from app.rules.second_factor import MfaType
+from app.web.cookies import FORGETS_SESSION, forget_session
+from app.web.guards import SUPER_PROPERTIES, client, end_own_session, takes
+from app.web.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
+from app.web.services import services
+from app.wire.contract import answers, known_by, reads, refuses
+from app.wire.responses import CodeAskedSchema, FinishedLoginSchema, SignedInSchema, TokenSchema
+from app.wire.sign_in import Login, LoginCode, LoginCodeSchema, LoginSchema, Register, RegisterSchema
 
 bp = Blueprint("login", __name__)
 

@@ -8,18 +8,6 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.routing import BaseConverter
 
-from app.accounts import SecondFactorAsked
-from app.answer_schemas import (
-    CodeAskedSchema,
-    MessageSchema,
-    OwnEndedSessionSchema,
-    OwnSessionSchema,
-    RegisteredSchema,
-    SignedInByCookieSchema,
-)
-from app.contract import Parameter, answers, known_by, reads, refuses
-from app.cookies import BEGINS_SESSION, FORGETS_SESSION, begin_session, forget_session, has_session_cookie
-from app.device_names import name_of, why
 from app.errors import (
     InvalidCode,
     InvalidLogin,
@@ -29,7 +17,14 @@ from app.errors import (
     Unauthorized,
     UnknownSession,
 )
-from app.guards import (
+from app.routes.login import USER_SETTINGS, asked_for_code
+from app.rules.accounts import SecondFactorAsked
+from app.rules.device_names import name_of, why
+from app.stores.sessions import Ended, Session
+from app.times import iso
+from app.tokens import id_from_url, id_in_url
+from app.web.cookies import BEGINS_SESSION, FORGETS_SESSION, begin_session, forget_session, has_session_cookie
+from app.web.guards import (
     SUPER_PROPERTIES,
     caller,
     client,
@@ -39,24 +34,19 @@ from app.guards import (
     require_session,
     takes,
 )
-from app.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
-from app.routes.login import USER_SETTINGS, asked_for_code
-from app.schemas import (
-    Login,
-    LoginCode,
-    LoginCodeSchema,
-    LoginSchema,
-    Register,
-    RegisterSchema,
-    RenameSession,
-    RenameSessionSchema,
-    RevokeSessions,
-    RevokeSessionsSchema,
+from app.web.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
+from app.web.services import services
+from app.wire.contract import Parameter, answers, known_by, reads, refuses
+from app.wire.responses import (
+    CodeAskedSchema,
+    MessageSchema,
+    OwnEndedSessionSchema,
+    OwnSessionSchema,
+    RegisteredSchema,
+    SignedInByCookieSchema,
 )
-from app.services import services
-from app.stores.sessions import Ended, Session
-from app.times import iso
-from app.tokens import id_from_url, id_in_url
+from app.wire.sessions import RenameSession, RenameSessionSchema, RevokeSessions, RevokeSessionsSchema
+from app.wire.sign_in import Login, LoginCode, LoginCodeSchema, LoginSchema, Register, RegisterSchema
 
 bp = Blueprint("me", __name__)
 

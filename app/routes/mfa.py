@@ -3,14 +3,14 @@
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app.answer_schemas import BackupCodesSchema, TokenSchema, TotpOnSchema
-from app.contract import answers, refuses
-from app.cookies import KEEPS_PROOF, KEEPS_SESSION, keep_proof, keep_session
 from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn, MfaRequired
-from app.guards import caller, client, require_recent_proof, require_session, takes
-from app.limits import STEP_UP, STEP_UP_USER, limited
-from app.schemas import EnableTotp, EnableTotpSchema, FinishMfa, FinishMfaSchema, RenewCodes, RenewCodesSchema
-from app.services import services
+from app.web.cookies import KEEPS_PROOF, KEEPS_SESSION, keep_proof, keep_session
+from app.web.guards import caller, client, require_recent_proof, require_session, takes
+from app.web.limits import STEP_UP, STEP_UP_USER, limited
+from app.web.services import services
+from app.wire.account import EnableTotp, EnableTotpSchema, FinishMfa, FinishMfaSchema, RenewCodes, RenewCodesSchema
+from app.wire.contract import answers, refuses
+from app.wire.responses import BackupCodesSchema, TokenSchema, TotpOnSchema
 
 bp = Blueprint("mfa", __name__)
 

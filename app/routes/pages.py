@@ -3,24 +3,17 @@
 from flask import redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from app import device_names
-from app.accounts import SecondFactorAsked, SignedIn
-from app.callers import SESSION_COOKIE
-from app.contract import known_by
-from app.cookies import begin_session, forget_session
+from app.callers.identity import SESSION_COOKIE
 from app.errors import Unauthorized
-from app.guards import client, end_own_session, require_same_origin, takes_form
-from app.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
 from app.routes.forms import HOME, Problems, next_path, page_blueprint, shows_again
-from app.schemas import (
-    Login,
-    LoginCode,
-    LoginCodeSchema,
-    LoginSchema,
-    Register,
-    RegisterSchema,
-)
-from app.services import services
+from app.rules import device_names
+from app.rules.accounts import SecondFactorAsked, SignedIn
+from app.web.cookies import begin_session, forget_session
+from app.web.guards import client, end_own_session, require_same_origin, takes_form
+from app.web.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
+from app.web.services import services
+from app.wire.contract import known_by
+from app.wire.sign_in import Login, LoginCode, LoginCodeSchema, LoginSchema, Register, RegisterSchema
 
 bp = page_blueprint("pages")
 

@@ -3,15 +3,15 @@
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app.accounts import SecondFactorAsked, SignedIn
-from app.answer_schemas import CodeAskedSchema, TokenSchema
-from app.contract import answers, reads, refuses
 from app.errors import InvalidCode, InvalidLink, InvalidTicket
-from app.guards import SUPER_PROPERTIES, client, takes
-from app.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_USER, limited
 from app.routes.login import asked_for_code
-from app.schemas import Forgot, ForgotSchema, Reset, ResetSchema
-from app.services import services
+from app.rules.accounts import SecondFactorAsked, SignedIn
+from app.web.guards import SUPER_PROPERTIES, client, takes
+from app.web.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_USER, limited
+from app.web.services import services
+from app.wire.contract import answers, reads, refuses
+from app.wire.recovery import Forgot, ForgotSchema, Reset, ResetSchema
+from app.wire.responses import CodeAskedSchema, TokenSchema
 
 bp = Blueprint("recovery", __name__)
 

@@ -3,13 +3,13 @@
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.accounts import SecondFactorAsked, SignedIn
-from app.cookies import begin_session
-from app.guards import client, require_same_origin, takes_form
-from app.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_USER, limited
 from app.routes.forms import Problems, page_blueprint, shows_again
-from app.schemas import Forgot, ForgotSchema, NotMe, NotMeSchema, Reset, ResetCode, ResetCodeSchema, ResetSchema
-from app.services import services
+from app.rules.accounts import SecondFactorAsked, SignedIn
+from app.web.cookies import begin_session
+from app.web.guards import client, require_same_origin, takes_form
+from app.web.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_USER, limited
+from app.web.services import services
+from app.wire.recovery import Forgot, ForgotSchema, NotMe, NotMeSchema, Reset, ResetCode, ResetCodeSchema, ResetSchema
 
 bp = page_blueprint("recovery_pages")
 

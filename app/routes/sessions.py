@@ -6,16 +6,16 @@ from flask import Blueprint, abort, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
-from app.answer_schemas import UserSessionsSchema
-from app.contract import Parameter, answers, reads, refuses
-from app.cookies import FORGETS_SESSION, forget_session
 from app.errors import MfaRequired, UnknownSession
-from app.guards import caller, client, require_recent_proof, require_session, takes
-from app.schemas import LogoutSessions, LogoutSessionsSchema
-from app.services import services
 from app.stores.sessions import Session
 from app.times import iso
 from app.tokens import id_in_url
+from app.web.cookies import FORGETS_SESSION, forget_session
+from app.web.guards import caller, client, require_recent_proof, require_session, takes
+from app.web.services import services
+from app.wire.contract import Parameter, answers, reads, refuses
+from app.wire.responses import UserSessionsSchema
+from app.wire.sessions import LogoutSessions, LogoutSessionsSchema
 
 bp = Blueprint("sessions", __name__)
 

@@ -7,14 +7,14 @@ from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
-from app import totp
-from app.cookies import keep_session
-from app.guards import caller, client, has_proof_or_login, prove, require_session, takes_form
-from app.limits import STEP_UP, STEP_UP_USER, limited
 from app.routes.forms import Problems, page_blueprint, shows_again
-from app.schemas import ChangePassword, ChangePasswordSchema, EnableTotp, EnableTotpSchema
-from app.services import services
+from app.rules import totp
 from app.tokens import id_from_url
+from app.web.cookies import keep_session
+from app.web.guards import caller, client, has_proof_or_login, prove, require_session, takes_form
+from app.web.limits import STEP_UP, STEP_UP_USER, limited
+from app.web.services import services
+from app.wire.account import ChangePassword, ChangePasswordSchema, EnableTotp, EnableTotpSchema
 
 bp = page_blueprint("settings")
 

@@ -5,15 +5,15 @@ from typing import Any
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app.answer_schemas import ChangedUserSchema, UserSchema
-from app.contract import answers, refuses
-from app.cookies import KEEPS_SESSION, keep_session
 from app.errors import MfaRequired
-from app.guards import caller, client, require_recent_proof, require_session, takes
-from app.limits import STEP_UP, STEP_UP_USER, limited
-from app.schemas import ChangePassword, ChangePasswordSchema
-from app.services import services
 from app.stores.users import User
+from app.web.cookies import KEEPS_SESSION, keep_session
+from app.web.guards import caller, client, require_recent_proof, require_session, takes
+from app.web.limits import STEP_UP, STEP_UP_USER, limited
+from app.web.services import services
+from app.wire.account import ChangePassword, ChangePasswordSchema
+from app.wire.contract import answers, refuses
+from app.wire.responses import ChangedUserSchema, UserSchema
 
 bp = Blueprint("users", __name__)
 

@@ -10,10 +10,10 @@ from redis import RedisError as StoreError
 from redis import TimeoutError as AnswerTooLate
 from redis.exceptions import NoPermissionError
 
-from app.stores.address import Address, Host, parse
 from app.stores.client import OneServer, RedisClient
 from app.stores.cluster import Cluster
 from app.stores.node import Node
+from app.stores.redis_url import Host, RedisUrl, parse
 from app.stores.sentinel import Primary, Sentinels
 
 __all__ = ["StoreError", "connect", "describe", "over"]
@@ -22,7 +22,7 @@ __all__ = ["StoreError", "connect", "describe", "over"]
 def connect(url: str) -> RedisClient:
     """A client of what the URL names; no connection is made before the first command.
 
-    Raises: as address.parse
+    Raises: as redis_url.parse
     """
     address = parse(url)
 
@@ -60,7 +60,7 @@ def _refuse_replica(connection: Any) -> None:
         raise ConnectionBroken("whom the Sentinels name is a replica")
 
 
-def _sentinels(address: Address) -> Sentinels:
+def _sentinels(address: RedisUrl) -> Sentinels:
     make: Callable[..., Redis] = Redis
     is_tls = issubclass(address.connection_class, SSLConnection)
     clients = [make(host, port, ssl=is_tls, **address.sentinel_options) for host, port in address.hosts]

@@ -10,12 +10,12 @@ from typing import Any, Literal, get_args
 import orjson
 from redis import ResponseError
 
-from app import audit, context, metrics
 from app.errors import Unauthorized, Unconfirmed
 from app.stores import keys
 from app.stores.client import RedisClient
 from app.stores.lua import session_script
 from app.stores.node import Wait
+from app.watch import audit, context, metrics
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from typing import Any, Literal, TypeVar
 import orjson
 from redis import ResponseError
 
-from app import context
 from app.errors import Unconfirmed
 from app.stores import keys
 from app.stores.client import RedisClient
 from app.stores.node import Command, Wait
 from app.stores.sessions import CallerGone, Reason, SessionScripts, always, never
+from app.watch import context
 
 _CLAIM_TTL_S = 60  # an e-mail address claimed by a registration that died is free again after this
 

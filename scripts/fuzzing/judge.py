@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from app.answers import _COOKIE_SURFACE, _PAGES
+from app.web.error_handlers import _COOKIE_SURFACE, _PAGES
 from scripts.fuzzing.requests import Request
 
 HANGS_AFTER_S = 10

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyotp
 import requests
 
-from app.links import Links
+from app.rules.links import Links
 from app.stores import keys
 from app.stores.connect import connect
 from app.stores.links import LinkStore

@@ -9,8 +9,8 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from app import create_app
 from app.config import load_settings
-from app.services import services
 from app.stores.sessions import Client
+from app.web.services import services
 from tests.conftest import ENVIRONMENT
 from tests.device import API, PASSWORD
 from tests.live.server import Service

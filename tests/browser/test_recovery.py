@@ -6,7 +6,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from app.services import EXTENSION
+from app.web.services import EXTENSION
 from tests.browser.conftest import FIREFOX, IPAD
 from tests.browser.test_ways import expect_accessible
 

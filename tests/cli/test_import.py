@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import bcrypt
 import pytest
 
-from app.imports import Email, ImportedUser, Imports, Line, Result
-from app.keyring import Keyring
+from app.rules.imports import Email, ImportedUser, Imports, Line, Result
+from app.rules.keyring import Keyring
 from app.stores import keys
 from tests.device import PASSWORD, Device
-from tests.routes.test_secrets import dump
+from tests.web.test_secrets import dump
 
 HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"

@@ -7,7 +7,7 @@ from app.stores.sessions import Client
 from app.stores.users import Change
 from app.tokens import id_in_url
 from tests.device import PASSWORD
-from tests.routes.test_secrets import dump
+from tests.web.test_secrets import dump
 
 DAY = 24 * 3600
 

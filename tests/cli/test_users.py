@@ -4,13 +4,13 @@ import pytest
 
 from app import create_app
 from app.config import load_settings
-from app.services import EXTENSION
 from app.stores import keys
 from app.stores.connect import connect
 from app.stores.mail import MailStore
+from app.web.services import EXTENSION
 from tests.conftest import ENVIRONMENT
 from tests.device import PASSWORD, Device
-from tests.routes.test_secrets import dump
+from tests.web.test_secrets import dump
 
 NEW = "another long password"
 

@@ -14,27 +14,25 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from app import create_app, schemas
-from app.accounts import normalise_email
+from app import create_app
+from app.callers.client_info import clean
 from app.cli.users import _line as read_line
-from app.client_info import clean
 from app.config import load_settings
 from app.errors import InvalidForm, InvalidLink
-from app.links import Links
+from app.rules.accounts import normalise_email
+from app.rules.links import Links
 from app.stores.connect import over
 from app.stores.links import LinkStore
 from app.stores.sessions import SessionScripts
 from app.stores.users import UserStore
 from app.tokens import id_hash
+from app.wire.fields import WireSchema
+from app.wire.sign_in import RegisterSchema
 from tests.conftest import ENVIRONMENT, LIFETIMES
 from tests.device import PASSWORD, Device
 from tests.fuzz.test_parsers import JSON, LATIN, SECRETS, nearly
 
-SCHEMAS = [
-    kind
-    for kind in vars(schemas).values()
-    if isinstance(kind, type) and issubclass(kind, schemas.WireSchema) and kind is not schemas.WireSchema
-]
+SCHEMAS = sorted(WireSchema.__subclasses__(), key=lambda kind: kind.__name__)
 ID_HASHES = st.binary(min_size=32, max_size=32).map(lambda raw: base64.b64encode(raw).decode())
 WHOLE = {
     "email": st.emails(),
@@ -117,7 +115,7 @@ def assert_has_the_form(errors):
 
 @given(email=st.emails())
 def test_whoever_may_register_is_found_again(email):
-    schemas.RegisterSchema().load({"email": email, "username": "somebody", "password": PASSWORD})
+    RegisterSchema().load({"email": email, "username": "somebody", "password": PASSWORD})
     assert normalise_email(normalise_email(email)) == normalise_email(email)
 
 
@@ -128,7 +126,7 @@ def test_what_is_too_long_for_an_address_is_not_put_in_order(around):
     assert unicodedata.normalize("NFC", email) != email
     assert normalise_email(email) == email
     with pytest.raises(ValidationError, match="BASE_TYPE_BAD_LENGTH"):
-        schemas.RegisterSchema().load({"email": email, "username": "somebody", "password": PASSWORD})
+        RegisterSchema().load({"email": email, "username": "somebody", "password": PASSWORD})
 
 
 # Lines of an import

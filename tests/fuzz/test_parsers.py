@@ -18,19 +18,20 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from app import device_names, times, tokens, totp
-from app.accounts import normalise_email
-from app.addresses import caller_address, limit_key
-from app.callers import SAFE_METHODS, Callers, require_same_origin
+from app import times, tokens
+from app.callers.addresses import caller_address, limit_key
+from app.callers.client_info import clean, read_client
+from app.callers.identity import SAFE_METHODS, Callers, require_same_origin
+from app.callers.location import Locations, is_private
 from app.cli.canary import Trouble, Way
 from app.cli.sessions import sessions as session_commands
-from app.client_info import clean, read_client
-from app.devices import Caller
 from app.errors import Forbidden, Unauthorized
-from app.keyring import Keyring
-from app.location import Locations, is_private
 from app.routes.forms import HOME, next_path
-from app.second_factor import SecondFactor
+from app.rules import device_names, totp
+from app.rules.accounts import normalise_email
+from app.rules.devices import Caller
+from app.rules.keyring import Keyring
+from app.rules.second_factor import SecondFactor
 from app.stores.sessions import Client, Ended, Reason, Session
 from app.stores.users import User
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.addresses import caller_address
+from app.callers.addresses import caller_address
 from app.config import ConfigError, MailServer, Settings, load_settings, variable
-from app.stores.address import parse
 from app.stores.client import OneServer
 from app.stores.cluster import Cluster
 from app.stores.connect import connect
+from app.stores.redis_url import parse
 
 NEEDED = {"REDIS_URL": "redis://localhost", "SECRET_KEYS": "s" * 32}
 MAILING = {"SMTP_URL": "smtp://mail", "MAIL_FROM": "no-reply@example.com", "PUBLIC_URL": "https://a.example.com"}

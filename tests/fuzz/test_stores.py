@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 from redis import RedisCluster
 
-from app.client_info import clean
+from app.callers.client_info import clean
 from app.stores import keys
 from app.stores.links import Link
 from app.stores.sessions import CallerGone, Client

@@ -15,12 +15,12 @@ import pytest
 import requests
 
 from app.config import MailServer
-from app.delivery import Delivery
+from app.mail.delivery import Delivery
+from app.mail.transport import SmtpServer
 from app.stores import keys
 from app.stores.connect import over
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client
-from app.transport import SmtpServer
 from tests.conftest import ENVIRONMENT
 from tests.live.server import ROOT, Service
 from tests.servers import RedisServer, redis_at, wait_until

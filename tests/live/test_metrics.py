@@ -8,7 +8,7 @@ import pytest
 
 from tests.live.server import Service
 from tests.servers import wait_until
-from tests.test_metrics import SECRET, figures
+from tests.watch.test_metrics import SECRET, figures
 
 VERIFIED = ("keyrack_request_seconds_count", {("route", "/gateway/verify"), ("method", "any"), ("status", "200")})
 

@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 import requests
 
-from app.links import Links
+from app.rules.links import Links
 from app.stores.connect import over
 from app.stores.links import LinkStore
 from app.stores.sessions import SessionScripts

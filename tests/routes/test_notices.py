@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from app.services import EXTENSION
 from app.stores import keys
+from app.web.services import EXTENSION
 from tests.conftest import ENVIRONMENT
 from tests.device import PASSWORD, Device
 

@@ -4,15 +4,15 @@ import pytest
 
 from app import tokens
 from app.errors import InvalidLogin
-from app.notices import Notices
-from app.recovery import Recovery
-from app.services import EXTENSION
+from app.rules.notices import Notices
+from app.rules.recovery import Recovery
 from app.stores import keys
 from app.stores.mail import MailStore
 from app.stores.notices import NoticeStore
 from app.stores.sessions import Client
 from app.stores.tickets import TicketStore
 from app.stores.users import Change, UserStore
+from app.web.services import EXTENSION
 from tests.device import PASSWORD, Device, errors
 
 NEW_PASSWORD = "another horse battery"

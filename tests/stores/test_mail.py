@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from app.links import RESET_TTL_S
+from app.rules.links import RESET_TTL_S
 from app.stores import keys
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client

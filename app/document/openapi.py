@@ -1,0 +1,283 @@
+"""The document of the JSON surfaces, OpenAPI 3.1: made of the routes, their docstrings and the contracts left on them.
+
+A route is in it as soon as its view says what it `answers`. What goes in and out is described by the schemas of
+wire/, a refusal by its class in errors.py, the groups by the docstrings of their modules.
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from inspect import getdoc
+from itertools import product
+from typing import Any
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
+from flask import Flask
+from marshmallow.fields import Field
+from werkzeug.exceptions import InternalServerError, MethodNotAllowed, NotFound
+from werkzeug.routing import Rule
+
+from app.callers.identity import PROOF_COOKIE, SAFE_METHODS, SESSION_COOKIE
+from app.config import variable
+from app.document.refusals import HEADERS, Json, Refusal, Refusals, header_refs, status_of
+from app.errors import Forbidden, MfaRequired, Unauthorized, Unavailable
+from app.web import verify
+from app.web.error_handlers import is_cookie_surface
+from app.web.services import services
+from app.wire.contract import Answer, Contract, Header, Limit, Parameter, Shape, View, contract_of, joined
+
+_ABOUT = """Keyrack owns sign-in and the devices that are signed in.
+
+Bodies are JSON; unknown fields are passed over. Ids of users are snowflakes, sent as strings; times are ISO 8601 in
+UTC with six decimals.
+
+A caller is known by `Authorization: <token>`, with or without `Bearer`, or in a browser by the cookie
+`__Host-session`. Where both are sent, the header counts. A cookie alone changes something only from the pages of the
+same origin: `Sec-Fetch-Site`, or `Origin`, must say so, else the answer is 403.
+
+What a thief would do first asks for a recent proof. Without one the answer is 401 with code 60003 and a ticket;
+`POST /api/v9/mfa/finish` takes it with a code or the password, and gives the proof that goes along with the same
+request sent again, as `X-Discord-MFA-Authorization` or by the cookie `__Secure-recent_mfa`.
+
+Every answer has an `X-Request-Id`: that of the request, where it is of 1 to 64 letters, digits, dots, dashes and
+underscores. A path that is none has 404, a method that a path does not take 405 with `Allow`.
+
+A refusal has a `code` that stays the same and a `message` for people; the cookie API, whose paths have no `/api/v9`,
+says `{"error": "<message>"}` instead."""
+
+_SECURITY = {
+    "token": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "The token of a session, as it is.",
+    },
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The token of a session, after `Bearer`."},
+    "cookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": SESSION_COOKIE,
+        "description": "The token of a session, in a browser.",
+    },
+    "proof": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Discord-MFA-Authorization",
+        "description": "What `POST /api/v9/mfa/finish` gave, for five minutes.",
+    },
+    "proofCookie": {"type": "apiKey", "in": "cookie", "name": PROOF_COOKIE, "description": "The same in a browser."},
+    "gatewaySecret": {"type": "http", "scheme": "bearer", "description": "`GATEWAY_SECRET`, which a gateway has."},
+    "metricsSecret": {"type": "http", "scheme": "bearer", "description": "`METRICS_SECRET`, which Prometheus has."},
+}
+_SESSION: Sequence[Json] = [{"token": []}, {"bearer": []}, {"cookie": []}]
+_SECRETS: Mapping[str, list[Json]] = {
+    "nobody": [],
+    "gateway": [{"gatewaySecret": []}],
+    "prometheus": [{"metricsSecret": []}],
+}
+_PROVED: Sequence[Json] = [
+    {"token": [], "proof": []},
+    {"bearer": [], "proof": []},
+    {"cookie": [], "proofCookie": []},
+]
+
+_EVERYWHERE = (
+    Header("X-Request-Id", "Names the request in the logs"),
+    Header("Cache-Control", "`no-store`: nothing is kept"),
+)
+_ALWAYS = [header.name for header in _EVERYWHERE]
+
+
+@dataclass(frozen=True)
+class _Route:
+    """What one method of a path does.
+
+    name     of its endpoint, as in "sessions.list_sessions"
+    module   where it is described: that of its view
+    """
+
+    path: str
+    method: str
+    name: str
+    module: str
+    view: View
+    contract: Contract
+
+    @property
+    def group(self) -> str:
+        return self.module.rpartition(".")[2]
+
+
+def make_document(app: Flask) -> Json:
+    """Within the context of the application, whose settings say how often what may be asked."""
+    spec = APISpec(
+        title="Keyrack",
+        version="9",
+        openapi_version="3.1.0",
+        info={"description": _ABOUT},
+        servers=[{"url": "/"}],
+        plugins=[marshmallow := MarshmallowPlugin()],
+    )
+    converter: Any = marshmallow.converter
+    converter.add_attribute_function(_own_checks)
+    for name, scheme in _SECURITY.items():
+        spec.components.security_scheme(name, scheme)
+    for header in (*_EVERYWHERE, *HEADERS):
+        spec.components.header(header.name, _header(header))
+    proof_ttl_s = services().reauthentication.proof_ttl_s
+    surfaces = [Refusals(spec, _ALWAYS, proof_ttl_s, in_cookie_api=in_cookie_api) for in_cookie_api in (False, True)]
+    for refusals, refusal in product(surfaces, (NotFound, MethodNotAllowed)):
+        refusals.shared(refusal)
+    routes = list(_routes(app))
+    for name, description in _groups(routes).items():
+        spec.tag({"name": name, "description": description})
+    for route in routes:
+        operation = _operation(route, surfaces[is_cookie_surface(route.path)])
+        spec.path(route.path, operations={route.method.lower(): operation})
+    return spec.to_dict()
+
+
+def _own_checks(_: OpenAPIConverter, field: Field[Any], **__: Any) -> Json:
+    """What the checks of schemas.py say of themselves; apispec knows those of marshmallow."""
+    said: Json = {}
+    for check in field.validators:
+        said |= getattr(check, "json_schema", {})
+    return said
+
+
+# Routes
+
+_GATEWAY = "app.routes.gateway"  # whose questions that check belongs to
+
+
+def _routes(app: Flask) -> Iterator[_Route]:
+    for rule in app.url_map.iter_rules():
+        view, contract = app.view_functions[rule.endpoint], _contract(app, rule)
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}) if contract.answers else ():
+            yield _Route(_path(rule), method, rule.endpoint, view.__module__, view, contract)
+    check = verify.Verify.__call__  # beside Flask
+    yield _Route(verify.PATH, "GET", "gateway.verify", _GATEWAY, check, contract_of(check))
+
+
+def _contract(app: Flask, rule: Rule) -> Contract:
+    """That of a view, of the hooks of its blueprint, and of what its path has in it."""
+    contract = contract_of(app.view_functions[rule.endpoint])
+    for hook in app.before_request_funcs.get(rule.endpoint.partition(".")[0], ()):
+        contract = joined(contract_of(hook), contract)
+    return contract
+
+
+def _path(rule: Rule) -> str:
+    return re.sub(r"<(?:[^<>]+:)?([^<>:]+)>", r"{\1}", rule.rule)
+
+
+def _groups(routes: Sequence[_Route]) -> Mapping[str, str]:
+    """The description of each group of routes: the first paragraph of their module."""
+    return {route.group: _paragraphs(sys.modules[route.module])[0] for route in routes}
+
+
+def _paragraphs(described: Any) -> list[str]:
+    return [" ".join(paragraph.split()) for paragraph in (getdoc(described) or "").split("\n\n")]
+
+
+def _operation(route: _Route, refusals: Refusals) -> Json:
+    contract = route.contract
+    summary, *more = _paragraphs(route.view)
+    told = [*more, *map(_limit, contract.limits)]
+    operation: Json = {
+        "operationId": route.name.replace(".", "_"),
+        "tags": [route.group],
+        "summary": summary.removesuffix("."),
+        "security": _security(contract),
+        "responses": _responses(route, refusals),
+    }
+    if told:
+        operation["description"] = "\n\n".join(told)
+    if contract.parameters:
+        operation["parameters"] = [_parameter(parameter) for parameter in contract.parameters]
+    for media_type, shape in (
+        ("application/json", contract.body),
+        ("application/x-www-form-urlencoded", contract.form),
+    ):
+        if shape is not None:
+            operation["requestBody"] = {"required": True, "content": {media_type: {"schema": shape}}}
+    return operation
+
+
+def _limit(limit: Limit) -> str:
+    rate = getattr(services().settings, limit.setting)
+    return f"At most {rate} by {limit.counted_by} (`{variable(limit.setting)}`)."
+
+
+def _security(contract: Contract) -> list[Json]:
+    if contract.known_by == "session":
+        return [*_SESSION, *(_PROVED if MfaRequired in contract.refusals else ())]
+    return _SECRETS[contract.known_by]
+
+
+def _parameter(parameter: Parameter) -> Json:
+    return {
+        "in": parameter.place,
+        "name": parameter.name,
+        "description": parameter.meaning,
+        "required": parameter.place == "path",
+        "schema": {"type": "string"},
+        "example": parameter.example,
+    }
+
+
+# Answers
+
+
+def _responses(route: _Route, refusals: Refusals) -> Json:
+    responses: Json = {str(answer.status): _response(answer) for answer in route.contract.answers}
+    field = _first_field(route.contract)
+    by_status: dict[int, list[Refusal]] = {}
+    for refusal in dict.fromkeys(_refusals(route)):
+        by_status.setdefault(status_of(refusal), []).append(refusal)
+    return responses | {str(status): refusals.response(by_status[status], field) for status in sorted(by_status)}
+
+
+def _first_field(contract: Contract) -> str:
+    """One that a body must have."""
+    shape = contract.body or contract.form
+    known = shape._declared_fields if isinstance(shape, type) else {}
+    return next((name for name, field in known.items() if field.required), "")
+
+
+def _refusals(route: _Route) -> Iterator[Refusal]:
+    contract = route.contract
+    if contract.known_by != "nobody":
+        yield Unauthorized
+    if contract.known_by == "session":
+        yield Unavailable
+        if route.method not in SAFE_METHODS:
+            yield Forbidden
+    yield from contract.refusals
+    yield InternalServerError
+
+
+def _response(answer: Answer) -> Json:
+    response: Json = {
+        "description": HTTPStatus(answer.status).phrase,
+        "headers": _headers(answer.headers),
+    }
+    if answer.shapes:
+        response["content"] = {answer.media_type: {"schema": _any_of(answer.shapes)}}
+    return response
+
+
+def _any_of(shapes: Sequence[Shape]) -> Any:
+    return shapes[0] if len(shapes) == 1 else {"anyOf": list(shapes)}
+
+
+def _headers(of_answer: Sequence[Header]) -> Json:
+    return header_refs(*_ALWAYS) | {header.name: _header(header) for header in of_answer}
+
+
+def _header(header: Header) -> Json:
+    return {"description": header.meaning, "required": header.always, "schema": dict(header.schema)}

@@ -1,0 +1,250 @@
+"""What mails say: a few plain words on what happened, on which device, where and when, and what to do about it."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
+from email.utils import format_datetime, make_msgid
+from typing import Protocol
+
+from email_validator import EmailNotValidError, validate_email
+from flask import render_template
+
+from app import times
+from app.mail.transport import RecipientRefused
+from app.rules.device_names import kind_of, made_up_name
+from app.stores.mail import Notice, NoticeKind
+from app.stores.sessions import Client
+from app.stores.users import User, UserStore
+from app.text import visible
+
+_UNKNOWN = "unknown"
+# Clients say what they are called, and anybody can register with the address of another, who is then mailed what
+# becomes of that account. So only what is on a list is named: any other word, however harmless it looks, may be a link
+# or a pitch. Programs are called here as ua-parser and Discord's clients call them; systems are those of device_names.
+_PROGRAMS = {
+    *(
+        "Brave",
+        "Chrome",
+        "Chrome Mobile",
+        "Chrome Mobile WebView",
+        "Chrome Mobile iOS",
+        "Chromium",
+        "DuckDuckGo Mobile",
+    ),
+    *(
+        "Discord Android",
+        "Discord Client",
+        "Discord iOS",
+        "Edge",
+        "Edge Mobile",
+        "Electron",
+        "Firefox",
+        "Firefox Focus",
+    ),
+    *("Firefox Mobile", "Firefox iOS", "HeadlessChrome", "IE", "Mobile Safari", "Mobile Safari UI/WKWebView", "Opera"),
+    *("Opera Mini", "Opera Mobile", "Python Requests", "Safari", "Samsung Internet", "Vivaldi", "Yandex Browser"),
+    *("aiohttp", "curl"),
+}
+_VERSION = re.compile(r" [0-9]{1,2}(\.[0-9]{1,2})?\Z")  # of a system, as in "Windows 8.1"
+
+
+class Links(Protocol):
+    """Issues the secrets in links."""
+
+    def not_me(self, user_id: str, session: str) -> str: ...
+
+    def reset(self, user_id: str, epoch: str, asked_at: float) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Wording:
+    """What a kind of notice says.
+
+    button   what the link is called
+    path     of the link
+    advice   what stands below it
+    """
+
+    subject: str
+    said: str
+    button: str
+    path: str
+    advice: str
+
+
+_DEVICES = ("See your devices", "/settings/sessions")
+_SECURITY = ("Look at your security settings", "/settings/security")
+_FORGOT = ("Set a new password", "/forgot")
+_NOT_YOU = (
+    "If this was you, there is nothing to do. If it was not, set a new password at once: that ends every session."
+)
+_WORDINGS: dict[NoticeKind, _Wording] = {
+    "sign_in": _Wording(
+        "New sign-in to your account",
+        "Your account was signed in to with a kind of device, or from a country, that is new to it.",
+        "This wasn't me",
+        "/not-me",
+        "If this was you, there is nothing to do. If it was not, the link ends that session, and lets you set a new "
+        "password. It works once, within 48 hours.",
+    ),
+    "many_sign_ins": _Wording(
+        "Many new sign-ins to your account",
+        "There were more new sign-ins to your account in the last hour than we tell you of one by one. "
+        "This is one of them:",
+        *_DEVICES,
+        "There you see all that is signed in, and end what you do not recognise. If there is any, set a new password "
+        "at once.",
+    ),
+    "wrong_code": _Wording(
+        "Your password was used with a wrong code",
+        "Somebody gave the right password of your account, but a wrong code after it.",
+        *_FORGOT,
+        "If this was you, there is nothing to do. If it was not, your password is known to somebody else: set a new "
+        "one at once.",
+    ),
+    "many_wrong_codes": _Wording(
+        "Your password was used with many wrong codes",
+        "Somebody gave the right password of your account with wrong codes after it, more often in the last hour than "
+        "we tell you of one by one. This is one of the times:",
+        *_DEVICES,
+        "There you see all that is signed in. If this was not you, your password is known to somebody else: set a new "
+        "one at once.",
+    ),
+    "password_changed": _Wording(
+        "Your password was changed", "The password of your account was changed.", *_FORGOT, _NOT_YOU
+    ),
+    "totp_on": _Wording(
+        "Two-factor authentication is on",
+        "Two-factor authentication was turned on for your account.",
+        *_SECURITY,
+        _NOT_YOU,
+    ),
+    "totp_off": _Wording(
+        "Two-factor authentication is off",
+        "Two-factor authentication was turned off for your account: the password alone signs in now.",
+        *_SECURITY,
+        _NOT_YOU,
+    ),
+    "codes_renewed": _Wording(
+        "Your backup codes were renewed",
+        "Your account has new backup codes. The old ones do not work any more.",
+        *_SECURITY,
+        _NOT_YOU,
+    ),
+    "last_code_used": _Wording(
+        "Your last backup code was used",
+        "The last of your backup codes was used. If you lose your authenticator now, you are locked out.",
+        "Make new backup codes",
+        "/settings/security",
+        "If this was not you, somebody has your codes: set a new password at once, and make new codes.",
+    ),
+    "suspicious": _Wording(
+        "Please look at the devices of your account",
+        "A session of your account looks suspicious.",
+        *_DEVICES,
+        "There you see all that is signed in, and end what you do not recognise. If there is any, set a new password "
+        "at once.",
+    ),
+    "reset": _Wording(
+        "Set a new password",
+        "Somebody, we hope you, asked for a new password for your account.",
+        "Set a new password",
+        "/reset",
+        "The link works once, within one hour, and ends every session. If you did not ask for it, there is nothing to "
+        "do: your password stays as it is.",
+    ),
+}
+
+
+class Letters:
+    """Composes mails, within Flask's application context, whose templates they are rendered from."""
+
+    def __init__(
+        self,
+        users: UserStore,
+        links: Links,
+        mail_from: Address,
+        public_url: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._users = users
+        self._links = links
+        self._from = mail_from
+        self._public_url = public_url
+        self._clock = clock
+
+    def compose(self, notice: Notice) -> EmailMessage | None:
+        """The mail that tells of a notice; None where the user is gone or disabled, or has new
+        credentials since a reset was asked for.
+
+        Raises: transport.RecipientRefused where the user's address is none that a mail can be sent to
+        """
+        user = self._users.get(notice.user_id)
+        if user is None or user.disabled or (notice.kind == "reset" and notice.epoch != user.epoch):
+            return None
+        recipient = _recipient(user.email)
+        wording = _WORDINGS[notice.kind]
+        message = EmailMessage(policy=SMTP if recipient.addr_spec.isascii() else SMTPUTF8)
+        message["From"] = self._from
+        message["To"] = recipient
+        message["Subject"] = wording.subject
+        message["Date"] = format_datetime(datetime.fromtimestamp(self._clock(), UTC))
+        message["Message-ID"] = make_msgid(domain=self._from.domain)
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's automatic reply is wanted
+        words = {
+            "wording": wording,
+            "facts": _facts(notice),
+            "link": self._public_url + wording.path + self._secret(notice, user),
+            "forgot": None if wording.path in ("/forgot", "/reset") else self._public_url + "/forgot",
+            "site": self._public_url,
+        }
+        text, html = (render_template(f"mail/letter.{form}", **words) for form in ("txt", "html"))
+        message.set_content(text, cte=_encoding(text))
+        message.add_alternative(html, subtype="html", cte=_encoding(html))
+        return message
+
+    def _secret(self, notice: Notice, user: User) -> str:
+        """In the fragment, which is sent to no server, for links that do something."""
+        if notice.kind == "sign_in":
+            return "#" + self._links.not_me(user.id, notice.session)
+        if notice.kind == "reset":
+            return "#" + self._links.reset(user.id, notice.epoch, notice.at)
+        return ""
+
+
+def _encoding(text: str) -> str:
+    """What every server takes; ASCII as it is, so that a link in an .eml file is in one piece."""
+    return "7bit" if text.isascii() else "quoted-printable"
+
+
+def _recipient(email: str) -> Address:
+    try:
+        checked = validate_email(email, check_deliverability=False)
+    except EmailNotValidError:
+        raise RecipientRefused("no valid address") from None
+    return Address(username=checked.local_part, domain=checked.ascii_domain)
+
+
+def _facts(notice: Notice) -> dict[str, str]:
+    client = _of_well_known_parts(notice.client)
+    return {
+        "Device": made_up_name(client) if client.os or client.platform else _UNKNOWN,
+        "Place": visible(client.location or "").strip() or _UNKNOWN,
+        "Address": visible(client.ip or "").strip() or _UNKNOWN,
+        "Time": times.exactly(notice.at),
+    }
+
+
+def _of_well_known_parts(client: Client) -> Client:
+    system = Client(os=_VERSION.sub("", client.os or ""))
+    return Client(
+        os=client.os if kind_of(system) != "unknown" else None,
+        platform=client.platform if client.platform in _PROGRAMS else None,
+        location=client.location,
+        ip=client.ip,
+    )

@@ -1,0 +1,272 @@
+"""The accounts: registration, the way in with a password, and the password itself."""
+
+import secrets
+import time
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import email_validator
+from email_validator import EmailNotValidError, validate_email
+
+from app import tokens
+from app.errors import ApiError, InvalidForm, InvalidLogin, InvalidTicket, Unauthorized, Unconfirmed
+from app.rules.devices import Caller, Devices
+from app.rules.keyring import Keyring
+from app.rules.notices import Notices
+from app.rules.passwords import Passwords
+from app.rules.second_factor import MfaType, SecondFactor
+from app.snowflakes import new_snowflake
+from app.stores.sessions import Client
+from app.stores.tickets import Purpose, Ticket, TicketStore
+from app.stores.users import Change, User, UserStore
+from app.watch import audit, context
+
+email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()  # an intranet's .local and .test are somebody's addresses
+
+_NOBODY = "0"  # an id that no user has: looked up where there is none, so that both cases are the same work
+MAX_EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    user_id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecondFactorAsked:
+    """The password was right; a code is asked for.
+
+    backup   whether unused backup codes are left
+    """
+
+    user_id: str
+    ticket: str
+    instance: str
+    backup: bool
+
+
+def normalise_email(email: str) -> str:
+    """The form in which two spellings of an address are one: its domain as IDNA has it, all in small letters."""
+    if len(email) > MAX_EMAIL_LENGTH:  # nobody has it, and to put many marks in order takes quadratic time
+        return email
+    try:
+        return require_email(email)
+    except EmailNotValidError:  # then nobody has it
+        return unicodedata.normalize("NFC", email.strip()).lower()
+
+
+def require_email(email: str) -> str:
+    """The same of what is an address. Raises: email_validator.EmailNotValidError"""
+    return validate_email(email, check_deliverability=False).normalized.lower()
+
+
+class Accounts:
+    def __init__(
+        self,
+        users: UserStore,
+        tickets: TicketStore,
+        devices: Devices,
+        passwords: Passwords,
+        second_factor: SecondFactor,
+        keyring: Keyring,
+        notices: Notices,
+        ticket_ttl_s: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._users = users
+        self._tickets = tickets
+        self._devices = devices
+        self._passwords = passwords
+        self._second_factor = second_factor
+        self._keyring = keyring
+        self._notices = notices
+        self._ticket_ttl_s = ticket_ttl_s
+        self._clock = clock
+
+    def get(self, user_id: str) -> User:
+        """Raises: errors.Unauthorized where the user is gone, and with them all their sessions"""
+        user = self._users.get(user_id)
+        if user is None:
+            raise Unauthorized
+        return user
+
+    def id_of(self, email: str) -> str | None:
+        return self._users.id_of(normalise_email(email))
+
+    def digest_of(self, email: str) -> str:
+        """What an account is called that need not exist, where its e-mail address must not be named."""
+        return self._keyring.digest(normalise_email(email))
+
+    def register(self, email: str, username: str, global_name: str | None, password: str, client: Client) -> SignedIn:
+        """Make an account and sign its first device in.
+
+        Raises: errors.InvalidForm where the e-mail address is taken
+        """
+        return self.sign_in(self.create(email, username, global_name, password), client, "registration")
+
+    def create(self, email: str, username: str, global_name: str | None, password: str) -> User:
+        """Make an account.
+
+        Raises: errors.InvalidForm where the e-mail address is taken
+        """
+        taken = InvalidForm({"email": "EMAIL_ALREADY_REGISTERED: Email is already registered."})
+        normalised = normalise_email(email)
+        if self._users.id_of(normalised):
+            raise taken
+        user_id = new_snowflake(self._clock())
+        created = self._users.create(
+            user_id,
+            normalised,
+            email=email,
+            username=username,
+            global_name=global_name,
+            password_hash=self._passwords.hash(password),
+            created_at=int(self._clock()),
+        )
+        if not created:
+            raise taken
+        audit.account_changed("registered", user_id)
+        return self.get(user_id)
+
+    def log_in(self, login: str, password: str, client: Client) -> SignedIn | SecondFactorAsked:
+        """Check a password; an unknown, wrong or disabled one takes the same work and has the same answer."""
+        user = self._users.get(self.id_of(login) or _NOBODY)
+        matches = self._passwords.verify(password, user.password_hash if user else None)
+        if user is None:
+            audit.sign_in_failed("unknown_account", account=self.digest_of(login))
+            raise InvalidLogin
+        if user.disabled or not matches:
+            audit.sign_in_failed("wrong_password" if not matches else "disabled", user.id)
+            raise InvalidLogin
+        if self._passwords.is_outdated(user.password_hash):
+            renewed = self._passwords.hash(password)
+            self._users.change(user.id, Change(epoch=user.epoch, same_epoch=True, set={"password_hash": renewed}))
+        return self.ask_for_code(user, "login") if user.has_mfa else self.sign_in(user, client, "password")
+
+    def finish_login(self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client) -> SignedIn:
+        """Answer the ticket of a login with a code.
+
+        Raises: errors.InvalidCode, errors.InvalidTicket
+        """
+        try:
+            user, method = self._answer_login(ticket, mfa_type, code, instance, client)
+        except InvalidTicket:
+            audit.sign_in_failed("invalid_ticket")
+            raise
+        return self.sign_in(user, client, method, InvalidTicket)
+
+    def holder_of(self, ticket: str) -> str | None:
+        """The id of the user whose login an open ticket belongs to."""
+        try:
+            claim, _ = self.read_ticket(ticket, "login")
+        except InvalidTicket:
+            return None
+        return claim.user_id
+
+    def require_password(self, user: User, password: str) -> None:
+        """Raises: errors.InvalidForm where it is not the user's"""
+        if not self._passwords.verify(password, user.password_hash):
+            audit.step_up_failed("wrong", user.id, "password")
+            raise InvalidForm({"password": "PASSWORD_DOES_NOT_MATCH: Password does not match."})
+
+    def change_password(self, caller: Caller, user: User, password: str, new_password: str, client: Client) -> str:
+        """Change the password, end every other session, and go on under a new token, which is returned."""
+        self.require_password(user, password)
+        token = tokens.issue(user.id, caller.began_at)
+        change = Change(
+            epoch=user.epoch,
+            caller=caller.id_hash,
+            set={"password_hash": self._passwords.hash(new_password)},
+            new_id_hash=tokens.id_hash(token),
+            reason="password_change",
+            end_others="password_change",
+        )
+        changed = self._users.change(user.id, change)
+        if not changed:  # somebody changed the credentials in between: what was checked no longer counts
+            raise InvalidForm({"password": "PASSWORD_DOES_NOT_MATCH: Password does not match."})
+        audit.credentials_changed("password", user.id, tokens.id_hash(token))
+        self._notices.tell("password_changed", user.id, client)
+        return token
+
+    def end_others(self, caller: Caller) -> None:
+        """End every session but the caller's, and stop the logins that are under way."""
+        self._users.change(caller.user_id, Change(caller=caller.id_hash, end_others="revoked"))
+
+    def disable(self, user_id: str) -> bool:
+        """Shut a user out: every session ends, no login finishes. False where there is no such user."""
+        if not self._shut_out(user_id):
+            return False
+        audit.account_changed("disabled", user_id)
+        return True
+
+    def enable(self, user_id: str) -> bool:
+        if not self._users.change(user_id, Change(unset=["disabled"])):
+            return False
+        audit.account_changed("enabled", user_id)
+        return True
+
+    def delete(self, user_id: str) -> bool:
+        """Remove a user and all that is theirs. False where there is no such user."""
+        user = self._users.get(user_id)
+        if user is None or not self._shut_out(user_id):
+            return False
+        self._users.delete(user_id, normalise_email(user.email), self.digest_of(user.email))
+        audit.account_changed("deleted", user_id)
+        return True
+
+    def sign_in(self, user: User, client: Client, how: audit.How, refusal: type[ApiError] = InvalidLogin) -> SignedIn:
+        """Open a session for a user who has shown all that there is to show.
+
+        Raises: `refusal` where the credentials have changed since the user was read; errors.Unconfirmed where a
+            failover could undo what let them in, as a code that would be good again
+        """
+        if context.is_unconfirmed():
+            raise Unconfirmed
+        token = self._devices.open(user.id, user.epoch, client)
+        if token is None:
+            audit.sign_in_failed("credentials_changed", user.id)
+            raise refusal
+        audit.signed_in(user.id, tokens.id_hash(token), how)
+        self._notices.tell_of_sign_in(user.id, client, tokens.id_hash(token))
+        return SignedIn(user.id, token)
+
+    def ask_for_code(self, user: User, purpose: Purpose, link: str = "", password_hash: str = "") -> SecondFactorAsked:
+        """Ask for a code with a ticket; link and password_hash: what a reset is made with."""
+        ticket = tokens.issue(user.id, self._clock())
+        held = Ticket(purpose, link, user.epoch, secrets.token_urlsafe(16), password_hash)
+        self._tickets.open(user.id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
+        audit.code_asked(user.id)
+        return SecondFactorAsked(user.id, ticket, held.instance, backup=user.backup_codes_left > 0)
+
+    def read_ticket(self, ticket: str, purpose: Purpose) -> tuple[tokens.Claim, Ticket]:
+        """Raises: errors.InvalidTicket for whatever is no open ticket of this purpose"""
+        claim = tokens.read(ticket)
+        held = self._tickets.get(claim.user_id, claim.id_hash) if claim else None
+        if claim is None or held is None or held.purpose != purpose:
+            raise InvalidTicket
+        return claim, held
+
+    def _shut_out(self, user_id: str) -> bool:
+        return bool(self._users.change(user_id, Change(set={"disabled": "1"}, end_others="admin")))
+
+    def _answer_login(
+        self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client
+    ) -> tuple[User, MfaType]:
+        """Who answered rightly, and with what."""
+        claim, held = self.read_ticket(ticket, "login")
+        if (instance or held.instance) != held.instance:
+            raise InvalidTicket
+        user = self._users.get(claim.user_id)
+        if user is None or user.disabled or user.epoch != held.epoch:
+            raise InvalidTicket
+        answer = self._second_factor.read_answer(user, mfa_type, code)
+        verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer)
+        if verdict == "wrong":
+            audit.sign_in_failed("wrong_code", user.id)
+            self._notices.tell_of_wrong_code(user.id, client)
+        elif verdict == "last_code":
+            self._notices.tell("last_code_used", user.id, client)
+        self._second_factor.require_right(verdict)
+        return user, answer.method

@@ -1,0 +1,124 @@
+"""Reauthentication: a session proves itself again before it does what a thief would do first."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from app import tokens
+from app.errors import Forbidden, InvalidCode, InvalidForm, InvalidTicket, MfaRequired, Unauthorized
+from app.rules.devices import Caller
+from app.rules.notices import Notices
+from app.rules.passwords import Passwords
+from app.rules.second_factor import SecondFactor
+from app.stores.sessions import Client
+from app.stores.tickets import Answer, Ticket, TicketStore
+from app.stores.users import User, UserStore
+from app.watch import audit
+
+
+class Reauthentication:
+    def __init__(
+        self,
+        users: UserStore,
+        tickets: TicketStore,
+        passwords: Passwords,
+        second_factor: SecondFactor,
+        notices: Notices,
+        ticket_ttl_s: int,
+        proof_ttl_s: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._users = users
+        self._tickets = tickets
+        self._passwords = passwords
+        self._second_factor = second_factor
+        self._notices = notices
+        self._ticket_ttl_s = ticket_ttl_s
+        self._clock = clock
+        self.proof_ttl_s = proof_ttl_s
+
+    def challenge(self, caller: Caller) -> MfaRequired:
+        """The refusal that asks a session to prove itself, with a new ticket for its answer.
+
+        Raises: errors.Forbidden where the user has nothing to prove themselves with
+        """
+        user = self._user(caller)
+        methods = _methods(user)
+        if not methods:
+            raise Forbidden
+        ticket = tokens.issue(caller.user_id, self._clock())
+        held = Ticket(purpose="step_up", session=caller.id_hash, epoch=user.epoch, instance="")
+        self._tickets.open(caller.user_id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
+        return MfaRequired(ticket, methods, self.proof_ttl_s)
+
+    def has_logged_in_lately(self, caller: Caller) -> bool:
+        """Whether a session's login counts as a proof: it was lately, and asked for all that the user now has."""
+        user = self._user(caller)
+        had_to_prove_all = not user.has_mfa or (user.totp_at is not None and user.totp_at < caller.began_at)
+        return had_to_prove_all and self._clock() < caller.began_at + self.proof_ttl_s
+
+    def prove(self, caller: Caller, answer: str, client: Client) -> str:
+        """Challenge a session and answer at once, with the code where there is a second factor, else the password.
+
+        Returns and raises: as `finish`
+        """
+        challenge = self.challenge(caller)
+        return self.finish(caller, challenge.ticket, challenge.methods[0]["type"], answer, client)
+
+    def finish(self, caller: Caller, ticket: str, mfa_type: str, data: str, client: Client) -> str:
+        """Answer a challenge; the proof that a right answer earns is returned.
+
+        Raises: errors.InvalidTicket, errors.InvalidCode, errors.InvalidForm where the method was not offered
+        """
+        try:
+            return self._finish(caller, ticket, mfa_type, data, client)
+        except InvalidTicket:
+            audit.step_up_failed("invalid_ticket", caller.user_id)
+            raise
+
+    def _finish(self, caller: Caller, ticket: str, mfa_type: str, data: str, client: Client) -> str:
+        claim = tokens.read(ticket)
+        if claim is None or claim.user_id != caller.user_id:
+            raise InvalidTicket
+        held = self._tickets.get(claim.user_id, claim.id_hash)
+        if held is None or held.purpose != "step_up" or held.session != caller.id_hash:
+            raise InvalidTicket
+        user = self._user(caller)
+        offered = [method["type"] for method in _methods(user)]
+        if mfa_type not in offered:
+            raise InvalidForm({"mfa_type": f"BASE_TYPE_CHOICES: Value must be one of {', '.join(offered)}."})
+        answer = self._read_answer(user, mfa_type, data)
+        proof = tokens.issue(caller.user_id, self._clock())
+        verdict = self._tickets.redeem_step_up(
+            caller.user_id, claim.id_hash, answer, caller.id_hash, tokens.id_hash(proof), self.proof_ttl_s
+        )
+        method: audit.Method = "password" if mfa_type == "password" else answer.method
+        if verdict == "wrong":
+            audit.step_up_failed("wrong", user.id, method)
+        if verdict == "wrong" and mfa_type == "password":
+            raise InvalidCode("Password does not match.")
+        self._second_factor.require_right(verdict)
+        audit.step_up_passed(user.id, method)
+        if verdict == "last_code":
+            self._notices.tell("last_code_used", user.id, client)
+        return proof
+
+    def _user(self, caller: Caller) -> User:
+        user = self._users.get(caller.user_id)
+        if user is None:
+            raise Unauthorized
+        return user
+
+    def _read_answer(self, user: User, mfa_type: str, data: str) -> Answer:
+        if mfa_type == "password":
+            return Answer(password=self._passwords.verify(data, user.password_hash))
+        return self._second_factor.read_answer(user, "backup" if mfa_type == "backup" else "totp", data)
+
+
+def _methods(user: User) -> list[dict[str, Any]]:
+    """What a user may prove themselves with: the second factor where there is one, and then never the password."""
+    if not user.has_mfa:
+        return [{"type": "password"}] if user.password_hash else []
+    backup_codes_left = user.backup_codes_left > 0
+    totp = {"type": "totp", "backup_codes_allowed": backup_codes_left}
+    return [totp, {"type": "backup"}] if backup_codes_left else [totp]

@@ -1,0 +1,146 @@
+"""Recovery: a new password for whoever reads the mail of an account, and has its second factor where one is on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from app import tokens
+from app.errors import InvalidLink, InvalidTicket
+from app.rules.accounts import Accounts, SecondFactorAsked, SignedIn
+from app.rules.links import Links, OpenLink
+from app.rules.notices import Notices
+from app.rules.passwords import Passwords
+from app.rules.second_factor import MfaType, SecondFactor
+from app.stores.sessions import Client
+from app.stores.tickets import Ticket, TicketStore
+from app.stores.users import Change, User, UserStore
+from app.watch import audit
+
+_NOBODY = "0"
+
+
+class Recovery:
+    def __init__(
+        self,
+        users: UserStore,
+        tickets: TicketStore,
+        accounts: Accounts,
+        links: Links,
+        passwords: Passwords,
+        second_factor: SecondFactor,
+        notices: Notices,
+    ) -> None:
+        self._users = users
+        self._tickets = tickets
+        self._accounts = accounts
+        self._links = links
+        self._passwords = passwords
+        self._second_factor = second_factor
+        self._notices = notices
+
+    def forgot(self, login: str, client: Client) -> None:
+        """Have a link mailed to an account. Where there is none, the same work is done, and nothing mailed."""
+        user_id = self._accounts.id_of(login)
+        user = self._users.get(user_id or _NOBODY)
+        audit.reset_asked(user_id, self._accounts.digest_of(login))
+        self._notices.send_reset(user_id or _NOBODY, user.epoch if user else "", client)
+
+    def reset(self, secret: str, password: str, client: Client) -> SignedIn | SecondFactorAsked:
+        """Set a new password by a link, and sign in with it; where a second factor is on, ask for a code first.
+
+        Raises: errors.InvalidLink
+        """
+        with _telling_refusals():
+            link = self._links.read_reset(secret)
+            user = self._user(link)
+            password_hash = self._passwords.hash(password)
+            if user.has_mfa:
+                return self._accounts.ask_for_code(user, "reset", link.id_hash, password_hash)
+            changed = self._set_password(user, link.id_hash, password_hash, client)
+            if changed is None:
+                raise InvalidLink
+        return self._accounts.sign_in(changed, client, "reset")
+
+    def finish_reset(self, ticket: str, mfa_type: MfaType, code: str, client: Client) -> SignedIn:
+        """Answer the ticket of a reset with a code; the password is set that the ticket was given for.
+
+        Raises: errors.InvalidCode, errors.InvalidTicket
+        """
+        with _telling_refusals():
+            claim, held = self._read_ticket(ticket)
+            user = self._users.get(claim.user_id)
+            if user is None or user.disabled or user.epoch != held.epoch:
+                raise InvalidTicket
+            answer = self._second_factor.read_answer(user, mfa_type, code)
+            verdict = self._tickets.redeem_reset(user.id, claim.id_hash, answer, held.session)
+            if verdict == "wrong":
+                audit.sign_in_failed("wrong_code", user.id)
+            self._second_factor.require_right(verdict)
+            if verdict == "last_code":
+                self._notices.tell("last_code_used", user.id, client)
+            changed = self._set_password(user, held.session, held.password_hash, client)
+            if changed is None:
+                raise InvalidTicket
+        return self._accounts.sign_in(changed, client, "reset", InvalidTicket)
+
+    def require_ticket_for(self, ticket: str, secret: str, password: str) -> None:
+        """Raises: errors.InvalidTicket where the ticket was not given for this link and this password"""
+        with _telling_refusals():
+            _, held = self._read_ticket(ticket)
+            if held.session != tokens.id_hash(secret) or not self._passwords.verify(password, held.password_hash):
+                raise InvalidTicket
+
+    def end_session(self, secret: str) -> None:
+        """End the session that a sign-in notice was about: its user says it was not them.
+
+        Raises: errors.InvalidLink
+        """
+        user_id, client = self._links.end_session(secret)
+        self._notices.forget_device(user_id, client)
+
+    def link_of(self, secret: str) -> OpenLink | None:
+        """The link that a secret opens, or that the ticket of a reset was given for."""
+        try:
+            return self._links.read_reset(secret)
+        except InvalidLink:
+            pass
+        try:
+            claim, held = self._read_ticket(secret)
+        except InvalidTicket:
+            return None
+        return OpenLink(claim.user_id, held.session, held.epoch)
+
+    def _user(self, link: OpenLink) -> User:
+        user = self._users.get(link.user_id)
+        if user is None or user.disabled or user.epoch != link.epoch:
+            raise InvalidLink
+        return user
+
+    def _read_ticket(self, ticket: str) -> tuple[tokens.Claim, Ticket]:
+        return self._accounts.read_ticket(ticket, "reset")
+
+    def _set_password(self, user: User, link: str, password_hash: str, client: Client) -> User | None:
+        """End every session and use the link up, as one step.
+
+        Returns: the user as they are from that step on, and not from a later one: whoever ends all sessions or disables
+        the user right after it ends what is begun here too. None where the link was used or the credentials changed.
+        """
+        change = Change(epoch=user.epoch, set={"password_hash": password_hash}, end_others="password_change", link=link)
+        epoch = self._users.change(user.id, change)
+        if epoch is None:
+            return None
+        audit.credentials_changed("password", user.id)
+        self._notices.tell("password_changed", user.id, client)
+        return replace(user, epoch=epoch)
+
+
+@contextmanager
+def _telling_refusals() -> Iterator[None]:
+    try:
+        yield
+    except InvalidLink:
+        audit.sign_in_failed("invalid_link")
+        raise
+    except InvalidTicket:
+        audit.sign_in_failed("invalid_ticket")
+        raise

@@ -1,0 +1,164 @@
+"""What REDIS_URL says: one server, a set that Sentinels watch, or a Cluster, and how to speak with it."""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from redis import connection as redis_py
+from redis.backoff import NoBackoff
+from redis.connection import Connection, SSLConnection
+from redis.retry import Retry
+
+_parse_url: Callable[[str], dict[str, Any]] = redis_py.parse_url
+
+Host = tuple[str, int]
+Kind = Literal["server", "sentinel", "cluster"]
+
+TIMEOUT_S = 0.75  # to connect, and again to be answered: a request that finds Redis gone has its 503 within 1.5 s
+_SENTINEL_TIMEOUT_S = 0.25  # three of them may be asked in turn
+_LONGEST_S = 3600
+
+_PORTS = {"server": 6379, "sentinel": 26379, "cluster": 6379}
+_URL = re.compile(r"(rediss?)(?:\+(sentinel|cluster))?://(?:([^/?#]*)@)?([^@/?#]*)(/[^?#]*)?(?:\?([^#]*))?")
+_UNIX_URL = re.compile(r"unix://(?:[^/?#]*@)?/+[^/?#][^?#]*(?:\?[^#]*)?")
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+))(?::([0-9]{1,5}))?")
+_OPTIONS = {
+    *("db", "username", "password", "client_name", "socket_timeout", "socket_connect_timeout", "socket_keepalive"),
+    *("ssl_ca_certs", "ssl_ca_path", "ssl_ca_data", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_cert_reqs"),
+    *("ssl_check_hostname", "ssl_min_version", "ssl_ciphers", "ssl_include_verify_flags", "ssl_exclude_verify_flags"),
+}
+_OF_SENTINELS = {"sentinel_username", "sentinel_password"}
+# Of redis-py's pools and retries, which stand in many a URL; here are none, and replies always come the same way.
+_WITHOUT_MEANING = {
+    *("max_connections", "timeout", "retry_on_timeout", "health_check_interval", "decode_responses", "protocol"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RedisUrl:
+    """Where Redis is, as the URL has it.
+
+    hosts            of the Sentinels, or of some nodes of the Cluster; none where it is one server
+    service          the name that the Sentinels have for the set
+    options          of a connection to a server that keeps the data, in redis-py's words
+    sentinel_options of one to a Sentinel
+    """
+
+    kind: Kind
+    hosts: tuple[Host, ...]
+    service: str
+    options: Mapping[str, Any] = field(repr=False)
+    sentinel_options: Mapping[str, Any] = field(repr=False)
+    connection_class: type[Any] = Connection
+
+
+def parse(url: str) -> RedisUrl:
+    """Read a URL of one of these forms; what follows a "?" are options of redis-py's connections.
+
+    redis://  rediss://  unix://                             one server; the "s" is for TLS
+    redis+sentinel://user:password@host:port,host:port/service/db   user and password are of the servers; the options
+                                                             sentinel_username and sentinel_password of the Sentinels
+    redis+cluster://user:password@host:port,host:port        some of the nodes, the others they name
+    rediss+sentinel://  rediss+cluster://                    the same with TLS, to the Sentinels as well
+
+    Raises: ValueError, TypeError, OSError or redis.RedisError for what is none of them, or has an option that is none
+    """
+    if " " in url or not url.isprintable():
+        raise ValueError
+    unquote(url, errors="strict")
+    match = _URL.fullmatch(url)
+    address = _of_hosts(match) if match else _of_socket(url)
+    _try(address.connection_class, address.options)
+    _try(address.connection_class, address.sentinel_options)
+    return address
+
+
+def _of_socket(url: str) -> RedisUrl:
+    if not _UNIX_URL.fullmatch(url):
+        raise ValueError
+    options = _options_of(url, _OPTIONS)
+    connection_class = options.pop("connection_class")
+    if not options["path"].isprintable():
+        raise ValueError
+    return RedisUrl("server", (), "", _timed(options), {}, connection_class)
+
+
+def _of_hosts(match: re.Match[str]) -> RedisUrl:
+    scheme, many, login, named, path, query = match.groups()
+    kind: Kind = "sentinel" if many == "sentinel" else "cluster" if many else "server"
+    hosts = tuple(_host(part, _PORTS[kind]) for part in named.split(",")) if named or many else (("localhost", 6379),)
+    service, db = _service_and_db(kind, path or "")
+    options = _options_of(
+        f"{scheme}://{login + '@' if login else ''}host/{db}?{query or ''}",
+        _OPTIONS | (_OF_SENTINELS if kind == "sentinel" else set()),
+    )
+    connection_class = options.pop("connection_class", Connection)
+    del options["host"]
+    if kind == "server":
+        [(host, port)] = hosts
+        return RedisUrl(kind, (), "", _timed(options | {"host": host, "port": port}), {}, connection_class)
+    if kind == "cluster":
+        if options["db"]:
+            raise ValueError
+        return RedisUrl(kind, hosts, "", _timed(options), {}, connection_class)
+    sentinel_login = {name: options.pop(f"sentinel_{name}", None) for name in ("username", "password")}
+    shared = {name: value for name, value in options.items() if name.startswith(("ssl_", "socket_"))}
+    return RedisUrl(
+        kind, hosts, service, _timed(options), _timed(shared | sentinel_login, _SENTINEL_TIMEOUT_S), connection_class
+    )
+
+
+def _service_and_db(kind: Kind, path: str) -> tuple[str, str]:
+    parts = path.removeprefix("/").removesuffix("/").split("/")
+    service = unquote(parts.pop(0)) if kind == "sentinel" else ""
+    db = "/".join(parts)
+    if (kind == "sentinel") != bool(service) or not service.isprintable() or not re.fullmatch("[0-9]{0,4}", db):
+        raise ValueError
+    return service, db
+
+
+def _host(text: str, default_port: int) -> Host:
+    match = _HOST.fullmatch(text)
+    if match is None:
+        raise ValueError
+    ipv6, name, port = match[1], match[2], int(match[3] or default_port)
+    if not 0 < port < 2**16:
+        raise ValueError
+    return str(ipaddress.IPv6Address(ipv6)) if ipv6 else name.encode("idna").decode(), port
+
+
+def _options_of(url: str, known: set[str]) -> dict[str, Any]:
+    """redis-py's reading of a URL. It takes any name, even of what no text can be, and any time."""
+    names = {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
+    options = {"db": 0} | _parse_url(url)
+    times = [options[name] for name in ("socket_timeout", "socket_connect_timeout") if name in options]
+    if not names <= known | _WITHOUT_MEANING or not all(0 < time_s <= _LONGEST_S for time_s in times):
+        raise ValueError
+    if options["db"] < 0 or not re.fullmatch("[!-~]*", options.get("client_name", "")):
+        raise ValueError
+    return options
+
+
+def _timed(options: Mapping[str, Any], timeout_s: float = TIMEOUT_S) -> Mapping[str, Any]:
+    """Replies are text, and a command is sent once: who asks knows whether it may be sent again."""
+    always = {"decode_responses": True, "protocol": 2, "retry": Retry(NoBackoff(), 0)}
+    asked = {name: value for name, value in options.items() if name not in _WITHOUT_MEANING}
+    return {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s} | asked | always
+
+
+def _try(connection_class: type[Any], options: Mapping[str, Any]) -> None:
+    """Refuse options that it does not know, and TLS that cannot be; nothing is connected to."""
+    connection = connection_class(**options)
+    if isinstance(connection, SSLConnection):
+        if connection.ca_path and not Path(connection.ca_path).is_dir():
+            raise ValueError
+        # With a password, be it none, OpenSSL asks the terminal for no other.
+        connection.certificate_password = connection.certificate_password or ""
+        wrap: Callable[[socket.socket], socket.socket] = connection._wrap_socket_with_ssl  # as after each connect
+        with socket.socket() as unconnected:
+            wrap(unconnected).close()

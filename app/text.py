@@ -1,0 +1,23 @@
+"""What may be shown of a text that somebody else wrote: the one list of hidden characters.
+
+How long a text may be is said where it is taken: wire/ for names, callers/client_info.py for clients.
+"""
+
+import unicodedata
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format (bidi among them), surrogate, line and paragraph marks
+_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # Hangul fillers and the Braille blank: nothing to see either
+
+
+def visible(text: str) -> str:
+    """Return a text without its hidden characters: none moves a terminal's cursor, turns a line round or ends it."""
+    return "".join(char for char in text if not _is_hidden(char))
+
+
+def has_hidden(text: str) -> bool:
+    """Tell whether a text has a character that nobody can see."""
+    return any(map(_is_hidden, text))
+
+
+def _is_hidden(char: str) -> bool:
+    return unicodedata.category(char) in _HIDDEN or char in _BLANK_LETTERS

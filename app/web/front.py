@@ -1,0 +1,108 @@
+"""The first thing that a request meets: it gets an id, is counted, and its answer has the headers of every answer."""
+
+import logging
+import os
+import re
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from app.callers.identity import Environ
+from app.watch import context, metrics
+from app.web import verify
+from app.web.services import Services
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+
+access = logging.getLogger("keyrack.access")
+
+_QUIET_S = 5
+_HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_FOR_GATEWAYS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+STANDARD = (
+    *_FOR_GATEWAYS,
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Referrer-Policy", "same-origin"),  # with none at all browsers hide the Origin of our own forms
+    ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
+)
+
+
+class _Body:
+    """A body as the server reads it. For chunks that are none it raises what is its own; Flask knows OSError.
+
+    What failed once is not tried again: whoever went quiet would be waited for twice.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._has_failed = False
+
+    def read(self, size: int = -1) -> bytes:
+        if self._has_failed:
+            raise OSError
+        try:
+            raw: bytes = self._stream.read(size)
+        except Exception as problem:
+            self._has_failed = True
+            raise OSError from problem
+        return raw
+
+
+class Front:
+    """Hands the gateway's check to its fast lane and the rest to Flask. What either sets itself is left as it is."""
+
+    def __init__(self, flask: "WSGIApplication", verify: "WSGIApplication", services: Services) -> None:
+        self._flask = flask
+        self._verify = verify
+        self._address_of = services.callers.address
+        self._logs_each = services.settings.access_log
+
+    def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
+        began = time.perf_counter()
+        given_id = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = given_id if _HARMLESS_ID.fullmatch(given_id) else os.urandom(8).hex()
+        is_verify = environ["PATH_INFO"] == verify.PATH
+        if not is_verify:
+            environ["wsgi.input"] = _Body(environ["wsgi.input"])
+            if "gunicorn.socket" in environ:  # whoever goes quiet within a body lets the thread go
+                environ["gunicorn.socket"].settimeout(_QUIET_S)
+        standard = _FOR_GATEWAYS if is_verify else STANDARD
+        route = (verify.PATH, "any") if is_verify else (metrics.OTHER, metrics.OTHER)
+        answered = "500"
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            nonlocal route, answered
+            answered = status[:3]
+            if not is_verify:
+                route = _route(environ)
+            set_already = {name for name, _ in headers}
+            added = [header for header in standard if header[0] not in set_already]
+            return start_response(status, [*headers, *added, ("X-Request-Id", request_id)], exc_info)
+
+        before = context.begin(context.Context(request_id, lambda: self._address_of(environ)))
+        try:
+            return (self._verify if is_verify else self._flask)(environ, start)
+        finally:
+            seconds = time.perf_counter() - began
+            metrics.request_seconds(*route, answered).observe(seconds)
+            if self._logs_each:
+                _log_request(*route, answered, seconds)
+            context.end(before)
+
+
+def _log_request(route: str, method: str, status: str, seconds: float) -> None:
+    fields = {"route": route, "method": method, "status": int(status), "ms": round(seconds * 1000, 1)}
+    access.info("%s %s %s", method, route, status, extra={"fields": fields})
+
+
+def _route(environ: Environ) -> tuple[str, str]:
+    """The path's template and the method, as Flask found them; whatever is no route of ours is one and the same."""
+    request = environ.get("werkzeug.request")  # until Flask has answered
+    rule = request.url_rule if request else None
+    return (rule.rule, environ["REQUEST_METHOD"]) if rule else (metrics.OTHER, metrics.OTHER)

@@ -1,0 +1,86 @@
+"""The gateway's question about every request: whose is it? A WSGI application beside Flask for this one path.
+
+Flask's dispatch costs more than the answer. Who calls is read by the same rules as for every route, and a refusal has
+the same form; what is left out here is what the answer does not need: routing, body, rate limits, the user's record.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+import orjson
+from redis import RedisError
+
+from app.callers.identity import SAFE_METHODS, Environ
+from app.errors import ApiError, Forbidden, MfaRequired, Unavailable
+from app.rules.devices import Caller
+from app.web.error_handlers import without_redis
+from app.web.services import Services
+from app.wire.contract import Header, Parameter, answers, known_by, reads, refuses
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+
+PATH = "/gateway/verify"
+
+REQUIRE = Parameter("query", "require", "`mfa` asks for a recent proof too", "mfa")
+FORWARDED_METHOD = Parameter(
+    "header", "X-Forwarded-Method", "The method of the original request, where the gateway asks with GET", "POST"
+)
+IDENTITY = (
+    Header("X-Auth-User-Id", "The id of the user"),
+    Header("X-Auth-Session-Id-Hash", "The id_hash of the session"),
+)
+
+log = logging.getLogger(__name__)
+
+
+class Verify:
+    def __init__(self, services: Services) -> None:
+        self._callers = services.callers
+        self._reauthentication = services.reauthentication
+
+    @known_by("session")
+    @reads(REQUIRE, FORWARDED_METHOD)
+    @answers(status=200, headers=IDENTITY)
+    @refuses(Forbidden, MfaRequired)
+    def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
+        """Say whose a request is, for the gateway in front of other services.
+
+        The gateway sends it the headers of the original request. It answers every method alike, and a challenge is
+        ready to be passed on to the client.
+        """
+        try:
+            caller = self._verify(environ)
+        except ApiError as refusal:
+            return _refuse(refusal, environ, start_response)
+        except RedisError as error:
+            return _refuse(without_redis(error), environ, start_response)
+        except Exception:  # whatever went wrong, the answer is no
+            log.exception("verify failed")
+        else:
+            identity = [("X-Auth-User-Id", caller.user_id), ("X-Auth-Session-Id-Hash", caller.id_hash)]
+            start_response("200 OK", [("Content-Length", "0"), *identity])
+            return []
+        return _refuse(Unavailable(), environ, start_response)
+
+    def _verify(self, environ: Environ) -> Caller:
+        """Raises: errors.Unauthorized, errors.Forbidden, errors.MfaRequired"""
+        # Whatever is required, and be it misspelt, asks for the proof: a slip in a gateway's settings opens nothing.
+        query = environ.get("QUERY_STRING")
+        needs_proof = bool(query) and "require" in parse_qs(query, keep_blank_values=True)
+        method = environ["REQUEST_METHOD"]
+        if method in SAFE_METHODS:  # a gateway that asks with one of these may say which it asks about
+            method = environ.get("HTTP_X_FORWARDED_METHOD") or method
+        caller = self._callers.identify(environ, method, with_proof=needs_proof)
+        if needs_proof and not caller.proved:
+            raise self._reauthentication.challenge(caller)
+        return caller
+
+
+def _refuse(refusal: ApiError, environ: Environ, start_response: "StartResponse") -> list[bytes]:
+    body = orjson.dumps(refusal.body())
+    described = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    start_response(refusal.status_line, [*described.items(), *refusal.headers().items()])
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

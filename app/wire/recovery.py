@@ -1,0 +1,72 @@
+"""Bodies of the way back in, and of links in mails: a forgotten password, "This wasn't me"."""
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from marshmallow import ValidationError, validate, validates_schema
+
+from app.rules.second_factor import MfaType
+from app.wire.fields import LOGIN, PASSWORD, REQUIRED, Text, WireSchema, fit_for_password
+
+
+@dataclass(frozen=True)
+class Forgot:
+    login: str
+
+
+class ForgotSchema(WireSchema):
+    into = Forgot
+    login = Text(required=True, metadata=LOGIN)
+
+
+@dataclass(frozen=True)
+class Reset:
+    """A new password by a link; with ticket, code and method where a code was asked for."""
+
+    token: str
+    password: str
+    ticket: str | None = None
+    code: str | None = None
+    method: MfaType | None = None
+
+
+class ResetSchema(WireSchema):
+    into = Reset
+    token = Text(required=True, metadata={"description": "What the link in the mail has behind its #"})
+    password = Text(required=True, validate=fit_for_password, metadata=PASSWORD)
+    ticket = Text(allow_none=True, metadata={"description": "Where a code was asked for: of that answer"})
+    code = Text(allow_none=True, metadata={"description": "With a ticket: the code"})
+    method = Text(
+        allow_none=True,
+        metadata={"description": "With a ticket: what the code is; `totp`, if nothing is said"},
+        validate=validate.OneOf(get_args(MfaType), error="BASE_TYPE_CHOICES: Value must be one of {choices}."),
+    )
+
+    @validates_schema
+    def _has_code(self, data: dict[str, Any], **_: Any) -> None:
+        if data.get("ticket") and not data.get("code"):
+            raise ValidationError(REQUIRED, "code")
+
+
+@dataclass(frozen=True)
+class ResetCode:
+    """The page's way to answer with a code: its ticket knows the rest."""
+
+    ticket: str
+    code: str
+
+
+class ResetCodeSchema(WireSchema):
+    into = ResetCode
+    ticket = Text(required=True)
+    code = Text(required=True)
+
+
+@dataclass(frozen=True)
+class NotMe:
+    token: str
+
+
+class NotMeSchema(WireSchema):
+    into = NotMe
+    token = Text(required=True)

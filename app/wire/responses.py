@@ -1,0 +1,205 @@
+"""What goes out: the shape of each body that a right request is answered with.
+
+Views write their bodies by hand, as that is fastest; every answer that the tests get is held against these.
+"""
+
+from functools import partial
+from typing import Any, get_args
+
+from marshmallow import EXCLUDE, Schema, fields, validate
+
+from app.stores.sessions import Reason
+from app.wire.fields import ID_HASH, TICKET, USER_ID
+
+_TOKEN = {
+    "description": "The secret that a session is known by: three parts of base64url, the first of them the user's id",
+    "examples": TICKET["examples"],
+}
+_ID_IN_URL = {"examples": ["q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k"]}
+
+_text = partial(fields.String, required=True)
+_flag = partial(fields.Boolean, required=True)
+_whole = partial(fields.Integer, required=True)
+
+
+def _const(value: Any) -> validate.OneOf:
+    return validate.OneOf([value])
+
+
+def _time(**more: Any) -> fields.Field[Any]:
+    return fields.AwareDateTime(
+        **{"required": True} | more, metadata={"examples": ["2025-07-16T23:34:24.697588+00:00"]}
+    )
+
+
+def _nullable(example: str, **more: Any) -> fields.Field[Any]:
+    return fields.String(**{"required": True} | more, allow_none=True, metadata={"examples": [example]})
+
+
+class AnswerSchema(Schema):
+    """A body to which later versions may add fields."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class TokenSchema(AnswerSchema):
+    token = _text(metadata=_TOKEN)
+
+
+class UserSettingsSchema(AnswerSchema):
+    locale = _text(metadata={"examples": ["en-US"]})
+    theme = _text(metadata={"examples": ["dark"]})
+
+
+class FinishedLoginSchema(TokenSchema):
+    user_settings = fields.Nested(UserSettingsSchema, required=True)
+
+
+class SignedInSchema(FinishedLoginSchema):
+    user_id = _text(metadata=USER_ID)
+
+
+class RegisteredSchema(AnswerSchema):
+    user_id = _text(metadata=USER_ID)
+
+
+class SignedInByCookieSchema(RegisteredSchema):
+    user_settings = fields.Nested(UserSettingsSchema, required=True)
+
+
+class CodeAskedSchema(AnswerSchema):
+    """The answer to a right password where a second factor is on."""
+
+    user_id = _text(metadata=USER_ID)
+    mfa = _flag(validate=_const(value=True))
+    ticket = _text(metadata=TICKET)
+    login_instance_id = _text(
+        metadata={"description": "To be sent back with the code, or left out", "examples": ["mJ7vVh0lq2c8bXwT4kQm1A"]}
+    )
+    totp = _flag(metadata={"description": "Whether a TOTP code may be the answer"})
+    backup = _flag(metadata={"description": "Whether unused backup codes are left"})
+    sms = _flag(validate=_const(value=False))
+    webauthn = fields.Raw(required=True, metadata={"type": "null"})
+
+
+class MethodSchema(AnswerSchema):
+    type = _text(validate=validate.OneOf(["totp", "backup", "password"]))
+    backup_codes_allowed = fields.Boolean(metadata={"description": "With `totp`: whether unused backup codes are left"})
+
+
+class ChallengeSchema(AnswerSchema):
+    ticket = _text(metadata=TICKET)
+    methods = fields.List(fields.Nested(MethodSchema), required=True)
+
+
+class ClientInfoSchema(AnswerSchema):
+    os = _nullable("Android")
+    platform = _nullable("Discord Android")
+    location = _nullable("Vienna, Vienna, Austria")
+
+
+class SessionSchema(AnswerSchema):
+    id_hash = _text(metadata=ID_HASH)
+    approx_last_used_time = _time()
+    client_info = fields.Nested(ClientInfoSchema, required=True)
+    id = fields.String(
+        metadata={"description": "The `id_hash` as URLs have it. From here on: with `extended=true`"} | _ID_IN_URL
+    )
+    created_at = _time(required=False)
+    expires_at = _time(required=False)
+    last_seen = _time(required=False)
+    last_seen_ip = _nullable("203.0.113.7", required=False)
+    last_seen_location = _nullable("Vienna, Vienna, Austria", required=False)
+    is_current = fields.Boolean(metadata={"description": "Whether it is the caller's own", "examples": [True]})
+
+
+class UserSessionsSchema(AnswerSchema):
+    user_sessions = fields.List(fields.Nested(SessionSchema), required=True)
+
+
+class OwnSessionSchema(AnswerSchema):
+    id = _text(metadata={"description": "For the paths of this API"} | _ID_IN_URL)
+    deviceName = _text(metadata={"examples": ["Firefox on Linux"]})  # noqa: N815 - as the cookie API spells it
+    ip = _nullable("203.0.113.7")
+    location = _nullable("Vienna, Vienna, Austria")
+    lastActiveAt = _time()  # noqa: N815
+    createdAt = _time()  # noqa: N815
+    isCurrent = _flag(metadata={"description": "Whether it is the caller's own"})  # noqa: N815
+
+
+class OwnEndedSessionSchema(AnswerSchema):
+    id = _text(metadata=_ID_IN_URL)
+    deviceName = _text(metadata={"examples": ["Firefox on Linux"]})  # noqa: N815
+    ip = _nullable("203.0.113.7")
+    location = _nullable("Vienna, Vienna, Austria")
+    createdAt = _time()  # noqa: N815
+    endedAt = _time()  # noqa: N815
+    reason = _text(validate=validate.OneOf(get_args(Reason)))
+    explanation = _text(
+        metadata={
+            "description": "The reason in words, for people",
+            "examples": ["You signed it out from Firefox on Linux"],
+        }
+    )
+
+
+class MessageSchema(AnswerSchema):
+    message = _text(metadata={"description": "What was done, for people", "examples": ["Session revoked."]})
+
+
+class UserSchema(AnswerSchema):
+    id = _text(metadata=USER_ID)
+    username = _text(metadata={"examples": ["ada"]})
+    global_name = _nullable("Ada")
+    email = _text(metadata={"examples": ["ada@example.com"]})
+    mfa_enabled = _flag()
+    authenticator_types = fields.List(
+        fields.Integer(), required=True, metadata={"description": "2 is a TOTP app", "examples": [[2]]}
+    )
+
+
+class ChangedUserSchema(UserSchema):
+    token = _text(metadata=_TOKEN)
+
+
+class BackupCodeSchema(AnswerSchema):
+    user_id = _text(metadata=USER_ID)
+    code = _text(metadata={"examples": ["k3v9x2mp"]})
+    consumed = _flag()
+
+
+class BackupCodesSchema(AnswerSchema):
+    backup_codes = fields.List(fields.Nested(BackupCodeSchema), required=True)
+
+
+class TotpOnSchema(BackupCodesSchema):
+    token = _text(metadata=_TOKEN)
+
+
+class InactiveTokenSchema(AnswerSchema):
+    active = _flag(validate=_const(value=False))
+
+
+class ActiveTokenSchema(AnswerSchema):
+    active = _flag(validate=_const(value=True))
+    sub = _text(metadata=USER_ID)
+    sid = _text(metadata=ID_HASH)
+    iat = _whole(metadata={"description": "When the session began, Unix seconds"})
+    exp = _whole(metadata={"description": "When it ends if it is used no more"})
+    auth_time = _whole(metadata={"description": "When it proved itself last, by login or step-up"})
+
+
+class EndedSessionSchema(AnswerSchema):
+    user_id = _text(metadata=USER_ID)
+    id_hash = _text(metadata=ID_HASH)
+
+
+class EndedSessionsSchema(AnswerSchema):
+    ended = fields.List(
+        fields.Nested(EndedSessionSchema), required=True, metadata={"description": "Those that no longer live"}
+    )
+
+
+class StatusSchema(AnswerSchema):
+    status = _text(validate=_const("ok"))

@@ -1,0 +1,42 @@
+"""Bodies that name sessions of the caller: to end them, to give one a name."""
+
+from dataclasses import dataclass
+
+from app.wire.fields import ID_HASH, Items, Text, WireSchema, fit_for_name, is_id_hash, length
+
+
+@dataclass(frozen=True)
+class LogoutSessions:
+    session_id_hashes: list[str]
+
+
+class LogoutSessionsSchema(WireSchema):
+    into = LogoutSessions
+    session_id_hashes = Items(Text(validate=is_id_hash, metadata=ID_HASH), required=True, validate=length(1, 64))
+
+
+@dataclass(frozen=True)
+class RenameSession:
+    name: str | None
+
+
+class RenameSessionSchema(WireSchema):
+    into = RenameSession
+    name = Text(
+        required=True,
+        allow_none=True,
+        validate=[length(1, 64), fit_for_name],
+        metadata={"examples": ["Kitchen tablet"]},
+    )
+
+
+@dataclass(frozen=True)
+class RevokeSessions:
+    ids: list[str]
+
+
+class RevokeSessionsSchema(WireSchema):
+    into = RevokeSessions
+    ids = Items(
+        Text(metadata={"examples": [ID_HASH["examples"][0].rstrip("=")]}), required=True, validate=length(1, 64)
+    )

@@ -1,0 +1,59 @@
+"""Bodies of signing in: registration, login and its second step."""
+
+from dataclasses import dataclass
+
+from app.wire.fields import (
+    CODE,
+    EMAIL,
+    LOGIN,
+    PASSWORD,
+    TICKET,
+    Text,
+    WireSchema,
+    fit_for_email,
+    fit_for_name,
+    fit_for_password,
+    length,
+)
+
+
+@dataclass(frozen=True)
+class Register:
+    email: str
+    username: str
+    password: str
+    global_name: str | None = None
+
+
+class RegisterSchema(WireSchema):
+    into = Register
+    email = Text(required=True, validate=fit_for_email, metadata=EMAIL)
+    username = Text(required=True, validate=[length(2, 32), fit_for_name], metadata={"examples": ["ada"]})
+    password = Text(required=True, validate=fit_for_password, metadata=PASSWORD)
+    global_name = Text(allow_none=True, validate=[length(1, 32), fit_for_name], metadata={"examples": ["Ada"]})
+
+
+@dataclass(frozen=True)
+class Login:
+    login: str
+    password: str
+
+
+class LoginSchema(WireSchema):
+    into = Login
+    login = Text(required=True, metadata=LOGIN)
+    password = Text(required=True, metadata=PASSWORD)
+
+
+@dataclass(frozen=True)
+class LoginCode:
+    ticket: str
+    code: str
+    login_instance_id: str | None = None
+
+
+class LoginCodeSchema(WireSchema):
+    into = LoginCode
+    ticket = Text(required=True, metadata=TICKET)
+    code = Text(required=True, metadata=CODE)
+    login_instance_id = Text(allow_none=True)

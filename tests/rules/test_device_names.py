@@ -1,0 +1,92 @@
+"""What people call a device, its kind, and why its session ended."""
+
+import pytest
+
+from app.rules.device_names import kind_of, made_up_name, name_of, why, why_here
+from app.stores.sessions import Client, Ended, Session
+
+
+def session(id_hash="a", os="Linux", platform="Firefox", name=None):
+    return Session("1", id_hash, 0, 0, Client(os=os, platform=platform), name=name)
+
+
+@pytest.mark.parametrize(
+    ("platform", "os", "called"),
+    [
+        ("Firefox", "Linux", "Firefox on Linux"),
+        ("Discord Android", "Android", "Discord Android on Android"),
+        ("Mobile Safari", "iOS", "Safari on iOS"),
+        ("Chrome", "Mac OS X", "Chrome on macOS"),
+        ("Firefox", None, "Firefox on Unknown"),
+        (None, "Windows", "Unknown on Windows"),
+        (None, None, "Unknown device"),
+    ],
+)
+def test_made_up_names(platform, os, called):
+    assert made_up_name(Client(os=os, platform=platform)) == called
+
+
+def test_a_name_of_ones_own_takes_its_place():
+    assert name_of(session(name="Kitchen tablet")) == "Kitchen tablet"
+    assert name_of(session()) == "Firefox on Linux"
+
+
+@pytest.mark.parametrize(
+    ("client", "kind"),
+    [
+        (Client(os="Windows", platform="Chrome"), "desktop"),
+        (Client(os="Linux"), "desktop"),
+        (Client(os="Mac OS X", platform="Discord Client"), "desktop"),
+        (Client(os="Android", platform="Discord Android"), "phone"),
+        (Client(os="iOS", platform="Mobile Safari"), "phone"),
+        (Client(os="iOS", platform="Mobile Safari", form="tablet"), "tablet"),
+        (Client(os="iPadOS"), "tablet"),
+        (Client(platform="Firefox"), "browser"),
+        (Client(os="Tizen", platform="Samsung Internet"), "browser"),
+        (Client(os="Tizen"), "unknown"),
+        (Client(), "unknown"),
+    ],
+)
+def test_kinds(client, kind):
+    assert kind_of(client) == kind
+
+
+@pytest.mark.parametrize(
+    ("reason", "text", "there"),
+    [
+        ("logout", "You logged out", "You logged out on this device."),
+        ("revoked", "You signed it out", "This device was logged out."),
+        ("evicted", "Signed out to make room", "This device was logged out to make room for a newer one."),
+        ("expired", "Expired", "Your session on this device expired. Please log in again."),
+        (
+            "password_change",
+            "Password changed",
+            "Your password was changed on another device, which logged this one out.",
+        ),
+        (
+            "mfa_change",
+            "Two-factor authentication changed",
+            "Two-factor authentication was changed, which logged this device out.",
+        ),
+        ("admin", "By an operator", "This device was logged out by an operator."),
+    ],
+)
+def test_reasons(reason, text, there):
+    ended = Ended(session(), 0, reason, None)
+    assert (why(ended), why_here(ended)) == (text, there)
+
+
+def test_the_device_that_did_it_is_named():
+    ended = Ended(session(), 0, "revoked", session("b", name="My laptop"))
+    assert why(ended) == "You signed it out from My laptop"
+    assert why_here(ended) == "This device was logged out from My laptop."
+
+
+def test_an_unknown_device_fits_into_the_sentence():
+    ended = Ended(session(), 0, "revoked", session("b", os=None, platform=None))
+    assert why(ended) == "You signed it out from an unknown device"
+
+
+def test_one_that_ended_itself_logged_out():
+    ended = Ended(session(), 0, "revoked", session())
+    assert (why(ended), why_here(ended)) == ("You logged out", "You logged out on this device.")

@@ -1,0 +1,67 @@
+"""What operators are given to watch names what there is: rules, dashboard and page against metrics, events, fields."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.watch import audit, metrics
+
+PAGE = Path("docs/monitoring.md").read_text(encoding="utf-8")
+ALERTS = Path("docs/operations/alerts.yaml")
+DASHBOARD = Path("docs/operations/dashboard.json")
+SUFFIXES = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_count", "_sum"]}
+
+
+def families():
+    return [family for family in text_string_to_metric_families(metrics.told().decode()) if family.type in SUFFIXES]
+
+
+def ours():
+    """Name and labels of each metric; the library adds _created to those that it keeps in one process."""
+    return [family for family in families() if not family.name.endswith("_created")]
+
+
+def names():
+    return {family.name + suffix for family in ours() for suffix in SUFFIXES[family.type]}
+
+
+@pytest.mark.parametrize("path", [ALERTS, DASHBOARD])
+def test_rules_and_dashboard_use_metrics_that_exist(path):
+    used = set(re.findall(r"\bkeyrack_\w+", path.read_text(encoding="utf-8")))
+    assert len(used) >= 8
+    assert used - names() == set()
+
+
+def test_the_dashboard_shows_every_metric():
+    expressions = " ".join(
+        target["expr"] for panel in json.loads(DASHBOARD.read_text())["panels"] for target in panel.get("targets", [])
+    )
+    assert [family.name for family in ours() if family.name not in expressions] == []
+
+
+def test_what_they_select_are_labels_and_values_that_exist():
+    """A rule on a label's value that is never told would never fire."""
+    told = {(name, value) for family in ours() for sample in family.samples for name, value in sample.labels.items()}
+    told |= {("status", "500"), ("route", "/gateway/verify"), ("job", "keyrack")}
+    text = ALERTS.read_text(encoding="utf-8")
+    selected = re.findall(r'(\w+)=~?"([^"]+)"', text)
+    assert len(selected) > 5
+    assert {(name, value) for name, values in selected for value in values.split("|")} - told == set()
+
+
+def test_the_page_has_every_metric():
+    rows = set(re.findall(r"^\| `(keyrack_\w+)`", PAGE, re.MULTILINE))
+    assert rows == {family.name + ("_total" if family.type == "counter" else "") for family in ours()}
+
+
+def test_the_page_has_every_event():
+    source = Path(audit.__file__).read_text(encoding="utf-8")
+    events = set(re.findall(r'_tell\("(\w+)"', source)) | {f"account_{act}" for act in audit.AccountAct.__args__}
+    section = PAGE[PAGE.index("## Audit") :]
+    cells = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(cells))) == events
+    for reason in audit.WhyNot.__args__ + audit.How.__args__:
+        assert f"`{reason}`" in section

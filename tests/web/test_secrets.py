@@ -1,0 +1,47 @@
+"""A copy of Redis signs nobody in: no secret that was issued is in it, in no form that could be used."""
+
+from app.web.services import EXTENSION
+from tests.device import PASSWORD
+
+
+def dump(redis):
+    """Every key and value in Redis as one text."""
+    readers = {
+        "string": redis.get,
+        "hash": redis.hgetall,
+        "set": redis.smembers,
+        "zset": lambda key: redis.zrange(key, 0, -1, withscores=True),
+        "list": lambda key: redis.lrange(key, 0, -1),
+        "stream": redis.xrange,
+    }
+    return "\n".join(f"{key} {readers[redis.type(key)](key)}" for key in sorted(redis.scan_iter()))
+
+
+def test_no_secret_is_in_redis(alice, new_device, redis, clock, app):
+    """Tokens, tickets, proofs, passwords, links, TOTP secrets and backup codes of everything the surface does."""
+    alice.prove()
+    alice.challenge()
+    alice.enable_totp(clock())
+    clock.advance(30)
+    ticket = new_device().post("/auth/login", {"login": alice.email, "password": PASSWORD}).json["ticket"]
+    codes = list(alice.backup_codes)
+    phone = new_device().log_in(alice)
+    alice.end([phone.id_hash])
+    renewed = alice.post(
+        "/users/@me/mfa/codes",
+        {"password": PASSWORD, "regenerate": True},
+        X_Discord_MFA_Authorization=alice.prove(),
+    )
+    codes += [code["code"] for code in renewed.json["backup_codes"]]
+    links = app.extensions[EXTENSION].links
+    linked = [links.not_me(alice.user_id, alice.id_hash), links.reset(alice.user_id, "9", clock())]
+    new_device().post("/auth/forgot", {"login": alice.email})
+    issued = {secret for secret in [*alice.secrets, *phone.secrets, ticket, *codes, *linked] if len(secret) >= 8}
+    assert len(issued) >= 30
+
+    held = dump(redis)
+    assert alice.id_hash in held
+    assert not [secret for secret in issued if secret in held]
+    parts = {part for secret in issued if secret.count(".") == 2 for part in secret.split(".")[2:]}
+    assert len(parts) >= 8
+    assert not [part for part in parts if part in held]
