@@ -6,7 +6,7 @@ import sys
 from app import create_app
 from app.config import ConfigError
 from app.serving.running import settings_to_run_with
-from app.stores.connect import connect
+from app.stores.connection.connect import connect
 
 WORKER_BOOT_ERROR = 3  # gunicorn starts a worker that ended with any other status again, and for ever
 

@@ -27,13 +27,13 @@ from app.rules.passwords import Passwords
 from app.rules.reauthentication import Reauthentication
 from app.rules.recovery import Recovery
 from app.rules.second_factor import SecondFactor
-from app.stores.client import RedisClient
-from app.stores.connect import over
+from app.stores.connection.client import RedisClient
+from app.stores.connection.connect import over
+from app.stores.connection.node import Wait
+from app.stores.connection.server import look_at
 from app.stores.links import LinkStore
 from app.stores.mail import MailStore
-from app.stores.node import Wait
 from app.stores.notices import NoticeStore
-from app.stores.server import look_at
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore

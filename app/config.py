@@ -14,8 +14,8 @@ import maxminddb
 from email_validator import EmailNotValidError, validate_email
 
 from app.rules.passwords import MAX_ROUNDS, MIN_ROUNDS
-from app.stores import redis_url
-from app.stores.connect import StoreError
+from app.stores.connection import redis_url
+from app.stores.connection.connect import StoreError
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 

@@ -17,7 +17,7 @@ from werkzeug.serving import make_server
 
 from app import create_app
 from app.config import load_settings
-from app.stores.connect import connect
+from app.stores.connection.connect import connect
 from tests.browser.conftest import ARGUMENTS
 from tests.conftest import ENVIRONMENT, Clock
 from tests.device import API, PASSWORD

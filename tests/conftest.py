@@ -13,7 +13,7 @@ from redis import RedisCluster
 
 from app import Keyrack, create_app
 from app.config import load_settings
-from app.stores.connect import connect, over
+from app.stores.connection.connect import connect, over
 from app.stores.links import LinkStore
 from app.stores.notices import NoticeStore
 from app.stores.sessions import Lifetimes, SessionScripts, SessionStore

@@ -17,7 +17,7 @@ from app.config import MailServer, Networks, Settings
 from app.mail.transport import ServerAway, open_transport
 from app.routes import API
 from app.serving.checkup import Finding, Level, fail, of_redis, of_secrets, ok, warn
-from app.stores.connect import StoreError, describe
+from app.stores.connection.connect import StoreError, describe
 from app.web.services import Services, services
 
 _OLD_DATABASE_DAYS = 60

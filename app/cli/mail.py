@@ -8,7 +8,7 @@ import click
 from flask.cli import with_appcontext
 
 from app.cli.terminal import RedisAway, Unusable
-from app.stores.connect import StoreError
+from app.stores.connection.connect import StoreError
 from app.watch import logs
 from app.web.services import services
 

@@ -23,7 +23,7 @@ from flask.cli import AppGroup, ScriptInfo
 from app import times
 from app.config import Settings
 from app.errors import ApiError, InvalidForm, Unconfirmed
-from app.stores.connect import StoreError, describe
+from app.stores.connection.connect import StoreError, describe
 from app.stores.users import User
 from app.text import visible
 from app.watch import context, logs

@@ -10,7 +10,7 @@ from functools import partial
 
 from app.mail.transport import NotDelivered, RecipientRefused, ServerAway, Transport
 from app.rules.links import RESET_TTL_S
-from app.stores.connect import StoreError
+from app.stores.connection.connect import StoreError
 from app.stores.mail import Mail, MailStore, Notice
 
 log = logging.getLogger(__name__)

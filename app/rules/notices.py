@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from app.stores.connect import StoreError
+from app.stores.connection.connect import StoreError
 from app.stores.mail import MailStore, Notice, NoticeKind
 from app.stores.notices import NoticeStore
 from app.stores.sessions import Client

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.config import Settings
-from app.stores.connect import StoreError, connect
-from app.stores.server import Server, look_at
+from app.stores.connection.connect import StoreError, connect
+from app.stores.connection.server import Server, look_at
 
 Level = Literal["ok", "warn", "fail"]
 

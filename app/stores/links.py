@@ -8,7 +8,7 @@ from typing import Literal
 import orjson
 
 from app.stores import keys
-from app.stores.client import RedisClient
+from app.stores.connection.client import RedisClient
 from app.stores.sessions import Client, SessionScripts, always, client_of
 
 Purpose = Literal["not_me", "reset"]

@@ -10,7 +10,7 @@ import orjson
 from redis import ResponseError
 
 from app.stores import keys
-from app.stores.client import RedisClient
+from app.stores.connection.client import RedisClient
 from app.stores.lua import mail_script
 from app.stores.sessions import RETENTION_S, Client
 

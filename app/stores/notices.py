@@ -1,7 +1,7 @@
 """What decides whether a user is told of something: the kinds of device they are known by, and what was told lately."""
 
 from app.stores import keys
-from app.stores.client import RedisClient
+from app.stores.connection.client import RedisClient
 from app.stores.mail import NoticeKind
 from app.stores.sessions import SessionScripts
 

@@ -12,9 +12,9 @@ from redis import ResponseError
 
 from app.errors import Unauthorized, Unconfirmed
 from app.stores import keys
-from app.stores.client import RedisClient
+from app.stores.connection.client import RedisClient
+from app.stores.connection.node import Wait
 from app.stores.lua import session_script
-from app.stores.node import Wait
 from app.watch import audit, context, metrics
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal, cast
 
 from app.stores import keys
-from app.stores.client import RedisClient
+from app.stores.connection.client import RedisClient
 from app.stores.sessions import SessionScripts
 
 Purpose = Literal["login", "step_up", "reset"]

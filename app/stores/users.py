@@ -10,8 +10,8 @@ from redis import ResponseError
 
 from app.errors import Unconfirmed
 from app.stores import keys
-from app.stores.client import RedisClient
-from app.stores.node import Command, Wait
+from app.stores.connection.client import RedisClient
+from app.stores.connection.node import Command, Wait
 from app.stores.sessions import CallerGone, Reason, SessionScripts, always, never
 from app.watch import context
 

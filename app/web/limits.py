@@ -24,7 +24,7 @@ from limits.storage import RedisStorage, Storage
 from app.callers.addresses import limit_key
 from app.errors import Unavailable
 from app.rules.links import OpenLink
-from app.stores.client import RedisClient
+from app.stores.connection.client import RedisClient
 from app.watch import audit, metrics
 from app.web import guards
 from app.web.services import services

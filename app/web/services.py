@@ -18,7 +18,7 @@ from app.rules.operators import Operators
 from app.rules.reauthentication import Reauthentication
 from app.rules.recovery import Recovery
 from app.rules.second_factor import SecondFactor
-from app.stores.server import Server
+from app.stores.connection.server import Server
 
 EXTENSION = "keyrack"
 

@@ -5,7 +5,7 @@ import os
 from flask import Flask
 from redis import Redis
 
-from app.stores.connect import connect
+from app.stores.connection.connect import connect
 
 redis = Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
 client = connect(os.environ["REDIS_URL"])

@@ -5,7 +5,7 @@ from contextlib import ExitStack, closing
 from types import SimpleNamespace
 from typing import Any
 
-from app.stores.connect import connect
+from app.stores.connection.connect import connect
 from scripts.benchmark.machinery import SECONDS, Measured, Seeds, Server, load, request
 from tests.ports import free_port, lasting_port
 from tests.servers import RedisServer

@@ -13,7 +13,7 @@ import requests
 
 from app.rules.links import Links
 from app.stores import keys
-from app.stores.connect import connect
+from app.stores.connection.connect import connect
 from app.stores.links import LinkStore
 from app.stores.sessions import Lifetimes, SessionScripts
 from app.tokens import id_hash

@@ -12,7 +12,7 @@ from app import create_app
 from app.cli.canary import Trouble, Way
 from app.cli.doctor import judge, of_location, of_mail
 from app.config import MailServer, load_settings
-from app.stores.connect import connect
+from app.stores.connection.connect import connect
 from tests.conftest import ENVIRONMENT
 
 PLAIN = {"SMTP_URL": "", "PUBLIC_URL": ""}

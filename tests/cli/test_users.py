@@ -5,7 +5,7 @@ import pytest
 from app import create_app
 from app.config import load_settings
 from app.stores import keys
-from app.stores.connect import connect
+from app.stores.connection.connect import connect
 from app.stores.mail import MailStore
 from app.web.services import EXTENSION
 from tests.conftest import ENVIRONMENT

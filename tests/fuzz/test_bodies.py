@@ -21,7 +21,7 @@ from app.config import load_settings
 from app.errors import InvalidForm, InvalidLink
 from app.rules.accounts import normalise_email
 from app.rules.links import Links
-from app.stores.connect import over
+from app.stores.connection.connect import over
 from app.stores.links import LinkStore
 from app.stores.sessions import SessionScripts
 from app.stores.users import UserStore

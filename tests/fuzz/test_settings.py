@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from app.callers.addresses import caller_address
 from app.config import ConfigError, MailServer, Settings, load_settings, variable
-from app.stores.client import OneServer
-from app.stores.cluster import Cluster
-from app.stores.connect import connect
-from app.stores.redis_url import parse
+from app.stores.connection.client import OneServer
+from app.stores.connection.cluster import Cluster
+from app.stores.connection.connect import connect
+from app.stores.connection.redis_url import parse
 
 NEEDED = {"REDIS_URL": "redis://localhost", "SECRET_KEYS": "s" * 32}
 MAILING = {"SMTP_URL": "smtp://mail", "MAIL_FROM": "no-reply@example.com", "PUBLIC_URL": "https://a.example.com"}

@@ -18,7 +18,7 @@ from app.config import MailServer
 from app.mail.delivery import Delivery
 from app.mail.transport import SmtpServer
 from app.stores import keys
-from app.stores.connect import over
+from app.stores.connection.connect import over
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client
 from tests.conftest import ENVIRONMENT

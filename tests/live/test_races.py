@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from app.rules.links import Links
-from app.stores.connect import over
+from app.stores.connection.connect import over
 from app.stores.links import LinkStore
 from app.stores.sessions import SessionScripts
 from tests.conftest import LIFETIMES

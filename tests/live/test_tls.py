@@ -9,7 +9,7 @@ from redis import RedisError
 
 from app import create_app, tokens
 from app.config import load_settings
-from app.stores.connect import connect
+from app.stores.connection.connect import connect
 from tests.certificates import Authority, Tls
 from tests.conftest import ENVIRONMENT
 from tests.device import PASSWORD, Device

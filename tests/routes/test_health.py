@@ -4,7 +4,7 @@ from redis import ResponseError
 
 from app import create_app
 from app.config import load_settings
-from app.stores.connect import connect
+from app.stores.connection.connect import connect
 from tests.conftest import ENVIRONMENT
 from tests.servers import RedisServer, redis_at, wait_until
 

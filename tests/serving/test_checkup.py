@@ -7,7 +7,7 @@ import pytest
 
 from app.config import load_settings
 from app.serving.checkup import of_redis, of_secrets
-from app.stores.server import Server
+from app.stores.connection.server import Server
 
 GOOD = Server(
     name="",

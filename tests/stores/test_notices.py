@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from app.stores import keys
-from app.stores.connect import connect
+from app.stores.connection.connect import connect
 from app.stores.notices import NoticeStore
 from app.stores.sessions import SessionScripts
 from tests.conftest import LIFETIMES

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from app import create_app
 from app.config import load_settings
-from app.stores.connect import connect
+from app.stores.connection.connect import connect
 from app.watch import logs
 from tests.conftest import ENVIRONMENT
 

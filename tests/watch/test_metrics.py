@@ -9,7 +9,7 @@ from app import create_app
 from app.config import load_settings
 from app.errors import Unavailable
 from app.rules.passwords import Passwords
-from app.stores.connect import connect
+from app.stores.connection.connect import connect
 from app.watch import metrics
 from tests.conftest import ENVIRONMENT
 from tests.servers import wait_until

@@ -6,9 +6,9 @@ import time
 import pytest
 from redis import ConnectionError, ResponseError, TimeoutError
 
-from app.stores.circuit import Circuit, CircuitOpen
-from app.stores.connect import connect
-from app.stores.node import Wait
+from app.stores.connection.circuit import Circuit, CircuitOpen
+from app.stores.connection.connect import connect
+from app.stores.connection.node import Wait
 from scripts.faults.proxy import Proxy
 from tests.servers import redis_at, wait_until
 

@@ -10,8 +10,8 @@ from redis import SSLConnection, UnixDomainSocketConnection
 from redis.connection import Connection
 
 from app.config import ConfigError, load_settings
-from app.stores.connect import connect
-from app.stores.redis_url import parse
+from app.stores.connection.connect import connect
+from app.stores.connection.redis_url import parse
 from tests.certificates import Authority
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from app.stores.connect import connect
-from app.stores.server import look_at, reach_of
+from app.stores.connection.connect import connect
+from app.stores.connection.server import look_at, reach_of
 from tests.servers import redis_at
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from redis import ConnectionError as ConnectionBroken
 from redis import ReadOnlyError, RedisError, ResponseError
 
-from app.stores.circuit import Circuit, NothingSent
-from app.stores.redis_url import Host
+from app.stores.connection.circuit import Circuit, NothingSent
+from app.stores.connection.redis_url import Host
 from app.watch import metrics
 
 Command = tuple[str | bytes | int | float, ...]

@@ -12,9 +12,9 @@ from redis import ConnectionError as ConnectionBroken
 from redis import RedisError, ResponseError
 from redis.exceptions import MovedError, NoScriptError
 
-from app.stores.circuit import NothingSent
-from app.stores.node import Command, Node, Wait
-from app.stores.redis_url import TIMEOUT_S
+from app.stores.connection.circuit import NothingSent
+from app.stores.connection.node import Command, Node, Wait
+from app.stores.connection.redis_url import TIMEOUT_S
 
 _SCAN_COUNT = 1000  # keys that a server looks at in one step of a walk over all of them
 

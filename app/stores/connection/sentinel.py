@@ -9,8 +9,8 @@ from redis import ConnectionError as ConnectionBroken
 from redis import Redis, RedisError, ResponseError
 from redis.sentinel import MasterNotFoundError
 
-from app.stores.node import Node
-from app.stores.redis_url import Host
+from app.stores.connection.node import Node
+from app.stores.connection.redis_url import Host
 
 _LOOK_EVERY_S = 1.0
 _LOOK_AGAIN_S = 5.0  # where no Sentinel answered twice in a row, which may have taken its time

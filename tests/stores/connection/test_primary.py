@@ -9,7 +9,7 @@ from threading import Barrier
 import pytest
 from redis import RedisError
 
-from app.stores.connect import connect
+from app.stores.connection.connect import connect
 from tests.servers import wait_until
 from tests.sets import SentinelSet
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from redis import ResponseError
 
-from app.stores.client import RedisClient
-from app.stores.node import Node
+from app.stores.connection.client import RedisClient
+from app.stores.connection.node import Node
 
 Reach = Literal["local", "private", "public"]
 

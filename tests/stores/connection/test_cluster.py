@@ -7,7 +7,7 @@ import pytest
 from redis import ConnectionError, RedisError
 
 from app.stores import keys
-from app.stores.connect import connect
+from app.stores.connection.connect import connect
 from app.stores.sessions import Client, SessionScripts, SessionStore
 from tests.conftest import LIFETIMES
 from tests.servers import wait_until

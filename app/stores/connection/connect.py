@@ -10,11 +10,11 @@ from redis import RedisError as StoreError
 from redis import TimeoutError as AnswerTooLate
 from redis.exceptions import NoPermissionError
 
-from app.stores.client import OneServer, RedisClient
-from app.stores.cluster import Cluster
-from app.stores.node import Node
-from app.stores.redis_url import Host, RedisUrl, parse
-from app.stores.sentinel import Primary, Sentinels
+from app.stores.connection.client import OneServer, RedisClient
+from app.stores.connection.cluster import Cluster
+from app.stores.connection.node import Node
+from app.stores.connection.redis_url import Host, RedisUrl, parse
+from app.stores.connection.sentinel import Primary, Sentinels
 
 __all__ = ["StoreError", "connect", "describe", "over"]
 

@@ -12,10 +12,10 @@ from redis import RedisError
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 
-from app.stores.circuit import NothingSent
-from app.stores.client import RedisClient
-from app.stores.node import Command, Node, Wait
-from app.stores.redis_url import TIMEOUT_S, Host
+from app.stores.connection.circuit import NothingSent
+from app.stores.connection.client import RedisClient
+from app.stores.connection.node import Command, Node, Wait
+from app.stores.connection.redis_url import TIMEOUT_S, Host
 
 log = logging.getLogger(__name__)
 
