@@ -31,10 +31,12 @@ from app.stores.connection.client import RedisClient
 from app.stores.connection.connect import over
 from app.stores.connection.node import Wait
 from app.stores.connection.server import look_at
+from app.stores.lifetimes import Lifetimes
 from app.stores.links import LinkStore
 from app.stores.mail import MailStore
 from app.stores.notices import NoticeStore
-from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
+from app.stores.scripts import SessionScripts
+from app.stores.sessions import SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
 from app.web.error_handlers import init_answers

@@ -14,9 +14,11 @@ from redis import RedisCluster
 from app import Keyrack, create_app
 from app.config import load_settings
 from app.stores.connection.connect import connect, over
+from app.stores.lifetimes import Lifetimes
 from app.stores.links import LinkStore
 from app.stores.notices import NoticeStore
-from app.stores.sessions import Lifetimes, SessionScripts, SessionStore
+from app.stores.scripts import SessionScripts
+from app.stores.sessions import SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
 from tests import leaks

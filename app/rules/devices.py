@@ -7,16 +7,10 @@ from dataclasses import dataclass, replace
 
 from app import tokens
 from app.errors import Unauthorized, UnknownSession
-from app.stores.sessions import (
-    TOUCH_EVERY_S,
-    Client,
-    Ended,
-    Lifetimes,
-    Reason,
-    Session,
-    SessionStore,
-)
+from app.stores.lifetimes import Lifetimes
+from app.stores.sessions import TOUCH_EVERY_S, Client, Ended, Session, SessionStore
 from app.stores.tickets import proof_value
+from app.watch.events import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +61,7 @@ class Devices:
             proved = held in ways
         if last_used_at is None:
             raise Unauthorized
-        if self._lifetimes.end_of(claim.at, last_used_at) <= self._clock():
+        if self._lifetimes.ends_at(claim.at, last_used_at) <= self._clock():
             self._store.finish_expired(claim.user_id)
             raise Unauthorized
         return Caller(claim.user_id, claim.id_hash, claim.at, last_used_at, proved)
@@ -118,7 +112,7 @@ class Devices:
 
     def expires_at(self, session: Session) -> float:
         """Unix seconds: when a session ends if it is used no more."""
-        return self._lifetimes.end_of(session.began_at, session.last_used_at)
+        return self._lifetimes.ends_at(session.began_at, session.last_used_at)
 
     def end(self, caller: Caller, id_hashes: Sequence[str], reason: Reason) -> None:
         """End sessions of the caller's user, all that are named and live, in one step.

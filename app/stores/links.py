@@ -9,7 +9,8 @@ import orjson
 
 from app.stores import keys
 from app.stores.connection.client import RedisClient
-from app.stores.sessions import Client, SessionScripts, always, client_of
+from app.stores.scripts import WAIT_OR_REFUSE, SessionScripts
+from app.stores.sessions import Client, client_of
 
 Purpose = Literal["not_me", "reset"]
 
@@ -34,7 +35,7 @@ class LinkStore:
         self._redis = redis
         self._clock = clock
         self._open = scripts.register("open_link")
-        self._end_session = scripts.register("end_by_link", always)
+        self._end_session = scripts.register("end_by_link", WAIT_OR_REFUSE)
 
     def open(self, user_id: str, id_hash: str, link: Link) -> None:
         """Write a link by the hash of its secret; one for a reset takes the place of those before."""

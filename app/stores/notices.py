@@ -3,7 +3,7 @@
 from app.stores import keys
 from app.stores.connection.client import RedisClient
 from app.stores.mail import NoticeKind
-from app.stores.sessions import SessionScripts
+from app.stores.scripts import SessionScripts
 
 
 class NoticeStore:

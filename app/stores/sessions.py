@@ -1,33 +1,22 @@
 """The devices signed in, by user."""
 
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Any
 
 import orjson
 from redis import ResponseError
 
-from app.errors import Unauthorized, Unconfirmed
+from app.errors import Unauthorized
 from app.stores import keys
 from app.stores.connection.client import RedisClient
-from app.stores.connection.node import Wait
-from app.stores.lua import session_script
-from app.watch import audit, context, metrics
+from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
+from app.watch.events import Reason
 
 log = logging.getLogger(__name__)
 
-Reason = Literal["logout", "revoked", "evicted", "expired", "password_change", "mfa_change", "admin"]
-MustLast = Callable[[Any, Sequence[str]], bool]
-"""Whether what a script did has to be on REDIS_WAIT_REPLICAS, by its result and the reasons of the endings it made.
-What a failover could lose without letting anybody in is waited for, and goes on without."""
-
-RETENTION_S = 30 * 24 * 60 * 60  # how long ended sessions are told of, where nothing else is set
 TOUCH_EVERY_S = 60
-for _reason in get_args(Reason):  # what never ended a session is 0, not absent
-    metrics.SESSIONS_ENDED.labels(_reason)
 _NOBODY = "0"  # an id that no user has
 
 
@@ -83,100 +72,16 @@ class Ended:
     by: Session | None
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetimes:
-    """How long sessions last, in seconds: after the last use, and after the beginning whatever the use.
-
-    retention_s   how long they are told of once they ended
-    """
-
-    ttl_s: int
-    max_age_s: int
-    retention_s: int = RETENTION_S
-
-    def end_of(self, began_at: float, last_used_at: float) -> float:
-        """Unix seconds."""
-        return min(last_used_at + self.ttl_s, began_at + self.max_age_s)
-
-
-class SessionScripts:
-    """Calls the scripts on one user's sessions: the keys and the context that all of them begin with."""
-
-    def __init__(
-        self,
-        redis: RedisClient,
-        lifetimes: Lifetimes,
-        clock: Callable[[], float] = time.time,
-        wait: Wait | None = None,
-    ) -> None:
-        self._redis = redis
-        self._lifetimes = lifetimes
-        self._clock = clock
-        self._wait = wait
-
-    def register(self, name: str, must_last: MustLast | None = None) -> Callable[..., Any]:
-        """A function of user_id, further keys and the script's own argument.
-
-        must_last: None waits for no replica
-        Where too few replicas have what must last it notes that in the context; where there is none it raises
-        errors.Unconfirmed.
-        """
-        script = session_script(name)
-        wait = self._wait if must_last else None
-
-        def call(user_id: str, further_keys: Sequence[str] = (), argument: dict[str, Any] | None = None) -> Any:
-            now = self._clock()
-            call_context = {
-                "user_id": user_id,
-                "now": now,
-                "at": datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds"),
-                "ttl_s": self._lifetimes.ttl_s,
-                "max_age_s": self._lifetimes.max_age_s,
-                "retention_s": self._lifetimes.retention_s,
-                "channel": keys.CHANNEL,
-            }
-            own_keys = (keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id))
-            args = (orjson.dumps(call_context), orjson.dumps(argument or {}))
-            (result, finished), is_on_replicas = self._redis.run_script(script, (*own_keys, *further_keys), args, wait)
-            if finished:
-                _tell_of_endings(user_id, finished, (argument or {}).get("caller"))
-            is_short = must_last is not None and not is_on_replicas and must_last(result, finished[1::2])
-            if is_short and not context.note_unconfirmed():
-                raise Unconfirmed
-            return result
-
-        return call
-
-
-def always(_: Any, __: Sequence[str]) -> bool:
-    """What is told as done must last also where it was done before: whoever asks again waits again."""
-    return True
-
-
-def never(_: Any, __: Sequence[str]) -> bool:
-    """Is waited for, and goes on without."""
-    return False
-
-
-def _tell_of_endings(user_id: str, finished: Sequence[str], by: str | None) -> None:
-    """finished: id_hash and reason in turn, as the scripts return them"""
-    ended: dict[str, list[str]] = {}
-    for id_hash, reason in zip(finished[::2], finished[1::2], strict=True):
-        ended.setdefault(reason, []).append(id_hash)
-    for reason, id_hashes in ended.items():
-        audit.sessions_ended(user_id, reason, id_hashes, by)
-
-
 class SessionStore:
     """Opens, touches, lists and ends sessions. Raises redis.RedisError, left alone here; the wire answers 503."""
 
     def __init__(self, redis: RedisClient, scripts: SessionScripts) -> None:
         self._redis = redis
         # Were a login refused for the session that it pushes out, each further try would push out another.
-        self._open = scripts.register("open_session", never)
+        self._open = scripts.register("open_session", WAIT_AND_GO_ON)
         self._touch = scripts.register("touch_session")
-        self._end = scripts.register("end_sessions", always)
-        self._end_former = scripts.register("end_sessions", never)
+        self._end = scripts.register("end_sessions", WAIT_OR_REFUSE)
+        self._end_former = scripts.register("end_sessions", WAIT_AND_GO_ON)
         self._rename = scripts.register("rename_session")
         self._finish_expired = scripts.register("finish_expired")
 

@@ -6,7 +6,7 @@ from typing import Literal, cast
 
 from app.stores import keys
 from app.stores.connection.client import RedisClient
-from app.stores.sessions import SessionScripts
+from app.stores.scripts import ReplicaPolicy, SessionScripts
 
 Purpose = Literal["login", "step_up", "reset"]
 Verdict = Literal["right", "last_code", "wrong", "unknown"]
@@ -55,7 +55,7 @@ class TicketStore:
     def __init__(self, redis: RedisClient, scripts: SessionScripts) -> None:
         self._redis = redis
         self._open = scripts.register("open_ticket")
-        self._redeem = scripts.register("redeem_ticket", _where_it_was_right)
+        self._redeem = scripts.register("redeem_ticket", ReplicaPolicy(refuses=_is_right))
 
     def open(self, user_id: str, id_hash: str, ticket: Ticket, ttl_s: int) -> None:
         """Write a ticket; a session keeps the newest of those it was given, so it cannot fill Redis with them."""
@@ -111,7 +111,7 @@ class TicketStore:
         return verdict
 
 
-def _where_it_was_right(verdict: Verdict, _: Sequence[str]) -> bool:
+def _is_right(verdict: Verdict) -> bool:
     return verdict in ("right", "last_code")
 
 

@@ -12,8 +12,10 @@ from app.errors import Unconfirmed
 from app.stores import keys
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Command, Wait
-from app.stores.sessions import CallerGone, Reason, SessionScripts, always, never
+from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
+from app.stores.sessions import CallerGone
 from app.watch import context
+from app.watch.events import Reason
 
 _CLAIM_TTL_S = 60  # an e-mail address claimed by a registration that died is free again after this
 
@@ -107,8 +109,8 @@ class UserStore:
         """wait: for replicas to have a new user"""
         self._redis = redis
         self._wait = wait
-        self._change = scripts.register("change_user", always)
-        self._renew = scripts.register("change_user", never)
+        self._change = scripts.register("change_user", WAIT_OR_REFUSE)
+        self._renew = scripts.register("change_user", WAIT_AND_GO_ON)
 
     def create(
         self,

@@ -12,6 +12,7 @@ from itertools import product
 from typing import Any, Literal, get_args
 
 from app.watch import context, metrics
+from app.watch.events import Event, Reason
 
 log = logging.getLogger("keyrack.audit")
 
@@ -38,6 +39,8 @@ metrics.SIGN_INS.labels("code_asked", "")
 for _outcome, _method in product(("passed", "wrong"), get_args(Method)):
     metrics.STEP_UPS.labels(_outcome, _method)
 metrics.STEP_UPS.labels("invalid_ticket", "")
+for _reason in get_args(Reason):
+    metrics.SESSIONS_ENDED.labels(_reason)
 for _credential in get_args(Credential):
     metrics.CREDENTIAL_CHANGES.labels(_credential)
 
@@ -71,8 +74,17 @@ def step_up_failed(reason: Literal["wrong", "invalid_ticket"], user_id: str, met
     _tell("step_up_failed", user_id=user_id, reason=reason, **({"method": method} if method else {}))
 
 
-def sessions_ended(user_id: str, reason: str, sessions: Sequence[str], by: str | None) -> None:
-    """Sessions of one user ended in one step for one reason. by: the session that ended them, if one did"""
+def hear(events: Sequence[Event]) -> None:
+    """Put the sessions that ended on record: one line for all that one session, or nobody, ended for one reason."""
+    ended: dict[tuple[str, Reason | None, str | None], list[str]] = {}
+    for event in events:
+        if event.type == "AUTH_SESSION_REMOVE":
+            ended.setdefault((event.user_id, event.reason, event.by), []).append(event.id_hash)
+    for (user_id, reason, by), id_hashes in ended.items():
+        _sessions_ended(user_id, str(reason), id_hashes, by)
+
+
+def _sessions_ended(user_id: str, reason: str, sessions: Sequence[str], by: str | None) -> None:
     metrics.SESSIONS_ENDED.labels(reason).inc(len(sessions))
     told = {"user_id": user_id, "reason": reason, "count": len(sessions), "sessions": sessions}
     if reason in ("evicted", "expired"):  # by nobody's act

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
-from app.stores.sessions import Reason
+from app.watch.events import Reason
 from app.wire.fields import ID_HASH, TICKET, USER_ID
 
 _TOKEN = {

@@ -17,7 +17,9 @@ from redis import Redis as RedisPy
 from app import tokens
 from app.stores import keys
 from app.stores.connection.connect import connect
-from app.stores.sessions import Client, Lifetimes, SessionScripts, SessionStore
+from app.stores.lifetimes import Lifetimes
+from app.stores.scripts import SessionScripts
+from app.stores.sessions import Client, SessionStore
 from app.stores.tickets import proof_value
 from app.stores.users import UserStore
 

@@ -14,8 +14,9 @@ import requests
 from app.rules.links import Links
 from app.stores import keys
 from app.stores.connection.connect import connect
+from app.stores.lifetimes import Lifetimes
 from app.stores.links import LinkStore
-from app.stores.sessions import Lifetimes, SessionScripts
+from app.stores.scripts import SessionScripts
 from app.tokens import id_hash
 from tests.conftest import ENVIRONMENT
 from tests.live.server import free_port

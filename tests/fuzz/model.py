@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from app.stores.lifetimes import Lifetimes
 from app.stores.links import Link
-from app.stores.sessions import CallerGone, Client, Ended, Lifetimes, Reason, Session
+from app.stores.sessions import CallerGone, Client, Ended, Session
 from app.stores.tickets import MAX_OPEN_TICKETS, MAX_WRONG_ANSWERS, Answer, Purpose, Ticket, Verdict
 from app.stores.users import Change
 from app.times import iso
+from app.watch.events import Reason
 
 TOUCH_EVERY_S = 60
 KEPT_ENDED = 100
@@ -83,7 +85,7 @@ class UserModel:
         """A session whose beginning was lost ends by idleness alone; its token tells the beginning."""
         held = self.sessions[id_hash]
         began_at = held.record.began_at if held.record else held.last_used_at
-        return self.lifetimes.end_of(began_at, held.last_used_at)
+        return self.lifetimes.ends_at(began_at, held.last_used_at)
 
     def is_live(self, id_hash: str) -> bool:
         return id_hash in self.sessions and self.end_of(id_hash) > self.clock()

@@ -23,7 +23,7 @@ from app.rules.accounts import normalise_email
 from app.rules.links import Links
 from app.stores.connection.connect import over
 from app.stores.links import LinkStore
-from app.stores.sessions import SessionScripts
+from app.stores.scripts import SessionScripts
 from app.stores.users import UserStore
 from app.tokens import id_hash
 from app.wire.fields import WireSchema

@@ -32,8 +32,9 @@ from app.rules.accounts import normalise_email
 from app.rules.devices import Caller
 from app.rules.keyring import Keyring
 from app.rules.second_factor import SecondFactor
-from app.stores.sessions import Client, Ended, Reason, Session
+from app.stores.sessions import Client, Ended, Session
 from app.stores.users import User
+from app.watch.events import Reason
 
 NOWHERE = Locations(None)
 LATIN = st.text(st.characters(max_codepoint=255))  # how WSGI hands headers over

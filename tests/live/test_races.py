@@ -10,7 +10,7 @@ import requests
 from app.rules.links import Links
 from app.stores.connection.connect import over
 from app.stores.links import LinkStore
-from app.stores.sessions import SessionScripts
+from app.stores.scripts import SessionScripts
 from tests.conftest import LIFETIMES
 from tests.device import PASSWORD
 from tests.live.server import Service

@@ -7,7 +7,7 @@ import pytest
 from app.stores import keys
 from app.stores.connection.connect import connect
 from app.stores.notices import NoticeStore
-from app.stores.sessions import SessionScripts
+from app.stores.scripts import SessionScripts
 from tests.conftest import LIFETIMES
 
 

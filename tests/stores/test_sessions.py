@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from app.stores import keys
-from app.stores.sessions import CallerGone, Client, SessionScripts, SessionStore
+from app.stores.scripts import SessionScripts
+from app.stores.sessions import CallerGone, Client, SessionStore
 from app.stores.users import Change
 from tests.conftest import LIFETIMES
 

@@ -1,22 +1,64 @@
-"""The scripts: what must change together. An opening stands before each of them, with what they share."""
+"""The scripts: what must change together in Redis. scripts.py calls those on sessions, jobs.py those on queues.
 
+A script is made of files: its openings, which define what several scripts share, then the file of its own name.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 _HERE = Path(__file__).parent
+_OPENINGS = {
+    "redeem_ticket": ("session", "factors"),
+    "change_user": ("session", "factors"),
+}
+_LINE = re.compile(r"(?:user_script|\]):(\d+)")  # as Redis and Valkey, and as fakeredis, name a line of a script
 
 
-def session_script(name: str) -> str:
-    """The source of a script on a user's sessions; it returns its own result, and which sessions it ended and why."""
-    opening, script = _read("session"), _read(name)
-    return f"{opening}\nlocal function run()\n{script}\nend\nlocal result = run()\nreturn {{ result, finished }}\n"
+@dataclass(frozen=True, slots=True)
+class Script:
+    """
+    Attributes:
+        source: The text that Redis runs.
+        starts: Where each file begins in it: the line before its first one, and its name.
+    """
+
+    name: str
+    source: str
+    starts: Sequence[tuple[int, str]]
+
+    def place_of(self, error: Exception) -> str:
+        """Return the file and line that an error of Redis is about, as in "open_session.lua:6"."""
+        found = _LINE.search(str(error))
+        if not found:
+            return f"{self.name}.lua"
+        line = int(found[1])
+        start, name = max(known for known in self.starts if known[0] < line)
+        return f"{name}.lua:{line - start}"
 
 
 @cache
-def mail_script(name: str) -> str:
-    """The source of a script on the mails."""
-    return "\n".join((_read("mail"), _read(name)))
+def session_script(name: str) -> Script:
+    """Return a script on a user's sessions. It returns its own result, and the events that it reported."""
+    return _joined(
+        name, [*_OPENINGS.get(name, ("session",))], "local function run()", "end\nreturn { run(), reported }"
+    )
 
 
-def _read(name: str) -> str:
-    return (_HERE / f"{name}.lua").read_text(encoding="utf-8")
+@cache
+def job_script(name: str) -> Script:
+    """Return a script on a queue of jobs."""
+    return _joined(name, ["jobs"])
+
+
+def _joined(name: str, openings: Sequence[str], before: str = "", after: str = "") -> Script:
+    lines: list[str] = []
+    starts = []
+    for file in (*openings, name):
+        if file == name and before:
+            lines.append(before)
+        starts.append((len(lines), file))
+        lines += (_HERE / f"{file}.lua").read_text(encoding="utf-8").splitlines()
+    return Script(name, "\n".join([*lines, after, ""]), starts)

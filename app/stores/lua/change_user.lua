@@ -69,6 +69,6 @@ if change.new_id_hash then
   keep()
   redis.call("HSET", moved, change.caller, change.new_id_hash)
   redis.call("EXPIRE", moved, call.max_age_s)  -- longer no session lasts that a link may look for
-  tell("AUTH_SESSION_CHANGE", change.new_id_hash, change.reason, change.caller)
+  report("AUTH_SESSION_CHANGE", change.new_id_hash, change.reason, change.caller)
 end
 return tonumber(redis.call("HGET", user, "epoch"))

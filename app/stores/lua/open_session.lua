@@ -13,5 +13,5 @@ end
 redis.call("ZADD", last_used, call.now, new.id_hash)
 redis.call("HSET", sessions, new.id_hash, new.record)
 keep()
-tell("AUTH_SESSION_CREATE", new.id_hash)
+report("AUTH_SESSION_CREATE", new.id_hash)
 return 1

@@ -8,7 +8,8 @@ from redis import ConnectionError, RedisError
 
 from app.stores import keys
 from app.stores.connection.connect import connect
-from app.stores.sessions import Client, SessionScripts, SessionStore
+from app.stores.scripts import SessionScripts
+from app.stores.sessions import Client, SessionStore
 from tests.conftest import LIFETIMES
 from tests.servers import wait_until
 from tests.sets import ClusterSet

@@ -1,0 +1,121 @@
+"""Calls the scripts on one user's sessions, waits for replicas, and hands on the events that a script reported.
+
+The scripts themselves: lua/. Those on queues of jobs: jobs.py.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import orjson
+from redis import ResponseError
+
+from app.errors import Unconfirmed
+from app.stores import keys
+from app.stores.connection.client import RedisClient
+from app.stores.connection.node import Wait
+from app.stores.lifetimes import Lifetimes
+from app.stores.lua import Script, session_script
+from app.watch import audit, context
+from app.watch.events import Event, Listener
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaPolicy:
+    """How a script waits for as many replicas as REDIS_WAIT_REPLICAS asks for.
+
+    Attributes:
+        refuses: Asked with the script's result where too few have confirmed it: whether the request is refused then.
+    """
+
+    waits: bool = True
+    refuses: Callable[[Any], bool] = lambda _: False
+
+
+DO_NOT_WAIT = ReplicaPolicy(waits=False)
+# For what a failover can lose without letting anybody in.
+WAIT_AND_GO_ON = ReplicaPolicy()
+# Refuses also where the script changed nothing: a client that repeats a refused request must not hear 204 too early.
+WAIT_OR_REFUSE = ReplicaPolicy(refuses=lambda _: True)
+
+
+class Call(Protocol):
+    """Runs a script on the sessions of a user and returns its result.
+
+    Raises:
+        redis.RedisError: Left alone here; the wire answers 503.
+        Unconfirmed: Too few replicas have it, and no request is served whose answer could say so at its end.
+    """
+
+    def __call__(
+        self, user_id: str, further_keys: Sequence[str] = (), argument: Mapping[str, Any] | None = None
+    ) -> Any: ...
+
+
+class SessionScripts:
+    """Makes functions of the scripts on one user's sessions; all of them begin with the same keys and context."""
+
+    def __init__(
+        self,
+        redis: RedisClient,
+        lifetimes: Lifetimes,
+        clock: Callable[[], float] = time.time,
+        wait: Wait | None = None,
+        listeners: Sequence[Listener] = (audit.hear,),
+    ) -> None:
+        self._redis = redis
+        self._lifetimes = lifetimes
+        self._clock = clock
+        self._wait = wait
+        self._listeners = listeners
+
+    def register(self, name: str, replicas: ReplicaPolicy = DO_NOT_WAIT) -> Call:
+        """Return a function that runs the script of this name."""
+        script = session_script(name)
+        wait = self._wait if replicas.waits else None
+
+        def call(user_id: str, further_keys: Sequence[str] = (), argument: Mapping[str, Any] | None = None) -> Any:
+            own_keys = (keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id))
+            args = (orjson.dumps(self._context(user_id)), orjson.dumps(argument or {}))
+            (result, reported), is_on_replicas = self._run(script, (*own_keys, *further_keys), args, wait)
+            self._hand_on(user_id, reported)
+            if not is_on_replicas and replicas.refuses(result) and not context.note_unconfirmed():
+                raise Unconfirmed
+            return result
+
+        return call
+
+    def _run(self, script: Script, all_keys: Sequence[str], args: Sequence[bytes], wait: Wait | None) -> Any:
+        try:
+            return self._redis.run_script(script.source, all_keys, args, wait)
+        except ResponseError as refused:  # without its words: they may quote a value
+            log.warning("redis: %s at %s", str(refused).partition(" ")[0], script.place_of(refused))
+            raise
+
+    def _hand_on(self, user_id: str, reported: Sequence[str]) -> None:
+        if not reported:
+            return
+        rows = zip(*[iter(reported)] * 5, strict=True)
+        events = [
+            Event(kind, user_id, id_hash, reason or None, old_id_hash or None, by or None)
+            for kind, id_hash, reason, old_id_hash, by in rows
+        ]
+        for listen in self._listeners:
+            listen(events)
+
+    def _context(self, user_id: str) -> dict[str, Any]:
+        now = self._clock()
+        return {
+            "user_id": user_id,
+            "now": now,
+            "at": datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds"),
+            "ttl_s": self._lifetimes.ttl_s,
+            "max_age_s": self._lifetimes.max_age_s,
+            "retention_s": self._lifetimes.retention_s,
+            "channel": keys.CHANNEL,
+        }
