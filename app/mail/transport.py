@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from app.config import MailServer
+from app.jobs.worker import JobFailed, JobRefused, ReceiverAway
 
 STEP_S = 20  # for the server to be connected to, and again to answer each command
 ATTEMPT_S = 120  # from `connect` to the end of the mail's content, all steps and connections together
@@ -31,19 +32,15 @@ _MAILS_PER_CONNECTION = 20  # some servers hang up after so many
 _NO_SUCH_MAILBOX = re.compile(rb"5\.(1\.([12346]|10)|2\.1)(?!\d)")
 
 
-class NotDelivered(Exception):
-    """A mail was not accepted. `reason` names a class or a status, never what the server said: that has addresses."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+class NotDelivered(JobFailed):
+    """A mail was not accepted. Its reason never quotes the server, because that names addresses."""
 
 
-class ServerAway(NotDelivered):
+class ServerAway(NotDelivered, ReceiverAway):
     """No mail would be accepted now: the server is down, or does not let us in."""
 
 
-class RecipientRefused(NotDelivered):
+class RecipientRefused(NotDelivered, JobRefused):
     """This recipient's mail will never be accepted."""
 
 

@@ -1,5 +1,7 @@
 """The queue of mails: each is one worker's at a time, until it is sent, given up, or its worker died."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -35,13 +37,13 @@ def left(redis):
 def test_a_notice_is_what_it_was(mails, take):
     mails.add(notice())
     mail = take()
-    assert (mail.notice, mail.attempts, mail.failing_since) == (notice(), 0, None)
+    assert (mail.content, mail.attempts, mail.failing_since) == (notice(), 0, None)
 
 
 def test_each_is_taken_once_oldest_first(mails, take):
     for user_id in "123":
         mails.add(notice(user_id))
-    assert [take(worker).notice.user_id for worker in "abc"] == ["1", "2", "3"]
+    assert [take(worker).content.user_id for worker in "abc"] == ["1", "2", "3"]
     assert take("d") is None
 
 
@@ -61,7 +63,7 @@ def test_what_is_finished_is_gone(mails, take, redis):
     for user_id in "12":
         mails.add(notice(user_id))
     mails.finish(take())
-    assert take().notice.user_id == "2"
+    assert take().content.user_id == "2"
     assert left(redis) == (1, 0, 0)
     assert redis.xpending(keys.MAIL, "deliverers")["pending"] == 1
 
@@ -70,8 +72,8 @@ def test_a_worker_has_again_what_it_did_not_speak_of(mails, take):
     """The answer to its taking was lost on the way."""
     mails.add(notice())
     mails.add(notice("2"))
-    assert [take("a").notice.user_id for _ in range(2)] == ["1", "1"]
-    assert take("b").notice.user_id == "2"
+    assert [take("a").content.user_id for _ in range(2)] == ["1", "1"]
+    assert take("b").content.user_id == "2"
 
 
 def test_a_dead_workers_mail_is_taken_over_when_it_is_late(mails, take):
@@ -103,7 +105,7 @@ def test_put_aside_until_it_is_due(mails, take, redis, clock):
         clock.advance(5)
         mails.requeue_due()
         again = take()
-        assert (again.notice, again.attempts) == (notice(), attempts)
+        assert (again.content, again.attempts) == (notice(), attempts)
         assert again.failing_since == pytest.approx(failed_at, abs=0.001)
         assert left(redis) == (1, 0, 0)
         mails.postpone(again, clock() + 5)
@@ -132,14 +134,14 @@ def test_what_another_was_done_with_is_neither_put_aside_nor_given_up(mails, tak
     slow = take("slow")
     mails.finish(take("fast", idle_s=0))
     mails.postpone(slow, clock())
-    mails.bury(slow, "TimeoutError")
+    mails.give_up(slow, "TimeoutError")
     assert left(redis) == (0, 0, 0)
 
 
 def test_given_up_it_is_kept_for_thirty_days(mails, take, redis):
     redis.xadd(keys.MAIL_DEAD, {"failure": "long ago"}, id="1600000000000-0")
     mails.add(notice())
-    mails.bury(take(), "TimeoutError")
+    mails.give_up(take(), "TimeoutError")
     [(_, row)] = redis.xrange(keys.MAIL_DEAD)
     assert (row["attempts"], row["failure"]) == ("1", "TimeoutError")
     assert 30 * 86400 - 2 <= redis.ttl(keys.MAIL_DEAD) <= 30 * 86400
@@ -150,11 +152,11 @@ def test_what_was_given_up_can_begin_anew(mails, take, redis):
         mails.add(notice(str(number)))
         mails.postpone(take(), due_at=0)
         mails.requeue_due()
-        mails.bury(take(), "TimeoutError")
+        mails.give_up(take(), "TimeoutError")
     assert mails.revive() == 101
     assert left(redis) == (101, 0, 0)
     mail = take()
-    assert (mail.notice, mail.attempts, mail.failing_since) == (notice("0"), 0, None)
+    assert (mail.content, mail.attempts, mail.failing_since) == (notice("0"), 0, None)
 
 
 GOOD = {"kind": "reset", "user_id": "1", "at": 1, "client": {"os": "x"}, "session": ""}
@@ -182,9 +184,9 @@ def test_what_cannot_be_read_is_given_up_and_stands_in_nobodys_way(mails, take, 
     redis.xadd(keys.MAIL, row)
     mails.add(notice())
     mail = take()
-    assert mail.notice is None
-    mails.bury(mail, "unreadable")
-    assert take().notice == notice()
+    assert mail.content is None
+    mails.give_up(mail, "unreadable")
+    assert take().content == notice()
     assert left(redis) == (1, 0, 1)
     mails.revive()
     assert redis.xlen(keys.MAIL) + redis.xlen(keys.MAIL_DEAD) == 2
@@ -194,9 +196,9 @@ def test_one_that_was_deleted_under_way_is_no_stumbling_block(mails, take, redis
     mails.add(notice())
     redis.xdel(keys.MAIL, take().entry_id)
     mail = take()
-    assert mail is None or mail.notice is None
+    assert mail is None or mail.content is None
     if mail:
-        mails.bury(mail, "unreadable")
+        mails.give_up(mail, "unreadable")
     assert take() is None
     assert left(redis) == (0, 0, 0)
 
@@ -212,9 +214,9 @@ def test_the_group_is_made_again(mails, take, redis, loss):
         "stream": lambda: redis.delete(keys.MAIL),
     }[loss]()
     kept = take()
-    assert kept.notice.user_id == "2" if loss == "group" else kept is None
+    assert kept.content.user_id == "2" if loss == "group" else kept is None
     mails.add(notice("3"))
-    assert take("b").notice.user_id == "3"
+    assert take("b").content.user_id == "3"
 
 
 def test_a_worker_that_ends_is_forgotten_but_not_what_it_left_undone(mails, take, redis):
@@ -224,7 +226,7 @@ def test_a_worker_that_ends_is_forgotten_but_not_what_it_left_undone(mails, take
     for worker in "abc":
         mails.retire(worker)
     assert [worker["name"] for worker in redis.xinfo_consumers(keys.MAIL, "deliverers")] == ["a"]
-    assert take("d", idle_s=0).notice == notice()
+    assert take("d", idle_s=0).content == notice()
 
 
 def test_retiring_from_a_group_that_is_gone(mails, redis):
@@ -233,7 +235,7 @@ def test_retiring_from_a_group_that_is_gone(mails, redis):
 
 
 def test_a_queue_that_nobody_empties_does_not_grow_for_ever(mails, redis, monkeypatch):
-    monkeypatch.setattr("app.stores.mail._MAX_QUEUED", 100)
+    monkeypatch.setattr(mails, "_queue", replace(mails._queue, max_ready=100))
     for _ in range(500):
         mails.add(notice())
     assert 100 <= redis.xlen(keys.MAIL) <= 300

@@ -1,0 +1,200 @@
+"""A worker of a queue of jobs (stores/jobs.py): does one after the other, each until it is done or failed for a day.
+
+What a job does is said by the kinds of workers: mail/delivery.py is the first.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Generic, TypeVar
+
+from app.stores.connection.connect import StoreError
+from app.stores.jobs import Job, JobQueue
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_S = 5
+LAST_RETRY_S = 60 * 60
+GIVEN_UP_AFTER_S = 24 * 60 * 60  # after the first attempt that failed: a job that waits for a worker does not fail
+TAKEN_OVER_AFTER_S = 15 * 60  # longer than an attempt takes, so that only the jobs of dead workers are taken over
+
+_IDLE_S = 0.5  # asks this often, because a wait in Redis would hold a connection past its read time-out
+_STORE_PAUSE_S = 1.0
+_FIRST_RECEIVER_PAUSE_S = 1.0  # most are being restarted
+_MAX_RECEIVER_PAUSE_S = 60.0
+
+T = TypeVar("T")
+
+
+class JobFailed(Exception):
+    """An attempt failed. `reason` is written to the log: a class or a status, no address and no secret."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ReceiverAway(JobFailed):
+    """No job of this kind would succeed now, because its receiver is down or does not let us in."""
+
+
+class JobRefused(JobFailed):
+    """This job will never succeed."""
+
+
+class Worker(Generic[T]):
+    """One worker of a queue. Several can run, on any machine; each job is one worker's at a time.
+
+    A job is done at least once: it is forgotten only after it succeeded and Redis heard of that.
+    """
+
+    noun = "job"  # in log lines: "a job is given up"
+    receiver = "the receiver"
+
+    def __init__(
+        self,
+        queue: JobQueue[T],
+        clock: Callable[[], float] = time.time,
+        taken_over_after_s: float = TAKEN_OVER_AFTER_S,
+    ) -> None:
+        self._queue = queue
+        self._clock = clock
+        self._taken_over_after_s = taken_over_after_s
+        self._name = queue.new_worker()
+        self._unsettled: Callable[[], None] | None = None
+        self._store_state = _State("Redis", self.noun)
+        self._receiver_state = _State(self.receiver, self.noun)
+        self._receiver_pause_s = 0.0
+
+    def do(self, content: T) -> None:
+        """Do a job. Raises JobFailed, or any other error, to have it tried again, JobRefused to have it given up."""
+        raise NotImplementedError
+
+    def why_outdated(self, content: T) -> str | None:  # noqa: ARG002 - most kinds do not age
+        """Return why a job need not be done any more; None where it must."""
+        return None
+
+    def describe(self, content: T) -> str:
+        """Return how log lines name a job."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let go of the receiver. The next job may follow after a pause, or never."""
+
+    def retry_dead(self) -> int:
+        """Queue again what was given up, and return how many jobs that is. Raises redis.RedisError."""
+        return self._queue.revive()
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until told to stop. The job under way is finished first."""
+        log.info("%ss are delivered from now on", self.noun)
+        while not stop.is_set():
+            pause_s = self._take_turn()
+            if pause_s:
+                self.close()
+                stop.wait(pause_s)
+        self._end()
+        log.info("the delivery of %ss has ended", self.noun)
+
+    def deliver_due(self, stop: threading.Event) -> bool:
+        """Do what is due now. Return False where Redis or the receiver is away."""
+        pause_s = 0.0
+        while not pause_s and not stop.is_set():
+            pause_s = self._take_turn()
+        self._end()
+        return self._store_state.is_well and self._receiver_state.is_well
+
+    def _take_turn(self) -> float:
+        """Do one job, if there is one. Return the seconds to pause before the next turn."""
+        try:
+            self._settle()
+            self._queue.requeue_due()
+            job = self._queue.take(self._name, self._taken_over_after_s)
+            self._unsettled = self._attempt(job) if job else None
+            self._settle()
+        except StoreError as error:
+            self._store_state.went_away(type(error).__name__)
+            return _STORE_PAUSE_S
+        self._store_state.came_back()
+        if not self._receiver_state.is_well:
+            return self._receiver_pause_s
+        return 0.0 if job else _IDLE_S
+
+    def _settle(self) -> None:
+        """Tell Redis what became of the last job. While that fails no other is taken, and it is not done again."""
+        if self._unsettled:
+            self._unsettled()
+            self._unsettled = None
+
+    def _attempt(self, job: Job[T]) -> Callable[[], None]:
+        """Try to do a job. Return how to settle it."""
+        if job.content is None:
+            return self._give_up(job, "it cannot be read")
+        if outdated := self.why_outdated(job.content):
+            log.info("a %s is dropped, %s: %s", self.noun, outdated, self._describe(job))
+            return partial(self._queue.finish, job)
+        try:
+            self.do(job.content)
+        except StoreError:
+            raise
+        except ReceiverAway as away:
+            self._receiver_state.went_away(away.reason)
+            self._receiver_pause_s = min(self._receiver_pause_s * 2 or _FIRST_RECEIVER_PAUSE_S, _MAX_RECEIVER_PAUSE_S)
+            return self._retry_later(job, away.reason)
+        except Exception as error:  # whatever is wrong with one job, the others are done
+            settle = self._after_failure(job, error)
+        else:
+            settle = partial(self._queue.finish, job)
+        self._receiver_state.came_back()
+        self._receiver_pause_s = 0.0
+        return settle
+
+    def _after_failure(self, job: Job[T], error: Exception) -> Callable[[], None]:
+        reason = error.reason if isinstance(error, JobFailed) else type(error).__name__
+        return self._give_up(job, reason) if isinstance(error, JobRefused) else self._retry_later(job, reason)
+
+    def _retry_later(self, job: Job[T], failure: str) -> Callable[[], None]:
+        now = self._clock()
+        if job.failing_since is not None and now - job.failing_since >= GIVEN_UP_AFTER_S:
+            return self._give_up(job, failure)
+        wait_s = min(FIRST_RETRY_S * 2 ** min(job.attempts, 16), LAST_RETRY_S)
+        wait_s *= 1 - random.random() / 5  # noqa: S311 - so that what failed together does not come back together
+        log.info("a %s is tried again in %.0f s: %s, %s", self.noun, wait_s, self._describe(job), failure)
+        return partial(self._queue.postpone, job, now + wait_s)
+
+    def _give_up(self, job: Job[T], failure: str) -> Callable[[], None]:
+        log.error("a %s is given up: %s, %d attempts, %s", self.noun, self._describe(job), job.attempts + 1, failure)
+        return partial(self._queue.give_up, job, failure)
+
+    def _describe(self, job: Job[T]) -> str:
+        return f"entry {job.entry_id}" if job.content is None else self.describe(job.content)
+
+    def _end(self) -> None:
+        self.close()
+        try:
+            self._settle()
+            self._queue.retire(self._name)
+        except StoreError as error:
+            self._store_state.went_away(type(error).__name__)
+
+
+class _State:
+    """Whether Redis or a receiver is there. The log hears when that changes, not how often it was noticed."""
+
+    def __init__(self, name: str, noun: str) -> None:
+        self._name = name
+        self._noun = noun
+        self.is_well = True
+
+    def went_away(self, reason: str) -> None:
+        if self.is_well:
+            log.warning("%s is away, %ss wait: %s", self._name, self._noun, reason)
+        self.is_well = False
+
+    def came_back(self) -> None:
+        if not self.is_well:
+            log.warning("%s is back", self._name)
+        self.is_well = True

@@ -1,0 +1,230 @@
+"""Queues of jobs in Redis: taken by one worker at a time, tried again, given up, revived. Mails (mail.py) are one kind.
+
+How a worker goes through a queue: jobs/worker.py.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import orjson
+from redis import ResponseError
+
+from app.stores.connection.client import RedisClient
+from app.stores.connection.node import Command
+from app.stores.lifetimes import RETENTION_S
+from app.stores.lua import job_script
+
+_READ_AT_ONCE = 1000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The keys and bounds of one kind of jobs.
+
+    Attributes:
+        ready: Stream of the jobs that are due. The three keys share a hash tag, so that they are in one slot.
+        later: Sorted set of those that failed, by when they are due again in Unix seconds.
+        dead: Stream of those that were given up.
+        group: Consumer group of the workers.
+        content: The field of an entry that holds what a job is about.
+        max_ready: How many wait at most, about; of more, the oldest are lost.
+        max_dead: The same of those that were given up.
+    """
+
+    ready: str
+    later: str
+    dead: str
+    group: str
+    content: str
+    max_ready: int
+    max_dead: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[T]):
+    """A job that a worker has taken.
+
+    Attributes:
+        entry_id: Id of its entry in the stream.
+        content: None where it cannot be read.
+        attempts: Number of those that failed.
+        failing_since: Unix seconds of the first of them; None where there was none.
+    """
+
+    entry_id: str
+    content: T | None
+    attempts: int = 0
+    failing_since: float | None = None
+
+
+class JobQueue(Generic[T]):
+    """A stream that workers take jobs from, one at a time, each until they say what became of it.
+
+    Where a worker died with a job, another takes it over. Where the consumer group is gone, alone or with all of Redis,
+    it is made again. redis.RedisError is left alone here.
+    """
+
+    def __init__(
+        self,
+        redis: RedisClient,
+        queue: Queue,
+        read: Callable[[bytes], T],
+        clock: Callable[[], float] = time.time,
+        retention_s: int = RETENTION_S,
+    ) -> None:
+        """
+        Args:
+            read: Makes content of bytes; raises KeyError, TypeError or ValueError where they are none.
+            retention_s: How long jobs are kept that were given up.
+        """
+        self._redis = redis
+        self._queue = queue
+        self._read = read
+        self._clock = clock
+        self._retention_s = retention_s
+
+    def put(self, content: bytes, *beside: Command) -> None:
+        """Queue a job, and send further commands in the same trip."""
+        queue = self._queue
+        row = ("attempts", 0, queue.content, content)
+        self._redis.write(("XADD", queue.ready, "MAXLEN", "~", queue.max_ready, "*", *row), *beside)
+
+    def new_worker(self) -> str:
+        """Return a name that no other worker has, had or will have."""
+        return secrets.token_hex(8)
+
+    def take(self, worker: str, idle_s: float) -> Job[T] | None:
+        """Take the next job for a worker that holds none.
+
+        First comes one that this worker took without hearing the answer, then one that another took `idle_s` ago and
+        never settled, then one that nobody took.
+        """
+        return self._take_new(worker, "0") or self._take_over(worker, idle_s) or self._take_new(worker, ">")
+
+    def finish(self, job: Job[T]) -> None:
+        """Forget a job: it is done, or need not be."""
+        self._run("finish_job", self._queue.later, {"id": job.entry_id})
+
+    def postpone(self, job: Job[T], due_at: float) -> None:
+        """Put a job aside until `due_at` (Unix seconds), after an attempt that failed."""
+        failing_since = self._clock() if job.failing_since is None else job.failing_since
+        argument = {"id": job.entry_id, "due_at": due_at, "attempts": job.attempts + 1}
+        self._run("postpone_job", self._queue.later, argument | {"failing_since": f"{failing_since:.3f}"})
+
+    def requeue_due(self) -> None:
+        """Put jobs back that were put aside until now, a hundred at most."""
+        self._run("requeue_jobs", self._queue.later, {"now": self._clock()})
+
+    def give_up(self, job: Job[T], failure: str) -> None:
+        """Give a job up after an attempt that failed, and keep it among the dead."""
+        oldest = str(int((self._clock() - self._retention_s) * 1000))
+        argument = {"id": job.entry_id, "attempts": job.attempts + 1, "failure": failure}
+        self._run("give_up_job", self._queue.dead, argument | {"oldest": oldest, "retention_s": self._retention_s})
+
+    def revive(self) -> int:
+        """Queue all jobs that were given up as if they were new, but for those without content. Returns how many."""
+        count, last = 0, "0-0"
+        while last:
+            last, queued = self._run("revive_jobs", self._queue.dead, {"after": last})
+            count += queued
+        return count
+
+    def retire(self, worker: str) -> None:
+        """Forget a worker that ended. What it left undone stays its own, for others to take over."""
+        queue = self._queue
+        try:
+            [pending] = self._redis.read(("XPENDING", queue.ready, queue.group, "-", "+", 1, worker))
+            if not pending:
+                self._redis.write(("XGROUP", "DELCONSUMER", queue.ready, queue.group, worker))
+        except ResponseError:  # the group is gone, and the worker with it
+            return
+
+    def discard(self, mark: str) -> None:
+        """Throw away every job whose content has this text, ready, later or dead. Looks through all there is."""
+        for stream in (self._queue.ready, self._queue.dead):
+            self._discard_from_stream(stream, mark.encode())
+        cursor = "0"
+        while True:
+            scan = ("ZSCAN", self._queue.later, cursor, "MATCH", f"*{mark}*", "COUNT", _READ_AT_ONCE)
+            [(cursor, scored)] = self._redis.read(scan)
+            if scored:
+                self._redis.write(("ZREM", self._queue.later, *scored[::2]))
+            if cursor == "0":
+                break
+
+    def _discard_from_stream(self, stream: str, mark: bytes) -> None:
+        last = "-"
+        while entries := self._send("XRANGE", stream, last, "+", "COUNT", _READ_AT_ONCE):
+            last = f"({entries[-1][0].decode()}"
+            marked = [entry_id for entry_id, row in entries if any(mark in value for value in row[1::2])]
+            if marked:
+                self._redis.write(("XDEL", stream, *marked))
+
+    def _run(self, script: str, other_key: str, argument: dict[str, Any]) -> Any:
+        queue = self._queue
+        context = {
+            "group": queue.group,
+            "content": queue.content,
+            "max_ready": queue.max_ready,
+            "max_dead": queue.max_dead,
+        }
+        args = (orjson.dumps(context), orjson.dumps(argument))
+        reply, _ = self._redis.run_script(job_script(script).source, (queue.ready, other_key), args)
+        return reply
+
+    def _take_new(self, worker: str, after: str) -> Job[T] | None:
+        """
+        Args:
+            after: ">" for a job that nobody took, "0" for one that this worker did.
+        """
+        queue = self._queue
+        streams = self._send("XREADGROUP", "GROUP", queue.group, worker, "COUNT", 1, "STREAMS", queue.ready, after)
+        return self._job(*streams[0][1][0]) if streams and streams[0][1] else None
+
+    def _take_over(self, worker: str, idle_s: float) -> Job[T] | None:
+        queue, cursor = self._queue, b"0-0"
+        while True:
+            command = ("XAUTOCLAIM", queue.ready, queue.group, worker, int(idle_s * 1000), cursor, "COUNT", 1)
+            cursor, entries, *_ = self._send(*command)
+            if entries:
+                return self._job(*entries[0])
+            if cursor == b"0-0":
+                return None
+
+    def _send(self, *command: str | int | bytes) -> Any:
+        """Return the reply as bytes: what somebody else wrote into the stream may be no text."""
+        try:
+            [reply] = self._redis.write_bytes(command)
+        except ResponseError:
+            if not self._make_group():
+                raise
+            [reply] = self._redis.write_bytes(command)
+        return reply
+
+    def _make_group(self) -> bool:
+        """Make the consumer group; return False where it is there. It begins with the oldest job, so none is lost."""
+        try:
+            self._redis.write(("XGROUP", "CREATE", self._queue.ready, self._queue.group, "0", "MKSTREAM"))
+        except ResponseError as refused:
+            if str(refused).startswith("BUSYGROUP"):
+                return False
+            raise
+        return True
+
+    def _job(self, entry_id: bytes, fields: Sequence[bytes] | None) -> Job[T]:
+        """
+        Args:
+            fields: Names and values in turn; None where the entry was deleted since it was taken.
+        """
+        row = dict(zip((fields or ())[::2], (fields or ())[1::2], strict=True))
+        try:
+            content = self._read(row[self._queue.content.encode()])
+            failing_since = float(row[b"failing_since"]) if b"failing_since" in row else None
+            return Job(entry_id.decode(), content, int(row[b"attempts"]), failing_since)
+        except (KeyError, TypeError, ValueError):
+            return Job(entry_id.decode(), None)

@@ -1,0 +1,18 @@
+-- revive_jobs.lua: queue jobs that were given up as if they were new, a hundred at most
+-- Runs after jobs.lua
+-- KEYS[2]   dead, a stream
+-- ARGV[2]   JSON: after (the id after which to begin)
+-- Returns   the id of the last one looked at, "" where there was none; how many were queued
+local asked = cjson.decode(ARGV[2])
+local rows = redis.call("XRANGE", KEYS[2], "(" .. asked.after, "+", "COUNT", 100)
+local queued = 0
+for _, row in ipairs(rows) do
+  for i = 1, #row[2], 2 do
+    if row[2][i] == call.content then
+      redis.call("XDEL", KEYS[2], row[1])
+      queue(0, row[2][i + 1])
+      queued = queued + 1
+    end
+  end
+end
+return { #rows > 0 and rows[#rows][1] or "", queued }
