@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from app.errors import InvalidCode, InvalidLogin, InvalidTicket, UnknownSession
 from app.rules.accounts import SecondFactorAsked
-from app.rules.second_factor import MfaType
+from app.stores.factors import MfaType
 from app.web.cookies import FORGETS_SESSION, forget_session
 from app.web.guards import SUPER_PROPERTIES, client, end_own_session, takes
 from app.web.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
@@ -91,8 +91,8 @@ def asked_for_code(asked: SecondFactorAsked) -> dict[str, Any]:
         "mfa": True,
         "ticket": asked.ticket,
         "login_instance_id": asked.instance,
-        "totp": True,
-        "backup": asked.backup,
+        "totp": "totp" in asked.offered,
+        "backup": "backup" in asked.offered,
         "sms": False,
         "webauthn": None,
     }

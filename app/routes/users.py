@@ -17,8 +17,6 @@ from app.wire.responses import ChangedUserSchema, UserSchema
 
 bp = Blueprint("users", __name__)
 
-_TOTP = 2  # the number of an authenticator app among Discord's authenticator types
-
 
 @bp.get("/users/@me")
 @require_session
@@ -51,5 +49,5 @@ def _shown(user: User) -> dict[str, Any]:
         "global_name": user.global_name,
         "email": user.email,
         "mfa_enabled": user.has_mfa,
-        "authenticator_types": [_TOTP] if user.has_mfa else [],
+        "authenticator_types": services().second_factor.authenticator_types(user),
     }

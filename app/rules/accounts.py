@@ -15,8 +15,9 @@ from app.rules.devices import Caller, Devices
 from app.rules.keyring import Keyring
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
-from app.rules.second_factor import MfaType, SecondFactor
+from app.rules.second_factor import SecondFactor
 from app.snowflakes import new_snowflake
+from app.stores.factors import MfaType
 from app.stores.sessions import Client
 from app.stores.tickets import Purpose, Ticket, TicketStore
 from app.stores.users import Change, User, UserStore
@@ -38,13 +39,13 @@ class SignedIn:
 class SecondFactorAsked:
     """The password was right; a code is asked for.
 
-    backup   whether unused backup codes are left
+    offered   the names of the factors that may be the answer
     """
 
     user_id: str
     ticket: str
     instance: str
-    backup: bool
+    offered: frozenset[str]
 
 
 def normalise_email(email: str) -> str:
@@ -238,7 +239,8 @@ class Accounts:
         held = Ticket(purpose, link, user.epoch, secrets.token_urlsafe(16), password_hash)
         self._tickets.open(user.id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
         audit.code_asked(user.id)
-        return SecondFactorAsked(user.id, ticket, held.instance, backup=user.backup_codes_left > 0)
+        offered = frozenset(offer["type"] for offer in self._second_factor.offers(user))
+        return SecondFactorAsked(user.id, ticket, held.instance, offered)
 
     def read_ticket(self, ticket: str, purpose: Purpose) -> tuple[tokens.Claim, Ticket]:
         """Raises: errors.InvalidTicket for whatever is no open ticket of this purpose"""
@@ -253,8 +255,8 @@ class Accounts:
 
     def _answer_login(
         self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client
-    ) -> tuple[User, MfaType]:
-        """Who answered rightly, and with what."""
+    ) -> tuple[User, audit.How]:
+        """Return who answered rightly, and with what."""
         claim, held = self.read_ticket(ticket, "login")
         if (instance or held.instance) != held.instance:
             raise InvalidTicket
@@ -269,4 +271,4 @@ class Accounts:
         elif verdict == "last_code":
             self._notices.tell("last_code_used", user.id, client)
         self._second_factor.require_right(verdict)
-        return user, answer.method
+        return user, answer.factor

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from itertools import chain, groupby, islice
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from app.rules import device_names
 from app.rules.accounts import Accounts
 from app.rules.devices import Devices
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
+from app.stores.factors import MfaType
 from app.stores.mail import MailStore
 from app.stores.sessions import Client, Session, SessionStore
 from app.stores.users import Change, User, UserStore
@@ -159,8 +160,8 @@ class Operators:
         return self._done("set-password", user_id=user.id)
 
     def reset_mfa(self, user: User) -> bool:
-        """Take away TOTP and its backup codes, and end every session: whoever lost the one may have lost the other."""
-        change = Change(unset=["totp_secret", "totp_step", "totp_at"], backup_codes=[], end_others="admin")
+        """Take away every second factor, and end every session: whoever lost the one may have lost the other."""
+        change = Change(forget=get_args(MfaType), end_others="admin")
         if not self._users.change(user.id, change):
             return False
         audit.credentials_changed("totp_off", user.id)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from app import tokens
 from app.errors import Forbidden, InvalidCode, InvalidForm, InvalidTicket, MfaRequired, Unauthorized
@@ -10,8 +10,9 @@ from app.rules.devices import Caller
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
 from app.rules.second_factor import SecondFactor
+from app.stores.factors import JudgedAnswer, MfaType
 from app.stores.sessions import Client
-from app.stores.tickets import Answer, Ticket, TicketStore
+from app.stores.tickets import Ticket, TicketStore
 from app.stores.users import User, UserStore
 from app.watch import audit
 
@@ -43,7 +44,7 @@ class Reauthentication:
         Raises: errors.Forbidden where the user has nothing to prove themselves with
         """
         user = self._user(caller)
-        methods = _methods(user)
+        methods = self._methods(user)
         if not methods:
             raise Forbidden
         ticket = tokens.issue(caller.user_id, self._clock())
@@ -54,7 +55,7 @@ class Reauthentication:
     def has_logged_in_lately(self, caller: Caller) -> bool:
         """Whether a session's login counts as a proof: it was lately, and asked for all that the user now has."""
         user = self._user(caller)
-        had_to_prove_all = not user.has_mfa or (user.totp_at is not None and user.totp_at < caller.began_at)
+        had_to_prove_all = self._second_factor.is_older_than(user, caller.began_at)
         return had_to_prove_all and self._clock() < caller.began_at + self.proof_ttl_s
 
     def prove(self, caller: Caller, answer: str, client: Client) -> str:
@@ -84,7 +85,7 @@ class Reauthentication:
         if held is None or held.purpose != "step_up" or held.session != caller.id_hash:
             raise InvalidTicket
         user = self._user(caller)
-        offered = [method["type"] for method in _methods(user)]
+        offered = [method["type"] for method in self._methods(user)]
         if mfa_type not in offered:
             raise InvalidForm({"mfa_type": f"BASE_TYPE_CHOICES: Value must be one of {', '.join(offered)}."})
         answer = self._read_answer(user, mfa_type, data)
@@ -92,13 +93,12 @@ class Reauthentication:
         verdict = self._tickets.redeem_step_up(
             caller.user_id, claim.id_hash, answer, caller.id_hash, tokens.id_hash(proof), self.proof_ttl_s
         )
-        method: audit.Method = "password" if mfa_type == "password" else answer.method
         if verdict == "wrong":
-            audit.step_up_failed("wrong", user.id, method)
+            audit.step_up_failed("wrong", user.id, answer.factor)
         if verdict == "wrong" and mfa_type == "password":
             raise InvalidCode("Password does not match.")
         self._second_factor.require_right(verdict)
-        audit.step_up_passed(user.id, method)
+        audit.step_up_passed(user.id, answer.factor)
         if verdict == "last_code":
             self._notices.tell("last_code_used", user.id, client)
         return proof
@@ -109,16 +109,13 @@ class Reauthentication:
             raise Unauthorized
         return user
 
-    def _read_answer(self, user: User, mfa_type: str, data: str) -> Answer:
+    def _read_answer(self, user: User, mfa_type: str, data: str) -> JudgedAnswer:
         if mfa_type == "password":
-            return Answer(password=self._passwords.verify(data, user.password_hash))
-        return self._second_factor.read_answer(user, "backup" if mfa_type == "backup" else "totp", data)
+            return JudgedAnswer("password", {} if self._passwords.verify(data, user.password_hash) else None)
+        return self._second_factor.read_answer(user, cast(MfaType, mfa_type), data)  # one that was offered
 
-
-def _methods(user: User) -> list[dict[str, Any]]:
-    """What a user may prove themselves with: the second factor where there is one, and then never the password."""
-    if not user.has_mfa:
+    def _methods(self, user: User) -> list[dict[str, Any]]:
+        """Return what a user may prove themselves with: the second factor where there is one, and then no password."""
+        if user.has_mfa:
+            return self._second_factor.offers(user)
         return [{"type": "password"}] if user.password_hash else []
-    backup_codes_left = user.backup_codes_left > 0
-    totp = {"type": "totp", "backup_codes_allowed": backup_codes_left}
-    return [totp, {"type": "backup"}] if backup_codes_left else [totp]

@@ -10,7 +10,8 @@ from app.rules.accounts import Accounts, SecondFactorAsked, SignedIn
 from app.rules.links import Links, OpenLink
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
-from app.rules.second_factor import MfaType, SecondFactor
+from app.rules.second_factor import SecondFactor
+from app.stores.factors import MfaType
 from app.stores.sessions import Client
 from app.stores.tickets import Ticket, TicketStore
 from app.stores.users import Change, User, UserStore

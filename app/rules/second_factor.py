@@ -1,28 +1,24 @@
-"""The second factor: TOTP and its backup codes, turned on and off, and answers judged against them."""
+"""The second factor of an account: what a challenge offers, answers read, TOTP and backup codes turned on and off.
 
-import re
-import secrets
-import string
+The kinds of factor: factors.py. The arithmetic of TOTP: totp.py. Proving oneself again: reauthentication.py.
+"""
+
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
 
 from app import tokens
 from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn
 from app.rules import totp
 from app.rules.devices import Caller
+from app.rules.factors import BackupCodes, Factor, TotpFactor, new_codes
 from app.rules.keyring import Keyring
 from app.rules.notices import Notices
+from app.stores.factors import JudgedAnswer, MfaType
 from app.stores.sessions import Client
-from app.stores.tickets import Answer, Verdict
+from app.stores.tickets import Verdict
 from app.stores.users import Change, User, UserStore
 from app.watch import audit
-
-MfaType = Literal["totp", "backup"]
-
-_CODE_ALPHABET = string.ascii_lowercase + string.digits
-_CODE_LENGTH = 8
-_CODE_COUNT = 10
 
 
 class SecondFactor:
@@ -37,30 +33,47 @@ class SecondFactor:
         self._users = users
         self._keyring = keyring
         self._notices = notices
-        self._window = totp_window
         self._clock = clock
+        self._totp = TotpFactor(keyring, totp_window, clock)
+        self._backup_codes = BackupCodes(keyring)
+        self._factors: Sequence[Factor] = (self._totp, self._backup_codes)
 
     def require_on(self, user: User) -> None:
+        """Raises errors.MfaNotOn."""
         if not user.has_mfa:
             raise MfaNotOn
 
     def require_off(self, user: User) -> None:
+        """Raises errors.MfaAlreadyOn."""
         if user.has_mfa:
             raise MfaAlreadyOn
 
-    def read_answer(self, user: User, mfa_type: MfaType, code: str) -> Answer:
-        """Judge what was typed; whether it was used before is for Redis to say.
+    def offers(self, user: User) -> list[dict[str, Any]]:
+        """Return how a challenge offers each factor that the user can answer with; none where MFA is off."""
+        offered = (factor.offer(user) for factor in self._factors) if user.has_mfa else ()
+        return [offer for offer in offered if offer]
 
-        mfa_type: where "totp" is asked a backup code passes too
-        """
-        if user.totp_secret and mfa_type == "totp":
-            step = self._step(self._keyring.decrypt(user.totp_secret), code)
-            if step is not None:
-                return Answer(step=step)
-        typed = re.sub(r"[\s-]", "", code).lower()
-        if not re.fullmatch(rf"[a-z0-9]{{{_CODE_LENGTH}}}", typed):
-            return Answer()
-        return Answer(code_hashes=self._keyring.code_hashes(user.id, typed))
+    def authenticator_types(self, user: User) -> list[int]:
+        """Return the numbers that clients know the user's factors by."""
+        return [
+            factor.authenticator_type
+            for factor in self._factors
+            if factor.name in user.factors and factor.authenticator_type is not None
+        ]
+
+    def is_older_than(self, user: User, at: float) -> bool:
+        """Tell whether all of a user's factors were turned on before `at` (Unix seconds)."""
+        dates = [factor.since(user) for factor in self._factors if factor.name in user.factors]
+        return all(since is not None and since < at for since in dates)
+
+    def read_answer(self, user: User, mfa_type: MfaType, typed: str) -> JudgedAnswer:
+        """Judge what was typed, as far as that goes without Redis. Where "totp" is asked a backup code passes too."""
+        for factor in self._factors:
+            if factor.name == mfa_type or (mfa_type == "totp" and factor is self._backup_codes):
+                answer = factor.read_answer(user, typed)
+                if answer:
+                    return answer
+        return JudgedAnswer("totp")
 
     def require_right(self, verdict: Verdict) -> None:
         """Raises: errors.InvalidTicket, errors.InvalidCode"""
@@ -81,10 +94,10 @@ class SecondFactor:
         normalised = totp.normalise_secret(secret or "")
         if normalised is None:
             raise InvalidSecret
-        step = self._step(normalised, code or "")
+        step = self._totp.step_of(normalised, code or "")
         if step is None:
             raise InvalidCode
-        codes = _new_codes()
+        codes = new_codes()
         token = tokens.issue(user.id, caller.began_at)
         change = Change(
             epoch=user.epoch,
@@ -94,7 +107,7 @@ class SecondFactor:
                 "totp_step": str(step),
                 "totp_at": str(int(self._clock())),
             },
-            backup_codes=self._hashes(user.id, codes),
+            backup_codes=self._backup_codes.hashes(user.id, codes),
             new_id_hash=tokens.id_hash(token),
             reason="mfa_change",
         )
@@ -111,8 +124,7 @@ class SecondFactor:
         change = Change(
             epoch=user.epoch,
             caller=caller.id_hash,
-            unset=["totp_secret", "totp_step", "totp_at"],
-            backup_codes=[],
+            forget=get_args(MfaType),
             new_id_hash=tokens.id_hash(token),
             reason="mfa_change",
         )
@@ -125,20 +137,10 @@ class SecondFactor:
     def renew_codes(self, caller: Caller, user: User, client: Client) -> list[str]:
         """Ten new backup codes, shown this once; the old ones are dead."""
         self.require_on(user)
-        codes = _new_codes()
-        change = Change(epoch=user.epoch, caller=caller.id_hash, backup_codes=self._hashes(user.id, codes))
+        codes = new_codes()
+        change = Change(epoch=user.epoch, caller=caller.id_hash, backup_codes=self._backup_codes.hashes(user.id, codes))
         if not self._users.change(user.id, change):
             raise MfaNotOn
         audit.credentials_changed("backup_codes", user.id, caller.id_hash)
         self._notices.tell("codes_renewed", user.id, client)
         return codes
-
-    def _step(self, secret: str, code: str) -> int | None:
-        return totp.matching_step(secret, code, self._clock(), self._window)
-
-    def _hashes(self, user_id: str, codes: list[str]) -> list[str]:
-        return [self._keyring.code_hashes(user_id, code)[0] for code in codes]
-
-
-def _new_codes() -> list[str]:
-    return ["".join(secrets.choice(_CODE_ALPHABET) for _ in range(_CODE_LENGTH)) for _ in range(_CODE_COUNT)]

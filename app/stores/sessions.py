@@ -11,6 +11,7 @@ from redis import ResponseError
 from app.errors import Unauthorized
 from app.stores import keys
 from app.stores.connection.client import RedisClient
+from app.stores.factors import LOOKS
 from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
 from app.watch.events import Reason
 
@@ -107,12 +108,12 @@ class SessionStore:
 
         One round trip.
         """
-        score, proof, has_totp = self._redis.read(
+        score, proof, *factors_on = self._redis.read(
             ("ZSCORE", keys.last_used(user_id), id_hash),
             ("GET", keys.proof(user_id, proof_hash)),
-            ("HEXISTS", keys.user(user_id), "totp_secret"),
+            *(look(user_id) for look in LOOKS),
         )
-        return None if score is None else float(score), proof, bool(has_totp)
+        return None if score is None else float(score), proof, any(factors_on)
 
     def require(self) -> None:
         """Ask what every check of a token asks, of nobody.

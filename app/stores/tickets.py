@@ -6,6 +6,7 @@ from typing import Literal, cast
 
 from app.stores import keys
 from app.stores.connection.client import RedisClient
+from app.stores.factors import JudgedAnswer
 from app.stores.scripts import ReplicaPolicy, SessionScripts
 
 Purpose = Literal["login", "step_up", "reset"]
@@ -32,25 +33,6 @@ class Ticket:
     password_hash: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What was answered, as far as it can be judged without Redis.
-
-    password      true where the right password was given
-    step          the TOTP step whose code was given
-    code_hashes   the forms under which the backup code that was given may be stored
-    """
-
-    password: bool = False
-    step: int | None = None
-    code_hashes: list[str] = field(default_factory=list)
-
-    @property
-    def method(self) -> Literal["totp", "backup"]:
-        """What a right answer of a second factor was given with; of a wrong one, what it looked like."""
-        return "backup" if self.step is None and self.code_hashes else "totp"
-
-
 class TicketStore:
     def __init__(self, redis: RedisClient, scripts: SessionScripts) -> None:
         self._redis = redis
@@ -71,19 +53,19 @@ class TicketStore:
             return None
         return Ticket(cast(Purpose, values[0]), *(value or "" for value in values[1:]))
 
-    def redeem_login(self, user_id: str, id_hash: str, answer: Answer) -> Verdict:
+    def redeem_login(self, user_id: str, id_hash: str, answer: JudgedAnswer) -> Verdict:
         """Answer a login's ticket. Of all who give the right answer, one hears that it is."""
         return self._answer(user_id, id_hash, answer, {"purpose": "login"})
 
-    def redeem_reset(self, user_id: str, id_hash: str, answer: Answer, link: str) -> Verdict:
+    def redeem_reset(self, user_id: str, id_hash: str, answer: JudgedAnswer, link: str) -> Verdict:
         """Answer the ticket of a reset by the link of this hash."""
         return self._answer(user_id, id_hash, answer, {"purpose": "reset", "session": link})
 
     def redeem_step_up(
-        self, user_id: str, id_hash: str, answer: Answer, session: str, proof_hash: str, proof_ttl_s: int
+        self, user_id: str, id_hash: str, answer: JudgedAnswer, session: str, proof_hash: str, proof_ttl_s: int
     ) -> Verdict:
         """Answer a session's challenge; the right answer writes the proof that it earns, in the same step."""
-        held = proof_value("password" if answer.password else "mfa", session)
+        held = proof_value("password" if answer.factor == "password" else "mfa", session)
         asked: dict[str, str | int] = {
             "purpose": "step_up",
             "session": session,
@@ -96,18 +78,13 @@ class TicketStore:
         self,
         user_id: str,
         id_hash: str,
-        answer: Answer,
+        answer: JudgedAnswer,
         asked: dict[str, str | int],
         proof_key: Sequence[str] = (),
     ) -> Verdict:
-        judged = {
-            "password": answer.password,
-            "code_hashes": answer.code_hashes,
-            **({"step": answer.step} if answer.step is not None else {}),
-        }
-        names = (keys.user, keys.backup_codes)
-        further = [keys.ticket(user_id, id_hash), *(key(user_id) for key in names), *proof_key]
-        verdict: Verdict = self._redeem(user_id, further, {"max_wrong": MAX_WRONG_ANSWERS, **asked, **judged})
+        further = [keys.user(user_id), keys.backup_codes(user_id), keys.ticket(user_id, id_hash), *proof_key]
+        argument = {"max_wrong": MAX_WRONG_ANSWERS, "answer": asdict(answer), **asked}
+        verdict: Verdict = self._redeem(user_id, further, argument)
         return verdict
 
 

@@ -12,6 +12,7 @@ from app.errors import Unconfirmed
 from app.stores import keys
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Command, Wait
+from app.stores.factors import KINDS, MfaType
 from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
 from app.stores.sessions import CallerGone
 from app.watch import context
@@ -32,6 +33,7 @@ class User:
     totp_secret         encrypted; None where TOTP is off
     totp_at             Unix seconds: when TOTP was turned on
     backup_codes_left   number of unused ones
+    factors             the second factors that are on; backup codes are none by themselves
     """
 
     id: str
@@ -45,10 +47,11 @@ class User:
     totp_at: int | None
     disabled: bool
     backup_codes_left: int
+    factors: frozenset[MfaType] = frozenset()
 
     @property
     def has_mfa(self) -> bool:
-        return self.totp_secret is not None
+        return bool(self.factors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Change:
     caller       id_hash of the session that asks; its end refuses the change
     new_id_hash  under which the caller's session goes on
     end_others   why all sessions but the caller's end
+    forget       second factors that are taken away
     link         id_hash of the secret of a reset's link, which the change uses up
     """
 
@@ -67,6 +71,7 @@ class Change:
     caller: str | None = None
     set: Mapping[str, str] | None = None
     unset: Sequence[str] | None = None
+    forget: Sequence[MfaType] | None = None
     backup_codes: Sequence[str] | None = None
     new_id_hash: str | None = None
     reason: Reason | None = None
@@ -324,4 +329,5 @@ def _user(user_id: str, fields: Sequence[str], backup_codes_left: int) -> User:
         totp_at=int(record["totp_at"]) if "totp_at" in record else None,
         disabled="disabled" in record,
         backup_codes_left=backup_codes_left,
+        factors=frozenset(name for name, kind in KINDS.items() if kind.is_in(record)),
     )

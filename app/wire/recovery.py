@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from marshmallow import ValidationError, validate, validates_schema
 
-from app.rules.second_factor import MfaType
+from app.stores.factors import MfaType
 from app.wire.fields import LOGIN, PASSWORD, REQUIRED, Text, WireSchema, fit_for_password
 
 

@@ -154,7 +154,7 @@ def queue_mails(store, clock, alice, bob, new_device, app):
     for _ in range(2):
         mails.postpone(mails.take("worker", 60), clock() + 60)
     for _ in range(2):
-        mails.bury(mails.take("worker", 60), "refused")
+        mails.give_up(mails.take("worker", 60), "refused")
     links = app.extensions[EXTENSION].links
     links.not_me(alice.user_id, alice.id_hash)
     links.reset(alice.user_id, "9", clock())

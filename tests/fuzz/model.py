@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from app.stores.factors import JudgedAnswer
 from app.stores.lifetimes import Lifetimes
 from app.stores.links import Link
 from app.stores.sessions import CallerGone, Client, Ended, Session
-from app.stores.tickets import MAX_OPEN_TICKETS, MAX_WRONG_ANSWERS, Answer, Purpose, Ticket, Verdict
+from app.stores.tickets import MAX_OPEN_TICKETS, MAX_WRONG_ANSWERS, Purpose, Ticket, Verdict
 from app.stores.users import Change
 from app.times import iso
 from app.watch.events import Reason
@@ -220,6 +221,10 @@ class UserModel:
         self.fields |= change.set or {}
         for name in change.unset or ():
             self.fields.pop(name, None)
+        for name in change.forget or ():
+            for known in ("totp_secret", "totp_step", "totp_at") if name == "totp" else ():
+                self.fields.pop(known, None)
+            self.backup_codes = self.backup_codes if name == "totp" else set()
         if change.backup_codes is not None:
             self.backup_codes = set(change.backup_codes)
         if change.end_others:
@@ -268,7 +273,9 @@ class UserModel:
     def ticket(self, id_hash: str) -> Ticket | None:
         return self.tickets[id_hash].ticket if id_hash in self.tickets else None
 
-    def redeem(self, id_hash: str, answer: Answer, purpose: Purpose, session: str = "", proof: str = "") -> Verdict:
+    def redeem(
+        self, id_hash: str, answer: JudgedAnswer, purpose: Purpose, session: str = "", proof: str = ""
+    ) -> Verdict:
         held = self.tickets.get(id_hash)
         if held is None or (held.ticket.purpose, held.ticket.session) != (purpose, session):
             return "unknown"
@@ -282,20 +289,23 @@ class UserModel:
             return verdict
         del self.tickets[id_hash]
         if purpose == "step_up":
-            self.proofs[proof] = f"{'password' if answer.password else 'mfa'} {session}"
+            self.proofs[proof] = f"{'password' if answer.factor == 'password' else 'mfa'} {session}"
             prover = self.sessions[session]
             prover.record = prover.record and replace(prover.record, proved_at=int(self.clock()))
         return verdict
 
-    def _judge(self, answer: Answer) -> Verdict:
+    def _judge(self, answer: JudgedAnswer) -> Verdict:
         """The password where there is no second factor; else a step after the last, or a code that was not used."""
-        if self.totp_step is None or answer.password:
-            return "right" if self.totp_step is None and answer.password else "wrong"
-        if answer.step is not None:
-            is_new = answer.step > self.totp_step
-            self.fields["totp_step"] = str(max(answer.step, self.totp_step))
+        is_password = answer.factor == "password"
+        if answer.evidence is None or is_password != (self.totp_step is None):
+            return "wrong"
+        if is_password:
+            return "right"
+        if answer.factor == "totp":
+            is_new = answer.evidence["step"] > self.totp_step
+            self.fields["totp_step"] = str(max(answer.evidence["step"], self.totp_step))
             return "right" if is_new else "wrong"
-        unused = [code for code in answer.code_hashes if code in self.backup_codes]
+        unused = [code for code in answer.evidence["code_hashes"] if code in self.backup_codes]
         if not unused:
             return "wrong"
         self.backup_codes.remove(unused[0])

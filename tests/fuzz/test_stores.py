@@ -19,9 +19,10 @@ from redis import RedisCluster
 
 from app.callers.client_info import clean
 from app.stores import keys
+from app.stores.factors import JudgedAnswer
 from app.stores.links import Link
 from app.stores.sessions import CallerGone, Client
-from app.stores.tickets import MAX_WRONG_ANSWERS, Answer, Ticket
+from app.stores.tickets import MAX_WRONG_ANSWERS, Ticket
 from app.stores.users import Change
 from app.tokens import id_hash
 from tests.conftest import LIFETIMES
@@ -107,11 +108,10 @@ SPANS = [0.1, 1, 59.9, MINUTE, HOUR - 1, HOUR, DAY, 2 * DAY]
 LONG_SPANS = [29 * DAY, 30 * DAY - 0.1, 30 * DAY, 31 * DAY, 100 * DAY]
 CODES = st.sets(st.sampled_from("abcdef"), min_size=1, max_size=4).map(sorted)
 ANSWERS = st.sampled_from(["password", "next step", "last step", "earlier step", "code", "code", "no code", "nothing"])
-TOTP_FIELDS = ["totp_secret", "totp_step", "totp_at"]
 OPERATORS_ACTS = [
     {},
     {"set": {"password_hash": "by an operator"}},
-    {"unset": TOTP_FIELDS, "backup_codes": []},
+    {"forget": ["totp", "backup"]},
 ]
 EMAILS = ["a@example.com", "b@example.com", "c@example.com"]
 
@@ -252,7 +252,7 @@ class Stores(RuleBasedStateMachine):
     @rule(session=SESSIONS, off=MOSTLY, codes=st.none() | CODES)
     def turn_totp_off_or_renew_codes(self, session, off, codes):
         user_id, caller = session
-        off_it_goes = {"unset": TOTP_FIELDS, "new_id_hash": self.new_hash(), "reason": "mfa_change"}
+        off_it_goes = {"forget": ["totp"], "new_id_hash": self.new_hash(), "reason": "mfa_change"}
         what = {"backup_codes": codes or []} | ({} if codes else off_it_goes)
         self.change(user_id, epoch=self.epoch_of(user_id, off), caller=caller, **what)
 
@@ -425,13 +425,13 @@ class Stores(RuleBasedStateMachine):
         user = self.users[user_id]
         step = user.totp_step or 0
         return {
-            "password": Answer(password=True),
-            "next step": Answer(step=step + 1),
-            "last step": Answer(step=step),
-            "earlier step": Answer(step=max(step - 2, 0)),
-            "code": Answer(code_hashes=["under another key", *sorted(user.backup_codes)[:1]]),
-            "no code": Answer(code_hashes=sorted({*"abcdef"} - user.backup_codes)),
-            "nothing": Answer(),
+            "password": JudgedAnswer("password", {}),
+            "next step": JudgedAnswer("totp", {"step": step + 1}),
+            "last step": JudgedAnswer("totp", {"step": step}),
+            "earlier step": JudgedAnswer("totp", {"step": max(step - 2, 0)}),
+            "code": JudgedAnswer("backup", {"code_hashes": ["under another key", *sorted(user.backup_codes)[:1]]}),
+            "no code": JudgedAnswer("backup", {"code_hashes": sorted({*"abcdef"} - user.backup_codes)}),
+            "nothing": JudgedAnswer("totp"),
         }[kind]
 
     @rule(session=SESSIONS, purpose=st.sampled_from(["login", "step_up", "reset"]))
@@ -661,6 +661,7 @@ class Stores(RuleBasedStateMachine):
             assert (held.pop("disabled"), held.pop("created_at")) == ("disabled" in model.fields, 7)
             assert held.pop("backup_codes_left") == len(model.backup_codes)
             totp_at = model.fields.get("totp_at")
+            assert held.pop("factors") == ({"totp"} if "totp_secret" in model.fields else set())
             assert held.pop("totp_at") == (int(totp_at) if totp_at else None)
             assert held == {name: model.fields.get(name) for name in held}
 

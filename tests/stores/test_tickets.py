@@ -3,13 +3,14 @@
 import pytest
 
 from app.stores import keys
+from app.stores.factors import JudgedAnswer
 from app.stores.sessions import Client
-from app.stores.tickets import Answer, Ticket
+from app.stores.tickets import Ticket
 from app.stores.users import Change
 
 SESSION = "S" * 43 + "="
 OTHER = "O" * 43 + "="
-RIGHT, WRONG = Answer(password=True), Answer()
+RIGHT, WRONG = JudgedAnswer("password", {}), JudgedAnswer("totp")
 
 
 @pytest.fixture(autouse=True)
@@ -82,16 +83,16 @@ def test_a_password_is_no_answer_where_a_second_factor_is_on(answer, users):
 def test_a_totp_step_only_moves_forward(answer, users, tickets):
     """The step that turned the factor on, and every one up to the last accepted, is used up."""
     users.change("1", Change(set={"totp_secret": "sealed", "totp_step": "5"}, backup_codes=[]))
-    assert [answer(Answer(step=step)) for step in (4, 5, 6)] == ["wrong", "wrong", "right"]
-    assert tickets.redeem_login("1", "login", Answer(step=6)) == "wrong"
-    assert tickets.redeem_login("1", "login", Answer(step=7)) == "right"
+    assert [answer(JudgedAnswer("totp", {"step": step})) for step in (4, 5, 6)] == ["wrong", "wrong", "right"]
+    assert tickets.redeem_login("1", "login", JudgedAnswer("totp", {"step": 6})) == "wrong"
+    assert tickets.redeem_login("1", "login", JudgedAnswer("totp", {"step": 7})) == "right"
 
 
 @pytest.mark.usefixtures("opened")
 def test_a_backup_code_counts_once(users, tickets, answer):
     users.change("1", Change(set={"totp_secret": "sealed", "totp_step": "5"}, backup_codes=["x", "y"]))
-    assert answer(Answer(code_hashes=["other key", "x"])) == "right"
-    assert tickets.redeem_login("1", "login", Answer(code_hashes=["x"])) == "wrong"
+    assert answer(JudgedAnswer("backup", {"code_hashes": ["other key", "x"]})) == "right"
+    assert tickets.redeem_login("1", "login", JudgedAnswer("backup", {"code_hashes": ["x"]})) == "wrong"
     assert users.get("1").backup_codes_left == 1
 
 
@@ -99,8 +100,8 @@ def test_codes_open_nothing_where_no_factor_is_on(tickets, answer, redis):
     """Left-over codes or steps of a factor that was turned off are no way in."""
     redis.sadd(keys.backup_codes("1"), "x")
     tickets.open("1", "step", Ticket("step_up", SESSION, "1", ""), 300)
-    assert answer(Answer(code_hashes=["x"])) == "wrong"
-    assert answer(Answer(step=9)) == "wrong"
+    assert answer(JudgedAnswer("backup", {"code_hashes": ["x"]})) == "wrong"
+    assert answer(JudgedAnswer("totp", {"step": 9})) == "wrong"
 
 
 def test_get_tells_what_a_ticket_is(tickets):

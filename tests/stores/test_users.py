@@ -127,7 +127,7 @@ def test_the_factor_and_all_that_hangs_on_it_go_together(users, create, redis):
     users.change("1", Change(set={"totp_secret": "sealed", "totp_step": "5"}, backup_codes=["x", "y"]))
     assert users.get("1").has_mfa
     assert users.get("1").backup_codes_left == 2
-    users.change("1", Change(unset=["totp_secret", "totp_step"], backup_codes=[]))
+    users.change("1", Change(forget=["totp", "backup"]))
     assert not users.get("1").has_mfa
     assert not redis.exists(keys.backup_codes("1"))
 

@@ -1,6 +1,5 @@
 -- change_user.lua: change what a user signs in with, and what that does to their sessions, as one step
--- KEYS[4]   user, a hash
--- KEYS[5]   backup_codes, a set of keyed hashes
+-- Runs after session.lua and factors.lua
 -- KEYS[6]   links in mails, a hash: id_hash of the secret to its record (JSON)
 -- KEYS[7]   moved, a hash: id_hash that a session had to the one it goes on under
 -- ARGV[2]   JSON, what is absent stays as it is:
@@ -8,14 +7,15 @@
 --             epoch         the one under which the rules looked at the user
 --             same_epoch    true where what proves the user has not changed: logins under way go on
 --             set, unset    fields of the user: name to value, names
+--             forget        second factors that are taken away: names, as factors.lua has them
 --             backup_codes  those that take the place of all before
 --             new_id_hash   the caller's session goes on under it
 --             reason        why it does
 --             end_others    the reason for which all sessions but the caller's end
 --             link          id_hash of the secret of the reset's link, which this uses up
--- Returns   the epoch from here on; 0 where the epoch has moved, the link is good no more or the user is gone; -1 where the caller's own
---           session is over
-local user, backup_codes, links, moved = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+-- Returns   the epoch from here on; 0 where the epoch has moved, the link is good no more or the user is gone; -1 where
+--           the caller's own session is over
+local links, moved = KEYS[6], KEYS[7]
 local change = cjson.decode(ARGV[2])
 
 if change.caller and not is_live(change.caller) then
@@ -43,8 +43,11 @@ end
 for _, field in ipairs(change.unset or {}) do
   redis.call("HDEL", user, field)
 end
+for _, name in ipairs(change.forget or {}) do
+  factors[name].forget()
+end
 if change.backup_codes then
-  redis.call("DEL", backup_codes)
+  factors.backup.forget()
   for _, hash in ipairs(change.backup_codes) do
     redis.call("SADD", backup_codes, hash)
   end

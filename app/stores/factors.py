@@ -1,0 +1,49 @@
+"""What Redis keeps of second factors: which kinds there are, and which of them a user has.
+
+Each kind has a row in KINDS, and in lua/factors.lua for the scripts. How a challenge offers one, and how an answer is
+read: rules/factors.py.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.stores import keys
+from app.stores.connection.node import Command
+
+MfaType = Literal["totp", "backup"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """
+    Attributes:
+        look: Makes the command that asks Redis whether a user (by id) has this factor; any reply but 0 is a yes.
+        is_in: Tells whether a user's record (fields and values) has it.
+    """
+
+    look: Callable[[str], Command]
+    is_in: Callable[[Mapping[str, str]], bool]
+
+
+# Backup codes are missing on purpose: they stand in for a second factor, and are none by themselves.
+KINDS: Mapping[MfaType, Kind] = {
+    "totp": Kind(
+        look=lambda user_id: ("HEXISTS", keys.user(user_id), "totp_secret"),
+        is_in=lambda record: "totp_secret" in record,
+    ),
+}
+LOOKS = tuple(kind.look for kind in KINDS.values())
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedAnswer:
+    """An answer to a challenge, as far as it can be judged without Redis. lua/factors.lua judges the rest.
+
+    Attributes:
+        evidence: What the script looks at, by the factor: {} of a right password, {"step"} of a TOTP code (RFC 6238),
+            {"code_hashes"} of a backup code (the forms under which it may be kept). None of an answer that is wrong.
+    """
+
+    factor: MfaType | Literal["password"]
+    evidence: Mapping[str, Any] | None = None
