@@ -58,7 +58,7 @@ class Links(Protocol):
 
     def not_me(self, user_id: str, session: str) -> str: ...
 
-    def reset(self, user_id: str, epoch: str, asked_at: float) -> str: ...
+    def reset(self, user_id: str, credentials_version: str, asked_at: float) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,11 @@ class Letters:
         Raises: transport.RecipientRefused where the user's address is none that a mail can be sent to
         """
         user = self._users.get(notice.user_id)
-        if user is None or user.disabled or (notice.kind == "reset" and notice.epoch != user.epoch):
+        if (
+            user is None
+            or user.disabled
+            or (notice.kind == "reset" and notice.credentials_version != user.credentials_version)
+        ):
             return None
         recipient = _recipient(user.email)
         wording = _WORDINGS[notice.kind]
@@ -213,7 +217,7 @@ class Letters:
         if notice.kind == "sign_in":
             return "#" + self._links.not_me(user.id, notice.session)
         if notice.kind == "reset":
-            return "#" + self._links.reset(user.id, notice.epoch, notice.at)
+            return "#" + self._links.reset(user.id, notice.credentials_version, notice.at)
         return ""
 
 

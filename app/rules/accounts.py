@@ -143,7 +143,12 @@ class Accounts:
             raise InvalidLogin
         if self._passwords.is_outdated(user.password_hash):
             renewed = self._passwords.hash(password)
-            self._users.change(user.id, Change(epoch=user.epoch, same_epoch=True, set={"password_hash": renewed}))
+            self._users.change(
+                user.id,
+                Change(
+                    credentials_version=user.credentials_version, same_credentials=True, set={"password_hash": renewed}
+                ),
+            )
         return self.ask_for_code(user, "login") if user.has_mfa else self.sign_in(user, client, "password")
 
     def finish_login(self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client) -> SignedIn:
@@ -177,7 +182,7 @@ class Accounts:
         self.require_password(user, password)
         token = tokens.issue(user.id, caller.began_at)
         change = Change(
-            epoch=user.epoch,
+            credentials_version=user.credentials_version,
             caller=caller.id_hash,
             set={"password_hash": self._passwords.hash(new_password)},
             new_id_hash=tokens.id_hash(token),
@@ -225,7 +230,7 @@ class Accounts:
         """
         if context.is_unconfirmed():
             raise Unconfirmed
-        token = self._devices.open(user.id, user.epoch, client)
+        token = self._devices.open(user.id, user.credentials_version, client)
         if token is None:
             audit.sign_in_failed("credentials_changed", user.id)
             raise refusal
@@ -236,7 +241,7 @@ class Accounts:
     def ask_for_code(self, user: User, purpose: Purpose, link: str = "", password_hash: str = "") -> SecondFactorAsked:
         """Ask for a code with a ticket; link and password_hash: what a reset is made with."""
         ticket = tokens.issue(user.id, self._clock())
-        held = Ticket(purpose, link, user.epoch, secrets.token_urlsafe(16), password_hash)
+        held = Ticket(purpose, link, user.credentials_version, secrets.token_urlsafe(16), password_hash)
         self._tickets.open(user.id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
         audit.code_asked(user.id)
         offered = frozenset(offer["type"] for offer in self._second_factor.offers(user))
@@ -261,7 +266,7 @@ class Accounts:
         if (instance or held.instance) != held.instance:
             raise InvalidTicket
         user = self._users.get(claim.user_id)
-        if user is None or user.disabled or user.epoch != held.epoch:
+        if user is None or not user.is_unchanged_since(held.credentials_version):
             raise InvalidTicket
         answer = self._second_factor.read_answer(user, mfa_type, code)
         verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer)

@@ -77,15 +77,15 @@ class Devices:
         """Note that a session is in use, and by which client."""
         self._store.touch(caller.user_id, caller.id_hash, client)
 
-    def open(self, user_id: str, epoch: str, client: Client) -> str | None:
+    def open(self, user_id: str, credentials_version: str, client: Client) -> str | None:
         """Sign a device in.
 
-        epoch: of the user, when the login began
+        credentials_version: of the user, when the login began
         Returns: the new token, or None where the credentials have changed since
         """
         token = tokens.issue(user_id, self._clock())
         id_hash = tokens.id_hash(token)
-        opened = self._store.open(user_id, id_hash, int(self._clock()), client, epoch, self._cap)
+        opened = self._store.open(user_id, id_hash, int(self._clock()), client, credentials_version, self._cap)
         return token if opened else None
 
     def list(self, user_id: str) -> list[Session]:

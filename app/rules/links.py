@@ -19,7 +19,7 @@ class OpenLink:
 
     user_id: str
     id_hash: str
-    epoch: str
+    credentials_version: str
 
 
 class Links:
@@ -27,12 +27,12 @@ class Links:
         self._store = store
         self._clock = clock
 
-    def reset(self, user_id: str, epoch: str, asked_at: float) -> str:
+    def reset(self, user_id: str, credentials_version: str, asked_at: float) -> str:
         """The secret of a link with which a user sets a new password; those before it are dead.
 
-        epoch, asked_at: of the user, and Unix seconds, when it was asked for
+        credentials_version, asked_at: of the user, and Unix seconds, when it was asked for
         """
-        return self._issue(user_id, "reset", asked_at + RESET_TTL_S, epoch=epoch)
+        return self._issue(user_id, "reset", asked_at + RESET_TTL_S, credentials_version=credentials_version)
 
     def not_me(self, user_id: str, session: str) -> str:
         """The secret of a link that ends one session. session: its id_hash"""
@@ -44,7 +44,7 @@ class Links:
         link = self._store.get(claim.user_id, claim.id_hash) if claim else None
         if claim is None or link is None or link.purpose != "reset":
             raise InvalidLink
-        return OpenLink(claim.user_id, claim.id_hash, link.epoch)
+        return OpenLink(claim.user_id, claim.id_hash, link.credentials_version)
 
     def end_session(self, secret: str) -> tuple[str, Client]:
         """End the session that a link names, whatever became of it since.
@@ -58,7 +58,9 @@ class Links:
             raise InvalidLink
         return claim.user_id, client
 
-    def _issue(self, user_id: str, purpose: Purpose, expires_at: float, session: str = "", epoch: str = "") -> str:
+    def _issue(
+        self, user_id: str, purpose: Purpose, expires_at: float, session: str = "", credentials_version: str = ""
+    ) -> str:
         secret = tokens.issue(user_id, self._clock())
-        self._store.open(user_id, tokens.id_hash(secret), Link(purpose, session, epoch, expires_at))
+        self._store.open(user_id, tokens.id_hash(secret), Link(purpose, session, credentials_version, expires_at))
         return secret

@@ -34,13 +34,13 @@ class Notices:
             with _in_nobodys_way(kind):
                 self._mail.add(Notice(kind, user_id, self._clock(), client, session))
 
-    def send_reset(self, user_id: str, epoch: str, client: Client) -> None:
-        """Queue the link with which a password is set anew. epoch: of the user; it is good under that one alone.
+    def send_reset(self, user_id: str, credentials_version: str, client: Client) -> None:
+        """Queue the link with which a password is set anew; it is good under this credentials version alone.
 
         Raises: redis.RedisError, unlike the others: here the mail is all that was asked for
         """
         if self._mail:
-            self._mail.add(Notice("reset", user_id, self._clock(), client, epoch=epoch))
+            self._mail.add(Notice("reset", user_id, self._clock(), client, credentials_version=credentials_version))
 
     def tell_of_suspicion(self, user_id: str, client: Client, session: str) -> None:
         """Tell that a session looks suspicious, as often as other notices: whoever asks for it may mean to annoy."""

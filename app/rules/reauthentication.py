@@ -48,7 +48,9 @@ class Reauthentication:
         if not methods:
             raise Forbidden
         ticket = tokens.issue(caller.user_id, self._clock())
-        held = Ticket(purpose="step_up", session=caller.id_hash, epoch=user.epoch, instance="")
+        held = Ticket(
+            purpose="step_up", session=caller.id_hash, credentials_version=user.credentials_version, instance=""
+        )
         self._tickets.open(caller.user_id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
         return MfaRequired(ticket, methods, self.proof_ttl_s)
 

@@ -44,7 +44,7 @@ class Recovery:
         user_id = self._accounts.id_of(login)
         user = self._users.get(user_id or _NOBODY)
         audit.reset_asked(user_id, self._accounts.digest_of(login))
-        self._notices.send_reset(user_id or _NOBODY, user.epoch if user else "", client)
+        self._notices.send_reset(user_id or _NOBODY, user.credentials_version if user else "", client)
 
     def reset(self, secret: str, password: str, client: Client) -> SignedIn | SecondFactorAsked:
         """Set a new password by a link, and sign in with it; where a second factor is on, ask for a code first.
@@ -70,7 +70,7 @@ class Recovery:
         with _telling_refusals():
             claim, held = self._read_ticket(ticket)
             user = self._users.get(claim.user_id)
-            if user is None or user.disabled or user.epoch != held.epoch:
+            if user is None or not user.is_unchanged_since(held.credentials_version):
                 raise InvalidTicket
             answer = self._second_factor.read_answer(user, mfa_type, code)
             verdict = self._tickets.redeem_reset(user.id, claim.id_hash, answer, held.session)
@@ -109,11 +109,11 @@ class Recovery:
             claim, held = self._read_ticket(secret)
         except InvalidTicket:
             return None
-        return OpenLink(claim.user_id, held.session, held.epoch)
+        return OpenLink(claim.user_id, held.session, held.credentials_version)
 
     def _user(self, link: OpenLink) -> User:
         user = self._users.get(link.user_id)
-        if user is None or user.disabled or user.epoch != link.epoch:
+        if user is None or not user.is_unchanged_since(link.credentials_version):
             raise InvalidLink
         return user
 
@@ -126,13 +126,18 @@ class Recovery:
         Returns: the user as they are from that step on, and not from a later one: whoever ends all sessions or disables
         the user right after it ends what is begun here too. None where the link was used or the credentials changed.
         """
-        change = Change(epoch=user.epoch, set={"password_hash": password_hash}, end_others="password_change", link=link)
-        epoch = self._users.change(user.id, change)
-        if epoch is None:
+        change = Change(
+            credentials_version=user.credentials_version,
+            set={"password_hash": password_hash},
+            end_others="password_change",
+            link=link,
+        )
+        credentials_version = self._users.change(user.id, change)
+        if credentials_version is None:
             return None
         audit.credentials_changed("password", user.id)
         self._notices.tell("password_changed", user.id, client)
-        return replace(user, epoch=epoch)
+        return replace(user, credentials_version=credentials_version)
 
 
 @contextmanager

@@ -100,7 +100,7 @@ class SecondFactor:
         codes = new_codes()
         token = tokens.issue(user.id, caller.began_at)
         change = Change(
-            epoch=user.epoch,
+            credentials_version=user.credentials_version,
             caller=caller.id_hash,
             set={
                 "totp_secret": self._keyring.encrypt(normalised),
@@ -122,7 +122,7 @@ class SecondFactor:
         self.require_on(user)
         token = tokens.issue(user.id, caller.began_at)
         change = Change(
-            epoch=user.epoch,
+            credentials_version=user.credentials_version,
             caller=caller.id_hash,
             forget=get_args(MfaType),
             new_id_hash=tokens.id_hash(token),
@@ -138,7 +138,11 @@ class SecondFactor:
         """Ten new backup codes, shown this once; the old ones are dead."""
         self.require_on(user)
         codes = new_codes()
-        change = Change(epoch=user.epoch, caller=caller.id_hash, backup_codes=self._backup_codes.hashes(user.id, codes))
+        change = Change(
+            credentials_version=user.credentials_version,
+            caller=caller.id_hash,
+            backup_codes=self._backup_codes.hashes(user.id, codes),
+        )
         if not self._users.change(user.id, change):
             raise MfaNotOn
         audit.credentials_changed("backup_codes", user.id, caller.id_hash)

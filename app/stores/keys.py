@@ -21,7 +21,7 @@ def counts_by(counter: str, names: Sequence[str]) -> bool:
 
 
 def user(user_id: str) -> str:
-    """Hash: the user's record."""
+    """Hash: the user's record. Its field `epoch` is the credentials version, which grows with every change of them."""
     return f"user:{{{user_id}}}"
 
 
@@ -56,7 +56,7 @@ def ended(user_id: str) -> str:
 
 
 def ticket(user_id: str, id_hash: str) -> str:
-    """Hash: purpose, session, epoch, wrong answers."""
+    """Hash: purpose, session, credentials_version, wrong answers."""
     return f"user:{{{user_id}}}:ticket:{id_hash}"
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 import orjson
@@ -14,19 +14,21 @@ from app.stores.sessions import Client, client_of
 
 Purpose = Literal["not_me", "reset"]
 
+_FIELDS = ("purpose", "session", "epoch", "expires_at")  # of a link in Redis, in the order of Link
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """A link that is good.
 
     session      id_hash of the session that "not_me" ends; "" for a reset
-    epoch        of the user when a reset was asked for; "" for "not_me"
+    credentials_version        of the user when a reset was asked for; "" for "not_me"
     expires_at   Unix seconds
     """
 
     purpose: Purpose
     session: str
-    epoch: str
+    credentials_version: str
     expires_at: float
 
 
@@ -44,7 +46,7 @@ class LinkStore:
 
     def get(self, user_id: str, id_hash: str) -> Link | None:
         [raw] = self._redis.read(("HGET", keys.links(user_id), id_hash))
-        link = Link(**orjson.loads(raw)) if raw else None
+        link = _read(raw) if raw else None
         return link if link and link.expires_at > self._clock() else None
 
     def end_session(self, user_id: str, id_hash: str) -> Client | None:
@@ -59,4 +61,9 @@ class LinkStore:
 
 
 def _written(link: Link) -> str:
-    return orjson.dumps(link).decode()
+    return orjson.dumps(dict(zip(_FIELDS, astuple(link), strict=True))).decode()
+
+
+def _read(raw: str) -> Link:
+    record = orjson.loads(raw)
+    return Link(*(record[name] for name in _FIELDS))

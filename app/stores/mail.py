@@ -51,7 +51,7 @@ class Notice:
     at        Unix seconds: when it happened
     client    the device that did it
     session   id_hash of the session that the notice is about; "" where it is about none
-    epoch     of the user when a reset was asked for; "" in other notices
+    credentials_version     of the user when a reset was asked for; "" in other notices
     """
 
     kind: NoticeKind
@@ -59,7 +59,7 @@ class Notice:
     at: float
     client: Client
     session: str = ""
-    epoch: str = ""
+    credentials_version: str = ""
 
 
 class MailStore(JobQueue[Notice]):
@@ -73,7 +73,8 @@ class MailStore(JobQueue[Notice]):
     def add(self, notice: Notice) -> None:
         """Queue a notice. One for a reset becomes the user's newest."""
         client = {name: value for name, value in asdict(notice.client).items() if value}
-        content = orjson.dumps(asdict(notice) | {"client": client})
+        fields = asdict(notice) | {"client": client}
+        content = orjson.dumps(fields | {"epoch": fields.pop("credentials_version")})
         newest = ("SET", keys.newest_reset(notice.user_id), repr(notice.at), "EX", _RESET_KEPT_S)
         self.put(content, *([newest] if notice.kind == "reset" else []))
 
@@ -90,8 +91,9 @@ class MailStore(JobQueue[Notice]):
 def _read_notice(content: bytes) -> Notice:
     """Raises KeyError, TypeError or ValueError where it is none."""
     fields: dict[str, Any] = orjson.loads(content)
-    notice = Notice(**fields | {"client": Client(**fields["client"])})
-    texts = (notice.user_id, notice.session, notice.epoch, *fields["client"].values())
+    known = fields | {"client": Client(**fields["client"]), "credentials_version": fields["epoch"]}
+    notice = Notice(**{name: value for name, value in known.items() if name != "epoch"})
+    texts = (notice.user_id, notice.session, notice.credentials_version, *fields["client"].values())
     if notice.kind not in _KINDS or not all(isinstance(text, str) for text in texts):
         raise ValueError
     if not isinstance(notice.at, (int, float)):

@@ -86,14 +86,16 @@ class SessionStore:
         self._rename = scripts.register("rename_session")
         self._finish_expired = scripts.register("finish_expired")
 
-    def open(self, user_id: str, id_hash: str, began_at: int, client: Client, epoch: str, cap: int) -> bool:
+    def open(
+        self, user_id: str, id_hash: str, began_at: int, client: Client, credentials_version: str, cap: int
+    ) -> bool:
         """Open a session; where the user has `cap` of them, the least recently used one ends.
 
-        epoch: of the user, when the login began
+        credentials_version: of the user, when the login began
         Returns: False where the user's credentials have changed since then, or the user is gone
         """
         record = orjson.dumps({"began_at": began_at, **_known(client)}).decode()
-        argument = {"id_hash": id_hash, "record": record, "epoch": epoch, "cap": cap}
+        argument = {"id_hash": id_hash, "record": record, "credentials_version": credentials_version, "cap": cap}
         return bool(self._open(user_id, [keys.user(user_id)], argument))
 
     def last_used_at(self, user_id: str, id_hash: str) -> float | None:

@@ -1,7 +1,7 @@
 """Tickets, the short-lived secrets between a challenge and its answer, and the proofs that a right answer earns."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Literal, cast
 
 from app.stores import keys
@@ -12,6 +12,8 @@ from app.stores.scripts import ReplicaPolicy, SessionScripts
 Purpose = Literal["login", "step_up", "reset"]
 Verdict = Literal["right", "last_code", "wrong", "unknown"]
 
+_FIELDS = ("purpose", "session", "epoch", "instance", "password_hash")  # of a ticket in Redis, in the order of Ticket
+
 MAX_WRONG_ANSWERS = 5
 MAX_OPEN_TICKETS = 16
 
@@ -21,14 +23,14 @@ class Ticket:
     """A challenge that is open.
 
     session         id_hash of the session that was challenged, or of the link of a reset; "" for a login
-    epoch           of the user when the login began
+    credentials_version   of the user when the login began
     instance        id that a login's first step told, for the client to send again
     password_hash   of the new password, in a reset
     """
 
     purpose: Purpose
     session: str
-    epoch: str
+    credentials_version: str
     instance: str
     password_hash: str = field(default="", repr=False)
 
@@ -42,13 +44,18 @@ class TicketStore:
     def open(self, user_id: str, id_hash: str, ticket: Ticket, ttl_s: int) -> None:
         """Write a ticket; a session keeps the newest of those it was given, so it cannot fill Redis with them."""
         further = [keys.ticket(user_id, id_hash), keys.tickets(user_id, ticket.session)]
-        argument = {"id_hash": id_hash, "ticket": asdict(ticket), "ttl_s": ttl_s, "cap": MAX_OPEN_TICKETS}
+        argument = {
+            "id_hash": id_hash,
+            "ticket": dict(zip(_FIELDS, astuple(ticket), strict=True)),
+            "ttl_s": ttl_s,
+            "cap": MAX_OPEN_TICKETS,
+        }
         superseded = self._open(user_id, further, argument)
         if superseded:
             self._redis.write(("DEL", *(keys.ticket(user_id, old) for old in superseded)))
 
     def get(self, user_id: str, id_hash: str) -> Ticket | None:
-        [values] = self._redis.read(("HMGET", keys.ticket(user_id, id_hash), *Ticket.__slots__))
+        [values] = self._redis.read(("HMGET", keys.ticket(user_id, id_hash), *_FIELDS))
         if values[0] is None:
             return None
         return Ticket(cast(Purpose, values[0]), *(value or "" for value in values[1:]))

@@ -29,7 +29,7 @@ class User:
 
     email               as they gave it; its normalised form is the key they are found by
     created_at          Unix seconds
-    epoch               moves with every change of credentials
+    credentials_version               moves with every change of credentials
     totp_secret         encrypted; None where TOTP is off
     totp_at             Unix seconds: when TOTP was turned on
     backup_codes_left   number of unused ones
@@ -42,7 +42,7 @@ class User:
     global_name: str | None
     password_hash: str = field(repr=False)
     created_at: int
-    epoch: str
+    credentials_version: str
     totp_secret: str | None = field(repr=False)
     totp_at: int | None
     disabled: bool
@@ -53,12 +53,16 @@ class User:
     def has_mfa(self) -> bool:
         return bool(self.factors)
 
+    def is_unchanged_since(self, credentials_version: str) -> bool:
+        """Tell whether the user may go on with what began under this version: not disabled, credentials the same."""
+        return not self.disabled and self.credentials_version == credentials_version
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """A change of what a user signs in with; what is None stays as it is. `lua/change_user.lua` says more.
 
-    epoch        refuse where the user's is another by now
+    credentials_version        refuse where the user's is another by now
     caller       id_hash of the session that asks; its end refuses the change
     new_id_hash  under which the caller's session goes on
     end_others   why all sessions but the caller's end
@@ -66,8 +70,8 @@ class Change:
     link         id_hash of the secret of a reset's link, which the change uses up
     """
 
-    epoch: str | None = None
-    same_epoch: bool | None = None
+    credentials_version: str | None = None
+    same_credentials: bool | None = None
     caller: str | None = None
     set: Mapping[str, str] | None = None
     unset: Sequence[str] | None = None
@@ -248,13 +252,14 @@ class UserStore:
     def change(self, user_id: str, change: Change) -> str | None:
         """Change credentials and the sessions they concern as one step.
 
-        Returns: the epoch from here on; None where it has moved, the link is good no more or the user is gone
+        Returns: the credentials version from here on; None where it is another, the link is good no more or the user
+            is gone
         Raises: CallerGone where the caller's session is over
         """
         named = (keys.user, keys.backup_codes, keys.links, keys.moved)
         further = [key(user_id) for key in named]
         asked = {name: getattr(change, name) for name in Change.__slots__}
-        run = self._renew if change.same_epoch else self._change
+        run = self._renew if change.same_credentials else self._change
         outcome = run(user_id, further, {name: value for name, value in asked.items() if value is not None})
         if outcome == -1:
             raise CallerGone
@@ -324,7 +329,7 @@ def _user(user_id: str, fields: Sequence[str], backup_codes_left: int) -> User:
         global_name=record.get("global_name"),
         password_hash=record["password_hash"],
         created_at=int(record["created_at"]),
-        epoch=record["epoch"],
+        credentials_version=record["epoch"],
         totp_secret=record.get("totp_secret"),
         totp_at=int(record["totp_at"]) if "totp_at" in record else None,
         disabled="disabled" in record,

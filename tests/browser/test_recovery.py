@@ -24,7 +24,9 @@ def reset_link(services, alice):
 
     def make():
         user_id = services.accounts.id_of(alice.email)
-        return "/reset#" + services.links.reset(user_id, services.accounts.get(user_id).epoch, time.time())
+        return "/reset#" + services.links.reset(
+            user_id, services.accounts.get(user_id).credentials_version, time.time()
+        )
 
     return make
 

@@ -159,9 +159,9 @@ def test_walks_reach_everybody(run, users, sessions, clock):
         sessions.open("1", hashed(f"a{number}"), int(clock()), Client(os="Linux"), "1", 100)
     assert run("sessions", "end", "--client", "linux", "--dry-run", "--json").json == [{"sessions": 480, "users": 410}]
     assert run("sessions", "end", "--client", "linux", "--yes", "--json").json == [{"ended": 480}]
-    assert users.get("7").epoch == "1"
+    assert users.get("7").credentials_version == "1"
     assert run("sessions", "end-all", "--yes").exit_code == 1
-    assert users.get("7").epoch == "2"
+    assert users.get("7").credentials_version == "2"
 
 
 def test_tidy_forgets_what_is_too_old(run, people, redis, clock, users):

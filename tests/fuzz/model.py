@@ -65,7 +65,7 @@ class UserModel:
     lifetimes: Lifetimes
     clock: Callable[[], float]
     exists: bool = True
-    epoch: int = 1
+    credentials_version: int = 1
     fields: dict[str, str] = field(default_factory=dict)
     backup_codes: set[str] = field(default_factory=set)
     sessions: dict[str, Held] = field(default_factory=dict)
@@ -107,8 +107,8 @@ class UserModel:
     def last_used_at(self, id_hash: str) -> float | None:
         return self.sessions[id_hash].last_used_at if id_hash in self.sessions else None
 
-    def open(self, id_hash: str, client: Client, epoch: str, cap: int) -> bool:
-        if not self.exists or epoch != str(self.epoch) or "disabled" in self.fields:
+    def open(self, id_hash: str, client: Client, credentials_version: str, cap: int) -> bool:
+        if not self.exists or credentials_version != str(self.credentials_version) or "disabled" in self.fields:
             return False
         self.finish_expired()
         while len(self.sessions) >= cap:
@@ -212,12 +212,12 @@ class UserModel:
 
     def change(self, change: Change) -> str | None:
         self._require(change.caller)
-        if not self.exists or change.epoch not in (None, str(self.epoch)):
+        if not self.exists or change.credentials_version not in (None, str(self.credentials_version)):
             return None
         if change.link is not None and not self._takes_reset(change.link):
             return None
-        if not change.same_epoch:
-            self.epoch += 1
+        if not change.same_credentials:
+            self.credentials_version += 1
         self.fields |= change.set or {}
         for name in change.unset or ():
             self.fields.pop(name, None)
@@ -233,7 +233,7 @@ class UserModel:
             self.sessions[change.new_id_hash] = self.sessions.pop(change.caller)
             self.moved[change.caller] = change.new_id_hash
             self._tell("AUTH_SESSION_CHANGE", change.new_id_hash, change.reason, change.caller)
-        return str(self.epoch)
+        return str(self.credentials_version)
 
     def _takes_reset(self, link: str) -> bool:
         found = self.link(link)

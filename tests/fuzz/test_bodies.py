@@ -233,8 +233,12 @@ def test_a_request_has_the_id_it_came_with_or_one_of_ours(fast_app, given_id, pa
 def test_no_secret_but_the_links_own_opens_it(store, ada, secret, purpose):
     scripts = SessionScripts(over(store), LIFETIMES)
     links = Links(LinkStore(over(store), scripts))
-    epoch = UserStore(over(store), scripts).get(ada.user_id).epoch
-    good = links.reset(ada.user_id, epoch, time.time()) if purpose == "reset" else links.not_me(ada.user_id, "nobody's")
+    credentials_version = UserStore(over(store), scripts).get(ada.user_id).credentials_version
+    good = (
+        links.reset(ada.user_id, credentials_version, time.time())
+        if purpose == "reset"
+        else links.not_me(ada.user_id, "nobody's")
+    )
     for odd in (secret, good + "A", good[:-1], good.swapcase()):
         with pytest.raises(InvalidLink):
             links.read_reset(odd)

@@ -103,7 +103,7 @@ CLIENTS = st.builds(
     form=st.sampled_from([None, "tablet"]),
 )
 LAPTOP = Client(os="Linux", platform="Firefox", location="Bern, Switzerland", ip="192.0.2.1")
-MOSTLY = st.sampled_from([0, 0, 0, 0, 0, -1, 1])  # how far an epoch that is named is from the right one
+MOSTLY = st.sampled_from([0, 0, 0, 0, 0, -1, 1])  # how far an credentials_version that is named is from the right one
 SPANS = [0.1, 1, 59.9, MINUTE, HOUR - 1, HOUR, DAY, 2 * DAY]
 LONG_SPANS = [29 * DAY, 30 * DAY - 0.1, 30 * DAY, 31 * DAY, 100 * DAY]
 CODES = st.sets(st.sampled_from("abcdef"), min_size=1, max_size=4).map(sorted)
@@ -175,8 +175,8 @@ class Stores(RuleBasedStateMachine):
     def new_hash(self):
         return id_hash(str(next(self.numbers)))
 
-    def epoch_of(self, user_id, off=0):
-        return str(self.users[user_id].epoch + off)
+    def credentials_version_of(self, user_id, off=0):
+        return str(self.users[user_id].credentials_version + off)
 
     # Users
 
@@ -227,7 +227,7 @@ class Stores(RuleBasedStateMachine):
         user_id, caller = session
         self.change(
             user_id,
-            epoch=self.epoch_of(user_id, off),
+            credentials_version=self.credentials_version_of(user_id, off),
             caller=caller,
             set={"password_hash": f"password {next(self.numbers)}"},
             new_id_hash=self.new_hash(),
@@ -240,7 +240,7 @@ class Stores(RuleBasedStateMachine):
         user_id, caller = session
         self.change(
             user_id,
-            epoch=self.epoch_of(user_id, off),
+            credentials_version=self.credentials_version_of(user_id, off),
             caller=caller,
             set={"totp_secret": "sealed", "totp_step": str(step), "totp_at": str(int(self.stores.clock()))},
             backup_codes=codes,
@@ -254,13 +254,15 @@ class Stores(RuleBasedStateMachine):
         user_id, caller = session
         off_it_goes = {"forget": ["totp"], "new_id_hash": self.new_hash(), "reason": "mfa_change"}
         what = {"backup_codes": codes or []} | ({} if codes else off_it_goes)
-        self.change(user_id, epoch=self.epoch_of(user_id, off), caller=caller, **what)
+        self.change(user_id, credentials_version=self.credentials_version_of(user_id, off), caller=caller, **what)
 
     @rule(user_id=USERS, off=MOSTLY)
     def renew_the_hash_of_a_password(self, user_id, off):
         """As a login does; other logins under way go on."""
         renewed = {"password_hash": f"renewed {next(self.numbers)}"}
-        self.change(user_id, epoch=self.epoch_of(user_id, off), same_epoch=True, set=renewed)
+        self.change(
+            user_id, credentials_version=self.credentials_version_of(user_id, off), same_credentials=True, set=renewed
+        )
 
     @rule(session=SESSIONS)
     def end_others(self, session):
@@ -293,9 +295,13 @@ class Stores(RuleBasedStateMachine):
 
     @rule(user_id=USERS, client=CLIENTS, off=MOSTLY, cap=st.sampled_from([50, 50, 50, 4, 3, 1]))
     def open(self, user_id, client, off, cap):
-        new, epoch, began_at = self.new_hash(), self.epoch_of(user_id, off), int(self.stores.clock())
-        expected = self.users[user_id].open(new, client, epoch, cap)
-        assert self.stores.sessions.open(user_id, new, began_at, client, epoch, cap) == expected
+        new, credentials_version, began_at = (
+            self.new_hash(),
+            self.credentials_version_of(user_id, off),
+            int(self.stores.clock()),
+        )
+        expected = self.users[user_id].open(new, client, credentials_version, cap)
+        assert self.stores.sessions.open(user_id, new, began_at, client, credentials_version, cap) == expected
         self.opened.append((user_id, new))
 
     @rule(user_id=USERS, count=st.sampled_from([3, 4, 5, 110]), cap=st.sampled_from([3, 50]))
@@ -441,7 +447,10 @@ class Stores(RuleBasedStateMachine):
             return
         links = [link for owner, link in self.mailed if owner == user_id]
         given_to = {"login": "", "step_up": challenged, "reset": links[-1] if links else UNKNOWN}[purpose]
-        new, ticket = self.new_hash(), Ticket(purpose, given_to, self.epoch_of(user_id), "instance", "a hash")
+        new, ticket = (
+            self.new_hash(),
+            Ticket(purpose, given_to, self.credentials_version_of(user_id), "instance", "a hash"),
+        )
         self.users[user_id].open_ticket(new, ticket)
         self.stores.tickets.open(user_id, new, ticket, 300)
         self.given.append((user_id, new))
@@ -534,7 +543,7 @@ class Stores(RuleBasedStateMachine):
     @rule(user_id=USERS, ttl_s=st.sampled_from([HOUR, 10 * MINUTE]))
     def mail_reset(self, user_id, ttl_s):
         """A mail that comes late leaves less of the hour."""
-        self.mail(user_id, Link("reset", "", self.epoch_of(user_id), self.stores.clock() + ttl_s))
+        self.mail(user_id, Link("reset", "", self.credentials_version_of(user_id), self.stores.clock() + ttl_s))
 
     def mail(self, user_id, link):
         """Of links that are good for minutes at least: Redis lets them go by its own clock, not by ours."""
@@ -556,7 +565,13 @@ class Stores(RuleBasedStateMachine):
     def reset(self, link, off, end_others):
         user_id, named = link
         new = {"password_hash": f"reset {next(self.numbers)}"}
-        self.change(user_id, epoch=self.epoch_of(user_id, off), set=new, end_others=end_others, link=named)
+        self.change(
+            user_id,
+            credentials_version=self.credentials_version_of(user_id, off),
+            set=new,
+            end_others=end_others,
+            link=named,
+        )
 
     @rule(session=SESSIONS, moves=st.integers(0, 3), seconds=st.sampled_from([0, 0, 2 * DAY - 0.5, 2 * DAY]))
     def follow_not_me(self, session, moves, seconds):
@@ -657,7 +672,7 @@ class Stores(RuleBasedStateMachine):
                 assert user is None
                 continue
             held = asdict(user)
-            assert (held.pop("id"), held.pop("epoch")) == (user_id, str(model.epoch))
+            assert (held.pop("id"), held.pop("credentials_version")) == (user_id, str(model.credentials_version))
             assert (held.pop("disabled"), held.pop("created_at")) == ("disabled" in model.fields, 7)
             assert held.pop("backup_codes_left") == len(model.backup_codes)
             totp_at = model.fields.get("totp_at")

@@ -29,7 +29,9 @@ def links(app):
 def reset_link(app, links):
     """Makes the secret of a link as the mail to a device's user carries it."""
     services = app.extensions[EXTENSION]
-    return lambda device: links.reset(device.user_id, services.accounts.get(device.user_id).epoch, services.clock())
+    return lambda device: links.reset(
+        device.user_id, services.accounts.get(device.user_id).credentials_version, services.clock()
+    )
 
 
 def reset(device, secret, password=NEW_PASSWORD, **more):
@@ -211,7 +213,9 @@ def test_five_wrong_codes_use_a_ticket_up_and_ten_in_all_are_the_links_budget(wi
     app = make_app(RATE_LIMIT_STEP_UP="7 per 15 minutes")
     device = Device(app.test_client(use_cookies=False))
     services = app.extensions[EXTENSION]
-    secret = services.links.reset(with_totp.user_id, services.accounts.get(with_totp.user_id).epoch, services.clock())
+    secret = services.links.reset(
+        with_totp.user_id, services.accounts.get(with_totp.user_id).credentials_version, services.clock()
+    )
     ticket = reset(device, secret).json["ticket"]
     wrong = [reset(device, secret, ticket=ticket, code="000000").json["code"] for _ in range(6)]
     assert wrong == [60008] * 5 + [60006]

@@ -30,8 +30,8 @@ def two_sessions(users, sessions, clock):
 
 @pytest.fixture
 def open_link(links, clock):
-    def open_one(name, purpose="not_me", session=SESSION, epoch="1", ttl_s=48 * HOUR):
-        links.open("1", name, Link(purpose, session, epoch, clock() + ttl_s))
+    def open_one(name, purpose="not_me", session=SESSION, credentials_version="1", ttl_s=48 * HOUR):
+        links.open("1", name, Link(purpose, session, credentials_version, clock() + ttl_s))
 
     return open_one
 
@@ -111,7 +111,7 @@ def test_a_change_by_link_needs_a_reset_that_is_good(users, open_link, links, se
     open_link("reset", "reset", session="", ttl_s=HOUR)
     open_link("not me")
     clock.advance(seconds)
-    change = Change(epoch="1", set={"password_hash": "new"}, end_others="password_change", link=link)
+    change = Change(credentials_version="1", set={"password_hash": "new"}, end_others="password_change", link=link)
     assert bool(users.change("1", change)) is expected
     assert (users.get("1").password_hash == "new") is expected
     assert signed_in(sessions) == (set() if expected else {SESSION, OTHER})

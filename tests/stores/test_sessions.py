@@ -30,8 +30,8 @@ def alice_and_bob(users):
 
 @pytest.fixture
 def open_session(sessions, clock):
-    def open_one(name, user_id="1", client=FIREFOX, epoch="1", cap=50):
-        return sessions.open(user_id, hashed(name), int(clock()), client, epoch, cap)
+    def open_one(name, user_id="1", client=FIREFOX, credentials_version="1", cap=50):
+        return sessions.open(user_id, hashed(name), int(clock()), client, credentials_version, cap)
 
     return open_one
 
@@ -66,8 +66,8 @@ def test_open_lists_what_was_seen(sessions, open_session, clock):
 def test_open_asks_for_the_epoch_it_began_with(sessions, users, open_session):
     """A login that began before the credentials changed cannot finish into a session after it."""
     assert users.change("1", Change(set={"password_hash": "new"}))
-    assert not open_session("late", epoch="1")
-    assert open_session("new", epoch="2")
+    assert not open_session("late", credentials_version="1")
+    assert open_session("new", credentials_version="2")
     assert [session.id_hash for session in sessions.list("1")] == [hashed("new")]
 
 

@@ -76,15 +76,15 @@ def test_get_reads_what_was_written(users, create):
     create()
     user = users.get("1")
     assert (user.id, user.email, user.username, user.global_name) == ("1", "alice@example.com", "alice", None)
-    assert (user.epoch, user.has_mfa, user.disabled, user.backup_codes_left) == ("1", False, False, 0)
+    assert (user.credentials_version, user.has_mfa, user.disabled, user.backup_codes_left) == ("1", False, False, 0)
     assert users.get("2") is None
 
 
 def test_change_moves_the_epoch_and_refuses_the_old_one(users, create):
     create()
-    assert users.change("1", Change(epoch="1", set={"password_hash": "new"}))
-    assert not users.change("1", Change(epoch="1", set={"password_hash": "newer"}))
-    assert (users.get("1").password_hash, users.get("1").epoch) == ("new", "2")
+    assert users.change("1", Change(credentials_version="1", set={"password_hash": "new"}))
+    assert not users.change("1", Change(credentials_version="1", set={"password_hash": "newer"}))
+    assert (users.get("1").password_hash, users.get("1").credentials_version) == ("new", "2")
 
 
 def test_change_of_nobody_writes_nothing(users, redis):

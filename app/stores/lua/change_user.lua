@@ -4,8 +4,8 @@
 -- KEYS[7]   moved, a hash: id_hash that a session had to the one it goes on under
 -- ARGV[2]   JSON, what is absent stays as it is:
 --             caller        id_hash of the session that asks
---             epoch         the one under which the rules looked at the user
---             same_epoch    true where what proves the user has not changed: logins under way go on
+--             credentials_version  the one under which the rules looked at the user
+--             same_credentials  true where what proves the user has not changed: logins under way go on
 --             set, unset    fields of the user: name to value, names
 --             forget        second factors that are taken away: names, as factors.lua has them
 --             backup_codes  those that take the place of all before
@@ -13,16 +13,16 @@
 --             reason        why it does
 --             end_others    the reason for which all sessions but the caller's end
 --             link          id_hash of the secret of the reset's link, which this uses up
--- Returns   the epoch from here on; 0 where the epoch has moved, the link is good no more or the user is gone; -1 where
---           the caller's own session is over
+-- Returns   the credentials version from here on; 0 where it is another one, the link is good no more or the user is gone;
+--           -1 where the caller's own session is over
 local links, moved = KEYS[6], KEYS[7]
 local change = cjson.decode(ARGV[2])
 
 if change.caller and not is_live(change.caller) then
   return -1
 end
-local epoch = redis.call("HGET", user, "epoch")
-if not epoch or (change.epoch and epoch ~= change.epoch) then
+local version = redis.call("HGET", user, "epoch")
+if not version or (change.credentials_version and version ~= change.credentials_version) then
   return 0
 end
 if change.link then
@@ -34,7 +34,7 @@ if change.link then
   redis.call("HDEL", links, change.link)
 end
 
-if not change.same_epoch then
+if not change.same_credentials then
   redis.call("HINCRBY", user, "epoch", 1)
 end
 for field, value in pairs(change.set or {}) do

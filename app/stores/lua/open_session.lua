@@ -1,9 +1,11 @@
 -- open_session.lua: open a session, if the credentials it was begun with are still the user's
 -- KEYS[4]   user, a hash
--- ARGV[2]   JSON: id_hash, record, epoch the login began with, cap on the user's sessions
--- Returns   1, or 0 where the epoch has moved, or the user is gone or disabled
+-- Runs after session.lua
+-- ARGV[2]   JSON: id_hash, record, credentials_version (that the login began with), cap on the user's sessions
+-- Returns   1, or 0 where the credentials have changed since, or the user is gone or disabled
 local new = cjson.decode(ARGV[2])
-if redis.call("HGET", KEYS[4], "epoch") ~= new.epoch or redis.call("HEXISTS", KEYS[4], "disabled") == 1 then
+local is_outdated = redis.call("HGET", KEYS[4], "epoch") ~= new.credentials_version
+if is_outdated or redis.call("HEXISTS", KEYS[4], "disabled") == 1 then
   return 0
 end
 finish_expired()
