@@ -41,8 +41,10 @@ from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
 from app.web.error_handlers import init_answers
 from app.web.front import Front
+from app.web.json_provider import OrjsonProvider
 from app.web.limits import init_limits
 from app.web.services import EXTENSION, Services
+from app.web.surfaces import init_surfaces
 from app.web.verify import Verify
 
 log = logging.getLogger(__name__)
@@ -70,11 +72,13 @@ def create_app(settings: Settings, redis: RedisClient | Redis, clock: Callable[[
     app.url_map.merge_slashes = False  # a path that is none is a 404, not a redirect to the Host that a client names
     client = redis if isinstance(redis, RedisClient) else over(redis)
     services = app.extensions[EXTENSION] = _services(settings, client, clock)
+    app.json = OrjsonProvider(app)
     init_answers(app)
     init_limits(app, client)
     init_cli(app)
     for blueprint, prefix in blueprints(settings):
         app.register_blueprint(blueprint, url_prefix=prefix)
+    init_surfaces(app)
     app.wsgi_app = Front(app.wsgi_app, Verify(services), services)  # type: ignore[method-assign]  # Flask's documented way
     return app
 

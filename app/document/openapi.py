@@ -26,8 +26,8 @@ from app.config import variable
 from app.document.refusals import HEADERS, Json, Refusal, Refusals, header_refs, status_of
 from app.errors import Forbidden, MfaRequired, Unauthorized, Unavailable
 from app.web import verify
-from app.web.error_handlers import is_cookie_surface
 from app.web.services import services
+from app.web.surfaces import is_of_cookie_api
 from app.wire.contract import Answer, Contract, Header, Limit, Parameter, Shape, View, contract_of, joined
 
 _ABOUT = """Keyrack owns sign-in and the devices that are signed in.
@@ -136,7 +136,7 @@ def make_document(app: Flask) -> Json:
     for name, description in _groups(routes).items():
         spec.tag({"name": name, "description": description})
     for route in routes:
-        operation = _operation(route, surfaces[is_cookie_surface(route.path)])
+        operation = _operation(route, surfaces[is_of_cookie_api(route.path)])
         spec.path(route.path, operations={route.method.lower(): operation})
     return spec.to_dict()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from app.web.error_handlers import is_cookie_surface
+from app.web.surfaces import is_of_cookie_api
 
 Json = Mapping[str, Any]
 
@@ -235,7 +235,7 @@ def _needs(operation: Json) -> list[str]:
 
 def _credentials(path: str, operation: Json) -> list[str]:
     needs = _needs(operation)
-    if is_cookie_surface(path):
+    if is_of_cookie_api(path):
         return ["-b cookies -c cookies"]
     headers = {
         "a session": '-H "Authorization: $TOKEN"',

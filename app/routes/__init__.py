@@ -32,6 +32,6 @@ def blueprints(chosen: Settings) -> list[tuple[Blueprint, str | None]]:
         *asked_by_gateway,
         (health.bp, None),
         *asked_by_prometheus,
-        *((bp, None) for bp in (document.bp, pages.bp, recovery_pages.bp)),
+        *((bp, None) for bp in (document.bp, document.pages_bp, pages.bp, recovery_pages.bp)),
         (settings.bp, "/settings"),
     ]

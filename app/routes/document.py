@@ -9,9 +9,11 @@ from flask.typing import ResponseReturnValue
 
 from app.document.openapi import make_document
 from app.document.reference import Reference
+from app.web.surfaces import PageBlueprint
 from app.wire.contract import Header, answers
 
 bp = Blueprint("service", __name__)
+pages_bp = PageBlueprint("docs", __name__)
 
 _EXTENSION = "keyrack-document"
 _KEPT_S = 300
@@ -25,7 +27,7 @@ def show_document() -> ResponseReturnValue:
     return _kept("application/json", lambda: orjson.dumps(_document()))
 
 
-@bp.get("/docs")
+@pages_bp.get("/docs")
 def show_docs() -> ResponseReturnValue:
     """The same for people."""
     return _kept(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from flask import Blueprint, redirect, request, url_for
+from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException
@@ -15,6 +15,7 @@ from app.errors import ApiError, InvalidCode, InvalidForm, InvalidLogin, Invalid
 from app.rules import device_names
 from app.tokens import id_in_url
 from app.web.services import services
+from app.web.surfaces import PageBlueprint
 from app.wire.contract import View
 
 Problems = dict[str, str]
@@ -25,9 +26,9 @@ _OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # a browser reads \ as / and p
 _WRONG_CODE = "That code is wrong or was used already. Try the next one."
 
 
-def page_blueprint(name: str) -> Blueprint:
+def page_blueprint(name: str) -> PageBlueprint:
     """A blueprint of pages: who is not signed in is led to the login page, and back."""
-    bp = Blueprint(name, __name__)
+    bp = PageBlueprint(name, __name__)
     bp.context_processor(_words)
     bp.register_error_handler(Unauthorized, _lead_to_login)
     return bp

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-from flask import Blueprint
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.routing import BaseConverter
@@ -36,6 +35,7 @@ from app.web.guards import (
 )
 from app.web.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
 from app.web.services import services
+from app.web.surfaces import CookieBlueprint
 from app.wire.contract import Parameter, answers, known_by, reads, refuses
 from app.wire.responses import (
     CodeAskedSchema,
@@ -48,7 +48,7 @@ from app.wire.responses import (
 from app.wire.sessions import RenameSession, RenameSessionSchema, RevokeSessions, RevokeSessionsSchema
 from app.wire.sign_in import Login, LoginCode, LoginCodeSchema, LoginSchema, Register, RegisterSchema
 
-bp = Blueprint("me", __name__)
+bp = CookieBlueprint("me", __name__)
 
 SESSION_ID = Parameter(
     "path",

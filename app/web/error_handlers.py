@@ -1,14 +1,11 @@
 """How answers look on the wire: JSON, and refusals in the contract's shape."""
 
 import logging
-import re
 import time
 from hashlib import sha256
 from typing import Any, cast
 
-import orjson
-from flask import Flask, Response, current_app, render_template, request
-from flask.json.provider import JSONProvider
+from flask import Flask, Response, current_app, render_template
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded, RequestLimit
 from redis import ConnectionError, RedisError, TimeoutError
@@ -17,30 +14,17 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from app.errors import ApiError, Unavailable, Unconfirmed, status_message
 from app.watch import context, metrics
 from app.web.limits import limiter
+from app.web.surfaces import Surface, surface_of_request
 
 log = logging.getLogger(__name__)
 
-_COOKIE_SURFACE = re.compile(r"/(login|register|logout|me)(/|\Z)")
-_PAGES = re.compile(r"/\Z|/(settings|static|docs|forgot|reset|not-me)(/|\Z)|/(login|register|logout)/(?!mfa\Z)")
 _BODY_TOO_LARGE = 40005
 _KINDS = {TimeoutError: "late", ConnectionError: "away"}  # of errors of Redis; all others are refusals
 for _kind in (*_KINDS.values(), "refused", "unconfirmed"):  # what never happened is 0, not absent
     metrics.REDIS_ERRORS.labels(_kind)
 
 
-class Json(JSONProvider):
-    def dumps(self, obj: Any, **_: Any) -> str:
-        return orjson.dumps(obj).decode()
-
-    def loads(self, s: str | bytes, **_: Any) -> Any:
-        return orjson.loads(s)
-
-    def response(self, *args: Any, **kwargs: Any) -> Response:
-        return Response(orjson.dumps(self._prepare_response_obj(args, kwargs)), mimetype="application/json")
-
-
 def init_answers(app: Flask) -> None:
-    app.json = Json(app)
     app.register_error_handler(ApiError, _refuse)
     app.register_error_handler(RateLimitExceeded, _refuse_for_now)
     app.register_error_handler(RedisError, _refuse_without_redis)
@@ -114,16 +98,11 @@ def rate_limited_body(retry_after: float) -> dict[str, Any]:
 
 
 def _shaped(body: dict[str, Any], sentence: str, status: int) -> dict[str, Any] | str:
-    """A refusal as the surface that was asked has it: Discord's shape, the cookie API's, or a page."""
-    if request.blueprint in ("pages", "recovery_pages", "settings") or (
-        request.blueprint is None and _PAGES.match(request.path)
-    ):
+    """Return a refusal in the form of the surface that was asked: code and message, one sentence, or a page."""
+    surface = surface_of_request()
+    if surface is Surface.PAGES:
         return render_template("refusal.html", status=status, sentence=sentence)
-    return cookie_body(body, sentence) if is_cookie_surface(request.path) else body
-
-
-def is_cookie_surface(path: str) -> bool:
-    return bool(_COOKIE_SURFACE.match(path))
+    return cookie_body(body, sentence) if surface is Surface.COOKIE_API else body
 
 
 def cookie_body(body: dict[str, Any], sentence: str) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
-from app.web.error_handlers import _COOKIE_SURFACE, _PAGES
-from scripts.fuzzing.requests import Request
+from app.web.surfaces import Surface, Surfaces
+from scripts.fuzzing.requests import Request, application
 
 HANGS_AFTER_S = 10
 _OWN_PATH = re.compile(r"/(?![/\\])[!-~]*")
@@ -115,11 +116,17 @@ def _problem_with_refusal(request: Request, answer: Answer) -> str | None:
     if request.mutated:  # the path may have been hit: any of the three forms
         return None if is_html or _is_api(answer.status, told) or _is_cookie(told) else "no form of refusal"
     path = request.path.decode("latin-1")
-    if _PAGES.match(path) or (path in ("/login", "/register") and request.method == b"GET"):
+    surface = _surfaces().of_path(path)
+    if surface is Surface.PAGES or (path in ("/login", "/register") and request.method == b"GET"):
         return None if is_html else "no page where a page is due"
-    if _COOKIE_SURFACE.match(path):
+    if surface is Surface.COOKIE_API:
         return None if _is_cookie(told) else "not the cookie API's form"
     return None if _is_api(answer.status, told) else "not the API's form"
+
+
+@cache
+def _surfaces() -> Surfaces:
+    return Surfaces(application())
 
 
 def _is_api(status: int, told: object) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote_from_bytes, urlencode
 
 from fakeredis import FakeRedis
+from flask import Flask
 
 from app import create_app
 from app.config import load_settings
@@ -74,12 +75,16 @@ class Request:
     stays_open: bool
 
 
+def application() -> Flask:
+    """Make the service as the one under test has it, to look at its routes."""
+    return create_app(load_settings(ENVIRONMENT | {"GATEWAY_SECRET": GATEWAY_SECRET}), FakeRedis())
+
+
 def routes() -> list[tuple[str, str]]:
-    """Method and path of every route there is, and those that stand beside Flask."""
-    app = create_app(load_settings(ENVIRONMENT | {"GATEWAY_SECRET": GATEWAY_SECRET}), FakeRedis())
+    """Return method and path of every route, and of those that stand beside Flask."""
     found = [
         (method, rule.rule.replace("<any_text:session_id>", "{id}").replace("<path:filename>", "keyrack.css"))
-        for rule in app.url_map.iter_rules()
+        for rule in application().url_map.iter_rules()
         for method in sorted(rule.methods or ())
     ]
     return [*found, *((method, "/gateway/verify") for method in ("GET", "POST", "HEAD", "PATCH"))]
