@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
-from flask import redirect, request, url_for
+from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException
@@ -52,6 +52,17 @@ def shows_again(page: Page) -> Callable[[View], View]:
         return shown
 
     return decorate
+
+
+def lead_to_page(bp: Blueprint, page: str, *forms: str) -> None:
+    """Lead whoever opens the address of a form by hand to the page that has the form.
+
+    Args:
+        page: The whole path, with the prefix of the blueprint.
+        forms: Paths below the prefix. Each takes POST elsewhere and gets its GET here.
+    """
+    for form in forms:
+        bp.add_url_rule(form, f"page_of{form}", partial(redirect, page))
 
 
 def next_path() -> str:

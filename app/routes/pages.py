@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from app.callers.identity import SESSION_COOKIE
 from app.errors import Unauthorized
-from app.routes.forms import HOME, Problems, next_path, page_blueprint, shows_again
+from app.routes.forms import HOME, Problems, lead_to_page, next_path, page_blueprint, shows_again
 from app.rules import device_names
 from app.rules.accounts import SecondFactorAsked, SignedIn
 from app.web.cookies import begin_session, forget_session
@@ -57,14 +57,8 @@ def show_home() -> ResponseReturnValue:
     return redirect(HOME)
 
 
-@bp.get("/login/form")
-@bp.get("/login/code")
-@bp.get("/register/form")
-@bp.get("/logout/form")
-def show_page_of_form() -> ResponseReturnValue:
-    """The address of a form, opened by hand: lead to the page that has it."""
-    page = "/".join(request.path.split("/")[:2])
-    return redirect("/login" if page == "/logout" else page)
+lead_to_page(bp, "/login", "/login/form", "/login/code", "/logout/form")
+lead_to_page(bp, "/register", "/register/form")
 
 
 # Sign in

@@ -3,7 +3,7 @@
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.routes.forms import Problems, page_blueprint, shows_again
+from app.routes.forms import Problems, lead_to_page, page_blueprint, shows_again
 from app.rules.accounts import SecondFactorAsked, SignedIn
 from app.web.cookies import begin_session
 from app.web.guards import client, require_same_origin, takes_form
@@ -39,13 +39,9 @@ def _enter(signed_in: SignedIn) -> ResponseReturnValue:
     return redirect(url_for("settings.show_security", done="password"), 303)
 
 
-@bp.get("/forgot/form")
-@bp.get("/reset/form")
-@bp.get("/reset/code")
-@bp.get("/not-me/form")
-def show_page_of_form() -> ResponseReturnValue:
-    """The address of a form, opened by hand: lead to the page that has it."""
-    return redirect("/".join(request.path.split("/")[:2]))
+lead_to_page(bp, "/forgot", "/forgot/form")
+lead_to_page(bp, "/reset", "/reset/form", "/reset/code")
+lead_to_page(bp, "/not-me", "/not-me/form")
 
 
 @bp.get("/forgot")

@@ -7,7 +7,7 @@ from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
-from app.routes.forms import Problems, page_blueprint, shows_again
+from app.routes.forms import Problems, lead_to_page, page_blueprint, shows_again
 from app.rules import totp
 from app.tokens import id_from_url
 from app.web.cookies import keep_session
@@ -178,11 +178,5 @@ def renew_codes() -> ResponseReturnValue:
     return render_template("codes.html", codes=codes, fresh=False)
 
 
-@bp.get("/sessions/end")
-@bp.get("/sessions/confirm")
-@bp.get("/security/password")
-@bp.get("/security/totp/off")
-@bp.get("/security/codes")
-def show_page_of_form() -> ResponseReturnValue:
-    """The address of a form, opened by hand: lead to the page that has it."""
-    return redirect("/".join(request.path.split("/")[:3]))
+lead_to_page(bp, "/settings/sessions", "/sessions/end", "/sessions/confirm")
+lead_to_page(bp, "/settings/security", "/security/password", "/security/totp/off", "/security/codes")

@@ -28,10 +28,8 @@ REQUIRE = Parameter("query", "require", "`mfa` asks for a recent proof too", "mf
 FORWARDED_METHOD = Parameter(
     "header", "X-Forwarded-Method", "The method of the original request, where the gateway asks with GET", "POST"
 )
-IDENTITY = (
-    Header("X-Auth-User-Id", "The id of the user"),
-    Header("X-Auth-Session-Id-Hash", "The id_hash of the session"),
-)
+USER_ID = Header("X-Auth-User-Id", "The id of the user")
+ID_HASH = Header("X-Auth-Session-Id-Hash", "The id_hash of the session")
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +41,7 @@ class Verify:
 
     @known_by("session")
     @reads(REQUIRE, FORWARDED_METHOD)
-    @answers(status=200, headers=IDENTITY)
+    @answers(status=200, headers=[USER_ID, ID_HASH])
     @refuses(Forbidden, MfaRequired)
     def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
         """Say whose a request is, for the gateway in front of other services.
@@ -60,7 +58,7 @@ class Verify:
         except Exception:  # whatever went wrong, the answer is no
             log.exception("verify failed")
         else:
-            identity = [("X-Auth-User-Id", caller.user_id), ("X-Auth-Session-Id-Hash", caller.id_hash)]
+            identity = [(USER_ID.name, caller.user_id), (ID_HASH.name, caller.id_hash)]
             start_response("200 OK", [("Content-Length", "0"), *identity])
             return []
         return _refuse(Unavailable(), environ, start_response)

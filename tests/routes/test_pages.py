@@ -533,3 +533,18 @@ def test_a_form_that_is_too_large_is_a_page(new_browser, headers, status):
 def test_an_address_that_is_none_is_a_page(new_browser, method, path, status):
     answer = new_browser().open(path, method=method)
     assert (answer.status_code, answer.mimetype) == (status, "text/html")
+
+
+def test_the_address_of_a_form_leads_to_the_page_that_has_it(app):
+    client = app.test_client()
+    pages = {
+        "/login": ["/login/form", "/login/code", "/logout/form"],
+        "/register": ["/register/form"],
+        "/forgot": ["/forgot/form"],
+        "/reset": ["/reset/form", "/reset/code"],
+        "/not-me": ["/not-me/form"],
+        "/settings/sessions": ["/settings/sessions/end", "/settings/sessions/confirm"],
+        "/settings/security": [f"/settings/security/{form}" for form in ("password", "totp/off", "codes")],
+    }
+    for page, forms in pages.items():
+        assert [client.get(form).location for form in forms] == [page] * len(forms)
