@@ -28,7 +28,7 @@ from app.errors import Forbidden, MfaRequired, Unauthorized, Unavailable
 from app.web import verify
 from app.web.services import services
 from app.web.surfaces import is_of_cookie_api
-from app.wire.contract import Answer, Contract, Header, Limit, Parameter, Shape, View, contract_of, joined
+from app.wire.contract import Contract, Header, Limit, Parameter, Response, Shape, View, contract_of, join
 
 _ABOUT = """Keyrack owns sign-in and the devices that are signed in.
 
@@ -167,7 +167,7 @@ def _contract(app: Flask, rule: Rule) -> Contract:
     """That of a view, of the hooks of its blueprint, and of what its path has in it."""
     contract = contract_of(app.view_functions[rule.endpoint])
     for hook in app.before_request_funcs.get(rule.endpoint.partition(".")[0], ()):
-        contract = joined(contract_of(hook), contract)
+        contract = join(contract_of(hook), contract)
     return contract
 
 
@@ -261,7 +261,7 @@ def _refusals(route: _Route) -> Iterator[Refusal]:
     yield InternalServerError
 
 
-def _response(answer: Answer) -> Json:
+def _response(answer: Response) -> Json:
     response: Json = {
         "description": HTTPStatus(answer.status).phrase,
         "headers": _headers(answer.headers),

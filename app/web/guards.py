@@ -17,7 +17,7 @@ from app.rules.devices import Caller
 from app.stores.sessions import Client
 from app.web.cookies import keep_proof
 from app.web.services import services
-from app.wire.contract import Parameter, View, known_by, marked
+from app.wire.contract import Parameter, View, known_by, mark
 from app.wire.fields import WireSchema
 
 SUPER_PROPERTIES = Parameter(
@@ -66,7 +66,7 @@ def require_same_origin(view: View) -> View:
         callers.require_same_origin(request.environ)
         return view(*args, **kwargs)
 
-    return marked(guarded, refusals=[Forbidden])
+    return mark(guarded, refusals=[Forbidden])
 
 
 def require_secret(secret: str) -> None:
@@ -107,7 +107,7 @@ def takes(schema_type: type[WireSchema]) -> Callable[[View], View]:
     """Read the JSON body through a schema and hand it to the view as `body`."""
     refusals = [InvalidForm, InvalidJson, RequestEntityTooLarge]
     read = _takes(schema_type, _json)
-    return lambda view: marked(read(view), body=schema_type, refusals=refusals)
+    return lambda view: mark(read(view), body=schema_type, refusals=refusals)
 
 
 def takes_form(schema_type: type[WireSchema]) -> Callable[[View], View]:

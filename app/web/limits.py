@@ -28,7 +28,7 @@ from app.stores.connection.client import RedisClient
 from app.watch import audit, metrics
 from app.web import guards
 from app.web.services import services
-from app.wire.contract import Limit, View, marked
+from app.wire.contract import Limit, View, mark
 
 
 def _by_address() -> str:
@@ -104,7 +104,7 @@ def _shared(setting: str, key: Callable[[], str], counted_by: str) -> Callable[[
     scope = setting.removeprefix("rate_limit_")
     metrics.LIMIT_HITS.labels(scope)
     limit = limiter.shared_limit(lambda: getattr(services().settings, setting), scope=scope, key_func=key)
-    return lambda view: marked(
+    return lambda view: mark(
         limit(view), limits=[Limit(setting, counted_by)], refusals=[RateLimitExceeded, Unavailable]
     )
 

@@ -1,3 +1,3 @@
 """The shapes of bodies, by surface, and what a route says of itself (contract.py). marshmallow, no Flask.
-What a body means is for rules/; headers and cookies are in web/ and callers/.
+The rules on what a body asks for: rules/. Headers and cookies: web/ and callers/.
 """

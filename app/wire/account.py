@@ -1,10 +1,12 @@
-"""Bodies about the caller's own account: the answer to a challenge, the password, the second factor."""
+"""Bodies of requests about the caller's own account: the answer to a challenge, the password, the second factor.
+A new password by a link: recovery.py.
+"""
 
 from dataclasses import dataclass
 
 from marshmallow import validate
 
-from app.wire.fields import CODE, PASSWORD, TICKET, Flag, Text, WireSchema, fit_for_password
+from app.wire.fields import CODE, PASSWORD, TICKET, Flag, Text, WireSchema, check_password
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class ChangePassword:
 class ChangePasswordSchema(WireSchema):
     into = ChangePassword
     password = Text(required=True, metadata=PASSWORD)
-    new_password = Text(required=True, validate=fit_for_password, metadata={"examples": ["another horse battery"]})
+    new_password = Text(required=True, validate=check_password, metadata={"examples": ["another horse battery"]})
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,11 @@ class EnableTotpSchema(WireSchema):
     secret = Text(
         allow_none=True,
         metadata={
-            "description": "Of the client's making: base32 of 20 bytes or more",
+            "description": "A secret that the client made: base32 of 20 bytes or more",
             "examples": ["JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"],
         },
     )
-    code = Text(allow_none=True, metadata={"description": "What the app shows for that secret"} | CODE)
+    code = Text(allow_none=True, metadata={"description": "The code that the app shows for that secret"} | CODE)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""What a route takes, answers and refuses: left on its view by its decorators, made into the document by openapi.py.
+"""The contract of a route: what it takes, answers and refuses. Its decorators leave it on its view.
+The document made of it: document/openapi.py. The bodies themselves: the other modules of wire/.
 
 The guards leave what they know by themselves; `answers`, `refuses` and `reads` say the rest of a view. None of it is
 looked at while a request is served.
@@ -11,15 +12,15 @@ from typing import Any, Literal
 from marshmallow import Schema
 
 View = Callable[..., Any]
-Shape = Schema | type[Schema] | Mapping[str, Any]  # where it is no object of ours: JSON Schema as it is
-Caller = Literal["nobody", "session", "gateway", "prometheus"]
+Shape = Schema | type[Schema] | Mapping[str, Any]  # JSON Schema as it is, where the body is no object of ours
+KnownBy = Literal["nobody", "session", "gateway", "prometheus"]
 
 _MARK = "__contract__"
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """What a request may say beside its body; in a path it is always there, elsewhere it may be left out."""
+    """A part of a request beside its body. In a path it is always there, elsewhere it may be left out."""
 
     place: Literal["path", "query", "header"]
     name: str
@@ -29,7 +30,11 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Header:
-    """What an answer says beside its body. `always`: in each answer of its status"""
+    """A header of a response.
+
+    Attributes:
+        always: It is in each response of its status.
+    """
 
     name: str
     meaning: str
@@ -38,8 +43,12 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An answer to a request that was right. shapes: the body has one of them; none means that there is no body"""
+class Response:
+    """A response to a request that was right.
+
+    Attributes:
+        shapes: The body has one of them. Empty: there is no body.
+    """
 
     status: int
     shapes: Sequence[Shape]
@@ -49,7 +58,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Limit:
-    """How often something may be asked. setting: the field of Settings that says it"""
+    """A rate limit.
+
+    Attributes:
+        setting: The field of Settings that has the rate.
+    """
 
     setting: str
     counted_by: str
@@ -57,19 +70,21 @@ class Limit:
 
 @dataclass(frozen=True)
 class Contract:
-    """
-    known_by   whose request it is: nobody's, a session's, or of what runs beside Keyrack
-    body       schema of the JSON body
-    form       schema of the body, where that is a form
-    refusals   what it raises: errors.ApiError and what Flask and Flask-Limiter raise
+    """All that a view says of itself.
+
+    Attributes:
+        known_by: The caller is nobody in particular, a session, or a program that runs beside Keyrack.
+        body: The schema of the JSON body.
+        form: The schema of the body, where that is a form.
+        refusals: The view raises them: errors.ApiError, and what Flask and Flask-Limiter raise.
     """
 
-    known_by: Caller = "nobody"
+    known_by: KnownBy = "nobody"
     body: Shape | None = None
     form: Shape | None = None
     parameters: tuple[Parameter, ...] = ()
     limits: tuple[Limit, ...] = ()
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[Response, ...] = ()
     refusals: tuple[type[Exception], ...] = ()
 
 
@@ -78,8 +93,8 @@ def contract_of(view: View) -> Contract:
     return contract
 
 
-def marked(view: View, **parts: Any) -> View:
-    """Leave parts of a contract on a view: sequences are added to those that are there already, in front."""
+def mark(view: View, **parts: Any) -> View:
+    """Leave parts of a contract on a view, and return the view. A sequence goes in front of what is there already."""
     contract = contract_of(view)
     known = vars(contract)
     more = {name: (*part, *known[name]) if isinstance(known[name], tuple) else part for name, part in parts.items()}
@@ -87,13 +102,13 @@ def marked(view: View, **parts: Any) -> View:
     return view
 
 
-def joined(first: Contract, then: Contract) -> Contract:
-    """The contract of a view that `first` stands before, as a hook of its blueprint does."""
+def join(hook: Contract, view: Contract) -> Contract:
+    """Return the contract of a view that a hook of its blueprint runs before."""
     return replace(
-        then,
-        known_by=first.known_by if then.known_by == "nobody" else then.known_by,
-        parameters=first.parameters + then.parameters,
-        refusals=first.refusals + then.refusals,
+        view,
+        known_by=hook.known_by if view.known_by == "nobody" else view.known_by,
+        parameters=hook.parameters + view.parameters,
+        refusals=hook.refusals + view.refusals,
     )
 
 
@@ -103,24 +118,29 @@ def answers(
     headers: Sequence[Header] = (),
     media_type: str = "application/json",
 ) -> Callable[[View], View]:
-    """Say what a view answers: a body of one of these shapes, or none. status: 200 with a body, 204 without"""
-    answer = Answer(status or (200 if shapes else 204), shapes, headers, media_type)
-    return lambda view: marked(view, answers=[answer])
+    """Say what a view answers.
+
+    Args:
+        shapes: The body has one of them. Without any there is no body.
+        status: 200 with a body and 204 without, if not given.
+    """
+    response = Response(status or (200 if shapes else 204), shapes, headers, media_type)
+    return lambda view: mark(view, answers=[response])
 
 
 def refuses(*refusals: type[Exception]) -> Callable[[View], View]:
-    """Say what a view raises beside what its guards do."""
-    return lambda view: marked(view, refusals=refusals)
+    """Say what a view raises beside what its guards raise."""
+    return lambda view: mark(view, refusals=refusals)
 
 
-def known_by(caller: Caller) -> Callable[[View], View]:
-    """Say whose request it is, and with that how it is refused where it is somebody else's."""
-    return lambda view: marked(view, known_by=caller)
+def known_by(caller: KnownBy) -> Callable[[View], View]:
+    """Say who may call a view. The refusals of all other callers follow from that."""
+    return lambda view: mark(view, known_by=caller)
 
 
 def reads(*parameters: Parameter) -> Callable[[View], View]:
-    return lambda view: marked(view, parameters=parameters)
+    return lambda view: mark(view, parameters=parameters)
 
 
 def reads_form(shape: Shape) -> Callable[[View], View]:
-    return lambda view: marked(view, form=shape)
+    return lambda view: mark(view, form=shape)

@@ -1,6 +1,7 @@
-"""What the bodies of several surfaces share: the kinds of fields, the checks, what the document says of them.
+"""The kinds of fields that bodies of several surfaces share, their checks, and what the document says of them.
+The bodies themselves: the module of each surface.
 
-An error is a text "CODE: message", as errors.py renders it. The bodies themselves: the module of each surface.
+A check raises ValidationError with a text "CODE: message", as errors.py renders it.
 """
 
 import re
@@ -19,14 +20,14 @@ NO_EMAIL = "EMAIL_TYPE_INVALID_EMAIL: Not a well formed email address."
 _USER_ID = re.compile(r"[0-9]{1,20}")
 _ID_HASH = re.compile(r"[A-Za-z0-9+/]{43}=")
 
-# What the document says of fields that several bodies have
+# Descriptions and examples in the document, of fields that several bodies have
 USER_ID = {"description": "A snowflake", "examples": ["1234567890123456789"]}
 ID_HASH = {
     "description": "Names a session without giving it away: SHA-256 of its token in standard base64",
     "examples": ["q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k="],
 }
 TICKET = {
-    "description": "Of the challenge that is answered; good for a few minutes and five wrong answers",
+    "description": "The ticket of the challenge that is answered; good for a few minutes and five wrong answers",
     "examples": ["MTIzNDU2Nzg5MDEyMzQ1Njc4OQ.aHg3gA.7rGkGm9PvGdVd1rVgKkC7M1fBmDqkqXhJ3wzQ5LrY0s"],
 }
 PASSWORD = {"examples": ["correct horse battery"]}
@@ -38,7 +39,7 @@ _Check = TypeVar("_Check", bound=Callable[..., Any])
 
 
 class WireSchema(Schema):
-    """A body that becomes the dataclass `into`; unknown keys are passed over, real clients send many."""
+    """A body that becomes the dataclass `into`. Unknown keys are passed over, because real clients send many."""
 
     class Meta:
         unknown = EXCLUDE
@@ -79,8 +80,8 @@ class Nested(fields.Nested):
     default_error_messages = {"required": REQUIRED, "null": REQUIRED}
 
 
-def says(**keywords: Any) -> Callable[[_Check], _Check]:
-    """Give a check of our own the JSON Schema keywords that the document has for it."""
+def documented_as(**keywords: Any) -> Callable[[_Check], _Check]:
+    """Give a check the JSON Schema keywords that describe it in the document."""
 
     def decorate(check: _Check) -> _Check:
         check.json_schema = keywords  # type: ignore[attr-defined]
@@ -93,12 +94,12 @@ def length(least: int, most: int) -> validate.Length:
     return validate.Length(least, most, error="BASE_TYPE_BAD_LENGTH: Must be between {min} and {max} in length.")
 
 
-@says(
+@documented_as(
     minLength=MIN_LENGTH,
     maxLength=MAX_BYTES,
     description=f"None of the 3,000 most common, without NUL, and at most {MAX_BYTES} bytes in UTF-8",
 )
-def fit_for_password(password: str) -> None:
+def check_password(password: str) -> None:
     length(MIN_LENGTH, MAX_BYTES)(password)
     if len(password.encode()) > MAX_BYTES:
         raise ValidationError(f"BASE_TYPE_BAD_LENGTH: Must be {MAX_BYTES} bytes or fewer in UTF-8.")
@@ -108,14 +109,14 @@ def fit_for_password(password: str) -> None:
         raise ValidationError("PASSWORD_BAD_PASSWORD: Password is too weak or common to use.")
 
 
-@says(description="Without hidden characters and outer spaces")
-def fit_for_name(name: str) -> None:
+@documented_as(description="Without hidden characters and outer spaces")
+def check_name(name: str) -> None:
     if has_hidden(name) or name != name.strip():
         raise ValidationError("BASE_TYPE_BAD_CHARACTERS: Must not contain hidden characters or outer spaces.")
 
 
-@says(format="email")
-def fit_for_email(email: str) -> None:
+@documented_as(format="email")
+def check_email(email: str) -> None:
     length(1, MAX_EMAIL_LENGTH)(email)
     try:
         email_validator.validate_email(email, check_deliverability=False)
@@ -123,13 +124,13 @@ def fit_for_email(email: str) -> None:
         raise ValidationError(NO_EMAIL) from None
 
 
-@says(pattern=f"^{_ID_HASH.pattern}$")
-def is_id_hash(text: str) -> None:
+@documented_as(pattern=f"^{_ID_HASH.pattern}$")
+def check_id_hash(text: str) -> None:
     if not _ID_HASH.fullmatch(text):
         raise ValidationError("BASE_TYPE_BAD_FORMAT: Must be the base64 of 32 bytes.")
 
 
-@says(pattern=f"^{_USER_ID.pattern}$")
-def is_user_id(text: str) -> None:
+@documented_as(pattern=f"^{_USER_ID.pattern}$")
+def check_user_id(text: str) -> None:
     if not _USER_ID.fullmatch(text):
         raise ValidationError("NUMBER_TYPE_COERCE: Must be a snowflake.")

@@ -1,10 +1,10 @@
-"""Bodies of what a gateway asks beside the check: reconcile and introspect."""
+"""Bodies of what a gateway asks: reconcile and introspect. The check of each request has none: web/verify.py."""
 
 from dataclasses import dataclass
 
 from marshmallow import EXCLUDE, Schema
 
-from app.wire.fields import ID_HASH, USER_ID, Items, Nested, Text, WireSchema, is_id_hash, is_user_id, length
+from app.wire.fields import ID_HASH, USER_ID, Items, Nested, Text, WireSchema, check_id_hash, check_user_id, length
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,8 @@ class NamedSession:
 
 class NamedSessionSchema(WireSchema):
     into = NamedSession
-    user_id = Text(required=True, validate=is_user_id, metadata=USER_ID)
-    id_hash = Text(required=True, validate=is_id_hash, metadata=ID_HASH)
+    user_id = Text(required=True, validate=check_user_id, metadata=USER_ID)
+    id_hash = Text(required=True, validate=check_id_hash, metadata=ID_HASH)
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ReconcileSchema(WireSchema):
 
 
 class IntrospectSchema(Schema):
-    """A form, as RFC 7662 has it."""
+    """A form (RFC 7662, section 2.1)."""
 
     class Meta:
         unknown = EXCLUDE

@@ -1,4 +1,4 @@
-"""A line of the file that `flask users import` reads."""
+"""The shape of a line of the file that `flask users import` reads. What is done with it: rules/imports.py."""
 
 import re
 from typing import Any
@@ -11,15 +11,15 @@ from app.rules.accounts import require_email
 from app.rules.imports import Email, ImportedUser
 from app.rules.passwords import MAX_ROUNDS, MIN_ROUNDS
 from app.times import iso_seconds
-from app.wire.fields import NO_EMAIL, Flag, Text, WireSchema, fit_for_name, length
+from app.wire.fields import NO_EMAIL, Flag, Text, WireSchema, check_name, length
 
-# The last characters of salt and digest have bits to spare, which are 0: bcrypt raises at other salts, and no password
-# would ever match another digest.
+# The last characters of salt and digest have spare bits, which must be 0. At another salt bcrypt raises, and another
+# digest matches no password.
 _BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]")
 
 
 class Snowflake(fields.Field[str]):
-    """A user's id, as a text or a number."""
+    """The id of a user, as a text or a number."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         text = str(value)
@@ -29,7 +29,7 @@ class Snowflake(fields.Field[str]):
 
 
 class Moment(fields.Field[int]):
-    """Unix seconds, from these or from ISO 8601; without a zone it is UTC."""
+    """A time in Unix seconds or ISO 8601, loaded as Unix seconds. Without a zone it is UTC."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
         try:
@@ -42,18 +42,18 @@ class Moment(fields.Field[int]):
 
 
 class EmailAddress(Text):
-    """An address, looked at once: to do it twice would take a third of the time of a line."""
+    """An e-mail address, loaded with its normalised form. A second validation would take a third of a line's time."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        told = super()._deserialize(value, *args, **kwargs)
+        email = super()._deserialize(value, *args, **kwargs)
         try:
-            return Email(told, require_email(told))
+            return Email(email, require_email(email))
         except email_validator.EmailNotValidError:
             raise ValidationError(NO_EMAIL) from None
 
 
 class TotpSecret(fields.Field[str]):
-    """A base32 secret; other services made shorter ones than ours."""
+    """A base32 secret. It may be shorter than ours, as other services made shorter ones."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         secret = totp.lengthen_secret(value) if isinstance(value, str) else None
@@ -62,7 +62,7 @@ class TotpSecret(fields.Field[str]):
         return secret
 
 
-def _fit_for_hash(hashed: str) -> None:
+def _check_bcrypt_hash(hashed: str) -> None:
     match = _BCRYPT.fullmatch(hashed)
     if not match or not MIN_ROUNDS <= int(match[1]) <= MAX_ROUNDS:
         raise ValidationError(
@@ -71,13 +71,13 @@ def _fit_for_hash(hashed: str) -> None:
 
 
 class ImportedUserSchema(WireSchema):
-    """A line; names and address are as at registration."""
+    """A line. Names and address follow the rules of registration."""
 
     into = ImportedUser
     email = EmailAddress(required=True)
-    username = Text(required=True, validate=[length(2, 32), fit_for_name])
-    password_hash = Text(required=True, validate=_fit_for_hash)
-    global_name = Text(allow_none=True, validate=[length(1, 32), fit_for_name])
+    username = Text(required=True, validate=[length(2, 32), check_name])
+    password_hash = Text(required=True, validate=_check_bcrypt_hash)
+    global_name = Text(allow_none=True, validate=[length(1, 32), check_name])
     totp_secret = TotpSecret(allow_none=True)
     created_at = Moment(allow_none=True)
     id = Snowflake(allow_none=True)

@@ -1,4 +1,4 @@
-"""Bodies of the way back in, and of links in mails: a forgotten password, "This wasn't me"."""
+"""Bodies of requests about a forgotten password, and behind the links of mails ("This wasn't me")."""
 
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -6,7 +6,7 @@ from typing import Any, get_args
 from marshmallow import ValidationError, validate, validates_schema
 
 from app.stores.factors import MfaType
-from app.wire.fields import LOGIN, PASSWORD, REQUIRED, Text, WireSchema, fit_for_password
+from app.wire.fields import LOGIN, PASSWORD, REQUIRED, Text, WireSchema, check_password
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class ForgotSchema(WireSchema):
 
 @dataclass(frozen=True)
 class Reset:
-    """A new password by a link; with ticket, code and method where a code was asked for."""
+    """A new password by a link. Ticket, code and method come with it where a code was asked for."""
 
     token: str
     password: str
@@ -32,13 +32,13 @@ class Reset:
 
 class ResetSchema(WireSchema):
     into = Reset
-    token = Text(required=True, metadata={"description": "What the link in the mail has behind its #"})
-    password = Text(required=True, validate=fit_for_password, metadata=PASSWORD)
-    ticket = Text(allow_none=True, metadata={"description": "Where a code was asked for: of that answer"})
+    token = Text(required=True, metadata={"description": "The part of the link in the mail behind `#`"})
+    password = Text(required=True, validate=check_password, metadata=PASSWORD)
+    ticket = Text(allow_none=True, metadata={"description": "The ticket of the answer that asked for a code"})
     code = Text(allow_none=True, metadata={"description": "With a ticket: the code"})
     method = Text(
         allow_none=True,
-        metadata={"description": "With a ticket: what the code is; `totp`, if nothing is said"},
+        metadata={"description": "With a ticket: the kind of the code; `totp` if left out"},
         validate=validate.OneOf(get_args(MfaType), error="BASE_TYPE_CHOICES: Value must be one of {choices}."),
     )
 
@@ -50,7 +50,7 @@ class ResetSchema(WireSchema):
 
 @dataclass(frozen=True)
 class ResetCode:
-    """The page's way to answer with a code: its ticket knows the rest."""
+    """A code sent by the page. The ticket knows link and password."""
 
     ticket: str
     code: str

@@ -1,6 +1,7 @@
-"""What goes out: the shape of each body that a right request is answered with.
+"""The shape of each body that a right request is answered with.
+The bodies of refusals: errors.py and web/error_handlers.py.
 
-Views write their bodies by hand, as that is fastest; every answer that the tests get is held against these.
+Views write their bodies by hand, because that is fastest. The tests hold every answer against these schemas.
 """
 
 from functools import partial
@@ -12,14 +13,14 @@ from app.watch.events import Reason
 from app.wire.fields import ID_HASH, TICKET, USER_ID
 
 _TOKEN = {
-    "description": "The secret that a session is known by: three parts of base64url, the first of them the user's id",
+    "description": "The secret of a session: three parts of base64url, the first of them the user's id",
     "examples": TICKET["examples"],
 }
 _ID_IN_URL = {"examples": ["q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k"]}
 
 _text = partial(fields.String, required=True)
 _flag = partial(fields.Boolean, required=True)
-_whole = partial(fields.Integer, required=True)
+_integer = partial(fields.Integer, required=True)
 
 
 def _const(value: Any) -> validate.OneOf:
@@ -36,18 +37,18 @@ def _nullable(example: str, **more: Any) -> fields.Field[Any]:
     return fields.String(**{"required": True} | more, allow_none=True, metadata={"examples": [example]})
 
 
-class AnswerSchema(Schema):
+class ResponseSchema(Schema):
     """A body to which later versions may add fields."""
 
     class Meta:
         unknown = EXCLUDE
 
 
-class TokenSchema(AnswerSchema):
+class TokenSchema(ResponseSchema):
     token = _text(metadata=_TOKEN)
 
 
-class UserSettingsSchema(AnswerSchema):
+class UserSettingsSchema(ResponseSchema):
     locale = _text(metadata={"examples": ["en-US"]})
     theme = _text(metadata={"examples": ["dark"]})
 
@@ -60,7 +61,7 @@ class SignedInSchema(FinishedLoginSchema):
     user_id = _text(metadata=USER_ID)
 
 
-class RegisteredSchema(AnswerSchema):
+class RegisteredSchema(ResponseSchema):
     user_id = _text(metadata=USER_ID)
 
 
@@ -68,14 +69,14 @@ class SignedInByCookieSchema(RegisteredSchema):
     user_settings = fields.Nested(UserSettingsSchema, required=True)
 
 
-class CodeAskedSchema(AnswerSchema):
-    """The answer to a right password where a second factor is on."""
+class CodeAskedSchema(ResponseSchema):
+    """The answer to a right password, if a second factor is on."""
 
     user_id = _text(metadata=USER_ID)
     mfa = _flag(validate=_const(value=True))
     ticket = _text(metadata=TICKET)
     login_instance_id = _text(
-        metadata={"description": "To be sent back with the code, or left out", "examples": ["mJ7vVh0lq2c8bXwT4kQm1A"]}
+        metadata={"description": "Send it back with the code, or leave it out", "examples": ["mJ7vVh0lq2c8bXwT4kQm1A"]}
     )
     totp = _flag(metadata={"description": "Whether a TOTP code may be the answer"})
     backup = _flag(metadata={"description": "Whether unused backup codes are left"})
@@ -83,28 +84,31 @@ class CodeAskedSchema(AnswerSchema):
     webauthn = fields.Raw(required=True, metadata={"type": "null"})
 
 
-class MethodSchema(AnswerSchema):
+class MethodSchema(ResponseSchema):
     type = _text(validate=validate.OneOf(["totp", "backup", "password"]))
     backup_codes_allowed = fields.Boolean(metadata={"description": "With `totp`: whether unused backup codes are left"})
 
 
-class ChallengeSchema(AnswerSchema):
+class ChallengeSchema(ResponseSchema):
     ticket = _text(metadata=TICKET)
     methods = fields.List(fields.Nested(MethodSchema), required=True)
 
 
-class ClientInfoSchema(AnswerSchema):
+class ClientInfoSchema(ResponseSchema):
     os = _nullable("Android")
     platform = _nullable("Discord Android")
     location = _nullable("Vienna, Vienna, Austria")
 
 
-class SessionSchema(AnswerSchema):
+class SessionSchema(ResponseSchema):
     id_hash = _text(metadata=ID_HASH)
     approx_last_used_time = _time()
     client_info = fields.Nested(ClientInfoSchema, required=True)
     id = fields.String(
-        metadata={"description": "The `id_hash` as URLs have it. From here on: with `extended=true`"} | _ID_IN_URL
+        metadata={
+            "description": "The `id_hash` in the form for URLs. This field and the next ones come with `extended=true`"
+        }
+        | _ID_IN_URL
     )
     created_at = _time(required=False)
     expires_at = _time(required=False)
@@ -114,12 +118,12 @@ class SessionSchema(AnswerSchema):
     is_current = fields.Boolean(metadata={"description": "Whether it is the caller's own", "examples": [True]})
 
 
-class UserSessionsSchema(AnswerSchema):
+class UserSessionsSchema(ResponseSchema):
     user_sessions = fields.List(fields.Nested(SessionSchema), required=True)
 
 
-class OwnSessionSchema(AnswerSchema):
-    id = _text(metadata={"description": "For the paths of this API"} | _ID_IN_URL)
+class OwnSessionSchema(ResponseSchema):
+    id = _text(metadata={"description": "The id of the session in paths of this API"} | _ID_IN_URL)
     deviceName = _text(metadata={"examples": ["Firefox on Linux"]})  # noqa: N815 - as the cookie API spells it
     ip = _nullable("203.0.113.7")
     location = _nullable("Vienna, Vienna, Austria")
@@ -128,7 +132,7 @@ class OwnSessionSchema(AnswerSchema):
     isCurrent = _flag(metadata={"description": "Whether it is the caller's own"})  # noqa: N815
 
 
-class OwnEndedSessionSchema(AnswerSchema):
+class OwnEndedSessionSchema(ResponseSchema):
     id = _text(metadata=_ID_IN_URL)
     deviceName = _text(metadata={"examples": ["Firefox on Linux"]})  # noqa: N815
     ip = _nullable("203.0.113.7")
@@ -144,11 +148,11 @@ class OwnEndedSessionSchema(AnswerSchema):
     )
 
 
-class MessageSchema(AnswerSchema):
+class MessageSchema(ResponseSchema):
     message = _text(metadata={"description": "What was done, for people", "examples": ["Session revoked."]})
 
 
-class UserSchema(AnswerSchema):
+class UserSchema(ResponseSchema):
     id = _text(metadata=USER_ID)
     username = _text(metadata={"examples": ["ada"]})
     global_name = _nullable("Ada")
@@ -163,13 +167,13 @@ class ChangedUserSchema(UserSchema):
     token = _text(metadata=_TOKEN)
 
 
-class BackupCodeSchema(AnswerSchema):
+class BackupCodeSchema(ResponseSchema):
     user_id = _text(metadata=USER_ID)
     code = _text(metadata={"examples": ["k3v9x2mp"]})
     consumed = _flag()
 
 
-class BackupCodesSchema(AnswerSchema):
+class BackupCodesSchema(ResponseSchema):
     backup_codes = fields.List(fields.Nested(BackupCodeSchema), required=True)
 
 
@@ -177,29 +181,29 @@ class TotpOnSchema(BackupCodesSchema):
     token = _text(metadata=_TOKEN)
 
 
-class InactiveTokenSchema(AnswerSchema):
+class InactiveTokenSchema(ResponseSchema):
     active = _flag(validate=_const(value=False))
 
 
-class ActiveTokenSchema(AnswerSchema):
+class ActiveTokenSchema(ResponseSchema):
     active = _flag(validate=_const(value=True))
     sub = _text(metadata=USER_ID)
     sid = _text(metadata=ID_HASH)
-    iat = _whole(metadata={"description": "When the session began, Unix seconds"})
-    exp = _whole(metadata={"description": "When it ends if it is used no more"})
-    auth_time = _whole(metadata={"description": "When it proved itself last, by login or step-up"})
+    iat = _integer(metadata={"description": "Beginning of the session, Unix seconds"})
+    exp = _integer(metadata={"description": "End of the session if it is not used again, Unix seconds"})
+    auth_time = _integer(metadata={"description": "Last proof of the session, by login or step-up, Unix seconds"})
 
 
-class EndedSessionSchema(AnswerSchema):
+class EndedSessionSchema(ResponseSchema):
     user_id = _text(metadata=USER_ID)
     id_hash = _text(metadata=ID_HASH)
 
 
-class EndedSessionsSchema(AnswerSchema):
+class EndedSessionsSchema(ResponseSchema):
     ended = fields.List(
-        fields.Nested(EndedSessionSchema), required=True, metadata={"description": "Those that no longer live"}
+        fields.Nested(EndedSessionSchema), required=True, metadata={"description": "The sessions that no longer live"}
     )
 
 
-class StatusSchema(AnswerSchema):
+class StatusSchema(ResponseSchema):
     status = _text(validate=_const("ok"))

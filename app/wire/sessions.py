@@ -1,8 +1,8 @@
-"""Bodies that name sessions of the caller: to end them, to give one a name."""
+"""Bodies of requests that end sessions of the caller, or give one a name."""
 
 from dataclasses import dataclass
 
-from app.wire.fields import ID_HASH, Items, Text, WireSchema, fit_for_name, is_id_hash, length
+from app.wire.fields import ID_HASH, Items, Text, WireSchema, check_id_hash, check_name, length
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class LogoutSessions:
 
 class LogoutSessionsSchema(WireSchema):
     into = LogoutSessions
-    session_id_hashes = Items(Text(validate=is_id_hash, metadata=ID_HASH), required=True, validate=length(1, 64))
+    session_id_hashes = Items(Text(validate=check_id_hash, metadata=ID_HASH), required=True, validate=length(1, 64))
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class RenameSessionSchema(WireSchema):
     name = Text(
         required=True,
         allow_none=True,
-        validate=[length(1, 64), fit_for_name],
+        validate=[length(1, 64), check_name],
         metadata={"examples": ["Kitchen tablet"]},
     )
 

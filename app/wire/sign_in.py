@@ -1,4 +1,4 @@
-"""Bodies of signing in: registration, login and its second step."""
+"""Bodies of registration, login and its second step. A forgotten password: recovery.py."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ from app.wire.fields import (
     TICKET,
     Text,
     WireSchema,
-    fit_for_email,
-    fit_for_name,
-    fit_for_password,
+    check_email,
+    check_name,
+    check_password,
     length,
 )
 
@@ -27,10 +27,10 @@ class Register:
 
 class RegisterSchema(WireSchema):
     into = Register
-    email = Text(required=True, validate=fit_for_email, metadata=EMAIL)
-    username = Text(required=True, validate=[length(2, 32), fit_for_name], metadata={"examples": ["ada"]})
-    password = Text(required=True, validate=fit_for_password, metadata=PASSWORD)
-    global_name = Text(allow_none=True, validate=[length(1, 32), fit_for_name], metadata={"examples": ["Ada"]})
+    email = Text(required=True, validate=check_email, metadata=EMAIL)
+    username = Text(required=True, validate=[length(2, 32), check_name], metadata={"examples": ["ada"]})
+    password = Text(required=True, validate=check_password, metadata=PASSWORD)
+    global_name = Text(allow_none=True, validate=[length(1, 32), check_name], metadata={"examples": ["Ada"]})
 
 
 @dataclass(frozen=True)
