@@ -1,3 +1,3 @@
-"""Who asks, read from a request: whose token, from which address, with what client, at what place.
-What they may do is for rules/, what Flask does with the answer for web/.
+"""The caller, read from a request: token, address, client and place.
+What a caller may do: rules/. What Flask does with a request: web/.
 """

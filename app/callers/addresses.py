@@ -1,4 +1,6 @@
-"""Whose address a request counts for: the socket's peer, or what trusted proxies say of it."""
+"""The IP address of a caller: the peer of the socket, or what trusted proxies say of it.
+Addresses of Redis: stores/redis_url.py.
+"""
 
 import ipaddress
 
@@ -8,24 +10,29 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def caller_address(peer: str | None, forwarded_for: str, trusted: Networks) -> Address | None:
-    """The rightmost address that no trusted proxy has, read only where the peer itself is one.
+    """Return the address that a request counts for.
 
-    peer           as the socket has it; None or "" for a unix socket
-    forwarded_for  all X-Forwarded-For of the request, joined by commas
-    Source         contract.md, "Client info"
+    A trusted proxy adds the address it was asked from at the right of X-Forwarded-For. So the rightmost address that no
+    trusted proxy has is the caller's. Addresses to its left may be made up. From a peer that is no trusted proxy the
+    header is not read.
+
+    Args:
+        peer: As the socket has it; None or "" for a unix socket.
+        forwarded_for: All X-Forwarded-For of the request, joined by commas.
     """
-    address = _read(peer or "")
+    address = _parse_address(peer or "")
     if address is None or not _is_in(address, trusted):
         return address
     for hop in reversed(forwarded_for.split(",")):
-        forwarded = _read(hop)
+        forwarded = _parse_address(hop)
         if forwarded is not None and not _is_in(forwarded, trusted):
             return forwarded
     return address
 
 
 def limit_key(address: Address | None) -> str:
-    """What rate limits count an address by: an IPv6 customer has a /64, so all of it counts as one."""
+    """Return the key that rate limits count an address by."""
+    # An IPv6 customer has a /64, so all of it counts as one.
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)
@@ -35,8 +42,8 @@ def _is_in(address: Address, networks: Networks) -> bool:
     return any(address in network for network in networks)
 
 
-def _read(text: str) -> Address | None:
-    """Read 192.0.2.1, 192.0.2.1:443, 2001:db8::1, [2001:db8::1] or [2001:db8::1]:443; None for anything else."""
+def _parse_address(text: str) -> Address | None:
+    """Parse 192.0.2.1, 192.0.2.1:443, 2001:db8::1, [2001:db8::1] or [2001:db8::1]:443. Return None for all else."""
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,4 +1,6 @@
-"""What a request tells of its client: system, program, place and address. Bad headers are as if they were absent."""
+"""The client of a request: system, program, place and address. A bad header counts as absent.
+Names of devices, made of this: rules/device_names.py.
+"""
 
 import base64
 import binascii
@@ -20,43 +22,43 @@ _MAX_VALUE = 64
 def read_client(properties: str, user_agent: str, address: Address | None, locations: Locations) -> Client:
     """Describe the client of a request.
 
-    properties  X-Super-Properties: base64 of a JSON object, of which `os`, `browser` and `device` are read
-    user_agent  User-Agent: says what the properties do not
-    Source      contract.md, "Client info"
+    Args:
+        properties: X-Super-Properties, the base64 of a JSON object. `os`, `browser` and `device` are read.
+        user_agent: User-Agent. It fills in what the properties leave out.
     """
-    told = _properties(properties)
-    os, platform = clean(told.get("os")), clean(told.get("browser"))
+    fields = _read_properties(properties)
+    os, platform = clean(fields.get("os")), clean(fields.get("browser"))
     if os is None or platform is None:
-        parsed_os, parsed_platform = _user_agent(user_agent)
+        parsed_os, parsed_platform = _parse_user_agent(user_agent)
         os, platform = os or parsed_os, platform or parsed_platform
     return Client(
         os=os,
         platform=platform,
-        location=clean(locations.of(address)),
+        location=clean(locations.locate(address)),
         ip=None if address is None else str(address),
-        form="tablet" if _is_tablet(told.get("device"), user_agent[:_MAX_USER_AGENT]) else None,
+        form="tablet" if _is_tablet(fields.get("device"), user_agent[:_MAX_USER_AGENT]) else None,
     )
 
 
 def clean(value: Any) -> str | None:
-    """A text without hidden characters, 64 at most; None where nothing is left or it is no text."""
+    """Return a text without hidden characters, cut to 64. Return None if nothing is left, or if it is no text."""
     if not isinstance(value, str):
         return None
     return visible(value[: 4 * _MAX_VALUE]).strip()[:_MAX_VALUE].rstrip() or None
 
 
-def _properties(header: str) -> dict[str, Any]:
+def _read_properties(header: str) -> dict[str, Any]:
     if len(header) > _MAX_PROPERTIES:
         return {}
     try:
-        told = orjson.loads(base64.b64decode(header + "=" * (-len(header) % 4)))
+        properties = orjson.loads(base64.b64decode(header + "=" * (-len(header) % 4)))
     except (binascii.Error, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return properties if isinstance(properties, dict) else {}
 
 
-def _user_agent(header: str) -> tuple[str | None, str | None]:
-    """System and program; latin-1 is how WSGI hands headers over, so what is not ASCII there is dropped."""
+def _parse_user_agent(header: str) -> tuple[str | None, str | None]:
+    """Return system and program, without characters outside ASCII: WSGI hands headers over as latin-1, not UTF-8."""
     parsed = parse(header[:_MAX_USER_AGENT])
     os = parsed.os.family if parsed.os else None
     platform = parsed.user_agent.family if parsed.user_agent else None
@@ -64,7 +66,7 @@ def _user_agent(header: str) -> tuple[str | None, str | None]:
 
 
 def _is_tablet(device: Any, user_agent: str) -> bool:
-    """An iPad says so. A browser on Android says "Mobile" on a phone alone, other programs there never do."""
+    # An iPad says so. A browser on Android says "Mobile" on a phone alone, other programs there never do.
     if isinstance(device, str) and device.startswith("iPad"):
         return True
     is_browser_on_android = user_agent.startswith("Mozilla/") and "Android" in user_agent

@@ -1,4 +1,4 @@
-"""Who makes a request and from where, read from its WSGI environment: one reading for Flask and for the fast lane."""
+"""The caller of a request, read from its WSGI environment: for Flask, and for web/verify.py, which works without it."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,18 +29,24 @@ class Callers:
         self._trusted_proxies = trusted_proxies
 
     def identify(self, environ: Environ, method: str, *, with_proof: bool = True) -> Caller:
-        """Say whose session a request carries, by header or else by cookie, and note that it was used.
+        """Return the caller whose session a request carries, and note that the session was used.
 
-        method: of the request that the caller made; with an unsafe one a cookie counts from its own origin only
-        with_proof: whether to look for a recent proof as well
-        Raises: errors.Unauthorized, errors.Forbidden
+        The token is read from the Authorization header, and from the cookie if there is no such header.
+
+        Args:
+            method: The method of the caller's request. With an unsafe one a cookie counts from its own origin only.
+            with_proof: Look for a recent proof as well.
+
+        Raises:
+            Unauthorized: There is no token, or no live session has it.
+            Forbidden: The cookie comes from a page of another origin.
         """
-        token = _token(environ, method)
+        token = _read_token(environ, method)
         if not token:
             raise Unauthorized
         proof = ""
         if with_proof:
-            proof = environ.get("HTTP_X_DISCORD_MFA_AUTHORIZATION") or _cookie(environ, PROOF_COOKIE)
+            proof = environ.get("HTTP_X_DISCORD_MFA_AUTHORIZATION") or _read_cookie(environ, PROOF_COOKIE)
         caller = self._devices.identify(token, proof)
         context.note_caller(caller.user_id, caller.id_hash)
         if self._devices.is_touch_due(caller):
@@ -48,11 +54,11 @@ class Callers:
         return caller
 
     def log_out_again(self, environ: Environ, method: str) -> None:
-        """End the session that a request carries, over as it is, for those who wait for replicas to have that."""
-        self._devices.log_out_again(_token(environ, method))
+        """End the session of a request again, so that a second try to log out waits for replicas as the first did."""
+        self._devices.log_out_again(_read_token(environ, method))
 
     def client(self, environ: Environ) -> Client:
-        """What a request tells of its client."""
+        """Return the description of the client of a request."""
         properties = environ.get("HTTP_X_SUPER_PROPERTIES", "")
         return read_client(properties, environ.get("HTTP_USER_AGENT", ""), self.address(environ), self._locations)
 
@@ -61,25 +67,27 @@ class Callers:
         return caller_address(environ.get("REMOTE_ADDR"), forwarded_for, self._trusted_proxies)
 
 
-def _token(environ: Environ, method: str) -> str:
+def _read_token(environ: Environ, method: str) -> str:
     authorization: str | None = environ.get("HTTP_AUTHORIZATION")
     if authorization is not None:
         return authorization[7:] if authorization[:7].lower() == "bearer " else authorization
-    token = _cookie(environ, SESSION_COOKIE)
+    token = _read_cookie(environ, SESSION_COOKIE)
     if token and method not in SAFE_METHODS:
         require_same_origin(environ)
     return token
 
 
-def _cookie(environ: Environ, name: str) -> str:
+def _read_cookie(environ: Environ, name: str) -> str:
     return parse_cookie(environ.get("HTTP_COOKIE", "")).get(name, "")
 
 
 def require_same_origin(environ: Environ) -> None:
-    """A browser names the origin of what it sends: another's page may not act with this one's cookie.
+    """Refuse a request that a browser sends from a page of another origin.
 
-    What names none is no browser, and no other page can have sent it.
+    Raises:
+        Forbidden: Sec-Fetch-Site or Origin names another origin.
     """
+    # A browser says where a request comes from. A request that does not is from no browser, so no page has sent it.
     site = environ.get("HTTP_SEC_FETCH_SITE")
     origin = environ.get("HTTP_ORIGIN")
     if site is not None:

@@ -1,4 +1,4 @@
-"""The place of an address, from a local file: no address ever leaves the machine."""
+"""The place of an IP address, from a local file. No address ever leaves the machine."""
 
 import ipaddress
 import logging
@@ -11,7 +11,7 @@ from app.callers.addresses import Address
 
 log = logging.getLogger(__name__)
 
-# Not ipaddress' is_private: that counts the documentation ranges in, which demonstrations locate.
+# Not ipaddress' is_private: that has the documentation ranges in it, which demonstrations locate.
 _PRIVATE = [
     ipaddress.ip_network(network)
     for network in (
@@ -22,18 +22,21 @@ _PRIVATE = [
 
 
 class Locations:
-    """Looks addresses up in a MaxMind-format City database; without one every place is unknown."""
+    """Places of addresses, from a City database in MaxMind's format. Without one every place is unknown."""
 
     def __init__(self, database: Path | None) -> None:
-        """A file that is no database now, though it was when the settings were read, is as if there were none."""
         self._reader = None
+        # The file was a database when the settings were read. If it is none now, the service goes on without places.
         try:
             self._reader = maxminddb.open_database(database) if database else None
         except (maxminddb.InvalidDatabaseError, OSError):
             log.error("GEOIP_DATABASE cannot be read, and no location is known; reload when it is whole")
 
-    def of(self, address: Address | None) -> str | None:
-        """ "City, State, Country" in English, unknown parts left out; None where all are, or the address is private."""
+    def locate(self, address: Address | None) -> str | None:
+        """Return "City, State, Country" in English, without unknown parts.
+
+        Return None if all parts are unknown, or if the address is private.
+        """
         if self._reader is None or address is None or is_private(address):
             return None
         try:
@@ -45,17 +48,17 @@ class Locations:
             return None
         subdivisions = record.get("subdivisions")
         state = subdivisions[0] if isinstance(subdivisions, list) and subdivisions else None
-        parts = (_name(record.get("city")), _name(state), _name(record.get("country")))
+        parts = (_english_name(record.get("city")), _english_name(state), _english_name(record.get("country")))
         return ", ".join(part for part in parts if part) or None
 
 
 def is_private(address: Address) -> bool:
-    """Whether an address is of a network that nobody outside can reach."""
+    """Tell whether an address is in a network that nobody outside can reach."""
     return any(address in network for network in _PRIVATE)
 
 
-def _name(place: Any) -> str | None:
-    """In English; None where a database of another make has something else in the name's place."""
+def _english_name(place: Any) -> str | None:
+    # A database of another make may have something else in the place of a name.
     names = place.get("names") if isinstance(place, dict) else None
     name = names.get("en") if isinstance(names, dict) else None
     return name if isinstance(name, str) else None

@@ -110,7 +110,7 @@ def test_the_place_of_an_address(city_database, address, place):
 
 
 def test_without_a_database_every_place_is_unknown():
-    assert NOWHERE.of(ipaddress.ip_address("203.0.113.7")) is None
+    assert NOWHERE.locate(ipaddress.ip_address("203.0.113.7")) is None
 
 
 def test_a_damaged_database_stops_no_sign_in(city_database, tmp_path):
@@ -120,7 +120,7 @@ def test_a_damaged_database_stops_no_sign_in(city_database, tmp_path):
     damaged[marker // 2 : marker] = b"\xff" * (marker - marker // 2)
     path = tmp_path / "damaged.mmdb"
     path.write_bytes(damaged)
-    assert Locations(path).of(ipaddress.ip_address("203.0.113.7")) is None
+    assert Locations(path).locate(ipaddress.ip_address("203.0.113.7")) is None
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_database_of_another_make_stops_no_sign_in(tmp_path, record):
     writer.insert_network(IPSet(["203.0.113.0/24"]), record)
     path = tmp_path / "other.mmdb"
     writer.to_db_file(str(path))
-    assert Locations(path).of(ipaddress.ip_address("203.0.113.7")) is None
+    assert Locations(path).locate(ipaddress.ip_address("203.0.113.7")) is None
 
 
 IPAD = "Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Version/17.0 Mobile/15E148 Safari/604.1"

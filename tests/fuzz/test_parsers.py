@@ -201,7 +201,7 @@ PLACES = st.dictionaries(
 def test_a_place_is_words_or_unknown_whatever_the_database_holds(record, address):
     locations = Locations(None)
     locations._reader = {address: record}
-    place = locations.of(address)
+    place = locations.locate(address)
     assert place is None or (isinstance(place, str) and place)
 
 
