@@ -39,7 +39,7 @@ from app.stores.scripts import SessionScripts
 from app.stores.sessions import SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
-from app.web.error_handlers import init_answers
+from app.web.error_handlers import init_error_handlers
 from app.web.front import Front
 from app.web.json_provider import OrjsonProvider
 from app.web.limits import init_limits
@@ -73,7 +73,7 @@ def create_app(settings: Settings, redis: RedisClient | Redis, clock: Callable[[
     client = redis if isinstance(redis, RedisClient) else over(redis)
     services = app.extensions[EXTENSION] = _services(settings, client, clock)
     app.json = OrjsonProvider(app)
-    init_answers(app)
+    init_error_handlers(app)
     init_limits(app, client)
     init_cli(app)
     for blueprint, prefix in blueprints(settings):

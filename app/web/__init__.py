@@ -1,3 +1,3 @@
-"""What a request meets on its way in and out, around every view. Knows Flask.
-The views are in routes/, the shapes of bodies in wire/, who asks is worked out in callers/.
+"""The layers around every view, on the way in and out. Knows Flask.
+The views: routes/. The shapes of bodies: wire/. The caller of a request: callers/.
 """

@@ -1,4 +1,6 @@
-"""What a browser keeps: the cookies of its session and of its proof, and what becomes of the rest at the end."""
+"""The cookies of a browser's session and proof, and what a browser clears when it is signed out.
+The cookies of a request are read in callers/identity.py.
+"""
 
 from flask import Response, after_this_request, request
 
@@ -10,45 +12,49 @@ BEGINS_SESSION = Header(
     "Set-Cookie", f"`{SESSION_COOKIE}`: the token of the session (HttpOnly, Secure, SameSite=Lax, Path=/)"
 )
 KEEPS_SESSION = Header(
-    "Set-Cookie", f"`{SESSION_COOKIE}`: the new token, where the caller is known by its cookie", always=False
+    "Set-Cookie", f"`{SESSION_COOKIE}`: the new token, if the caller is known by its cookie", always=False
 )
 KEEPS_PROOF = Header(
-    "Set-Cookie", f"`{PROOF_COOKIE}`: the proof (HttpOnly, Secure, SameSite=Strict, Path=/), as long as it is good"
+    "Set-Cookie",
+    f"`{PROOF_COOKIE}`: the proof (HttpOnly, Secure, SameSite=Strict, Path=/), with its lifetime as Max-Age",
 )
 FORGETS_SESSION = (
     Header(
         "Set-Cookie",
-        f"`{SESSION_COOKIE}` and `{PROOF_COOKIE}` are cleared, where the caller is known by its cookie",
+        f"`{SESSION_COOKIE}` and `{PROOF_COOKIE}` are cleared, if the caller is known by its cookie",
         always=False,
     ),
-    Header("Clear-Site-Data", "What else the browser kept, where the caller is known by its cookie", always=False),
+    Header(
+        "Clear-Site-Data", "Clears the browser's cache and storage, if the caller is known by its cookie", always=False
+    ),
 )
 
 
 def came_by_cookie() -> bool:
-    """Whether the caller is a browser that is known by its cookie: where a header is sent too, the header counts."""
+    """Tell whether the caller is known by its cookie, not by a header. If both are sent, the header counts."""
     return "Authorization" not in request.headers
 
 
 def has_session_cookie() -> bool:
-    """Whether a browser asks that thinks it is signed in."""
+    """Tell whether the caller is a browser that believes it is signed in."""
     return came_by_cookie() and SESSION_COOKIE in request.cookies
 
 
 def begin_session(token: str) -> None:
-    """Sign this browser in; a session that it had before ends, or it would live on with nobody to end it."""
+    """Sign this browser in, and end the session that it had before."""
+    # With its cookie replaced, the former session would live on, and nobody would hold it to end it.
     services().devices.leave(request.cookies.get(SESSION_COOKIE, ""))
     _set_session(token)
 
 
 def keep_session(token: str) -> None:
-    """Where the caller is known by its cookie, the answer brings the one under which its session goes on."""
+    """Set the cookie to the new token of the caller's session, if the caller is known by its cookie."""
     if came_by_cookie():
         _set_session(token)
 
 
 def keep_proof(proof: str) -> None:
-    """The answer sets the cookie that spares this browser the next question."""
+    """Set the cookie that proves this browser, so that it is not challenged again while the proof is good."""
     max_age = services().reauthentication.proof_ttl_s
 
     @after_this_request
@@ -60,7 +66,7 @@ def keep_proof(proof: str) -> None:
 
 
 def forget_session() -> None:
-    """Where the caller is known by its cookie, the answer makes this browser forget whom it served."""
+    """Clear both cookies, and the browser's cache and storage, if the caller is known by its cookie."""
     if not came_by_cookie():
         return
 

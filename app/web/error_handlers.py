@@ -1,4 +1,6 @@
-"""How answers look on the wire: JSON, and refusals in the contract's shape."""
+"""Refusals as answers of HTTP, in the form of the surface that was asked.
+The refusals, with status and code: errors.py. Their description for the document: document/refusals.py.
+"""
 
 import logging
 import time
@@ -19,33 +21,31 @@ from app.web.surfaces import Surface, surface_of_request
 log = logging.getLogger(__name__)
 
 _BODY_TOO_LARGE = 40005
-_KINDS = {TimeoutError: "late", ConnectionError: "away"}  # of errors of Redis; all others are refusals
-for _kind in (*_KINDS.values(), "refused", "unconfirmed"):  # what never happened is 0, not absent
+_KINDS = {TimeoutError: "late", ConnectionError: "away"}  # all other errors of Redis are "refused"
+for _kind in (*_KINDS.values(), "refused", "unconfirmed"):  # the series begins at 0, not when it first happens
     metrics.REDIS_ERRORS.labels(_kind)
 
 
-def init_answers(app: Flask) -> None:
+def init_error_handlers(app: Flask) -> None:
     app.register_error_handler(ApiError, _refuse)
-    app.register_error_handler(RateLimitExceeded, _refuse_for_now)
-    app.register_error_handler(RedisError, _refuse_without_redis)
-    app.register_error_handler(HTTPException, _refuse_plainly)
-    app.after_request(_only_what_lasts)
+    app.register_error_handler(RateLimitExceeded, _refuse_over_limit)
+    app.register_error_handler(RedisError, _refuse_after_redis_error)
+    app.register_error_handler(HTTPException, _refuse_http_error)
+    app.after_request(_refuse_if_unconfirmed)
 
 
-def without_redis(error: RedisError) -> Unavailable:
-    """The refusal of a request that Redis could not serve; what went wrong is counted and logged.
-
-    Logged without the command: that may hold an e-mail address.
-    """
+def report_redis_error(error: RedisError) -> Unavailable:
+    """Count and log an error of Redis. Return the refusal of the request that met it."""
     kind = next((kind for error_type, kind in _KINDS.items() if isinstance(error, error_type)), "refused")
     metrics.REDIS_ERRORS.labels(kind).inc()
-    told = str(error).partition(" ")[0] if kind == "refused" else str(error)
-    log.warning("redis: %s: %s", type(error).__name__, told)
+    # A refusal may quote the command after its first word, and with that an e-mail address.
+    text = str(error).partition(" ")[0] if kind == "refused" else str(error)
+    log.warning("redis: %s: %s", type(error).__name__, text)
     return Unavailable()
 
 
-def _only_what_lasts(answer: Response) -> Response:
-    """Nobody is told as done what a failover could undo."""
+def _refuse_if_unconfirmed(answer: Response) -> Response:
+    """Replace an answer by a refusal, if a failover could undo what the answer calls done."""
     if not context.is_unconfirmed() or answer.status_code >= 500:
         return answer
     metrics.REDIS_ERRORS.labels("unconfirmed").inc()
@@ -54,20 +54,20 @@ def _only_what_lasts(answer: Response) -> Response:
 
 
 def _refuse(error: ApiError) -> ResponseReturnValue:
-    return _shaped(error.body(), error.plainly(), error.status), error.status, error.headers()
+    return _render(error.body(), error.plainly(), error.status), error.status, error.headers()
 
 
-def _refuse_without_redis(error: RedisError) -> ResponseReturnValue:
-    return _refuse(without_redis(error))
+def _refuse_after_redis_error(error: RedisError) -> ResponseReturnValue:
+    return _refuse(report_redis_error(error))
 
 
-def _refuse_plainly(error: HTTPException) -> ResponseReturnValue:
-    """What Flask itself refuses, and every exception that nothing expected."""
+def _refuse_http_error(error: HTTPException) -> ResponseReturnValue:
+    """Refuse what Flask itself refuses. An unexpected exception comes here as a 500."""
     status = error.code or 500
     body = plain_body(status)
     valid_methods = error.valid_methods if isinstance(error, MethodNotAllowed) else None
     headers = {"Allow": ", ".join(sorted(valid_methods))} if valid_methods else {}
-    return _shaped(body, str(body["message"]), status), status, headers
+    return _render(body, str(body["message"]), status), status, headers
 
 
 def plain_body(status: int) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def plain_body(status: int) -> dict[str, Any]:
     return {"code": 0, "message": status_message(status)}
 
 
-def _refuse_for_now(_: RateLimitExceeded) -> ResponseReturnValue:
+def _refuse_over_limit(_: RateLimitExceeded) -> ResponseReturnValue:
     current = cast(RequestLimit, limiter.current_limit)
     reset_at, remaining = current.window
     retry_after = max(0.001, round(reset_at - time.time(), 3))
@@ -90,14 +90,14 @@ def _refuse_for_now(_: RateLimitExceeded) -> ResponseReturnValue:
         "X-RateLimit-Scope": "user",
     }
     body = rate_limited_body(retry_after)
-    return _shaped(body, str(body["message"]), 429), 429, headers
+    return _render(body, str(body["message"]), 429), 429, headers
 
 
 def rate_limited_body(retry_after: float) -> dict[str, Any]:
     return {"message": "You are being rate limited.", "retry_after": retry_after, "global": False}
 
 
-def _shaped(body: dict[str, Any], sentence: str, status: int) -> dict[str, Any] | str:
+def _render(body: dict[str, Any], sentence: str, status: int) -> dict[str, Any] | str:
     """Return a refusal in the form of the surface that was asked: code and message, one sentence, or a page."""
     surface = surface_of_request()
     if surface is Surface.PAGES:
@@ -106,6 +106,6 @@ def _shaped(body: dict[str, Any], sentence: str, status: int) -> dict[str, Any] 
 
 
 def cookie_body(body: dict[str, Any], sentence: str) -> dict[str, Any]:
-    """The one sentence that the cookie surface says, and what a client needs to answer a challenge."""
+    """Return the body of the cookie API: one sentence, and what a client needs to answer a challenge."""
     challenge = {name: body[name] for name in ("code", "mfa")} if "mfa" in body else {}
     return {"error": sentence} | challenge

@@ -1,4 +1,4 @@
-"""The first thing that a request meets: it gets an id, is counted, and its answer has the headers of every answer."""
+"""The first layer that a request meets: it gives the request an id, counts it, and sets the headers of every answer."""
 
 import logging
 import os
@@ -28,15 +28,16 @@ STANDARD = (
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
     ("Cross-Origin-Opener-Policy", "same-origin"),
-    ("Referrer-Policy", "same-origin"),  # with none at all browsers hide the Origin of our own forms
+    ("Referrer-Policy", "same-origin"),  # with "no-referrer" browsers hide the Origin of our own forms
     ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
 )
 
 
-class _Body:
-    """A body as the server reads it. For chunks that are none it raises what is its own; Flask knows OSError.
+class _RequestBody:
+    """The body of a request. A failure to read it is an OSError, which Flask knows how to answer.
 
-    What failed once is not tried again: whoever went quiet would be waited for twice.
+    The server raises errors of its own for malformed chunks. After a failure the body is not read again, because a
+    client that went quiet would be waited for twice.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -55,7 +56,10 @@ class _Body:
 
 
 class Front:
-    """Hands the gateway's check to its fast lane and the rest to Flask. What either sets itself is left as it is."""
+    """The WSGI application. It hands the gateway's check to `Verify` and the rest to Flask.
+
+    A header that either of them sets stays as it is.
+    """
 
     def __init__(self, flask: "WSGIApplication", verify: "WSGIApplication", services: Services) -> None:
         self._flask = flask
@@ -69,8 +73,8 @@ class Front:
         request_id = given_id if _HARMLESS_ID.fullmatch(given_id) else os.urandom(8).hex()
         is_verify = environ["PATH_INFO"] == verify.PATH
         if not is_verify:
-            environ["wsgi.input"] = _Body(environ["wsgi.input"])
-            if "gunicorn.socket" in environ:  # whoever goes quiet within a body lets the thread go
+            environ["wsgi.input"] = _RequestBody(environ["wsgi.input"])
+            if "gunicorn.socket" in environ:  # a client that goes quiet within a body must not hold the thread
                 environ["gunicorn.socket"].settimeout(_QUIET_S)
         standard = _FOR_GATEWAYS if is_verify else STANDARD
         route = (verify.PATH, "any") if is_verify else (metrics.OTHER, metrics.OTHER)
@@ -80,7 +84,7 @@ class Front:
             nonlocal route, answered
             answered = status[:3]
             if not is_verify:
-                route = _route(environ)
+                route = _find_route(environ)
             set_already = {name for name, _ in headers}
             added = [header for header in standard if header[0] not in set_already]
             return start_response(status, [*headers, *added, ("X-Request-Id", request_id)], exc_info)
@@ -101,8 +105,8 @@ def _log_request(route: str, method: str, status: str, seconds: float) -> None:
     access.info("%s %s %s", method, route, status, extra={"fields": fields})
 
 
-def _route(environ: Environ) -> tuple[str, str]:
-    """The path's template and the method, as Flask found them; whatever is no route of ours is one and the same."""
-    request = environ.get("werkzeug.request")  # until Flask has answered
+def _find_route(environ: Environ) -> tuple[str, str]:
+    """Return rule and method of the route that Flask found. All requests without a route count as one."""
+    request = environ.get("werkzeug.request")  # it is there until Flask has answered
     rule = request.url_rule if request else None
     return (rule.rule, environ["REQUEST_METHOD"]) if rule else (metrics.OTHER, metrics.OTHER)

@@ -1,4 +1,6 @@
-"""What a view asks for before it acts: a session, a recent proof, a body that fits its schema."""
+"""Guards of views: a live session, a recent proof, a body that fits its schema.
+Rate limits: limits.py. The reading of token and cookies: callers/identity.py.
+"""
 
 import hmac
 from collections.abc import Callable
@@ -23,13 +25,13 @@ from app.wire.fields import WireSchema
 SUPER_PROPERTIES = Parameter(
     "header",
     "X-Super-Properties",
-    "What the client is: base64 of a JSON object with `os` and `browser`; what it leaves out is read from `User-Agent`",
+    "The client: base64 of a JSON object with `os` and `browser`. `User-Agent` fills in what it leaves out",
     "eyJvcyI6IkFuZHJvaWQiLCJicm93c2VyIjoiRGlzY29yZCBBbmRyb2lkIn0=",
 )
 
 
 def require_session(view: View) -> View:
-    """Let live sessions through, by header or cookie, and note that they were used."""
+    """Let live sessions through, known by header or cookie, and note that they were used."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -40,26 +42,28 @@ def require_session(view: View) -> View:
 
 
 def caller() -> Caller:
-    """The session that a view behind `require_session` serves."""
+    """Return the caller that `require_session` let through."""
     return cast(Caller, g.caller)
 
 
 def end_own_session() -> None:
     """Log the caller out.
 
-    Raises: errors.Unauthorized where that was so already
+    Raises:
+        Unauthorized: The session was over already, or the request carries none.
     """
     callers = services().callers
     try:
         own = callers.identify(request.environ, request.method)
         services().devices.end(own, [own.id_hash], "logout")
     except Unauthorized:
+        # An earlier try may have ended it without the replicas' word. Ending it again waits for them.
         callers.log_out_again(request.environ, request.method)
         raise
 
 
 def require_same_origin(view: View) -> View:
-    """Let a browser do this from our own pages alone: nobody's page signs its visitors in as somebody else."""
+    """Let a browser do this from our own pages alone, so that no other page signs its visitors in as somebody else."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -70,33 +74,46 @@ def require_same_origin(view: View) -> View:
 
 
 def require_secret(secret: str) -> None:
-    """Let those through who show a secret of their own as a bearer token: no user, but what runs beside Keyrack."""
+    """Let a program that runs beside Keyrack through, by its own secret as a bearer token.
+
+    Raises:
+        Unauthorized: The secret is another, or missing.
+    """
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode("latin-1", "replace"), secret.encode()):
         raise Unauthorized
 
 
 def require_recent_proof() -> None:
-    """Raises: errors.MfaRequired, a challenge, where the caller has not proved itself in the last minutes"""
+    """Let callers through that proved themselves in the last minutes, by a step-up.
+
+    Raises:
+        MfaRequired: The challenge to answer.
+    """
     if not caller().proved:
         raise services().reauthentication.challenge(caller())
 
 
 def has_proof_or_login() -> bool:
-    """Whether the caller has proved itself in the last minutes, by a step-up or by its login."""
+    """Tell whether the caller has proved itself in the last minutes, by a step-up or by its login."""
     return caller().proved or services().reauthentication.has_logged_in_lately(caller())
 
 
 def require_proof_or_login() -> None:
-    """Raises: errors.MfaRequired, a challenge, where the caller has done neither"""
+    """Let callers through that proved themselves in the last minutes, by a step-up or by their login.
+
+    Raises:
+        MfaRequired: The challenge to answer.
+    """
     if not has_proof_or_login():
         raise services().reauthentication.challenge(caller())
 
 
 def prove(answer: str) -> None:
-    """Let the caller prove itself with what a form brought along, unless it did so lately.
+    """Prove the caller by the code or password of a form, unless it has proved itself in the last minutes.
 
-    Raises: errors.InvalidCode and the others of `Reauthentication.finish`
+    Raises:
+        ApiError: InvalidCode, and what else `Reauthentication.prove` raises.
     """
     if not caller().proved:
         keep_proof(services().reauthentication.prove(caller(), answer, client()))
@@ -104,18 +121,18 @@ def prove(answer: str) -> None:
 
 
 def takes(schema_type: type[WireSchema]) -> Callable[[View], View]:
-    """Read the JSON body through a schema and hand it to the view as `body`."""
+    """Load the JSON body by a schema and pass it to the view as `body`."""
     refusals = [InvalidForm, InvalidJson, RequestEntityTooLarge]
-    read = _takes(schema_type, _json)
+    read = _load_body(schema_type, _read_json)
     return lambda view: mark(read(view), body=schema_type, refusals=refusals)
 
 
 def takes_form(schema_type: type[WireSchema]) -> Callable[[View], View]:
-    """Read what a page's form sent through a schema and hand it to the view as `body`; an empty field is absent."""
-    return _takes(schema_type, lambda: {name: text for name, text in request.form.items() if text})
+    """Load the form of a page by a schema and pass it to the view as `body`. An empty field counts as absent."""
+    return _load_body(schema_type, lambda: {name: text for name, text in request.form.items() if text})
 
 
-def _takes(schema_type: type[WireSchema], read: Callable[[], Any]) -> Callable[[View], View]:
+def _load_body(schema_type: type[WireSchema], read: Callable[[], Any]) -> Callable[[View], View]:
     schema = schema_type()
 
     def decorate(view: View) -> View:
@@ -133,11 +150,11 @@ def _takes(schema_type: type[WireSchema], read: Callable[[], Any]) -> Callable[[
 
 
 def client() -> Client:
-    """What this request tells of its client."""
+    """Return the description of the client of this request."""
     return services().callers.client(request.environ)
 
 
-def _json() -> Any:
+def _read_json() -> Any:
     if not request.is_json:
         raise InvalidJson
     try:
@@ -147,11 +164,16 @@ def _json() -> Any:
 
 
 def read_body() -> bytes:
-    """The body, whole. Raises: errors.InvalidJson where it is cut short, RequestEntityTooLarge"""
+    """Return the whole body.
+
+    Raises:
+        InvalidJson: The body is cut short.
+        RequestEntityTooLarge: It is longer than the route allows.
+    """
     try:
         raw = request.get_data(cache=False)
     except ClientDisconnected:
         raise InvalidJson from None
-    if len(raw) >= (request.max_content_length or 0):  # where a body in chunks is cut off instead of refused
+    if len(raw) >= (request.max_content_length or 0):  # a body in chunks is cut off there, not refused
         raise RequestEntityTooLarge
     return raw

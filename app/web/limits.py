@@ -1,17 +1,18 @@
-"""Every rate limit, in words and numbers. They live in Redis, so all workers count together; Redis away means no.
+"""The rate limits. Redis counts, so that all workers count together. Without Redis a limited request is refused.
+Limits of mails to one account: rules/notices.py.
 
 LOGIN           by address and account   RATE_LIMIT_LOGIN           logins and their MFA answers
-LOGIN_ADDRESS   by address               RATE_LIMIT_LOGIN_ADDRESS   the same
+LOGIN_ADDRESS   by address               RATE_LIMIT_LOGIN_ADDRESS   logins and their MFA answers
 REGISTER        by address               RATE_LIMIT_REGISTER        registrations
 FORGOT          by account               RATE_LIMIT_FORGOT          requests for a password reset
-FORGOT_ADDRESS  by address               RATE_LIMIT_FORGOT          the same
+FORGOT_ADDRESS  by address               RATE_LIMIT_FORGOT          requests for a password reset
 STEP_UP         by session               RATE_LIMIT_STEP_UP         answers to challenges, passwords given again
-STEP_UP_USER    by user                  RATE_LIMIT_STEP_UP_USER    the same, over all sessions
+STEP_UP_USER    by user                  RATE_LIMIT_STEP_UP_USER    these answers and passwords, over all sessions
 RESET           by link                  RATE_LIMIT_STEP_UP         new passwords by a link, and their MFA answers
-RESET_USER      by user                  RATE_LIMIT_STEP_UP_USER    the same, over all links
+RESET_USER      by user                  RATE_LIMIT_STEP_UP_USER    these passwords and answers, over all links
 
-What counts by session or user stands behind `require_session`, what counts by link looks for one that is good: a
-made-up secret spends nobody's budget.
+A made-up secret spends nobody's budget. A limit by session or user stands behind `require_session`, and a limit by link
+looks the link up first.
 """
 
 from collections.abc import Callable
@@ -35,13 +36,13 @@ def _by_address() -> str:
     return limit_key(services().callers.address(request.environ))
 
 
-def _tell_of_breach(breached: RequestLimit) -> None:
+def _audit_breach(breached: RequestLimit) -> None:
     counted_by, limit = breached.request_args
     audit.limit_hit(limit, counted_by)
 
 
 class _Counters(RedisStorage):
-    """Counts over the client of the stores, of whatever kind that is. A moving window is all that is counted here."""
+    """A storage of `limits` over the client of the stores, for one server or a Cluster. It has moving windows only."""
 
     STORAGE_SCHEME = ["keyrack"]  # noqa: RUF012 - as limits has it
 
@@ -58,49 +59,51 @@ limiter = Limiter(
     key_func=_by_address,
     storage_uri="keyrack://",
     strategy="moving-window",
-    on_breach=_tell_of_breach,
+    on_breach=_audit_breach,
 )
 
 
 def init_limits(app: Flask, client: RedisClient) -> None:
     app.config["RATELIMIT_STORAGE_OPTIONS"] = {"client": client}
     limiter.init_app(app)
-    # It hooks into every request for the sake of default limits and of headers of its own. Here are neither: a view
-    # that names a limit asks for it, the other requests need not pay for the look.
+    # The limiter hooks into every request, for default limits and for headers of its own. Here are neither, and a view
+    # checks its limits itself, so no other request should pay for the hooks.
     for hooks in (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs):
         hooks[None].pop()
 
 
 def _by_login() -> str:
-    """Address and account: the user's id, where a login or its open ticket names one, or a hash of what it names."""
+    """Return address and account, the account by a login or by the open ticket of one."""
     body: Any = g.body
-    return f"{_by_address()}/{_holder(body.ticket) if hasattr(body, 'ticket') else _account(body.login)}"
+    return f"{_by_address()}/{_ticket_key(body.ticket) if hasattr(body, 'ticket') else _account_key(body.login)}"
 
 
-def _holder(ticket: str) -> str:
+def _ticket_key(ticket: str) -> str:
+    """Return the id of the user who may use a ticket."""
     return services().accounts.holder_of(ticket) or "none"  # a made-up ticket names nobody, whatever id it claims
 
 
-def _account(login: str) -> str:
+def _account_key(login: str) -> str:
+    """Return the id of the user with an e-mail address, or a hash of the address if there is no such user."""
     return services().accounts.id_of(login) or services().accounts.digest_of(login)
 
 
-def _link() -> OpenLink | None:
+def _find_link() -> OpenLink | None:
     body: Any = g.body
     return services().recovery.link_of(body.token if hasattr(body, "token") else body.ticket)
 
 
 def _by_link() -> str:
-    link = _link()
+    link = _find_link()
     return link.id_hash if link else f"none/{_by_address()}"
 
 
 def _by_link_user() -> str:
-    link = _link()
+    link = _find_link()
     return f"reset/{link.user_id if link else _by_address()}"
 
 
-def _shared(setting: str, key: Callable[[], str], counted_by: str) -> Callable[[View], View]:
+def _shared_limit(setting: str, key: Callable[[], str], counted_by: str) -> Callable[[View], View]:
     scope = setting.removeprefix("rate_limit_")
     metrics.LIMIT_HITS.labels(scope)
     limit = limiter.shared_limit(lambda: getattr(services().settings, setting), scope=scope, key_func=key)
@@ -110,7 +113,7 @@ def _shared(setting: str, key: Callable[[], str], counted_by: str) -> Callable[[
 
 
 def limited(*limits: Callable[[View], View]) -> Callable[[View], View]:
-    """Count a request against each of these limits; over any of them it is refused."""
+    """Count a request against each of these limits, and refuse it if it is over any of them."""
 
     def decorate(view: View) -> View:
         for limit in limits:
@@ -120,12 +123,12 @@ def limited(*limits: Callable[[View], View]) -> Callable[[View], View]:
     return decorate
 
 
-LOGIN = _shared("rate_limit_login", _by_login, "address and account")
-LOGIN_ADDRESS = _shared("rate_limit_login_address", _by_address, "address")
-REGISTER = _shared("rate_limit_register", _by_address, "address")
-FORGOT = _shared("rate_limit_forgot", lambda: _account(g.body.login), "account")
-FORGOT_ADDRESS = _shared("rate_limit_forgot", _by_address, "address")
-STEP_UP = _shared("rate_limit_step_up", lambda: guards.caller().id_hash, "session")
-STEP_UP_USER = _shared("rate_limit_step_up_user", lambda: guards.caller().user_id, "user")
-RESET = _shared("rate_limit_step_up", _by_link, "link")
-RESET_USER = _shared("rate_limit_step_up_user", _by_link_user, "user")
+LOGIN = _shared_limit("rate_limit_login", _by_login, "address and account")
+LOGIN_ADDRESS = _shared_limit("rate_limit_login_address", _by_address, "address")
+REGISTER = _shared_limit("rate_limit_register", _by_address, "address")
+FORGOT = _shared_limit("rate_limit_forgot", lambda: _account_key(g.body.login), "account")
+FORGOT_ADDRESS = _shared_limit("rate_limit_forgot", _by_address, "address")
+STEP_UP = _shared_limit("rate_limit_step_up", lambda: guards.caller().id_hash, "session")
+STEP_UP_USER = _shared_limit("rate_limit_step_up_user", lambda: guards.caller().user_id, "user")
+RESET = _shared_limit("rate_limit_step_up", _by_link, "link")
+RESET_USER = _shared_limit("rate_limit_step_up_user", _by_link_user, "user")

@@ -1,4 +1,4 @@
-"""What the routes and the commands call, wired once by create_app."""
+"""The services that routes and commands call. create_app wires them once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,5 +42,5 @@ class Services:
 
 
 def services() -> Services:
-    """Those of the application that serves this request."""
+    """Return the services of the application that runs this request or command."""
     return cast(Services, current_app.extensions[EXTENSION])

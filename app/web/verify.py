@@ -1,7 +1,9 @@
-"""The gateway's question about every request: whose is it? A WSGI application beside Flask for this one path.
+"""The check of each request for a gateway: a WSGI application beside Flask, for this one path.
+The other questions of gateways: routes/gateway.py.
 
-Flask's dispatch costs more than the answer. Who calls is read by the same rules as for every route, and a refusal has
-the same form; what is left out here is what the answer does not need: routing, body, rate limits, the user's record.
+Flask's dispatch would cost more than the answer. The caller is read by the rules of every route (callers/identity.py),
+and a refusal has the form of the API. Routing, body, rate limits and the record of the user are left out, because the
+answer does not need them.
 """
 
 import logging
@@ -15,7 +17,7 @@ from redis import RedisError
 from app.callers.identity import SAFE_METHODS, Environ
 from app.errors import ApiError, Forbidden, MfaRequired, Unavailable
 from app.rules.devices import Caller
-from app.web.error_handlers import without_redis
+from app.web.error_handlers import report_redis_error
 from app.web.services import Services
 from app.wire.contract import Header, Parameter, answers, known_by, reads, refuses
 
@@ -26,7 +28,7 @@ PATH = "/gateway/verify"
 
 REQUIRE = Parameter("query", "require", "`mfa` asks for a recent proof too", "mfa")
 FORWARDED_METHOD = Parameter(
-    "header", "X-Forwarded-Method", "The method of the original request, where the gateway asks with GET", "POST"
+    "header", "X-Forwarded-Method", "The method of the original request, if the gateway asks with GET", "POST"
 )
 USER_ID = Header("X-Auth-User-Id", "The id of the user")
 ID_HASH = Header("X-Auth-Session-Id-Hash", "The id_hash of the session")
@@ -44,18 +46,18 @@ class Verify:
     @answers(status=200, headers=[USER_ID, ID_HASH])
     @refuses(Forbidden, MfaRequired)
     def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
-        """Say whose a request is, for the gateway in front of other services.
+        """Tell a gateway in front of other services who sends a request.
 
-        The gateway sends it the headers of the original request. It answers every method alike, and a challenge is
-        ready to be passed on to the client.
+        The gateway sends the headers of the original request. Every method is answered alike. The gateway can pass a
+        challenge on to the client as it is.
         """
         try:
             caller = self._verify(environ)
         except ApiError as refusal:
             return _refuse(refusal, environ, start_response)
         except RedisError as error:
-            return _refuse(without_redis(error), environ, start_response)
-        except Exception:  # whatever went wrong, the answer is no
+            return _refuse(report_redis_error(error), environ, start_response)
+        except Exception:  # an error must never let a request through
             log.exception("verify failed")
         else:
             identity = [(USER_ID.name, caller.user_id), (ID_HASH.name, caller.id_hash)]
@@ -64,12 +66,18 @@ class Verify:
         return _refuse(Unavailable(), environ, start_response)
 
     def _verify(self, environ: Environ) -> Caller:
-        """Raises: errors.Unauthorized, errors.Forbidden, errors.MfaRequired"""
-        # Whatever is required, and be it misspelt, asks for the proof: a slip in a gateway's settings opens nothing.
+        """Return the caller of a request.
+
+        Raises:
+            Unauthorized: There is no live session.
+            Forbidden: The cookie comes from a page of another origin.
+            MfaRequired: A recent proof is asked for, and there is none.
+        """
+        # Any value of `require` asks for the proof, so that a misspelt one in a gateway's settings opens nothing.
         query = environ.get("QUERY_STRING")
         needs_proof = bool(query) and "require" in parse_qs(query, keep_blank_values=True)
         method = environ["REQUEST_METHOD"]
-        if method in SAFE_METHODS:  # a gateway that asks with one of these may say which it asks about
+        if method in SAFE_METHODS:  # with one of these a gateway may name the method of the original request
             method = environ.get("HTTP_X_FORWARDED_METHOD") or method
         caller = self._callers.identify(environ, method, with_proof=needs_proof)
         if needs_proof and not caller.proved:
