@@ -1,4 +1,4 @@
-"""The surfaces: a blueprint for each noun, and where it hangs."""
+"""The views: a blueprint for each noun, and the prefix of its paths. Layers around every view: web/."""
 
 from flask import Blueprint
 
@@ -22,7 +22,10 @@ API = "/api/v9"
 
 
 def blueprints(chosen: Settings) -> list[tuple[Blueprint, str | None]]:
-    """Each with the prefix of its routes; what asks for a secret is there where one is set."""
+    """Return each blueprint with the prefix of its routes.
+
+    The routes for gateways and for Prometheus are left out if their secret is not set.
+    """
     api = [login.bp, recovery.bp, sessions.bp, mfa.bp, users.bp]
     asked_by_gateway = [(gateway.bp, "/gateway")] if chosen.gateway_secret else []
     asked_by_prometheus = [(health.metrics_bp, None)] if chosen.metrics_secret else []

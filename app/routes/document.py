@@ -1,4 +1,4 @@
-"""Keyrack about itself."""
+"""The API's description of itself."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,13 +24,13 @@ _CACHE_CONTROL = Header("Cache-Control", f"Good for {_KEPT_S} seconds")
 @answers({"type": "object"}, headers=[_CACHE_CONTROL])
 def show_document() -> ResponseReturnValue:
     """Show this document."""
-    return _kept("application/json", lambda: orjson.dumps(_document()))
+    return _answer_cached("application/json", lambda: orjson.dumps(_document()))
 
 
 @pages_bp.get("/docs")
 def show_docs() -> ResponseReturnValue:
-    """The same for people."""
-    return _kept(
+    """Show the document as a page for people."""
+    return _answer_cached(
         "text/html; charset=utf-8", lambda: render_template("docs.html", reference=Reference(_document())).encode()
     )
 
@@ -39,8 +39,8 @@ def _document() -> dict[str, Any]:
     return make_document(current_app)
 
 
-def _kept(content_type: str, make: Callable[[], bytes]) -> Response:
-    """An answer that is made once, when it is asked for first."""
+def _answer_cached(content_type: str, make: Callable[[], bytes]) -> Response:
+    # Made at the first request for it: then all routes are known, and it stays as it is.
     made: dict[str, bytes] = current_app.extensions.setdefault(_EXTENSION, {})
     if content_type not in made:
         made[content_type] = make()

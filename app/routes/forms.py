@@ -1,4 +1,6 @@
-"""What all pages have in common: the words of their templates, the way back to a form that was refused."""
+"""The common part of all pages: their blueprint, the names in their templates, the way back to a refused form.
+The page of a refusal without a form: web/error_handlers.py.
+"""
 
 import re
 from collections.abc import Callable
@@ -27,15 +29,15 @@ _WRONG_CODE = "That code is wrong or was used already. Try the next one."
 
 
 def page_blueprint(name: str) -> PageBlueprint:
-    """A blueprint of pages: who is not signed in is led to the login page, and back."""
+    """Make a blueprint of pages. It leads a visitor who is not signed in to the login page, and back after that."""
     bp = PageBlueprint(name, __name__)
-    bp.context_processor(_words)
+    bp.context_processor(_template_names)
     bp.register_error_handler(Unauthorized, _lead_to_login)
     return bp
 
 
-def shows_again(page: Page) -> Callable[[View], View]:
-    """Where a form is refused, show its page again, with what is wrong with it."""
+def shows_page_on_refusal(page: Page) -> Callable[[View], View]:
+    """Show the page of a form again if the form is refused, with the problems in it."""
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -55,7 +57,7 @@ def shows_again(page: Page) -> Callable[[View], View]:
 
 
 def lead_to_page(bp: Blueprint, page: str, *forms: str) -> None:
-    """Lead whoever opens the address of a form by hand to the page that has the form.
+    """Lead a visitor who opens the address of a form by hand to the page that has the form.
 
     Args:
         page: The whole path, with the prefix of the blueprint.
@@ -66,7 +68,7 @@ def lead_to_page(bp: Blueprint, page: str, *forms: str) -> None:
 
 
 def next_path() -> str:
-    """Where the visitor wanted to go: a path of our own, never another's page."""
+    """Return the path that the visitor wanted to go to. It is always one of our own, never a page of another site."""
     try:
         wanted = request.values.get("next", "")
     except HTTPException:  # a form that is too large or cut short
@@ -74,7 +76,7 @@ def next_path() -> str:
     return wanted if _OWN_PATH.fullmatch(wanted) else HOME
 
 
-def _words() -> dict[str, Any]:
+def _template_names() -> dict[str, Any]:
     now = services().clock()
     return {
         "ago": lambda at: times.ago(at, now),
@@ -96,7 +98,7 @@ def _lead_to_login(_: Unauthorized) -> ResponseReturnValue:
 
 
 def _problems(refusal: ApiError) -> Problems:
-    """What is wrong, by field; under "" what is wrong with the whole."""
+    """Return the problem of each field. The problem of the whole form is under ""."""
     if isinstance(refusal, InvalidLogin | Unavailable):
         return {"": "Busy right now. Please try again." if refusal.status == 503 else refusal.plainly()}
     if isinstance(refusal, InvalidForm):

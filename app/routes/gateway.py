@@ -1,6 +1,7 @@
-"""What a gateway asks: whose a request is, what a token means, which sessions are over.
+"""The questions of a gateway: the sender of a request, the meaning of a token, the sessions that are over.
 
-The check of each request is in app/web/verify.py; the rest is here, behind a secret of its own.
+The check of each request is in app/web/verify.py. The rest is here, behind a secret of its own. Events for gateways:
+app/stores/lua/session.lua.
 """
 
 from urllib.parse import parse_qs
@@ -37,7 +38,10 @@ def _allow_many_sessions() -> None:
 @answers(ActiveTokenSchema, InactiveTokenSchema)
 @refuses(InvalidForm, InvalidJson, RequestEntityTooLarge, Unavailable)
 def introspect() -> ResponseReturnValue:
-    """Describe a token (RFC 7662); of one that is not active nothing is told but that."""
+    """Describe a token (RFC 7662).
+
+    A token that is not active gets no other answer than that.
+    """
     tokens = parse_qs(read_body().decode("latin-1"), keep_blank_values=True).get("token", [])
     if len(tokens) != 1:
         raise InvalidForm({"token": "BASE_TYPE_REQUIRED: This field is required"})
@@ -59,7 +63,7 @@ def introspect() -> ResponseReturnValue:
 @answers(EndedSessionsSchema)
 @refuses(Unavailable)
 def reconcile(body: Reconcile) -> ResponseReturnValue:
-    """Tell a gateway that missed events which of the sessions it knows no longer live."""
+    """Tell a gateway that missed events which of its sessions no longer live."""
     named = [(session.user_id, session.id_hash) for session in body.sessions]
     ended = services().devices.find_ended(named)
     return {"ended": [{"user_id": user_id, "id_hash": id_hash} for user_id, id_hash in ended]}

@@ -1,4 +1,7 @@
-"""What those who run it ask: whether the process lives, whether it can serve, and its figures."""
+"""The questions of operators: does the process live, can it serve, and what are its figures?
+
+The checks before the start: app/serving/checkup.py.
+"""
 
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
@@ -17,7 +20,10 @@ metrics_bp = Blueprint("metrics", __name__)
 @bp.get("/healthz")
 @answers(StatusSchema)
 def is_alive() -> ResponseReturnValue:
-    """The process answers. Redis is not asked: what is wrong there no restart of this process mends."""
+    """Tell that the process answers.
+
+    Redis is not asked, because a restart of this process mends nothing there.
+    """
     return {"status": "ok"}
 
 
@@ -25,7 +31,10 @@ def is_alive() -> ResponseReturnValue:
 @answers(StatusSchema)
 @refuses(Unavailable)
 def is_ready() -> ResponseReturnValue:
-    """Tokens can be checked; where Redis is away or too slow the answer is 503, as for every other request."""
+    """Tell that tokens can be checked.
+
+    If Redis is away or too slow, the answer is 503, as for every other request.
+    """
     services().devices.require_store()
     return {"status": "ok"}
 
@@ -34,6 +43,6 @@ def is_ready() -> ResponseReturnValue:
 @known_by("prometheus")
 @answers({"type": "string"}, media_type=metrics.CONTENT_TYPE.partition(";")[0])
 def tell_metrics() -> ResponseReturnValue:
-    """The figures of all processes of this instance, for Prometheus."""
+    """Give Prometheus the figures of all processes of this instance."""
     require_secret(services().settings.metrics_secret or "")
     return Response(metrics.told(), content_type=metrics.CONTENT_TYPE)

@@ -1,4 +1,7 @@
-"""The way in and the way out: register, log in, answer with a code, log out."""
+"""Registration, login, its second step, and logout.
+
+For browsers: me.py. Pages: pages.py. A forgotten password: recovery.py.
+"""
 
 from typing import Any
 
@@ -8,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from app.errors import InvalidCode, InvalidLogin, InvalidTicket, UnknownSession
 from app.rules.accounts import SecondFactorAsked
 from app.stores.factors import MfaType
-from app.web.cookies import FORGETS_SESSION, forget_session
+from app.web.cookies import CLEARS_COOKIES, clear_cookies
 from app.web.guards import SUPER_PROPERTIES, client, end_own_session, takes
 from app.web.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
 from app.web.services import services
@@ -27,7 +30,7 @@ USER_SETTINGS = {"locale": "en-US", "theme": "dark"}
 @reads(SUPER_PROPERTIES)
 @answers(TokenSchema, status=201)
 def register(body: Register) -> ResponseReturnValue:
-    """Make an account; its first device is signed in."""
+    """Make an account, and sign its first device in."""
     signed_in = services().accounts.register(body.email, body.username, body.global_name, body.password, client())
     return {"token": signed_in.token}, 201
 
@@ -39,10 +42,10 @@ def register(body: Register) -> ResponseReturnValue:
 @answers(SignedInSchema, CodeAskedSchema)
 @refuses(InvalidLogin)
 def log_in(body: Login) -> ResponseReturnValue:
-    """Sign a device in, or ask for a code where a second factor is on."""
+    """Sign a device in, or ask for a code if a second factor is on."""
     outcome = services().accounts.log_in(body.login, body.password, client())
     if isinstance(outcome, SecondFactorAsked):
-        return asked_for_code(outcome)
+        return code_asked_body(outcome)
     return {"user_id": outcome.user_id, "token": outcome.token, "user_settings": USER_SETTINGS}
 
 
@@ -53,8 +56,8 @@ def log_in(body: Login) -> ResponseReturnValue:
 @answers(FinishedLoginSchema)
 @refuses(InvalidTicket, InvalidCode)
 def log_in_with_totp(body: LoginCode) -> ResponseReturnValue:
-    """Finish a login with a TOTP code; a backup code passes too."""
-    return _finish(body, "totp")
+    """Finish a login with a TOTP code or a backup code."""
+    return _finish_login(body, "totp")
 
 
 @bp.post("/auth/mfa/backup")
@@ -65,27 +68,27 @@ def log_in_with_totp(body: LoginCode) -> ResponseReturnValue:
 @refuses(InvalidTicket, InvalidCode)
 def log_in_with_backup_code(body: LoginCode) -> ResponseReturnValue:
     """Finish a login with a backup code."""
-    return _finish(body, "backup")
+    return _finish_login(body, "backup")
 
 
 @bp.post("/auth/logout")
 @known_by("session")
-@answers(headers=FORGETS_SESSION)
+@answers(headers=CLEARS_COOKIES)
 @refuses(UnknownSession)
 def log_out() -> ResponseReturnValue:
     """End the caller's own session."""
     end_own_session()
-    forget_session()
+    clear_cookies()
     return "", 204
 
 
-def _finish(body: LoginCode, mfa_type: MfaType) -> ResponseReturnValue:
+def _finish_login(body: LoginCode, mfa_type: MfaType) -> ResponseReturnValue:
     signed_in = services().accounts.finish_login(body.ticket, mfa_type, body.code, body.login_instance_id, client())
     return {"token": signed_in.token, "user_settings": USER_SETTINGS}
 
 
-def asked_for_code(asked: SecondFactorAsked) -> dict[str, Any]:
-    """The answer to a right password where a code is asked for too."""
+def code_asked_body(asked: SecondFactorAsked) -> dict[str, Any]:
+    """Return the body that asks for a code after a right password."""
     return {
         "user_id": asked.user_id,
         "mfa": True,

@@ -1,4 +1,7 @@
-"""The cookie API: sign in, and the devices signed in, for browsers and their like."""
+"""The cookie API: sign-in and the devices signed in, for browsers and programs like them.
+
+For clients with a token: login.py and sessions.py.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -16,13 +19,13 @@ from app.errors import (
     Unauthorized,
     UnknownSession,
 )
-from app.routes.login import USER_SETTINGS, asked_for_code
+from app.routes.login import USER_SETTINGS, code_asked_body
 from app.rules.accounts import SecondFactorAsked
 from app.rules.device_names import name_of, why
 from app.stores.sessions import Ended, Session
 from app.times import iso
 from app.tokens import id_from_url, id_in_url
-from app.web.cookies import BEGINS_SESSION, FORGETS_SESSION, begin_session, forget_session, has_session_cookie
+from app.web.cookies import CLEARS_COOKIES, SETS_SESSION, clear_cookies, has_session_cookie, sign_in_browser
 from app.web.guards import (
     SUPER_PROPERTIES,
     caller,
@@ -53,20 +56,20 @@ bp = CookieBlueprint("me", __name__)
 SESSION_ID = Parameter(
     "path",
     "session_id",
-    "`id` or `id_hash` of a session: base64 of 32 bytes, of either alphabet, with or without padding",
+    "`id` or `id_hash` of a session: base64 of 32 bytes, in either alphabet, with or without padding",
     "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k",
 )
 
 
 class AnyText(BaseConverter):
-    """The rest of a path, slashes and all: standard base64 has them, doubled and in front too."""
+    """The rest of a path with all its slashes. Standard base64 has slashes, even two together or one in front."""
 
     regex = ".+"
     part_isolating = False
 
 
 @bp.record_once
-def _know_any_text(state: BlueprintSetupState) -> None:
+def _register_any_text(state: BlueprintSetupState) -> None:
     state.app.url_map.converters["any_text"] = AnyText
 
 
@@ -75,11 +78,11 @@ def _know_any_text(state: BlueprintSetupState) -> None:
 @takes(RegisterSchema)
 @limited(REGISTER)
 @reads(SUPER_PROPERTIES)
-@answers(RegisteredSchema, status=201, headers=[BEGINS_SESSION])
+@answers(RegisteredSchema, status=201, headers=[SETS_SESSION])
 def register(body: Register) -> ResponseReturnValue:
-    """Make an account; the browser that asked is its first device."""
+    """Make an account, and sign the browser in as its first device."""
     signed_in = services().accounts.register(body.email, body.username, body.global_name, body.password, client())
-    begin_session(signed_in.token)
+    sign_in_browser(signed_in.token)
     return {"user_id": signed_in.user_id}, 201
 
 
@@ -88,14 +91,14 @@ def register(body: Register) -> ResponseReturnValue:
 @takes(LoginSchema)
 @limited(LOGIN, LOGIN_ADDRESS)
 @reads(SUPER_PROPERTIES)
-@answers(SignedInByCookieSchema, CodeAskedSchema, headers=[replace(BEGINS_SESSION, always=False)])
+@answers(SignedInByCookieSchema, CodeAskedSchema, headers=[replace(SETS_SESSION, always=False)])
 @refuses(InvalidLogin)
 def log_in(body: Login) -> ResponseReturnValue:
-    """Sign a browser in, or ask for a code where a second factor is on."""
+    """Sign a browser in, or ask for a code if a second factor is on."""
     outcome = services().accounts.log_in(body.login, body.password, client())
     if isinstance(outcome, SecondFactorAsked):
-        return asked_for_code(outcome)
-    begin_session(outcome.token)
+        return code_asked_body(outcome)
+    sign_in_browser(outcome.token)
     return {"user_id": outcome.user_id, "user_settings": USER_SETTINGS}
 
 
@@ -104,27 +107,30 @@ def log_in(body: Login) -> ResponseReturnValue:
 @takes(LoginCodeSchema)
 @limited(LOGIN, LOGIN_ADDRESS)
 @reads(SUPER_PROPERTIES)
-@answers(SignedInByCookieSchema, headers=[BEGINS_SESSION])
+@answers(SignedInByCookieSchema, headers=[SETS_SESSION])
 @refuses(InvalidTicket, InvalidCode)
 def log_in_with_code(body: LoginCode) -> ResponseReturnValue:
     """Finish a login with a TOTP code or a backup code."""
     signed_in = services().accounts.finish_login(body.ticket, "totp", body.code, body.login_instance_id, client())
-    begin_session(signed_in.token)
+    sign_in_browser(signed_in.token)
     return {"user_id": signed_in.user_id, "user_settings": USER_SETTINGS}
 
 
 @bp.post("/logout")
 @known_by("session")
-@answers(headers=FORGETS_SESSION)
+@answers(headers=CLEARS_COOKIES)
 @refuses(UnknownSession)
 def log_out() -> ResponseReturnValue:
-    """End the caller's own session; a browser whose session is over already forgets it all the same."""
+    """End the caller's own session.
+
+    A browser whose session is over already gets its cookies cleared all the same.
+    """
     try:
         end_own_session()
     except Unauthorized:
         if not has_session_cookie():
             raise
-    forget_session()
+    clear_cookies()
     return "", 204
 
 
@@ -133,15 +139,18 @@ def log_out() -> ResponseReturnValue:
 @answers(OwnSessionSchema(many=True))
 def list_sessions() -> ResponseReturnValue:
     """List the devices signed in, most recently used first."""
-    return [_shown(session) for session in services().devices.list(caller().user_id)]
+    return [_session_body(session) for session in services().devices.list(caller().user_id)]
 
 
 @bp.get("/me/sessions/ended")
 @require_session
 @answers(OwnEndedSessionSchema(many=True))
 def list_ended() -> ResponseReturnValue:
-    """List the sessions that ended lately, newest first: those of the time for which they are kept."""
-    return [_shown_ended(ended) for ended in services().devices.ended(caller().user_id)]
+    """List the sessions that ended lately, newest first.
+
+    They are kept for as many days as the operator has set.
+    """
+    return [_ended_session_body(ended) for ended in services().devices.ended(caller().user_id)]
 
 
 @bp.post("/me/sessions/revoke")
@@ -150,8 +159,8 @@ def list_ended() -> ResponseReturnValue:
 @answers(MessageSchema)
 @refuses(IsCurrentSession, UnknownSession, MfaRequired)
 def revoke_sessions(body: RevokeSessions) -> ResponseReturnValue:
-    """End several other sessions as one step."""
-    id_hashes = [_other(session_id) for session_id in body.ids]
+    """End several other sessions in one step."""
+    id_hashes = [_parse_other_session_id(session_id) for session_id in body.ids]
     require_proof_or_login()
     services().devices.end(caller(), id_hashes, "revoked")
     return {"message": "Sessions revoked."}
@@ -175,7 +184,7 @@ def revoke_all() -> ResponseReturnValue:
 @refuses(IsCurrentSession, UnknownSession, MfaRequired)
 def revoke_session(session_id: str) -> ResponseReturnValue:
     """End one other session."""
-    id_hash = _other(session_id)
+    id_hash = _parse_other_session_id(session_id)
     require_proof_or_login()
     services().devices.end(caller(), [id_hash], "revoked")
     return {"message": "Session revoked."}
@@ -188,26 +197,29 @@ def revoke_session(session_id: str) -> ResponseReturnValue:
 @answers(MessageSchema)
 @refuses(UnknownSession)
 def rename_session(session_id: str, body: RenameSession) -> ResponseReturnValue:
-    """Give a device a name of one's own; null takes it away."""
-    services().devices.rename(caller(), _id_hash(session_id), body.name)
+    """Give a device a name.
+
+    `null` takes the name away.
+    """
+    services().devices.rename(caller(), _parse_session_id(session_id), body.name)
     return {"message": "Session renamed."}
 
 
-def _id_hash(session_id: str) -> str:
+def _parse_session_id(session_id: str) -> str:
     id_hash = id_from_url(session_id)
     if id_hash is None:
         raise UnknownSession
     return id_hash
 
 
-def _other(session_id: str) -> str:
-    id_hash = _id_hash(session_id)
+def _parse_other_session_id(session_id: str) -> str:
+    id_hash = _parse_session_id(session_id)
     if id_hash == caller().id_hash:
         raise IsCurrentSession
     return id_hash
 
 
-def _shown(session: Session) -> dict[str, Any]:
+def _session_body(session: Session) -> dict[str, Any]:
     return {
         "id": id_in_url(session.id_hash),
         "deviceName": name_of(session),
@@ -219,7 +231,7 @@ def _shown(session: Session) -> dict[str, Any]:
     }
 
 
-def _shown_ended(ended: Ended) -> dict[str, Any]:
+def _ended_session_body(ended: Ended) -> dict[str, Any]:
     return {
         "id": id_in_url(ended.session.id_hash),
         "deviceName": name_of(ended.session),

@@ -1,10 +1,13 @@
-"""Proving oneself again, and the second factor turned on and off."""
+"""Answers to challenges, and the second factor turned on and off.
+
+The second step of a login: login.py.
+"""
 
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn, MfaRequired
-from app.web.cookies import KEEPS_PROOF, KEEPS_SESSION, keep_proof, keep_session
+from app.web.cookies import RENEWS_SESSION, SETS_PROOF, renew_session_cookie, set_proof_cookie
 from app.web.guards import caller, client, require_recent_proof, require_session, takes
 from app.web.limits import STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
@@ -19,12 +22,15 @@ bp = Blueprint("mfa", __name__)
 @require_session
 @takes(FinishMfaSchema)
 @limited(STEP_UP, STEP_UP_USER)
-@answers(TokenSchema, headers=[KEEPS_PROOF])
+@answers(TokenSchema, headers=[SETS_PROOF])
 @refuses(InvalidTicket, InvalidCode)
 def finish(body: FinishMfa) -> ResponseReturnValue:
-    """Answer a challenge; the proof is handed over as a token and as a cookie."""
+    """Answer a challenge.
+
+    The proof comes as a token in the body and as a cookie.
+    """
     proof = services().reauthentication.finish(caller(), body.ticket, body.mfa_type, body.data, client())
-    keep_proof(proof)
+    set_proof_cookie(proof)
     return {"token": proof}
 
 
@@ -32,21 +38,24 @@ def finish(body: FinishMfa) -> ResponseReturnValue:
 @require_session
 @takes(EnableTotpSchema)
 @limited(STEP_UP, STEP_UP_USER)
-@answers(TotpOnSchema, headers=[KEEPS_SESSION])
+@answers(TotpOnSchema, headers=[RENEWS_SESSION])
 @refuses(MfaAlreadyOn, InvalidSecret, InvalidCode)
 def enable_totp(body: EnableTotp) -> ResponseReturnValue:
-    """Turn TOTP on; the password alone is the client's way to ask whether to show a secret."""
+    """Turn TOTP on.
+
+    A client may send the password alone first, to learn whether it is right before it shows a secret.
+    """
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_off(user)
     services().accounts.require_password(user, body.password)
     token, codes = services().second_factor.enable(caller(), user, body.secret, body.code, client())
-    keep_session(token)
-    return {"token": token, "backup_codes": _shown(user.id, codes)}
+    renew_session_cookie(token)
+    return {"token": token, "backup_codes": _codes_body(user.id, codes)}
 
 
 @bp.post("/users/@me/mfa/totp/disable")
 @require_session
-@answers(TokenSchema, headers=[KEEPS_SESSION])
+@answers(TokenSchema, headers=[RENEWS_SESSION])
 @refuses(MfaNotOn, MfaRequired)
 def disable_totp() -> ResponseReturnValue:
     """Turn TOTP off."""
@@ -54,7 +63,7 @@ def disable_totp() -> ResponseReturnValue:
     services().second_factor.require_on(user)
     require_recent_proof()
     token = services().second_factor.disable(caller(), user, client())
-    keep_session(token)
+    renew_session_cookie(token)
     return {"token": token}
 
 
@@ -65,13 +74,13 @@ def disable_totp() -> ResponseReturnValue:
 @answers(BackupCodesSchema)
 @refuses(MfaNotOn, MfaRequired)
 def renew_codes(body: RenewCodes) -> ResponseReturnValue:
-    """Ten new backup codes in place of the old ones."""
+    """Replace the backup codes by ten new ones."""
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_on(user)
     require_recent_proof()
     services().accounts.require_password(user, body.password)
-    return {"backup_codes": _shown(user.id, services().second_factor.renew_codes(caller(), user, client()))}
+    return {"backup_codes": _codes_body(user.id, services().second_factor.renew_codes(caller(), user, client()))}
 
 
-def _shown(user_id: str, codes: list[str]) -> list[dict[str, str | bool]]:
+def _codes_body(user_id: str, codes: list[str]) -> list[dict[str, str | bool]]:
     return [{"user_id": user_id, "code": code, "consumed": False} for code in codes]

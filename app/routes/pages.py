@@ -1,14 +1,16 @@
-"""The pages of the way in: log in, register, log out. Every form works without JavaScript."""
+"""The pages of login, registration and logout. Every form works without JavaScript.
+Pages behind links in mails: recovery_pages.py. Pages of a user who is signed in: settings.py.
+"""
 
 from flask import redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from app.callers.identity import SESSION_COOKIE
 from app.errors import Unauthorized
-from app.routes.forms import HOME, Problems, lead_to_page, next_path, page_blueprint, shows_again
+from app.routes.forms import HOME, Problems, lead_to_page, next_path, page_blueprint, shows_page_on_refusal
 from app.rules import device_names
 from app.rules.accounts import SecondFactorAsked, SignedIn
-from app.web.cookies import begin_session, forget_session
+from app.web.cookies import clear_cookies, sign_in_browser
 from app.web.guards import client, end_own_session, require_same_origin, takes_form
 from app.web.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
 from app.web.services import services
@@ -33,11 +35,11 @@ def _register_page(problems: Problems) -> str:
     return render_template("register.html", problems=problems)
 
 
-# What forms say
+# Helpers of the views
 
 
-def _enter(signed_in: SignedIn) -> ResponseReturnValue:
-    begin_session(signed_in.token)
+def _sign_in_and_go_on(signed_in: SignedIn) -> ResponseReturnValue:
+    sign_in_browser(signed_in.token)
     return redirect(next_path(), 303)
 
 
@@ -49,7 +51,7 @@ def _is_live(token: str) -> bool:
     return True
 
 
-# The way to a page
+# Ways to a page
 
 
 @bp.get("/")
@@ -66,7 +68,7 @@ lead_to_page(bp, "/register", "/register/form")
 
 @bp.get("/login")
 def show_login() -> ResponseReturnValue:
-    """The way in; whoever is in already goes on, and whose session was ended hears why."""
+    """Show the login page, with the reason if the visitor's session was ended. A visitor who is signed in goes on."""
     token = request.cookies.get(SESSION_COOKIE, "")
     if token and _is_live(token):
         return redirect(next_path(), 303)
@@ -77,23 +79,23 @@ def show_login() -> ResponseReturnValue:
 
 @bp.post("/login/form")
 @require_same_origin
-@shows_again(_login_page)
+@shows_page_on_refusal(_login_page)
 @takes_form(LoginSchema)
 @limited(LOGIN, LOGIN_ADDRESS)
 def log_in(body: Login) -> ResponseReturnValue:
     outcome = services().accounts.log_in(body.login, body.password, client())
     if isinstance(outcome, SecondFactorAsked):
         return _code_page({}, outcome.ticket)
-    return _enter(outcome)
+    return _sign_in_and_go_on(outcome)
 
 
 @bp.post("/login/code")
 @require_same_origin
-@shows_again(lambda problems: _login_page(problems) if "ticket" in problems else _code_page(problems))
+@shows_page_on_refusal(lambda problems: _login_page(problems) if "ticket" in problems else _code_page(problems))
 @takes_form(LoginCodeSchema)
 @limited(LOGIN, LOGIN_ADDRESS)
 def log_in_with_code(body: LoginCode) -> ResponseReturnValue:
-    return _enter(services().accounts.finish_login(body.ticket, "totp", body.code, None, client()))
+    return _sign_in_and_go_on(services().accounts.finish_login(body.ticket, "totp", body.code, None, client()))
 
 
 @bp.get("/register")
@@ -103,16 +105,16 @@ def show_register() -> ResponseReturnValue:
 
 @bp.post("/register/form")
 @require_same_origin
-@shows_again(_register_page)
+@shows_page_on_refusal(_register_page)
 @takes_form(RegisterSchema)
 @limited(REGISTER)
 def register(body: Register) -> ResponseReturnValue:
-    return _enter(services().accounts.register(body.email, body.username, None, body.password, client()))
+    return _sign_in_and_go_on(services().accounts.register(body.email, body.username, None, body.password, client()))
 
 
 @bp.post("/logout/form")
 @known_by("session")
 def log_out() -> ResponseReturnValue:
     end_own_session()
-    forget_session()
+    clear_cookies()
     return redirect("/login", 303)

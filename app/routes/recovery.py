@@ -1,10 +1,13 @@
-"""A new password for whoever has forgotten it: a link by mail, and what it opens."""
+"""A new password for a user who has forgotten it: a link by mail, and the reset behind it.
+
+The pages for it: recovery_pages.py. A change of a known password: users.py.
+"""
 
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from app.errors import InvalidCode, InvalidLink, InvalidTicket
-from app.routes.login import asked_for_code
+from app.routes.login import code_asked_body
 from app.rules.accounts import SecondFactorAsked, SignedIn
 from app.web.guards import SUPER_PROPERTIES, client, takes
 from app.web.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_USER, limited
@@ -22,7 +25,10 @@ bp = Blueprint("recovery", __name__)
 @reads(SUPER_PROPERTIES)
 @answers()
 def forget(body: Forgot) -> ResponseReturnValue:
-    """Mail a link to the account, if there is one; the answer does not tell."""
+    """Mail a link to the account, if there is one.
+
+    The answer is the same if there is none.
+    """
     services().recovery.forgot(body.login, client())
     return "", 204
 
@@ -34,12 +40,15 @@ def forget(body: Forgot) -> ResponseReturnValue:
 @answers(TokenSchema, CodeAskedSchema)
 @refuses(InvalidLink, InvalidTicket, InvalidCode)
 def reset(body: Reset) -> ResponseReturnValue:
-    """Set a new password by the link, end every session, and sign this device in; with MFA on, ask for a code first."""
-    outcome = _finish(body) if body.ticket else services().recovery.reset(body.token, body.password, client())
-    return asked_for_code(outcome) if isinstance(outcome, SecondFactorAsked) else {"token": outcome.token}
+    """Set a new password by the link, end every session, and sign this device in.
+
+    If a second factor is on, the first answer asks for a code.
+    """
+    outcome = _finish_reset(body) if body.ticket else services().recovery.reset(body.token, body.password, client())
+    return code_asked_body(outcome) if isinstance(outcome, SecondFactorAsked) else {"token": outcome.token}
 
 
-def _finish(body: Reset) -> SignedIn:
+def _finish_reset(body: Reset) -> SignedIn:
     ticket = body.ticket or ""
     services().recovery.require_ticket_for(ticket, body.token, body.password)
     return services().recovery.finish_reset(ticket, body.method or "totp", body.code or "", client())

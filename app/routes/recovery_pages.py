@@ -1,11 +1,13 @@
-"""The pages behind links in mails: a new password, and "This wasn't me". To look at them changes nothing."""
+"""The pages behind links in mails: a new password, and "This wasn't me". A GET of them changes nothing.
+The API of a reset: recovery.py.
+"""
 
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.routes.forms import Problems, lead_to_page, page_blueprint, shows_again
+from app.routes.forms import Problems, lead_to_page, page_blueprint, shows_page_on_refusal
 from app.rules.accounts import SecondFactorAsked, SignedIn
-from app.web.cookies import begin_session
+from app.web.cookies import sign_in_browser
 from app.web.guards import client, require_same_origin, takes_form
 from app.web.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_USER, limited
 from app.web.services import services
@@ -26,7 +28,7 @@ def _code_page(problems: Problems, ticket: str = "") -> str:
     return render_template("reset_code.html", problems=problems, ticket=ticket or request.form.get("ticket", ""))
 
 
-def _begin_again() -> str:
+def _reset_page_again() -> str:
     return _reset_page({"": "That took too long, or too many tries. Please set your new password again."})
 
 
@@ -34,8 +36,8 @@ def _not_me_page(problems: Problems) -> str:
     return render_template("not_me.html", problems=problems)
 
 
-def _enter(signed_in: SignedIn) -> ResponseReturnValue:
-    begin_session(signed_in.token)
+def _sign_in_and_go_on(signed_in: SignedIn) -> ResponseReturnValue:
+    sign_in_browser(signed_in.token)
     return redirect(url_for("settings.show_security", done="password"), 303)
 
 
@@ -51,10 +53,10 @@ def show_forgot() -> ResponseReturnValue:
 
 @bp.post("/forgot/form")
 @require_same_origin
-@shows_again(_forgot_page)
+@shows_page_on_refusal(_forgot_page)
 @takes_form(ForgotSchema)
 @limited(FORGOT, FORGOT_ADDRESS)
-def forget(body: Forgot) -> ResponseReturnValue:
+def send_reset_link(body: Forgot) -> ResponseReturnValue:
     services().recovery.forgot(body.login, client())
     return render_template("forgot_sent.html")
 
@@ -66,21 +68,21 @@ def show_reset() -> ResponseReturnValue:
 
 @bp.post("/reset/form")
 @require_same_origin
-@shows_again(_reset_page)
+@shows_page_on_refusal(_reset_page)
 @takes_form(ResetSchema)
 @limited(RESET, RESET_USER, LOGIN_ADDRESS)
 def reset(body: Reset) -> ResponseReturnValue:
     outcome = services().recovery.reset(body.token, body.password, client())
-    return _code_page({}, outcome.ticket) if isinstance(outcome, SecondFactorAsked) else _enter(outcome)
+    return _code_page({}, outcome.ticket) if isinstance(outcome, SecondFactorAsked) else _sign_in_and_go_on(outcome)
 
 
 @bp.post("/reset/code")
 @require_same_origin
-@shows_again(lambda problems: _begin_again() if "ticket" in problems else _code_page(problems))
+@shows_page_on_refusal(lambda problems: _reset_page_again() if "ticket" in problems else _code_page(problems))
 @takes_form(ResetCodeSchema)
 @limited(RESET, RESET_USER, LOGIN_ADDRESS)
 def finish_reset(body: ResetCode) -> ResponseReturnValue:
-    return _enter(services().recovery.finish_reset(body.ticket, "totp", body.code, client()))
+    return _sign_in_and_go_on(services().recovery.finish_reset(body.ticket, "totp", body.code, client()))
 
 
 @bp.get("/not-me")
@@ -90,7 +92,7 @@ def show_not_me() -> ResponseReturnValue:
 
 @bp.post("/not-me/form")
 @require_same_origin
-@shows_again(_not_me_page)
+@shows_page_on_refusal(_not_me_page)
 @takes_form(NotMeSchema)
 @limited(LOGIN_ADDRESS)
 def end_session(body: NotMe) -> ResponseReturnValue:

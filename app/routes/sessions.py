@@ -1,4 +1,7 @@
-"""The devices signed in, as Discord's clients ask for them."""
+"""The devices signed in, as Discord's clients ask for them.
+
+For browsers: me.py.
+"""
 
 from typing import Any
 
@@ -10,7 +13,7 @@ from app.errors import MfaRequired, UnknownSession
 from app.stores.sessions import Session
 from app.times import iso
 from app.tokens import id_in_url
-from app.web.cookies import FORGETS_SESSION, forget_session
+from app.web.cookies import CLEARS_COOKIES, clear_cookies
 from app.web.guards import caller, client, require_recent_proof, require_session, takes
 from app.web.services import services
 from app.wire.contract import Parameter, answers, reads, refuses
@@ -19,7 +22,7 @@ from app.wire.sessions import LogoutSessions, LogoutSessionsSchema
 
 bp = Blueprint("sessions", __name__)
 
-EXTENDED = Parameter("query", "extended", "`true` tells all that is known of each session", "true")
+EXTENDED = Parameter("query", "extended", "`true` gives all fields of each session", "true")
 
 
 @bp.get("/auth/sessions")
@@ -28,21 +31,24 @@ EXTENDED = Parameter("query", "extended", "`true` tells all that is known of eac
 @answers(UserSessionsSchema)
 def list_sessions() -> ResponseReturnValue:
     """List the devices signed in, most recently used first."""
-    shown = _extended if request.args.get("extended") == "true" else _plain
-    return {"user_sessions": [shown(session) for session in services().devices.list(caller().user_id)]}
+    body_of = _extended_body if request.args.get("extended") == "true" else _plain_body
+    return {"user_sessions": [body_of(session) for session in services().devices.list(caller().user_id)]}
 
 
 @bp.post("/auth/sessions/logout")
 @require_session
 @takes(LogoutSessionsSchema)
-@answers(headers=FORGETS_SESSION)
+@answers(headers=CLEARS_COOKIES)
 @refuses(MfaRequired, UnknownSession)
 def log_out_sessions(body: LogoutSessions) -> ResponseReturnValue:
-    """End some of the caller's user's sessions, the caller's own perhaps among them."""
+    """End some sessions of the caller's user.
+
+    The caller's own may be among them.
+    """
     require_recent_proof()
     services().devices.end(caller(), body.session_id_hashes, "revoked")
     if caller().id_hash in body.session_id_hashes:
-        forget_session()
+        clear_cookies()
     return "", 204
 
 
@@ -51,14 +57,17 @@ def log_out_sessions(body: LogoutSessions) -> ResponseReturnValue:
 @answers()
 @refuses(NotFound)
 def send_suspicious_session_notice() -> ResponseReturnValue:
-    """Have the caller's user mailed the notice about a suspicious session; 404 where no mail is sent."""
+    """Mail the caller's user the notice about a suspicious session.
+
+    If the service sends no mail, the answer is 404.
+    """
     if not services().notices.are_sent:
         abort(404)
     services().notices.tell_of_suspicion(caller().user_id, client(), caller().id_hash)
     return "", 204
 
 
-def _plain(session: Session) -> dict[str, Any]:
+def _plain_body(session: Session) -> dict[str, Any]:
     client = session.client
     return {
         "id_hash": session.id_hash,
@@ -67,8 +76,8 @@ def _plain(session: Session) -> dict[str, Any]:
     }
 
 
-def _extended(session: Session) -> dict[str, Any]:
-    return _plain(session) | {
+def _extended_body(session: Session) -> dict[str, Any]:
+    return _plain_body(session) | {
         "id": id_in_url(session.id_hash),
         "created_at": iso(session.began_at),
         "expires_at": iso(services().devices.expires_at(session)),

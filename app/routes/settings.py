@@ -1,4 +1,6 @@
-"""The settings of the one who is signed in: the devices, and what one signs in with. All works without JavaScript."""
+"""The pages of a user who is signed in: devices, password and second factor. All works without JavaScript.
+The settings of the service: config.py.
+"""
 
 import re
 from collections.abc import Sequence
@@ -7,10 +9,10 @@ from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
-from app.routes.forms import Problems, lead_to_page, page_blueprint, shows_again
+from app.routes.forms import Problems, lead_to_page, page_blueprint, shows_page_on_refusal
 from app.rules import totp
 from app.tokens import id_from_url
-from app.web.cookies import keep_session
+from app.web.cookies import renew_session_cookie
 from app.web.guards import caller, client, has_proof_or_login, prove, require_session, takes_form
 from app.web.limits import STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
@@ -53,7 +55,7 @@ def _totp_page(problems: Problems, secret: str) -> str:
 
 
 def _sessions_asked_for() -> Sequence[str]:
-    """The id_hash of each session that a form names: all others, one by its button, or those that are ticked."""
+    """Return the id_hash of each session that a form names: all others, one by its button, or the ticked ones."""
     if "none" in request.form:
         return []
     if "all" in request.form:
@@ -64,7 +66,7 @@ def _sessions_asked_for() -> Sequence[str]:
     return [id_hash for id_hash in id_hashes if id_hash and id_hash != caller().id_hash][:_MAX_AT_ONCE]
 
 
-def _end(id_hashes: Sequence[str]) -> ResponseReturnValue:
+def _end_and_lead_back(id_hashes: Sequence[str]) -> ResponseReturnValue:
     if "all" in request.form:
         services().accounts.end_others(caller())
     else:
@@ -92,23 +94,23 @@ def show_sessions() -> ResponseReturnValue:
 @bp.post("/sessions/end")
 @require_session
 def end_sessions() -> ResponseReturnValue:
-    """End what was asked for, or ask for the password or a code first."""
+    """End the sessions that were asked for, or ask for the password or a code first."""
     asked = _sessions_asked_for()
     if not asked:
         return redirect(url_for("settings.show_sessions", done="none"), 303)
-    return _end(asked) if has_proof_or_login() else _confirm_page({})
+    return _end_and_lead_back(asked) if has_proof_or_login() else _confirm_page({})
 
 
 @bp.post("/sessions/confirm")
 @require_session
-@shows_again(_confirm_page)
+@shows_page_on_refusal(_confirm_page)
 @limited(STEP_UP, STEP_UP_USER)
 def confirm_ending() -> ResponseReturnValue:
     prove(request.form.get("answer", ""))
-    return _end(_sessions_asked_for())
+    return _end_and_lead_back(_sessions_asked_for())
 
 
-# What one signs in with
+# Password and second factor
 
 
 @bp.get("/security")
@@ -119,14 +121,16 @@ def show_security() -> ResponseReturnValue:
 
 @bp.post("/security/password")
 @require_session
-@shows_again(lambda problems: _security_page(problems, "password"))
+@shows_page_on_refusal(lambda problems: _security_page(problems, "password"))
 @takes_form(ChangePasswordSchema)
 @limited(STEP_UP, STEP_UP_USER)
 def change_password(body: ChangePassword) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     if user.has_mfa:
         prove(request.form.get("answer", ""))
-    keep_session(services().accounts.change_password(caller(), user, body.password, body.new_password, client()))
+    renew_session_cookie(
+        services().accounts.change_password(caller(), user, body.password, body.new_password, client())
+    )
     return redirect(url_for("settings.show_security", done="password"), 303)
 
 
@@ -140,7 +144,7 @@ def show_totp() -> ResponseReturnValue:
 
 @bp.post("/security/totp")
 @require_session
-@shows_again(
+@shows_page_on_refusal(
     lambda problems: _totp_page(problems, totp.normalise_secret(request.form.get("secret", "")) or totp.new_secret())
 )
 @takes_form(EnableTotpSchema)
@@ -149,25 +153,25 @@ def enable_totp(body: EnableTotp) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     services().accounts.require_password(user, body.password)
     token, codes = services().second_factor.enable(caller(), user, body.secret, body.code, client())
-    keep_session(token)
+    renew_session_cookie(token)
     return render_template("codes.html", codes=codes, fresh=True)
 
 
 @bp.post("/security/totp/off")
 @require_session
-@shows_again(lambda problems: _security_page(problems, "off"))
+@shows_page_on_refusal(lambda problems: _security_page(problems, "off"))
 @limited(STEP_UP, STEP_UP_USER)
 def disable_totp() -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_on(user)
     prove(request.form.get("answer", ""))
-    keep_session(services().second_factor.disable(caller(), user, client()))
+    renew_session_cookie(services().second_factor.disable(caller(), user, client()))
     return redirect(url_for("settings.show_security", done="off"), 303)
 
 
 @bp.post("/security/codes")
 @require_session
-@shows_again(lambda problems: _security_page(problems, "codes"))
+@shows_page_on_refusal(lambda problems: _security_page(problems, "codes"))
 @limited(STEP_UP, STEP_UP_USER)
 def renew_codes() -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)

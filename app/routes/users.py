@@ -1,4 +1,7 @@
-"""The caller's own user."""
+"""The caller's own user: who it is, and a new password.
+
+The second factor: mfa.py. A forgotten password: recovery.py.
+"""
 
 from typing import Any
 
@@ -7,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from app.errors import MfaRequired
 from app.stores.users import User
-from app.web.cookies import KEEPS_SESSION, keep_session
+from app.web.cookies import RENEWS_SESSION, renew_session_cookie
 from app.web.guards import caller, client, require_recent_proof, require_session, takes
 from app.web.limits import STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
@@ -22,27 +25,30 @@ bp = Blueprint("users", __name__)
 @require_session
 @answers(UserSchema)
 def show_me() -> ResponseReturnValue:
-    """Who the caller is."""
-    return _shown(services().accounts.get(caller().user_id))
+    """Show the caller's user."""
+    return _user_body(services().accounts.get(caller().user_id))
 
 
 @bp.patch("/users/@me")
 @require_session
 @takes(ChangePasswordSchema)
 @limited(STEP_UP, STEP_UP_USER)
-@answers(ChangedUserSchema, headers=[KEEPS_SESSION])
+@answers(ChangedUserSchema, headers=[RENEWS_SESSION])
 @refuses(MfaRequired)
 def change_password(body: ChangePassword) -> ResponseReturnValue:
-    """Change the password; every other session ends, this one goes on under a new token."""
+    """Change the password.
+
+    Every other session ends. The caller's own goes on under a new token.
+    """
     user = services().accounts.get(caller().user_id)
     if user.has_mfa:
         require_recent_proof()
     token = services().accounts.change_password(caller(), user, body.password, body.new_password, client())
-    keep_session(token)
-    return _shown(user) | {"token": token}
+    renew_session_cookie(token)
+    return _user_body(user) | {"token": token}
 
 
-def _shown(user: User) -> dict[str, Any]:
+def _user_body(user: User) -> dict[str, Any]:
     return {
         "id": user.id,
         "username": user.username,

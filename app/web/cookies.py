@@ -8,17 +8,17 @@ from app.callers.identity import PROOF_COOKIE, SESSION_COOKIE
 from app.web.services import services
 from app.wire.contract import Header
 
-BEGINS_SESSION = Header(
+SETS_SESSION = Header(
     "Set-Cookie", f"`{SESSION_COOKIE}`: the token of the session (HttpOnly, Secure, SameSite=Lax, Path=/)"
 )
-KEEPS_SESSION = Header(
+RENEWS_SESSION = Header(
     "Set-Cookie", f"`{SESSION_COOKIE}`: the new token, if the caller is known by its cookie", always=False
 )
-KEEPS_PROOF = Header(
+SETS_PROOF = Header(
     "Set-Cookie",
     f"`{PROOF_COOKIE}`: the proof (HttpOnly, Secure, SameSite=Strict, Path=/), with its lifetime as Max-Age",
 )
-FORGETS_SESSION = (
+CLEARS_COOKIES = (
     Header(
         "Set-Cookie",
         f"`{SESSION_COOKIE}` and `{PROOF_COOKIE}` are cleared, if the caller is known by its cookie",
@@ -30,30 +30,30 @@ FORGETS_SESSION = (
 )
 
 
-def came_by_cookie() -> bool:
+def is_known_by_cookie() -> bool:
     """Tell whether the caller is known by its cookie, not by a header. If both are sent, the header counts."""
     return "Authorization" not in request.headers
 
 
 def has_session_cookie() -> bool:
     """Tell whether the caller is a browser that believes it is signed in."""
-    return came_by_cookie() and SESSION_COOKIE in request.cookies
+    return is_known_by_cookie() and SESSION_COOKIE in request.cookies
 
 
-def begin_session(token: str) -> None:
+def sign_in_browser(token: str) -> None:
     """Sign this browser in, and end the session that it had before."""
     # With its cookie replaced, the former session would live on, and nobody would hold it to end it.
     services().devices.leave(request.cookies.get(SESSION_COOKIE, ""))
     _set_session(token)
 
 
-def keep_session(token: str) -> None:
+def renew_session_cookie(token: str) -> None:
     """Set the cookie to the new token of the caller's session, if the caller is known by its cookie."""
-    if came_by_cookie():
+    if is_known_by_cookie():
         _set_session(token)
 
 
-def keep_proof(proof: str) -> None:
+def set_proof_cookie(proof: str) -> None:
     """Set the cookie that proves this browser, so that it is not challenged again while the proof is good."""
     max_age = services().reauthentication.proof_ttl_s
 
@@ -65,9 +65,9 @@ def keep_proof(proof: str) -> None:
         return response
 
 
-def forget_session() -> None:
+def clear_cookies() -> None:
     """Clear both cookies, and the browser's cache and storage, if the caller is known by its cookie."""
-    if not came_by_cookie():
+    if not is_known_by_cookie():
         return
 
     @after_this_request

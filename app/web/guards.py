@@ -17,7 +17,7 @@ from app.callers import identity as callers
 from app.errors import Forbidden, InvalidForm, InvalidJson, Unauthorized
 from app.rules.devices import Caller
 from app.stores.sessions import Client
-from app.web.cookies import keep_proof
+from app.web.cookies import set_proof_cookie
 from app.web.services import services
 from app.wire.contract import Parameter, View, known_by, mark
 from app.wire.fields import WireSchema
@@ -116,7 +116,7 @@ def prove(answer: str) -> None:
         ApiError: InvalidCode, and what else `Reauthentication.prove` raises.
     """
     if not caller().proved:
-        keep_proof(services().reauthentication.prove(caller(), answer, client()))
+        set_proof_cookie(services().reauthentication.prove(caller(), answer, client()))
         g.caller = replace(caller(), proved=True)
 
 
