@@ -1,4 +1,4 @@
-"""Refusals as answers of HTTP, in the form of the surface that was asked.
+"""Refusals as HTTP answers, in the form of the surface that was asked.
 The refusals, with status and code: errors.py. Their description for the document: document/refusals.py.
 """
 

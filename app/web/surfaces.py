@@ -18,11 +18,11 @@ class Surface(Enum):
 
 
 class PageBlueprint(Blueprint):
-    """A blueprint of pages. What it refuses is shown as a page too."""
+    """A blueprint of pages. Its refusals are pages too."""
 
 
 class CookieBlueprint(Blueprint):
-    """A blueprint of the cookie API. It refuses with one sentence."""
+    """A blueprint of the cookie API. Its refusals are one sentence."""
 
 
 class Surfaces:
@@ -43,10 +43,10 @@ class Surfaces:
         return self._by_blueprint[name]
 
     def of_path(self, path: str) -> Surface:
-        """Return the surface of a path that has no view, or none for the method.
+        """Return the surface of a path that has no view, or no view for the method.
 
-        The cookie API has its own paths (/login). Pages have theirs (/), and all else below a first part that a page
-        begins with (/login/x). The cookie API has the rest below its own first parts (/me/x).
+        A path of both the cookie API and pages (/login) is the cookie API's. An unknown path is a page's if a page
+        begins with the same part (/login/x), else the cookie API's if one of its paths does (/me/x).
         """
         if path in self._cookie_paths:
             return Surface.COOKIE_API
@@ -60,7 +60,7 @@ def init_surfaces(app: Flask) -> None:
 
 
 def is_of_cookie_api(path: str) -> bool:
-    """Tell whether a documented path of the current application is one of the cookie API."""
+    """Tell whether a documented path belongs to the cookie API of the current application."""
     return _surfaces().of_path(path) is Surface.COOKIE_API
 
 

@@ -1,6 +1,9 @@
 """Each surface refuses in its own form: a page, the cookie API's one sentence, or code and message."""
 
 import pytest
+from flask import Flask
+
+from app.web.surfaces import CookieBlueprint, PageBlueprint, Surface, Surfaces
 
 PAGE, COOKIE_API, API = "page", "cookie API", "API"
 
@@ -50,3 +53,16 @@ def test_what_a_view_refuses_has_the_form_of_the_surface(app):
     assert form_of(client.post("/login", headers=evil)) == COOKIE_API
     assert form_of(client.get("/me/sessions")) == COOKIE_API
     assert form_of(client.get("/api/v9/auth/sessions")) == API
+
+
+def test_a_new_page_is_known_by_its_blueprint():
+    app = Flask("new")
+    for blueprint, path in (
+        (PageBlueprint("shown", "new"), "/shown/here"),
+        (CookieBlueprint("own", "new"), "/own/<x>"),
+    ):
+        blueprint.add_url_rule(path, "view", lambda: "")
+        app.register_blueprint(blueprint)
+    surfaces = Surfaces(app)
+    paths = {"/shown": Surface.PAGES, "/shown/x": Surface.PAGES, "/own/x/y": Surface.COOKIE_API, "/other": Surface.API}
+    assert {path: surfaces.of_path(path) for path in paths} == paths
