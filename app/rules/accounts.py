@@ -73,6 +73,7 @@ class Accounts:
         second_factor: SecondFactor,
         keyring: Keyring,
         notices: Notices,
+        *,
         ticket_ttl_s: int,
         clock: Callable[[], float] = time.time,
     ) -> None:

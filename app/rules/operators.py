@@ -13,9 +13,9 @@ from app.rules.devices import Devices
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
 from app.stores.factors import MfaType
-from app.stores.mail import MailStore
-from app.stores.sessions import Client, Session, SessionStore
-from app.stores.users import Change, User, UserStore
+from app.stores.sessions import Client, Session
+from app.stores.users import Change, User
+from app.stores.wiring import Stores
 from app.watch import audit
 
 Act = Literal["create", "disable", "enable", "delete", "set-password", "reset-mfa", "end", "end-all", "import"]
@@ -85,18 +85,16 @@ class Operators:
 
     def __init__(
         self,
-        users: UserStore,
-        sessions: SessionStore,
-        mail: MailStore,
+        stores: Stores,
         notices: Notices,
         accounts: Accounts,
         devices: Devices,
         passwords: Passwords,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._users = users
-        self._sessions = sessions
-        self._mail = mail
+        self._users = stores.users
+        self._sessions = stores.sessions
+        self._mails = stores.mails
         self._notices = notices
         self._accounts = accounts
         self._devices = devices
@@ -143,10 +141,10 @@ class Operators:
 
         What they were to be told goes first, for who is gone is found no more; and again what was queued meanwhile.
         """
-        self._mail.forget(user.id)
+        self._mails.forget(user.id)
         if not self._accounts.delete(user.id):
             return False
-        self._mail.forget(user.id)
+        self._mails.forget(user.id)
         return self._done("delete", user_id=user.id)
 
     def set_password(self, user: User, password: str) -> bool:

@@ -25,6 +25,7 @@ class Reauthentication:
         passwords: Passwords,
         second_factor: SecondFactor,
         notices: Notices,
+        *,
         ticket_ttl_s: int,
         proof_ttl_s: int,
         clock: Callable[[], float] = time.time,

@@ -1,46 +1,42 @@
-"""The services that routes and commands call. create_app wires them once."""
+"""The services that routes and commands call, wired once for each application by create_app."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from flask import current_app
 
 from app.callers.identity import Callers
+from app.callers.location import Locations
 from app.config import Settings
 from app.mail.delivery import Delivery
-from app.rules.accounts import Accounts
-from app.rules.devices import Devices
-from app.rules.imports import Imports
-from app.rules.links import Links
-from app.rules.notices import Notices
-from app.rules.operators import Operators
-from app.rules.reauthentication import Reauthentication
-from app.rules.recovery import Recovery
-from app.rules.second_factor import SecondFactor
-from app.stores.connection.server import Server
+from app.mail.wiring import make_delivery
+from app.rules.wiring import Rules
+from app.stores.connection.client import RedisClient
+from app.stores.connection.node import Wait
+from app.stores.connection.server import Server, look_at
+from app.stores.lifetimes import Lifetimes
+from app.stores.wiring import Stores
 
 EXTENSION = "keyrack"
 
 
-@dataclass(frozen=True)
-class Services:
-    settings: Settings
-    clock: Callable[[], float]
-    callers: Callers
-    devices: Devices
-    accounts: Accounts
-    second_factor: SecondFactor
-    reauthentication: Reauthentication
-    links: Links
-    notices: Notices
-    delivery: Delivery | None
-    recovery: Recovery
-    operators: Operators
-    imports: Imports
-    look_at_redis: Callable[[], Sequence[Server]]
+class Services(Rules):
+    """The rules, and beside them what a request or a command needs."""
+
+    def __init__(self, settings: Settings, redis: RedisClient, clock: Callable[[], float]) -> None:
+        retention_s = settings.retention_days * 24 * 60 * 60
+        lifetimes = Lifetimes(settings.session_ttl_s, settings.session_max_age_s, retention_s)
+        wait = Wait(settings.redis_wait_replicas, settings.redis_wait_ms) if settings.redis_wait_replicas else None
+        stores = Stores(redis, lifetimes, clock, wait)
+        super().__init__(stores, settings, clock)
+        self.settings = settings
+        self.clock = clock
+        self.callers = Callers(self.devices, Locations(settings.geoip_database), settings.trusted_proxies)
+        self.delivery: Delivery | None = make_delivery(settings, stores, self.links, clock)
+        self.look_at_redis: Callable[[], Sequence[Server]] = partial(look_at, redis, clock)
 
 
 def services() -> Services:
-    """Return the services of the application that runs this request or command."""
+    """Return those of the application that serves this request."""
     return cast(Services, current_app.extensions[EXTENSION])

@@ -1,0 +1,18 @@
+"""The delivery of mails, as the settings have it."""
+
+from collections.abc import Callable
+
+from app.config import Settings
+from app.mail.delivery import Delivery
+from app.mail.letters import Letters
+from app.mail.transport import open_transport
+from app.rules.links import Links
+from app.stores.wiring import Stores
+
+
+def make_delivery(settings: Settings, stores: Stores, links: Links, clock: Callable[[], float]) -> Delivery | None:
+    """Return what delivers mails; None where mails are off."""
+    if not (settings.smtp_url and settings.mail_from and settings.public_url):  # all of them or none are set
+        return None
+    letters = Letters(stores.users, links, settings.mail_from, settings.public_url, clock)
+    return Delivery(stores.mails, open_transport(settings.smtp_url), letters.compose, clock)

@@ -1,0 +1,76 @@
+"""Every rule of the service, on the stores."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from app.rules.accounts import Accounts
+from app.rules.devices import Devices
+from app.rules.imports import Imports
+from app.rules.keyring import Keyring
+from app.rules.links import Links
+from app.rules.notices import Notices
+from app.rules.operators import Operators
+from app.rules.passwords import Passwords
+from app.rules.reauthentication import Reauthentication
+from app.rules.recovery import Recovery
+from app.rules.second_factor import SecondFactor
+from app.stores.wiring import Stores
+
+
+class RuleSettings(Protocol):
+    """The settings that rules are made with; config.py says what each means."""
+
+    @property
+    def secret_keys(self) -> Sequence[str]: ...
+    @property
+    def smtp_url(self) -> object | None: ...
+    @property
+    def max_sessions_per_user(self) -> int: ...
+    @property
+    def mfa_ticket_ttl_s(self) -> int: ...
+    @property
+    def mfa_proof_ttl_s(self) -> int: ...
+    @property
+    def totp_window(self) -> int: ...
+    @property
+    def bcrypt_rounds(self) -> int: ...
+    @property
+    def bcrypt_concurrency(self) -> int: ...
+    @property
+    def bcrypt_queue(self) -> int: ...
+
+
+class Rules:
+    def __init__(self, stores: Stores, settings: RuleSettings, clock: Callable[[], float]) -> None:
+        users, tickets = stores.users, stores.tickets
+        passwords = Passwords(settings.bcrypt_rounds, settings.bcrypt_concurrency, settings.bcrypt_queue)
+        keyring = Keyring(settings.secret_keys)
+        notices = Notices(stores.mails if settings.smtp_url else None, stores.notices, clock)
+        self.notices = notices
+        self.links = Links(stores.links, clock)
+        self.second_factor = SecondFactor(users, keyring, notices, settings.totp_window, clock)
+        self.devices = Devices(stores.sessions, stores.lifetimes, settings.max_sessions_per_user, clock)
+        self.reauthentication = Reauthentication(
+            users,
+            tickets,
+            passwords,
+            self.second_factor,
+            notices,
+            ticket_ttl_s=settings.mfa_ticket_ttl_s,
+            proof_ttl_s=settings.mfa_proof_ttl_s,
+            clock=clock,
+        )
+        self.accounts = Accounts(
+            users,
+            tickets,
+            self.devices,
+            passwords,
+            self.second_factor,
+            keyring,
+            notices,
+            ticket_ttl_s=settings.mfa_ticket_ttl_s,
+            clock=clock,
+        )
+        self.recovery = Recovery(users, tickets, self.accounts, self.links, passwords, self.second_factor, notices)
+        self.operators = Operators(stores, notices, self.accounts, self.devices, passwords, clock)
+        self.imports = Imports(users, keyring, clock)

@@ -1,0 +1,30 @@
+"""Every store of the service, on one client of Redis."""
+
+from collections.abc import Callable
+
+from app.stores.connection.client import RedisClient
+from app.stores.connection.node import Wait
+from app.stores.lifetimes import Lifetimes
+from app.stores.links import LinkStore
+from app.stores.mail import MailStore
+from app.stores.notices import NoticeStore
+from app.stores.scripts import SessionScripts
+from app.stores.sessions import SessionStore
+from app.stores.tickets import TicketStore
+from app.stores.users import UserStore
+
+
+class Stores:
+    def __init__(self, redis: RedisClient, lifetimes: Lifetimes, clock: Callable[[], float], wait: Wait | None) -> None:
+        """
+        Args:
+            wait: For replicas; None waits for none.
+        """
+        scripts = SessionScripts(redis, lifetimes, clock, wait)
+        self.lifetimes = lifetimes
+        self.users = UserStore(redis, scripts, wait)
+        self.sessions = SessionStore(redis, scripts)
+        self.tickets = TicketStore(redis, scripts)
+        self.links = LinkStore(redis, scripts, clock)
+        self.notices = NoticeStore(redis, scripts)
+        self.mails = MailStore(redis, clock, lifetimes.retention_s)
