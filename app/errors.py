@@ -1,8 +1,8 @@
-"""What is refused, and how it looks on the wire.
+"""Every refusal, with its status, code and message.
 
 ApiError
 ├── InvalidForm            400  50035   a body whose fields are wrong
-│   ├── InvalidLogin                    wrong e-mail or password, or an account that may not sign in
+│   ├── InvalidLogin                    wrong e-mail or password, or a disabled account
 │   └── InvalidLink                     a link from a mail: made up, used, expired or superseded
 ├── InvalidJson            400  50109   a body that is not JSON
 ├── MfaAlreadyOn           400  60001
@@ -18,7 +18,8 @@ ApiError
 └── Unavailable            503  0       Redis away or too slow, or the queue for password hashes full
     └── Unconfirmed                     done, but too few replicas have it yet: a failover could undo it
 
-Nothing here knows Flask: rules raise these, the wire renders them.
+Rules and guards raise these. The answers are made in web/error_handlers.py, their description for the OpenAPI document
+in document/refusals.py. Nothing here knows Flask.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,12 @@ from typing import Any, ClassVar
 
 
 class ApiError(Exception):
-    """A refusal with a stable code and a sentence that a person can act on."""
+    """A refusal with a stable code, and a sentence that a person can act on.
+
+    Args:
+        message: None for the message of the class.
+        extra: More fields of the body.
+    """
 
     status: ClassVar[int] = 400
     code: ClassVar[int] = 0
@@ -46,7 +52,7 @@ class ApiError(Exception):
         return {"code": self.code, "message": self.message, **self.extra}
 
     def plainly(self) -> str:
-        """The one sentence that the cookie surface says."""
+        """Return the whole refusal as one sentence, for the cookie API, pages and the terminal."""
         return self.message
 
     def headers(self) -> dict[str, str]:
@@ -54,12 +60,16 @@ class ApiError(Exception):
 
 
 def status_message(status: int) -> str:
-    """As in "404: Not Found"."""
+    """Return a status as in "404: Not Found"."""
     return f"{status}: {HTTPStatus(status).phrase}"
 
 
 class InvalidForm(ApiError):
-    """Fields of a body are wrong; `fields` maps each to a text "CODE: message", a list of them or a deeper mapping."""
+    """A body with wrong fields.
+
+    Args:
+        fields: The problem of each: a text "CODE: message", a list of such texts, or a deeper mapping.
+    """
 
     code = 50035
     message = "Invalid Form Body"
@@ -68,7 +78,7 @@ class InvalidForm(ApiError):
         super().__init__(errors=_form_errors(fields))
 
     def by_field(self) -> dict[str, str]:
-        """The first thing that is wrong with each field."""
+        """Return the first problem of each field."""
         return {name: _first_message(problem) for name, problem in self.extra["errors"].items()}
 
     def plainly(self) -> str:
@@ -86,7 +96,7 @@ def _form_errors(problems: Mapping[Any, Any] | Sequence[str] | str) -> dict[str,
 
 
 def _first_message(problem: Any) -> str:
-    """Of what `_form_errors` made, however deep."""
+    """Return the first message within a result of `_form_errors`, at any depth."""
     if isinstance(problem, Mapping):
         return _first_message(next(iter(problem.values())))
     message: str = problem[0]["message"]
@@ -94,7 +104,7 @@ def _first_message(problem: Any) -> str:
 
 
 class InvalidLogin(InvalidForm):
-    """Says the same of an unknown account, a wrong password and a disabled account."""
+    """A login that fails. An unknown account, a wrong password and a disabled account get one and the same answer."""
 
     def __init__(self) -> None:
         problem = "INVALID_LOGIN: Login or password is invalid."
@@ -150,7 +160,7 @@ class Unauthorized(ApiError):
 
 
 class MfaRequired(ApiError):
-    """The session is good, but has not proved itself in the last minutes."""
+    """A live session without a recent proof."""
 
     status = 401
     code = 60003
@@ -182,13 +192,13 @@ class UnknownSession(ApiError):
 
 
 class IsCurrentSession(ApiError):
-    """Said on the cookie surface alone: Discord's clients may end their own session among others."""
+    """An attempt to end one's own session among others. Only the cookie API refuses it; Discord's clients may do so."""
 
     message = "Use POST /logout to end your current session."
 
 
 class Unavailable(ApiError):
-    """Nothing was done, or it is not known; the same request may be sent again."""
+    """A request that was not carried out, or of unknown outcome. The client may send it again."""
 
     status = 503
 
@@ -197,7 +207,7 @@ class Unavailable(ApiError):
 
 
 class Unconfirmed(Unavailable):
-    """What was asked for, or a part of it, stands on the primary; whether it outlives it is not known."""
+    """A change that the primary has, all of it or a part, but too few replicas. A failover could undo it."""
 
     message = (
         "503: Service Unavailable. This may or may not have happened: too few replicas have confirmed it. "

@@ -1,4 +1,4 @@
-"""The ids of users: snowflakes, as Discord's clients read them."""
+"""Ids of users: snowflakes, the form that Discord's clients expect."""
 
 import secrets
 
@@ -6,5 +6,5 @@ _EPOCH_MS = 1_420_070_400_000  # 2015-01-01, where the ids of Discord's users be
 
 
 def new_snowflake(now: float) -> str:
-    """Milliseconds, then 22 bits, here random, so many processes need not ask each other."""
+    """Return a new id: milliseconds since 2015, then 22 bits. The bits are random, so that no process asks another."""
     return str(int(now * 1000) - _EPOCH_MS << 22 | secrets.randbits(22))

@@ -1,4 +1,4 @@
-"""Times as they are written: exactly for programs, in words for people. All in UTC."""
+"""Times as text, all in UTC: ISO 8601 for programs, words for people."""
 
 import re
 from datetime import UTC, datetime
@@ -10,32 +10,40 @@ _UNIT_S = {"s": 1, "m": 60, "h": _HOUR_S, "d": _DAY_S}
 
 
 def iso(at: float) -> str:
-    """Unix seconds as 2025-07-16T23:34:24.697588+00:00."""
+    """Return Unix seconds in the form 2025-07-16T23:34:24.697588+00:00."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
 
 
 def iso_seconds(text: str) -> float:
-    """Unix seconds of a date or time in ISO 8601, UTC where it names no zone. Raises ValueError for anything else."""
+    """Return the Unix seconds of a date or time in ISO 8601. A time without a zone is in UTC.
+
+    Raises:
+        ValueError: The text is no date or time.
+    """
     moment = datetime.fromisoformat(text.strip())
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def before(text: str, now: float) -> float:
-    """Unix seconds of a time, or of so long ago as a span such as 30d, 12h, 15m or 90s says.
+    """Return the Unix seconds that a text means. A span such as 30d, 12h, 15m or 90s is counted back from now.
 
-    Raises: ValueError for what is neither
+    Args:
+        text: A span, or a date or time in ISO 8601.
+
+    Raises:
+        ValueError: The text is neither.
     """
     span = re.fullmatch("([0-9]{1,6})([smhd])", text.strip())
     return now - int(span[1]) * _UNIT_S[span[2]] if span else iso_seconds(text)
 
 
-def exactly(at: float) -> str:
-    """As in "16 July 2025, 23:34 UTC"."""
+def date_and_time(at: float) -> str:
+    """Return a time as in "16 July 2025, 23:34 UTC"."""
     return f"{datetime.fromtimestamp(at, UTC):%-d %B %Y, %H:%M} UTC"
 
 
 def ago(at: float, now: float) -> str:
-    """How long ago a time was: "less than an hour ago", "1 hour ago", "2 days ago", "5 weeks ago"."""
+    """Return how long ago a time was: "less than an hour ago", "1 hour ago", "2 days ago", "5 weeks ago"."""
     passed = now - at
     if passed < _HOUR_S:
         return "less than an hour ago"
@@ -47,7 +55,7 @@ def ago(at: float, now: float) -> str:
 
 
 def day(at: float, now: float) -> str:
-    """As in "16 July", with the year where it is not this one."""
+    """Return a date as in "16 July", with the year if it is not this year."""
     then = datetime.fromtimestamp(at, UTC)
     return f"{then:%-d %B}" if then.year == datetime.fromtimestamp(now, UTC).year else f"{then:%-d %B %Y}"
 

@@ -1,9 +1,9 @@
-"""The form that tokens, tickets and proofs share: who, when and 32 random bytes.
+"""The common form of tokens, tickets and proofs: the user, the time and 32 random bytes.
 
     b64url(user id as text) . b64url(Unix seconds as 4 bytes) . b64url(32 random bytes)
 
-Clients read the first part as the user's id. A token's second part is the beginning of its session, also
-where the session goes on under a new token, so a look-up of the hash is enough to know the session's age.
+Clients read the first part as the user's id. The second part of a token is the time when its session began. It stays
+when the session gets a new token, so that a look-up of the hash is enough to know the session's age.
 """
 
 import base64
@@ -19,11 +19,12 @@ _USER_ID = re.compile(rb"[0-9]{1,20}")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a well-formed secret says of itself; only a record under its hash makes it true.
+    """The content of a well-formed secret. It proves nothing until a record under its hash is found.
 
-    user_id   a snowflake as text
-    at        Unix seconds
-    id_hash   SHA-256 of the whole secret, standard base64: safe to show, to store and to log
+    Attributes:
+        user_id: A snowflake as text.
+        at: Unix seconds.
+        id_hash: SHA-256 of the whole secret in standard base64. It is safe to show, to store and to log.
     """
 
     user_id: str
@@ -32,13 +33,17 @@ class Claim:
 
 
 def issue(user_id: str, at: float) -> str:
-    """Make a secret nobody can guess: 256 bits from the system's CSPRNG."""
+    """Make a secret that nobody can guess. It has 256 bits of the system's CSPRNG.
+
+    Args:
+        at: Unix seconds; the fraction is dropped.
+    """
     seconds = int(at).to_bytes(4, "big")
     return ".".join(_b64url(part) for part in (user_id.encode(), seconds, secrets.token_bytes(32)))
 
 
 def read(secret: str) -> Claim | None:
-    """Read what a secret claims. None for whatever has not the form, however long or odd it is."""
+    """Return the content of a secret, or None if its form is wrong. The text may be of any length."""
     match = _FORM.fullmatch(secret)
     if not match:
         return None
@@ -50,17 +55,17 @@ def read(secret: str) -> Claim | None:
 
 
 def id_hash(secret: str) -> str:
-    """SHA-256 in standard base64, 44 characters: the only form in which a secret is stored."""
+    """Return the SHA-256 of a secret in standard base64, 44 characters. A secret is stored in this form only."""
     return base64.b64encode(hashlib.sha256(secret.encode()).digest()).decode()
 
 
 def id_in_url(id_hash: str) -> str:
-    """An id_hash as URLs have it: base64url without padding."""
+    """Return an id_hash in the form for URLs: base64url without padding."""
     return id_hash.rstrip("=").replace("+", "-").replace("/", "_")
 
 
 def id_from_url(text: str) -> str | None:
-    """The id_hash that either spelling of base64 means; None for what is neither."""
+    """Return the id_hash that a text means, in base64 or base64url. None if it is neither."""
     standard = text.replace("-", "+").replace("_", "/")
     return standard.rstrip("=") + "=" if _ID_IN_URL.fullmatch(standard) else None
 

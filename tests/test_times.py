@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.times import ago, day, exactly, iso
+from app.times import ago, date_and_time, day, iso
 
 AT = 1_752_708_864.697588
 HOUR_S, DAY_S, WEEK_S = 3600, 86_400, 604_800
@@ -36,4 +36,4 @@ def test_how_long_ago(passed, words):
 def test_days_and_moments():
     assert day(AT, AT + DAY_S) == "16 July"
     assert day(AT, AT + 365 * DAY_S) == "16 July 2025"
-    assert exactly(AT) == "16 July 2025, 23:34 UTC"
+    assert date_and_time(AT) == "16 July 2025, 23:34 UTC"

@@ -240,7 +240,7 @@ def _facts(notice: Notice) -> dict[str, str]:
         "Device": made_up_name(client) if client.os or client.platform else _UNKNOWN,
         "Place": visible(client.location or "").strip() or _UNKNOWN,
         "Address": visible(client.ip or "").strip() or _UNKNOWN,
-        "Time": times.exactly(notice.at),
+        "Time": times.date_and_time(notice.at),
     }
 
 

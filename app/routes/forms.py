@@ -81,7 +81,6 @@ def _template_names() -> dict[str, Any]:
     return {
         "ago": lambda at: times.ago(at, now),
         "day": lambda at: times.day(at, now),
-        "exactly": times.exactly,
         "iso": times.iso,
         "id_in_url": id_in_url,
         "name_of": device_names.name_of,

@@ -431,7 +431,7 @@ def test_times_read_back(at):
     told = times.iso(at)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", told)
     assert abs(datetime.fromisoformat(told).timestamp() - at) < 1e-5
-    by_minute = datetime.strptime(times.exactly(at), "%d %B %Y, %H:%M UTC").replace(tzinfo=UTC)
+    by_minute = datetime.strptime(times.date_and_time(at), "%d %B %Y, %H:%M UTC").replace(tzinfo=UTC)
     assert 0 <= at - by_minute.timestamp() < 60.001
 
 
