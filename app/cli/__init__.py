@@ -1,4 +1,4 @@
-"""The commands of `flask --app wsgi`: what operators do from a terminal, and what is run beside the service."""
+"""Commands of `flask --app wsgi`: those that operators type, and the one that delivers mails beside the service."""
 
 from flask import Flask
 

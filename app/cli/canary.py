@@ -1,4 +1,4 @@
-"""A throw-away user who signs in through a gateway, to see what it makes of a session that ends."""
+"""A throw-away user for `flask doctor`, and the requests that are made for it through a gateway."""
 
 import http.client
 import json
@@ -14,62 +14,83 @@ from app.routes import API
 from app.stores.users import User
 from app.web.services import Services
 
-PRETENDED = "192.0.2.77"  # an address that nobody has, for documentation (RFC 5737)
+PRETENDED = "192.0.2.77"  # an address for documentation, which nobody has (RFC 5737)
 _TIMEOUT_S = 10
-_TIMES = 10
-_ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_TRIES = 10  # on the open connection, and as many on fresh ones
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-class Trouble(Exception):
-    """An answer that was not to be expected, or none; in a sentence."""
+class ProbeError(Exception):
+    """A request without an answer, or with an unexpected one. Its text is the rest of a sentence about the URL."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """own_address: from which this end of the connection asked."""
+class Reply:
+    """An answer of the gateway.
+
+    Attributes:
+        own_address: The address of this end of the connection.
+    """
 
     status: int
     body: bytes
     own_address: str
 
     @property
-    def is_yes(self) -> bool:
+    def is_success(self) -> bool:
         return 200 <= self.status < 300
 
     def json(self) -> dict[str, Any]:
+        """Return the JSON object in the body.
+
+        Raises:
+            ProbeError: The body is something else.
+        """
         try:
-            told = json.loads(self.body)
+            content = json.loads(self.body)
         except ValueError:
-            told = None
-        if not isinstance(told, dict):
-            raise Trouble("it answers with something else than a JSON object")
-        return told
+            content = None
+        if not isinstance(content, dict):
+            raise ProbeError("it answers with something else than a JSON object")
+        return content
 
 
-_KINDS: dict[str, type[http.client.HTTPConnection]] = {
+_CONNECTIONS: dict[str, type[http.client.HTTPConnection]] = {
     "http": http.client.HTTPConnection,
     "https": http.client.HTTPSConnection,
 }
 
 
-class Way:
-    """A way to Keyrack by a URL, over one connection that is kept open."""
+class Connection:
+    """One connection to Keyrack through a URL. It is kept open from request to request.
+
+    Raises:
+        ProbeError: The URL cannot be used.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
         try:
             parts = urlsplit(url)
-            kind = _KINDS[parts.scheme]
-            # A port is named always: http.client looks for one in the host, and would find it in IPv6's colons.
+            kind = _CONNECTIONS[parts.scheme]
+            # The port is always passed. Otherwise http.client looks for one in the host, and finds the colons of IPv6.
             self._connection = kind(parts.hostname or "", parts.port or kind.default_port, timeout=_TIMEOUT_S)
         except (KeyError, ValueError, http.client.HTTPException):
-            raise Trouble("it is no http:// or https:// URL") from None
+            raise ProbeError("it is no http:// or https:// URL") from None
         if not parts.hostname:
-            raise Trouble("it is no http:// or https:// URL")
+            raise ProbeError("it is no http:// or https:// URL")
         self._prefix = parts.path.rstrip("/")
 
-    def ask(self, method: str, path: str, token: str = "", body: Any = None) -> Answer:
-        """Raises: Trouble"""
+    def ask(self, method: str, path: str, token: str = "", body: Any = None) -> Reply:
+        """Send a request and read the answer.
+
+        Args:
+            path: The part after the URL of this connection.
+            body: Is sent as JSON.
+
+        Raises:
+            ProbeError: No answer came.
+        """
         headers = {"X-Forwarded-For": PRETENDED, "User-Agent": "Keyrack-doctor"}
         headers |= {"Authorization": token} if token else {}
         headers |= {"Content-Type": "application/json"} if body is not None else {}
@@ -77,11 +98,11 @@ class Way:
         try:
             self._connection.request(method, self._prefix + path, sent, headers)
             own_address = self._connection.sock.getsockname()[0]
-            answer = self._connection.getresponse()
-            return Answer(answer.status, answer.read(), own_address)
-        except (OSError, http.client.HTTPException, UnicodeError) as problem:  # UnicodeError: of a host or path
+            response = self._connection.getresponse()
+            return Reply(response.status, response.read(), own_address)
+        except (OSError, http.client.HTTPException, UnicodeError) as problem:  # UnicodeError comes from a host or path
             self._connection.close()
-            raise Trouble(f"it cannot be asked: {type(problem).__name__}") from None
+            raise ProbeError(f"it cannot be asked: {type(problem).__name__}") from None
 
     def close(self) -> None:
         self._connection.close()
@@ -89,61 +110,75 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
+    """The throw-away user, and the password to sign in with."""
+
     user: User
     password: str
 
-    def log_in(self, way: Way) -> tuple[str, Answer]:
-        """The token, and the answer it came with. Raises: Trouble"""
+    def log_in(self, connection: Connection) -> tuple[str, Reply]:
+        """Return a new token, and the answer that had it.
+
+        Raises:
+            ProbeError: The login failed.
+        """
         body = {"login": self.user.email, "password": self.password}
-        answer = way.ask("POST", f"{API}/auth/login", body=body)
-        token = answer.json().get("token") if answer.is_yes else None
+        reply = connection.ask("POST", f"{API}/auth/login", body=body)
+        token = reply.json().get("token") if reply.is_success else None
         if not token:
-            raise Trouble(f"it answers {answer.status} to a login")
-        return str(token), answer
+            raise ProbeError(f"it answers {reply.status} to a login")
+        return str(token), reply
 
 
 @contextmanager
-def canary(services: Services) -> Iterator[Canary]:
-    """Makes a throw-away user, and deletes them again, also where it is told to end or its terminal goes.
+def throw_away_user(services: Services) -> Iterator[Canary]:
+    """Create a throw-away user, and delete it at the end: also after Ctrl-C, SIGTERM, or when the terminal closes.
 
-    Where Redis goes away meanwhile, or nothing is left to act, the user stays; the log has named them before.
+    The user stays if Redis goes away meanwhile, or if this process is killed. The audit log has named it before.
     """
     name = f"doctor-{secrets.token_hex(8)}"
     email, password = f"{name}@doctor.invalid", secrets.token_urlsafe(24)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in _ENDINGS}
+    before = {number: signal.signal(number, signal.default_int_handler) for number in _ENDING_SIGNALS}
     try:
         yield Canary(services.operators.create(email, name, None, password), password)
     finally:
-        for number in _ENDINGS:  # a second Ctrl-C does not cut this short
+        for number in _ENDING_SIGNALS:  # a second Ctrl-C must not cut this short
             signal.signal(number, signal.SIG_IGN)
         try:
             user = services.operators.find(email)
-            if user:  # also where making them was not heard to succeed
+            if user:  # it may exist even if the answer to its creation was lost
                 services.operators.delete(user)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
 
-def seen_address(way: Way, token: str) -> str | None:
-    """The address that Keyrack has of whoever asks on this way. Raises: Trouble"""
-    answer = way.ask("GET", f"{API}/auth/sessions?extended=true", token)
-    listed = answer.json().get("user_sessions", []) if answer.is_yes else []
+def find_seen_address(connection: Connection, token: str) -> str | None:
+    """Return the address that Keyrack sees behind this connection, None if it sees none.
+
+    Raises:
+        ProbeError: The list of sessions could not be read.
+    """
+    reply = connection.ask("GET", f"{API}/auth/sessions?extended=true", token)
+    listed = reply.json().get("user_sessions", []) if reply.is_success else []
     current = [session for session in listed if session.get("is_current")]
     if not current:
-        raise Trouble(f"it answers {answer.status} to a question for the sessions")
+        raise ProbeError(f"it answers {reply.status} to a question for the sessions")
     address: str | None = current[0].get("last_seen_ip")
     return address
 
 
-def yeses(url: str, open_way: Way, paths: Sequence[str], token: str) -> Sequence[str]:
-    """What of the paths is answered with a yes, over the connection that is open and over fresh ones.
+def try_paths(url: str, open_connection: Connection, paths: Sequence[str], token: str) -> Sequence[str]:
+    """Ask for each path many times, in turn over the open connection and over fresh ones.
 
-    Raises: Trouble
+    Returns:
+        The path of each answer that was a success. A path may be in it several times.
+
+    Raises:
+        ProbeError: A request had no answer.
     """
-    said: list[str] = []
-    for number in range(2 * _TIMES):
-        with closing(Way(url)) as fresh:
-            way = fresh if number % 2 else open_way
-            said += [path for path in paths if way.ask("GET", path, token).is_yes]
-    return said
+    admitted: list[str] = []
+    for number in range(2 * _TRIES):
+        with closing(Connection(url)) as fresh:
+            connection = fresh if number % 2 else open_connection
+            admitted += [path for path in paths if connection.ask("GET", path, token).is_success]
+    return admitted

@@ -1,4 +1,7 @@
-"""`flask doctor`: is this instance set up as it should be, from the secrets to the gateway?"""
+"""`flask doctor`: checks of mail, the location database and the gateway.
+
+The checks of secrets and Redis: serving/checkup.py. The user who signs in through the gateway: cli/canary.py.
+"""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,12 +14,12 @@ import maxminddb
 from flask.cli import with_appcontext
 
 from app.callers.location import is_private
-from app.cli.canary import PRETENDED, Canary, Trouble, Way, canary, seen_address, yeses
-from app.cli.terminal import PARTLY, Command, RedisAway, as_json, say, say_json
+from app.cli.canary import PRETENDED, Canary, Connection, ProbeError, find_seen_address, throw_away_user, try_paths
+from app.cli.terminal import PARTLY, RedisAway, SingleCommand, as_json, say, say_json
 from app.config import MailServer, Networks, Settings
 from app.mail.transport import ServerAway, open_transport
 from app.routes import API
-from app.serving.checkup import Finding, Level, fail, of_redis, of_secrets, ok, warn
+from app.serving.checkup import Finding, Level, check_redis, check_secrets, fail, ok, warn
 from app.stores.connection.connect import StoreError, describe
 from app.web.services import Services, services
 
@@ -24,21 +27,21 @@ _OLD_DATABASE_DAYS = 60
 _OWN_PATH = f"{API}/users/@me"
 
 
-@click.command(cls=Command)
+@click.command(cls=SingleCommand)
 @click.option("--through", metavar="URL", help="The gateway: a throw-away user signs in through it.")
 @click.option(
     "--path",
     "paths",
     multiple=True,
     metavar="PATH",
-    help="Behind the gateway, with 2xx for whoever is signed in; may be given again.",
+    help="A path behind the gateway that answers 2xx to a user who is signed in; may be given again.",
 )
 @as_json
 @with_appcontext
 def doctor(through: str | None, paths: tuple[str, ...], as_json: bool) -> None:
-    """Look at everything: settings, Redis, mail, the gateway. One line for each, and what to do.
+    """Check settings, Redis, mail and the gateway. Each check prints one line, with what to do.
 
-    With --through a throw-away user signs in through the gateway; once their session has ended, no hop may say yes.
+    With --through a throw-away user signs in through the gateway. Once its session has ended, every hop must refuse it.
     """
     levels = set()
     try:
@@ -68,21 +71,21 @@ def _findings(through: str | None, paths: tuple[str, ...]) -> Iterator[Finding]:
     wired = services()
     settings = wired.settings
     yield ok("settings", "All settings can be read.")
-    yield from of_secrets(settings)
-    yield from of_redis(wired.look_at_redis(), settings.redis_wait_replicas)
-    yield of_location(settings.geoip_database, wired.clock())
-    yield of_mail(settings.smtp_url)
+    yield from check_secrets(settings)
+    yield from check_redis(wired.look_at_redis(), settings.redis_wait_replicas)
+    yield check_location(settings.geoip_database, wired.clock())
+    yield check_mail(settings.smtp_url)
     address_url = settings.public_url or through
     if not address_url:
-        yield ok("gateway", "Neither --through nor PUBLIC_URL: not looked at.")
+        yield ok("gateway", "The gateway was not checked: neither --through nor PUBLIC_URL is given.")
         return
-    with canary(wired) as bird:
-        yield _of_address(bird, address_url, settings)
+    with throw_away_user(wired) as canary:
+        yield _check_address(canary, address_url, settings)
         if through:
-            yield _of_ending(wired, bird, through, paths)
+            yield _check_ended_session(wired, canary, through, paths)
 
 
-def of_location(database: Path | None, now: float) -> Finding:
+def check_location(database: Path | None, now: float) -> Finding:
     if database is None:
         return ok("location", "GEOIP_DATABASE is not set: no place is known.")
     with maxminddb.open_database(database) as reader:
@@ -93,8 +96,8 @@ def of_location(database: Path | None, now: float) -> Finding:
     return ok("location", said)
 
 
-def of_mail(route: MailServer | Path | None) -> Finding:
-    """Whether mails could be handed over: the server answers and lets us in, or the folder takes files."""
+def check_mail(route: MailServer | Path | None) -> Finding:
+    """Check that mails can be delivered: the server answers and the login succeeds, or the folder can be written to."""
     if route is None:
         return ok("mail", "SMTP_URL is not set: no mail is sent.")
     place = f"folder {route}" if isinstance(route, Path) else f"server {route.host}:{route.port}"
@@ -109,20 +112,26 @@ def of_mail(route: MailServer | Path | None) -> Finding:
     return ok("mail", f"The mail {place} answers{' and lets us in' if route.user else ''}.")
 
 
-def _of_address(bird: Canary, url: str, settings: Settings) -> Finding:
-    """Which address a request through a URL is seen to have, if it is the caller's own, and nobody's choice."""
+def _check_address(canary: Canary, url: str, settings: Settings) -> Finding:
+    """Check that Keyrack sees the caller's own address through a URL, and not one that the caller claims."""
     try:
-        with closing(Way(url)) as way:
-            token, answer = bird.log_in(way)
-            seen = seen_address(way, token)
-    except Trouble as trouble:
-        return fail("address", f"{url}: {trouble}.", "Look at PUBLIC_URL and at the gateway.")
-    said = f"A request from {answer.own_address} through {url} is seen as from {seen}."
-    level, advice = judge(seen, answer.own_address, settings.trusted_proxies)
+        with closing(Connection(url)) as connection:
+            token, reply = canary.log_in(connection)
+            seen = find_seen_address(connection, token)
+    except ProbeError as problem:
+        return fail("address", f"{url}: {problem}.", "Look at PUBLIC_URL and at the gateway.")
+    said = f"A request from {reply.own_address} through {url} is seen as from {seen}."
+    level, advice = judge_address(seen, reply.own_address, settings.trusted_proxies)
     return Finding("address", level, said, advice)
 
 
-def judge(seen: str | None, own: str, trusted: Networks) -> tuple[Level, str]:
+def judge_address(seen: str | None, own: str, trusted: Networks) -> tuple[Level, str]:
+    """Return how good it is that Keyrack sees this address, and what to do ("" if nothing).
+
+    Args:
+        own: The address of this end of the connection.
+        trusted: The setting TRUSTED_PROXIES.
+    """
     if seen is None:
         return "warn", "Rate limits cannot tell callers apart: let the gateway write X-Forwarded-For."
     if seen == PRETENDED and any(ip_address(own) in network for network in trusted):
@@ -136,26 +145,26 @@ def judge(seen: str | None, own: str, trusted: Networks) -> tuple[Level, str]:
     return "ok", ""
 
 
-def _of_ending(wired: Services, bird: Canary, url: str, paths: tuple[str, ...]) -> Finding:
-    """Sign in through the gateway, hear a yes, end the session, and hear nothing but no."""
+def _check_ended_session(wired: Services, canary: Canary, url: str, paths: tuple[str, ...]) -> Finding:
+    """Check that the gateway admits a live session, and refuses it from the moment when it has ended."""
     check = "gateway"
     try:
-        with closing(Way(url)) as way:
-            token, _ = bird.log_in(way)
-            before = yeses(url, way, paths, token)
+        with closing(Connection(url)) as connection:
+            token, _ = canary.log_in(connection)
+            before = try_paths(url, connection, paths, token)
             refused = [path for path in paths if path not in before]
             if refused:
-                advice = "A path must be answered with 2xx for who is signed in; send Keyrack's own to Keyrack."
+                advice = "A path must answer 2xx to a user who is signed in; send Keyrack's own to Keyrack."
                 return fail(check, f"{url} says no to who is signed in, at {' '.join(refused)}.", advice)
-            sum(wired.operators.end_all(bird.user.id))
-            after = yeses(url, way, paths, token)
-    except Trouble as trouble:
-        return fail(check, f"{url}: {trouble}.", "Look at the gateway.")
+            sum(wired.operators.end_all(canary.user.id))
+            after = try_paths(url, connection, paths, token)
+    except ProbeError as problem:
+        return fail(check, f"{url}: {problem}.", "Look at the gateway.")
     if after:
         wrong = " ".join(sorted(set(after)))
         said = f"{url} said yes {len(after)} times to a session that had ended, at {wrong}."
         return fail(check, said, "Some hop remembers answers: turn its cache off for Keyrack and for /gateway/verify.")
     said = f"{url} says no to a session that has ended, at {' '.join(paths)}."
-    if set(paths) == {_OWN_PATH}:  # gateways pass that on without a question of their own
+    if set(paths) == {_OWN_PATH}:  # a gateway passes it on and asks /gateway/verify nothing
         return warn(check, said, "The gateway's own question was not tried; name a path with --path.")
     return ok(check, said)

@@ -1,4 +1,4 @@
-"""`flask deliver-mail`: what is run beside the service."""
+"""`flask deliver-mail`: the process that delivers mails, beside the service. The work itself: mail/delivery.py."""
 
 import signal
 import sys
@@ -14,11 +14,11 @@ from app.web.services import services
 
 
 @click.command("deliver-mail")
-@click.option("--once", is_flag=True, help="Deliver what is due now, and end.")
-@click.option("--retry-dead", is_flag=True, help="First queue again what was given up and is still kept.")
+@click.option("--once", is_flag=True, help="Deliver the mails that are due now, and end.")
+@click.option("--retry-dead", is_flag=True, help="First queue the mails again that were given up and are still kept.")
 @with_appcontext
 def deliver_mail(*, once: bool, retry_dead: bool) -> None:
-    """Deliver mails until SIGTERM or SIGINT; the one under way is finished. Any number of these can run."""
+    """Deliver mails until SIGTERM or SIGINT, and finish the one under way. Any number of these can run."""
     delivery = services().delivery
     if delivery is None:
         raise Unusable("mails are off; set SMTP_URL, MAIL_FROM and PUBLIC_URL")
@@ -28,16 +28,17 @@ def deliver_mail(*, once: bool, retry_dead: bool) -> None:
             click.echo(f"{delivery.retry_dead()} mails that were given up are queued again.", err=True)
         except StoreError as error:
             raise RedisAway(f"Redis is away: {type(error).__name__}") from None
-    stop = _when_told_to_stop()
+    stop = _stop_at_signals()
     if not once:
         delivery.run(stop)
     elif not delivery.deliver_due(stop):
         raise click.ClickException("not all that is due was delivered")
 
 
-def _when_told_to_stop() -> threading.Event:
+def _stop_at_signals() -> threading.Event:
+    """Return an event that is set at SIGTERM and SIGINT."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        # From a thread: a handler interrupts this one, which may hold the event's own lock.
+        # Set by another thread, because a handler interrupts this one, which may hold the event's own lock.
         signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
     return stop

@@ -1,22 +1,22 @@
-"""`flask sessions …`: the devices signed in, of one user or of all."""
+"""`flask sessions …`: list and end the sessions of one user or of all. The sessions of a caller: routes/sessions.py."""
 
 import ipaddress
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
 
 import click
 
 from app import times
-from app.cli.terminal import Commands, NothingThere, as_json, ask, counted, iso, progress, say, say_json, yes
+from app.cli.terminal import CommandGroup, NothingThere, as_json, confirm, counted, iso, progress, say, say_json, yes
 from app.rules.device_names import name_of
 from app.rules.operators import Filter, Network
 from app.stores.sessions import Session
 from app.tokens import id_from_url, id_in_url
 from app.web.services import services
 
-sessions = Commands("sessions", help="The devices signed in, of one user or of all.")
+sessions = CommandGroup("sessions", help="The devices signed in, of one user or of all.")
 
 
 class _Network(click.ParamType[Network]):
@@ -29,21 +29,21 @@ class _Network(click.ParamType[Network]):
             self.fail("must be an address or a CIDR range, as in 192.0.2.0/24", param, ctx)
 
 
-class _Before(click.ParamType[Callable[[float], float]]):
-    """What time it is, told of the time that it is now."""
+class _TimeOrSpan(click.ParamType[str]):
+    """A date or time, or a span before now. It stays text, because the service's clock is not at hand here."""
 
     name = "time"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Callable[[float], float]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
             times.before(value, time.time())
         except (ValueError, OverflowError):
             self.fail("must be a date or time in ISO 8601, or a span such as 30d", param, ctx)
-        return lambda now: times.before(value, now)
+        return str(value)
 
 
 class _Words(click.ParamType[str]):
-    """A text with something in it: an empty one, of a variable that is not set, would leave nobody out."""
+    """A text that is not empty. An empty one, from a variable that is not set, would match every session."""
 
     name = "text"
 
@@ -63,29 +63,50 @@ _FILTERS = [
     click.option("--country", type=_Words(), help="The last part of the place, as in Switzerland."),
     click.option("--cidr", type=_Network(), multiple=True, help="Last seen in this network; may be given again."),
     click.option("--client", type=_Words(), help="Within the name, program or system of the device."),
-    click.option("--unused-since", type=_Before(), help="Not used since then: 2025-07-16, or a span such as 30d."),
-    click.option("--begun-before", type=_Before(), help="Begun before then: 2025-07-16, or a span such as 30d."),
+    click.option("--unused-since", type=_TimeOrSpan(), help="Not used since then: 2025-07-16, or a span such as 30d."),
+    click.option("--begun-before", type=_TimeOrSpan(), help="Begun before then: 2025-07-16, or a span such as 30d."),
 ]
 
 
-def _filtered(command: Callable[..., None]) -> Callable[..., None]:
-    """Hands a command the user's id, None for all, and a Filter."""
+def _takes_filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the filter options. It is called with the user's id, None for all users, and a Filter."""
 
     @wraps(command)
-    def filtered(named: str | None, cidr: Any, ids: Any = (), **rest: Any) -> None:
+    def with_filter(
+        *,
+        named: str | None,
+        country: str | None,
+        cidr: Sequence[Network],
+        client: str | None,
+        unused_since: str | None,
+        begun_before: str | None,
+        ids: Sequence[str] = (),
+        **others: Any,
+    ) -> None:
         now = services().clock()
-        texts = {name: rest.pop(name) for name in ("country", "client")}
-        moments = {name: rest.pop(name) for name in ("unused_since", "begun_before")}
-        before = {name: moment and moment(now) for name, moment in moments.items()}
-        command(_user_id(named), Filter(networks=cidr, id_hashes=frozenset(ids), **texts, **before), **rest)
+        chosen = Filter(
+            country=country,
+            networks=cidr,
+            client=client,
+            unused_since=times.before(unused_since, now) if unused_since else None,
+            begun_before=times.before(begun_before, now) if begun_before else None,
+            id_hashes=frozenset(ids),
+        )
+        command(_find_user_id(named), chosen, **others)
 
     for option in reversed(_FILTERS):
-        filtered = option(filtered)
-    return filtered
+        with_filter = option(with_filter)
+    return with_filter
 
 
-def _user_id(named: str | None) -> str | None:
-    """The id of who is named; an id that no record has may still have sessions, where the record was lost."""
+def _find_user_id(named: str | None) -> str | None:
+    """Return the id of the user that is named, None if none is. An id without a record is returned as it is.
+
+    Such an id may still have sessions, if the record was lost.
+
+    Raises:
+        NothingThere: No user has this e-mail address.
+    """
     user = services().operators.find(named) if named else None
     if named and not user and not named.isdecimal():
         raise NothingThere(f"No user has the e-mail address {named}.")
@@ -93,10 +114,10 @@ def _user_id(named: str | None) -> str | None:
 
 
 @sessions.command("list")
-@_filtered
+@_takes_filters
 @as_json
 def list_sessions(user_id: str | None, chosen: Filter, as_json: bool) -> None:
-    """List the sessions that live."""
+    """List the live sessions."""
     count = 0
     for session in services().operators.sessions(chosen, user_id):
         _show(session, as_json)
@@ -110,30 +131,30 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Count them and end none
 
 @sessions.command()
 @click.argument("ids", metavar="[SESSION]...", nargs=-1, type=_SessionId())
-@_filtered
+@_takes_filters
 @_dry_run
 @yes
 @as_json
 def end(user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """End the sessions that are named, or that all filters take."""
+    """End the sessions that are named, or that match all filters."""
     if user_id is None and chosen.takes_all:
         raise click.UsageError("Name sessions or a filter; `sessions end-all` ends all there are.")
-    if _is_wanted(user_id, chosen, dry_run, yes, as_json):
+    if _count_and_confirm(user_id, chosen, dry_run, yes, as_json):
         operators = services().operators
         _end(operators.end(operators.sessions(chosen, user_id)), as_json)
 
 
 @sessions.command("end-all")
-@_filtered
+@_takes_filters
 @_dry_run
 @yes
 @as_json
 def end_all(user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as_json: bool) -> None:
     """End all sessions, of one user or of everybody, and stop the logins under way.
 
-    With filters beside --user it ends the sessions that they take, as `sessions end` does, and stops no login.
+    With filters beside --user it ends the sessions that match, as `sessions end` does, and stops no login.
     """
-    if _is_wanted(user_id, chosen, dry_run, yes, as_json):
+    if _count_and_confirm(user_id, chosen, dry_run, yes, as_json):
         operators = services().operators
         narrow = None if chosen.takes_all else operators.sessions(chosen, user_id)
         _end(operators.end(narrow) if narrow else operators.end_all(user_id), as_json)
@@ -142,7 +163,7 @@ def end_all(user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as_js
 @sessions.command()
 @as_json
 def tidy(as_json: bool) -> None:
-    """End by time what is over, forget what ended longer ago than RETENTION_DAYS. To be run daily."""
+    """End sessions that have expired, forget those that ended over RETENTION_DAYS ago. To be run daily."""
     count = sum(1 for _ in progress(services().operators.tidy(), "Looking through"))
     if as_json:
         say_json({"looked_at": count})
@@ -150,8 +171,16 @@ def tidy(as_json: bool) -> None:
         say("Done.")
 
 
-def _is_wanted(user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as_json: bool) -> bool:
-    """Count what would end, and ask; with --yes neither. False after --dry-run."""
+def _count_and_confirm(user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as_json: bool) -> bool:
+    """Count the sessions that would end, and ask whether to go on. With --yes do neither.
+
+    Returns:
+        False after --dry-run.
+
+    Raises:
+        NothingThere: No session matches.
+        Refused: The answer is no.
+    """
     if yes and not dry_run:
         return True
     users, count, last = 0, 0, ""
@@ -165,7 +194,7 @@ def _is_wanted(user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as
     if not count:
         raise NothingThere("No session matches.")
     if not dry_run:
-        ask(f"End {found}?", yes)
+        confirm(f"End {found}?", yes)
     return not dry_run
 
 

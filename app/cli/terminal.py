@@ -1,11 +1,11 @@
-"""What all commands share: what they end with, how they ask, and how they show what clients have said.
+"""Common parts of all commands: exit codes, questions, and output without hidden characters.
 
-Ends with   0  done
-            1  nothing was there to do it to; of `doctor`: warnings
-            2  the command line, or what was typed, cannot be used as it is
-            3  Redis is away
-            4  refused: by a rule, by whoever was asked, or because nobody could be asked
-            5  done in part: bad lines in an import; of `doctor`: something is wrong
+Exit codes   0  done
+             1  nothing was found to do it to; `doctor`: there are warnings
+             2  the command line, or a typed value, cannot be used
+             3  Redis is away
+             4  refused: by a rule, by the answer to a question, or because nobody was there to answer
+             5  done in part, as an import with bad lines; `doctor`: something is wrong
 """
 
 import json
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class Failure(click.ClickException):
-    """Ends a command with a sentence on the error output."""
+    """The end of a command, with a sentence on the error output and an exit code."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(visible(sentence))
@@ -59,15 +59,17 @@ class Refused(Failure):
 
 @contextmanager
 def by_an_operator(settings: Settings) -> Iterator[None]:
-    """What is done within is on record as theirs; whatever refuses or is away is said without a traceback.
+    """Record the actions inside as those of the operator, in audit lines on the error output.
 
-    The record, the audit's lines, goes to the error output.
+    Raises:
+        Failure: The actions were refused, or Redis is away. Its sentence takes the place of a traceback.
     """
     try:
-        with context.operator(_who()), _on_record(settings):
+        with context.operator(_find_operator_name()), _audit_on_stderr(settings):
             try:
                 yield
-            except NothingThere:  # any more: whoever asks again waits again
+            except NothingThere:
+                # A command that is repeated may find nothing left to do, while too few replicas have confirmed it.
                 if not context.is_unconfirmed():
                     raise
             if context.is_unconfirmed():
@@ -82,8 +84,8 @@ def by_an_operator(settings: Settings) -> Iterator[None]:
         raise Refused("Stopped.") from None
 
 
-def _who() -> str:
-    """Who logged in on this terminal, whoever they are by now; else as whom this runs."""
+def _find_operator_name() -> str:
+    """Return the name of the login on this terminal, even after su or sudo. Else that of this process's user."""
     try:
         return os.getlogin()
     except OSError:
@@ -95,7 +97,7 @@ def _who() -> str:
 
 
 @contextmanager
-def _on_record(settings: Settings) -> Iterator[None]:
+def _audit_on_stderr(settings: Settings) -> Iterator[None]:
     log = logging.getLogger(logs.AUDIT)
     handler = logs.handler(settings, sys.stderr)
     log.addHandler(handler)
@@ -107,21 +109,21 @@ def _on_record(settings: Settings) -> Iterator[None]:
 
 
 def _settings(ctx: click.Context) -> Settings:
-    """Those of the application whose command this is."""
+    """Return the settings of the application that the command belongs to."""
     services: Services = ctx.ensure_object(ScriptInfo).load_app().extensions[EXTENSION]
     return services.settings
 
 
-class Commands(AppGroup):
-    """A group of commands whose failures are sentences."""
+class CommandGroup(AppGroup):
+    """A group of commands that are recorded as an operator's, and whose failures are sentences."""
 
     def invoke(self, ctx: click.Context) -> Any:
         with by_an_operator(_settings(ctx)):
             return super().invoke(ctx)
 
 
-class Command(click.Command):
-    """A command outside a group, likewise."""
+class SingleCommand(click.Command):
+    """A command outside a group. It is recorded, and fails, as those of a CommandGroup do."""
 
     def invoke(self, ctx: click.Context) -> Any:
         with by_an_operator(_settings(ctx)):
@@ -133,20 +135,32 @@ yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 def find_user(named: str) -> User:
+    """Return a user by id or e-mail address.
+
+    Raises:
+        NothingThere: There is none.
+    """
     user = services().operators.find(named)
     if user is None:
         raise NothingThere(f"No user has the id or e-mail address {named}.")
     return user
 
 
-def require(done: bool) -> None:
-    """Where a user was deleted between the look and the act."""
+def require_still_there(done: bool) -> None:
+    """Raise NothingThere if a user was deleted after the look-up, so that nothing was done."""
     if not done:
         raise NothingThere("The user is gone.")
 
 
-def ask(question: str, yes: bool) -> None:
-    """Go on after a yes alone. Where nobody can be asked that is a no."""
+def confirm(question: str, yes: bool) -> None:
+    """Ask, and return after a yes.
+
+    Args:
+        yes: The option --yes was given, so do not ask.
+
+    Raises:
+        Refused: The answer is no, or there is no terminal to ask on.
+    """
     if yes:
         return
     if not sys.stdin.isatty():
@@ -156,12 +170,18 @@ def ask(question: str, yes: bool) -> None:
 
 
 def _asks_on_the_error_output() -> bool:
-    """So that the output is the answer alone; but where the error output goes into a file nobody would be asked."""
+    """Tell whether questions go to the error output, so that the output has results only.
+
+    They go to the output if just the error output was sent into a file: nobody would see them there.
+    """
     return sys.stderr.isatty() or not sys.stdout.isatty()
 
 
-def new_password() -> str:
-    """Asked for twice on a terminal, else the first line of the input: arguments are shown in lists of processes."""
+def read_new_password() -> str:
+    """Ask for a password twice on a terminal. Without one read the first line of the input.
+
+    It is no argument of a command, because lists of processes show arguments.
+    """
     if sys.stdin.isatty():
         return click.prompt(
             "Password", hide_input=True, confirmation_prompt=True, err=_asks_on_the_error_output(), type=str
@@ -170,12 +190,12 @@ def new_password() -> str:
 
 
 def say(*cells: str) -> None:
-    """One line, its parts two spaces apart."""
+    """Print a line of cells, two spaces apart."""
     click.echo("  ".join(visible(cell) for cell in cells).rstrip())
 
 
 def say_json(record: dict[str, Any]) -> None:
-    """One line of ASCII alone: nothing in it can move a terminal's cursor."""
+    """Print a line of JSON in printable ASCII, so that nothing in it can move a terminal's cursor."""
     click.echo(json.dumps(record).replace("\x7f", "\\u007f"))
 
 
@@ -184,11 +204,16 @@ def iso(at: float | None) -> str | None:
 
 
 def counted(number: int, noun: str) -> str:
+    """Return a number and its noun, as in "1 session" and "2 sessions"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def progress(steps: Iterable[T], label: str, length: int | None = None) -> Iterator[T]:
-    """The same steps, with a bar on a terminal that shows how many there were."""
+    """Yield the steps. On a terminal a bar shows how many were yielded.
+
+    Args:
+        length: The number of steps, if it is known.
+    """
     if not sys.stderr.isatty():
         yield from steps
         return
@@ -196,8 +221,12 @@ def progress(steps: Iterable[T], label: str, length: int | None = None) -> Itera
         yield from bar
 
 
-def takes(schema: Callable[[], Any], data: dict[str, Any]) -> Any:
-    """What was typed, read through a schema of the wire. Raises Failure where it does not fit."""
+def load_typed(schema: Callable[[], Any], data: dict[str, Any]) -> Any:
+    """Check typed values by a schema of wire/, and return what it makes of them.
+
+    Raises:
+        Unusable: A value is wrong.
+    """
     problems = schema().validate(data)
     if problems:
         raise Unusable(InvalidForm(problems).plainly())

@@ -1,4 +1,4 @@
-"""`flask users …`: who may sign in."""
+"""`flask users …`: create, change, import and delete users. The rules: rules/operators.py and rules/imports.py."""
 
 import sys
 from collections.abc import Iterator
@@ -10,18 +10,18 @@ from marshmallow import ValidationError
 
 from app.cli.terminal import (
     PARTLY,
-    Commands,
+    CommandGroup,
     NothingThere,
     as_json,
-    ask,
+    confirm,
     counted,
     find_user,
     iso,
-    new_password,
-    require,
+    load_typed,
+    read_new_password,
+    require_still_there,
     say,
     say_json,
-    takes,
     yes,
 )
 from app.errors import InvalidForm
@@ -35,7 +35,7 @@ from app.wire.sign_in import RegisterSchema
 
 _MAX_LINE = 64 * 1024
 
-users = Commands("users", help="Who may sign in.")
+users = CommandGroup("users", help="Who may sign in.")
 _user = click.argument("named", metavar="USER")
 
 
@@ -45,9 +45,9 @@ _user = click.argument("named", metavar="USER")
 @click.option("--global-name", help="The name that is shown.")
 @as_json
 def create(email: str, username: str, global_name: str | None, as_json: bool) -> None:
-    """Make an account. The password is asked for, or read from the input's first line."""
-    asked = {"email": email, "username": username, "global_name": global_name, "password": new_password()}
-    body = takes(RegisterSchema, asked)
+    """Create a user. The password is asked for, or read from the input's first line."""
+    typed = {"email": email, "username": username, "global_name": global_name, "password": read_new_password()}
+    body = load_typed(RegisterSchema, typed)
     user = services().operators.create(body.email, body.username, body.global_name, body.password)
     _show(user, as_json)
 
@@ -61,9 +61,9 @@ def show(named: str, as_json: bool) -> None:
     sessions = list(services().operators.sessions(Filter(), user.id))
     last_used_at = max((session.last_used_at for session in sessions), default=None)
     if as_json:
-        say_json(_described(user) | {"sessions": len(sessions), "last_used_at": iso(last_used_at)})
+        say_json(_as_record(user) | {"sessions": len(sessions), "last_used_at": iso(last_used_at)})
         return
-    for name, value in (*_described(user).items(), ("sessions", len(sessions)), ("last used", iso(last_used_at))):
+    for name, value in (*_as_record(user).items(), ("sessions", len(sessions)), ("last used", iso(last_used_at))):
         say(f"{name.replace('_', ' '):<18}", "-" if value is None else str(value))
 
 
@@ -83,10 +83,10 @@ def list_users(as_json: bool) -> None:
 @_user
 @yes
 def disable(named: str, yes: bool) -> None:
-    """Shut a user out: all their sessions end, and no login of theirs succeeds."""
+    """Shut a user out: end all their sessions, and let no login of theirs succeed."""
     user = find_user(named)
-    ask(f"Shut {user.email} out and end all their sessions?", yes)
-    require(services().operators.disable(user))
+    confirm(f"Shut {user.email} out and end all their sessions?", yes)
+    require_still_there(services().operators.disable(user))
     say(f"{user.email} is shut out.")
 
 
@@ -95,7 +95,7 @@ def disable(named: str, yes: bool) -> None:
 def enable(named: str) -> None:
     """Let a user who was shut out sign in again."""
     user = find_user(named)
-    require(services().operators.enable(user))
+    require_still_there(services().operators.enable(user))
     say(f"{user.email} may sign in.")
 
 
@@ -105,8 +105,8 @@ def enable(named: str) -> None:
 def delete(named: str, yes: bool) -> None:
     """Remove a user and all that Redis holds of them."""
     user = find_user(named)
-    ask(f"Delete {user.email} for good?", yes)
-    require(services().operators.delete(user))
+    confirm(f"Delete {user.email} for good?", yes)
+    require_still_there(services().operators.delete(user))
     say(f"{user.email} is deleted.")
 
 
@@ -114,11 +114,11 @@ def delete(named: str, yes: bool) -> None:
 @_user
 @yes
 def set_password(named: str, yes: bool) -> None:
-    """Set a password and end all sessions. It is asked for, or read from the input's first line."""
+    """Set a password, and end all sessions. The password is asked for, or read from the input's first line."""
     user = find_user(named)
-    ask(f"Set a new password for {user.email} and end all their sessions?", yes)
-    body = takes(ChangePasswordSchema, {"password": "", "new_password": new_password()})
-    require(services().operators.set_password(user, body.new_password))
+    confirm(f"Set a new password for {user.email} and end all their sessions?", yes)
+    body = load_typed(ChangePasswordSchema, {"password": "", "new_password": read_new_password()})
+    require_still_there(services().operators.set_password(user, body.new_password))
     say(f"{user.email} has a new password, all their sessions have ended.")
 
 
@@ -130,8 +130,8 @@ def reset_mfa(named: str, yes: bool) -> None:
     user = find_user(named)
     if not user.has_mfa:
         raise NothingThere(f"{user.email} has no second factor.")
-    ask(f"Take the second factor of {user.email} away and end all their sessions?", yes)
-    require(services().operators.reset_mfa(user))
+    confirm(f"Take the second factor of {user.email} away and end all their sessions?", yes)
+    require_still_there(services().operators.reset_mfa(user))
     say(f"{user.email} has no second factor any more, all their sessions have ended.")
 
 
@@ -139,17 +139,17 @@ def reset_mfa(named: str, yes: bool) -> None:
 @click.argument("file", type=click.File("rb"))
 @as_json
 def import_users(file: BinaryIO, as_json: bool) -> None:
-    """Import users from FILE, or - for the input: a JSON object a line.
+    """Import users from FILE, or from the input with -. Each line is a JSON object.
 
-    docs/import.md has its fields. Bad lines are told on the error output and passed over.
+    The fields are in docs/import.md. Bad lines are skipped and named on the error output.
     """
     counts = {"imported": 0, "there": 0, "bad": 0}
     try:
-        for result in services().imports.run(_lines(file)):
+        for result in services().imports.run(_read_lines(file)):
             counts[result.verdict] += 1
             if result.said:
                 click.echo(f"line {result.number}: {result.said}", err=True)
-    finally:  # also of a run that was interrupted, or found Redis away: what was written is written
+    finally:  # a run that is interrupted, or finds Redis away, has still written a part
         services().operators.imported(counts)
         _show_counts(counts, as_json)
     if counts["bad"]:
@@ -163,17 +163,17 @@ def _show_counts(counts: dict[str, int], as_json: bool) -> None:
         say(f"{counts['imported']} imported, {counts['there']} already there, {counted(counts['bad'], 'bad line')}.")
 
 
-def _lines(file: BinaryIO) -> Iterator[Line]:
-    """The lines as they are read; on a terminal, and of a file whose size is known, with a bar."""
+def _read_lines(file: BinaryIO) -> Iterator[Line]:
+    """Yield each line that is not blank. On a terminal a bar shows how much of the file was read."""
     size = _size(file) if sys.stderr.isatty() else None
     if size is None:
-        yield from (_line(number, raw) for number, raw in enumerate(file, 1) if raw.strip())
+        yield from (_read_line(number, raw) for number, raw in enumerate(file, 1) if raw.strip())
         return
     with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
         for number, raw in enumerate(file, 1):
             bar.update(len(raw))
             if raw.strip():
-                yield _line(number, raw)
+                yield _read_line(number, raw)
 
 
 def _size(file: BinaryIO) -> int | None:
@@ -183,8 +183,8 @@ def _size(file: BinaryIO) -> int | None:
 _schema = ImportedUserSchema()
 
 
-def _line(number: int, raw: bytes) -> Line:
-    """What is wrong with a line is said without what stands in it."""
+def _read_line(number: int, raw: bytes) -> Line:
+    """Return the user that a line describes, or what is wrong with it. The text of the line is never repeated."""
     try:
         data = orjson.loads(raw) if len(raw) <= _MAX_LINE else None
     except ValueError:
@@ -200,13 +200,13 @@ def _line(number: int, raw: bytes) -> Line:
 
 def _show(user: User, as_json: bool) -> None:
     if as_json:
-        say_json(_described(user))
+        say_json(_as_record(user))
         return
     marks = [mark for mark, is_so in (("disabled", user.disabled), ("mfa", user.has_mfa)) if is_so]
     say(f"{user.id:<20}", f"{user.email:<32}", f"{user.username:<20}", iso(user.created_at) or "", *marks)
 
 
-def _described(user: User) -> dict[str, Any]:
+def _as_record(user: User) -> dict[str, Any]:
     return {
         "id": user.id,
         "email": user.email,

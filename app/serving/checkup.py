@@ -1,4 +1,7 @@
-"""What is wrong, or could be better, with how an instance is set up: `flask doctor` tells it, and the log at start."""
+"""Checks of secrets and of Redis, for `flask doctor` and for the log at start.
+
+The checks of mail, the location database and the gateway: cli/doctor.py.
+"""
 
 import math
 import re
@@ -14,7 +17,7 @@ from app.stores.connection.server import Server, look_at
 
 Level = Literal["ok", "warn", "fail"]
 
-_LONGEST_S = 2.5  # that a start waits for Redis and for the name of its host
+_LONGEST_S = 2.5  # a start waits so long for Redis and for the name of its host
 _MIN_BITS = 64
 _GENERATE = 'python3 -c "import secrets; print(secrets.token_urlsafe(32))" makes one.'
 _PLACEHOLDER = re.compile("change.?me|secret|password|example|default|insecure|keyrack|qwerty", re.IGNORECASE)
@@ -23,7 +26,13 @@ _CLOCK_WARN_S, _CLOCK_FAIL_S = 2, 30
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check has found; advice: what to do, "" where that is nothing."""
+    """The result of one check.
+
+    Attributes:
+        check: What was checked, in two or three words.
+        said: What was found, a sentence.
+        advice: What to do, a sentence. "" if nothing.
+    """
 
     check: str
     level: Level
@@ -43,8 +52,8 @@ def fail(check: str, said: str, advice: str) -> Finding:
     return Finding(check, "fail", said, advice)
 
 
-def of_secrets(settings: Settings) -> Iterator[Finding]:
-    """Secrets that could be guessed. Their length alone says little: 32 times the same letter is long enough."""
+def check_secrets(settings: Settings) -> Iterator[Finding]:
+    """Check that no secret can be guessed, and that not every address is a trusted proxy."""
     weak = [str(number) for number, key in enumerate(settings.secret_keys, 1) if _is_weak(key)]
     if weak:
         said = f"Secret {' and '.join(weak)} of SECRET_KEYS could be guessed."
@@ -52,15 +61,19 @@ def of_secrets(settings: Settings) -> Iterator[Finding]:
     else:
         yield ok("secret keys", "SECRET_KEYS look random.")
     without = "introspect and reconcile are not there"
-    yield _of_secret("gateway secret", "GATEWAY_SECRET", settings.gateway_secret, without)
-    yield _of_secret("metrics secret", "METRICS_SECRET", settings.metrics_secret, "/metrics is not there")
+    yield _check_secret("gateway secret", "GATEWAY_SECRET", settings.gateway_secret, without)
+    yield _check_secret("metrics secret", "METRICS_SECRET", settings.metrics_secret, "/metrics is not there")
     if any(network.prefixlen == 0 for network in settings.trusted_proxies):
         said = "TRUSTED_PROXIES holds every address there is: whoever calls chooses the address that is seen."
         yield fail("trusted proxies", said, "Name the addresses of your own proxies alone.")
 
 
-def _of_secret(check: str, name: str, secret: str | None, without: str) -> Finding:
-    """without: what it means that there is none"""
+def _check_secret(check: str, name: str, secret: str | None, without: str) -> Finding:
+    """Check one secret that is optional.
+
+    Args:
+        without: What it means that there is none.
+    """
     if not secret:
         return ok(check, f"{name} is not set: {without}.")
     if _is_weak(secret):
@@ -69,9 +82,10 @@ def _of_secret(check: str, name: str, secret: str | None, without: str) -> Findi
 
 
 def _is_weak(secret: str) -> bool:
-    """Few different characters, one part over and over, or words that stand in examples.
+    """Tell whether a secret could be guessed: it has few different characters, repeats itself, or is from an example.
 
-    The measure is Shannon's, of the shortest part that repeats: 20 random characters have some 80 bits by it.
+    The length alone says little: one letter 32 times is long enough. So the entropy (Shannon) of the shortest part that
+    repeats is measured. 20 random characters have some 80 bits.
     """
     part = next(secret[:length] for length in range(1, len(secret) + 1) if _repeats(secret, length))
     counts = Counter(part).values()
@@ -83,28 +97,28 @@ def _repeats(text: str, length: int) -> bool:
     return (text[:length] * (len(text) // length + 1))[: len(text)] == text
 
 
-def of_redis(servers: Sequence[Server], wait_replicas: int) -> Iterator[Finding]:
+def check_redis(servers: Sequence[Server], wait_replicas: int) -> Iterator[Finding]:
     for server in servers:
-        yield from (_named(server, finding) for finding in _of_server(server, wait_replicas))
+        yield from (_with_name(server, finding) for finding in _check_server(server, wait_replicas))
 
 
-def _of_server(server: Server, wait_replicas: int) -> Iterator[Finding]:
-    yield _of_version(server)
-    yield _of_eviction(server)
-    yield _of_persistence(server)
-    yield _of_password(server)
-    yield _of_clock(server)
-    yield from _of_replicas(server, wait_replicas)
+def _check_server(server: Server, wait_replicas: int) -> Iterator[Finding]:
+    yield _check_version(server)
+    yield _check_eviction(server)
+    yield _check_persistence(server)
+    yield _check_password(server)
+    yield _check_clock(server)
+    yield from _check_replicas(server, wait_replicas)
     if server.reads_when_down:
         said = "Redis answers from its data where it has lost touch with its Cluster: who was signed out would be in."
         yield fail("reads when down", said, "Set cluster-allow-reads-when-down no.")
 
 
-def _named(server: Server, finding: Finding) -> Finding:
+def _with_name(server: Server, finding: Finding) -> Finding:
     return replace(finding, said=f"{server.name}: {finding.said}") if server.name else finding
 
 
-def _of_version(server: Server) -> Finding:
+def _check_version(server: Server) -> Finding:
     if server.version is None:
         return warn(
             "redis", "Redis answers, and does not tell its version.", "Make sure it is 6.2 or later, or Valkey."
@@ -114,7 +128,7 @@ def _of_version(server: Server) -> Finding:
     return ok("redis", f"{server.product} answers.")
 
 
-def _of_eviction(server: Server) -> Finding:
+def _check_eviction(server: Server) -> Finding:
     policy = server.maxmemory_policy
     if policy is None:
         return warn("eviction", "Redis does not tell its maxmemory-policy.", "Make sure it is noeviction.")
@@ -124,7 +138,7 @@ def _of_eviction(server: Server) -> Finding:
     return ok("eviction", "Redis evicts nothing.")
 
 
-def _of_persistence(server: Server) -> Finding:
+def _check_persistence(server: Server) -> Finding:
     advice = "Set appendonly yes."
     if server.appends:
         return ok("persistence", "Redis writes an append-only file.")
@@ -136,7 +150,7 @@ def _of_persistence(server: Server) -> Finding:
     return fail("persistence", "Redis keeps its data in memory alone: a restart loses all users.", advice)
 
 
-def _of_password(server: Server) -> Finding:
+def _check_password(server: Server) -> Finding:
     if server.has_password:
         return ok("redis password", "Redis asks for a password.")
     advice = "Set requirepass, or a user with a password, and put it into REDIS_URL."
@@ -147,7 +161,7 @@ def _of_password(server: Server) -> Finding:
     return ok("redis password", "Redis has no password, and is spoken to on this machine alone.")
 
 
-def _of_replicas(server: Server, wanted: int) -> Iterator[Finding]:
+def _check_replicas(server: Server, wanted: int) -> Iterator[Finding]:
     replicas = server.replicas
     said = f"Replicas in touch with Redis: {replicas}; REDIS_WAIT_REPLICAS asks for {wanted}."
     if wanted and replicas is not None and replicas < wanted:
@@ -160,7 +174,7 @@ def _of_replicas(server: Server, wanted: int) -> Iterator[Finding]:
         yield ok("replicas", said)
 
 
-def _of_clock(server: Server) -> Finding:
+def _check_clock(server: Server) -> Finding:
     off = abs(server.clock_ahead_s)
     said = f"This clock and that of Redis are {off:.1f} s apart."
     advice = "Have both set by NTP: TOTP codes and the ends of sessions go by this one."
@@ -170,13 +184,14 @@ def _of_clock(server: Server) -> Finding:
 
 
 def warn_at_start(settings: Settings, warning: Callable[..., None]) -> None:
-    """Tell the log what is wrong with the secrets and with Redis; whatever happens, the start goes on within seconds.
+    """Log what is wrong with the secrets and with Redis. The start goes on after _LONGEST_S at the latest.
 
-    warning: as that of a logger
+    Args:
+        warning: The method of a logger.
     """
 
-    def look() -> None:
-        for finding in of_secrets(settings):
+    def check() -> None:
+        for finding in check_secrets(settings):
             _warn_of(finding, warning)
         try:
             with connect(settings.redis_url) as redis:
@@ -184,12 +199,12 @@ def warn_at_start(settings: Settings, warning: Callable[..., None]) -> None:
         except StoreError as problem:
             warning("Redis cannot be asked: %s", type(problem).__name__)
             return
-        for finding in of_redis(servers, settings.redis_wait_replicas):
+        for finding in check_redis(servers, settings.redis_wait_replicas):
             _warn_of(finding, warning)
 
-    looking = threading.Thread(target=look, daemon=True)  # the name of a host may be looked up for longer
-    looking.start()
-    looking.join(_LONGEST_S)
+    checking = threading.Thread(target=check, daemon=True)  # the look-up of a host name may take longer
+    checking.start()
+    checking.join(_LONGEST_S)
 
 
 def _warn_of(finding: Finding, warning: Callable[..., None]) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app import create_app
-from app.cli.canary import Trouble, Way
-from app.cli.doctor import judge, of_location, of_mail
+from app.cli.canary import Connection, ProbeError
+from app.cli.doctor import check_location, check_mail, judge_address
 from app.config import MailServer, load_settings
 from app.stores.connection.connect import connect
 from tests.conftest import ENVIRONMENT
@@ -64,8 +64,8 @@ def test_redis_away_is_told_as_a_finding():
 @pytest.mark.parametrize(("days", "level"), [(1, "ok"), (59, "ok"), (61, "warn")])
 def test_the_age_of_the_location_database(city_database, days, level):
     built_at = city_database.stat().st_mtime
-    assert of_location(city_database, built_at + days * DAY + 3600).level == level
-    assert of_location(None, 0).level == "ok"
+    assert check_location(city_database, built_at + days * DAY + 3600).level == level
+    assert check_location(None, 0).level == "ok"
 
 
 @contextlib.contextmanager
@@ -91,21 +91,21 @@ def mail_server(offers):
 def test_a_mail_server(user, level, said):
     """No password is sent in the clear."""
     with mail_server(b"250 here\r\n") as port:
-        found = of_mail(MailServer("127.0.0.1", port, user, "hunter22", implicit_tls=False))
+        found = check_mail(MailServer("127.0.0.1", port, user, "hunter22", implicit_tls=False))
     assert (found.level, said in found.said) == (level, True)
     assert "hunter22" not in str(found)
 
 
 @pytest.mark.parametrize("implicit_tls", [False, True])
 def test_a_mail_server_that_is_away(implicit_tls):
-    found = of_mail(MailServer("127.0.0.1", 1, "", "", implicit_tls=implicit_tls))
+    found = check_mail(MailServer("127.0.0.1", 1, "", "", implicit_tls=implicit_tls))
     assert (found.level, "127.0.0.1:1" in found.said) == ("fail", True)
 
 
 def test_mail_into_a_folder(tmp_path):
-    assert of_mail(tmp_path).level == "warn"
-    assert of_mail(Path("/proc/nowhere")).level == "fail"
-    assert of_mail(None).level == "ok"
+    assert check_mail(tmp_path).level == "warn"
+    assert check_mail(Path("/proc/nowhere")).level == "fail"
+    assert check_mail(None).level == "ok"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_mail_into_a_folder(tmp_path):
 )
 def test_the_address_that_is_seen(seen, own, trusted, level):
     settings = load_settings(ENVIRONMENT | {"TRUSTED_PROXIES": trusted})
-    judged, advice = judge(seen, own, settings.trusted_proxies)
+    judged, advice = judge_address(seen, own, settings.trusted_proxies)
     assert (judged, bool(advice)) == (level, level != "ok")
 
 
@@ -137,8 +137,8 @@ def test_the_address_that_is_seen(seen, own, trusted, level):
     ],
 )
 def test_a_url_that_leads_nowhere_is_told_of(url):
-    with pytest.raises(Trouble), contextlib.closing(Way(url)) as way:
-        way.ask("GET", "/healthz")
+    with pytest.raises(ProbeError), contextlib.closing(Connection(url)) as connection:
+        connection.ask("GET", "/healthz")
 
 
 @pytest.mark.parametrize(
@@ -150,5 +150,5 @@ def test_a_url_that_leads_nowhere_is_told_of(url):
     ],
 )
 def test_an_address_of_ipv6_is_asked_at_the_port_that_is_meant(url, host, port):
-    with contextlib.closing(Way(url)) as way:
-        assert (way._connection.host, way._connection.port) == (host, port)
+    with contextlib.closing(Connection(url)) as connection:
+        assert (connection._connection.host, connection._connection.port) == (host, port)

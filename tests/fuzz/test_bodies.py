@@ -16,7 +16,7 @@ from marshmallow import ValidationError
 
 from app import create_app
 from app.callers.client_info import clean
-from app.cli.users import _line as read_line
+from app.cli.users import _read_line as read_line
 from app.config import load_settings
 from app.errors import InvalidForm, InvalidLink
 from app.rules.accounts import normalise_email

@@ -23,7 +23,7 @@ from app.callers.addresses import caller_address, limit_key
 from app.callers.client_info import clean, read_client
 from app.callers.identity import SAFE_METHODS, Callers, require_same_origin
 from app.callers.location import Locations, is_private
-from app.cli.canary import Trouble, Way
+from app.cli.canary import Connection, ProbeError
 from app.cli.sessions import sessions as session_commands
 from app.errors import Forbidden, Unauthorized
 from app.routes.forms import HOME, next_path
@@ -520,12 +520,12 @@ URLS = st.builds(
 @given(st.text(st.characters()) | URLS)
 def test_a_url_leads_somewhere_or_is_told_of(url):
     try:
-        way = Way(url)
-    except Trouble:
+        connection = Connection(url)
+    except ProbeError:
         return
     assert url.lower().lstrip().startswith(("http://", "https://"))
-    assert way._connection.host
-    assert 0 < way._connection.port < 65536
+    assert connection._connection.host
+    assert 0 < connection._connection.port < 65536
 
 
 VALUES = {

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from app.config import load_settings
-from app.serving.checkup import of_redis, of_secrets
+from app.serving.checkup import check_redis, check_secrets
 from app.stores.connection.server import Server
 
 GOOD = Server(
@@ -30,7 +30,7 @@ def levels(findings):
 
 def secrets_of(**environment):
     needed = {"REDIS_URL": "redis://localhost", "SECRET_KEYS": secrets.token_urlsafe(32)}
-    return list(of_secrets(load_settings(needed | environment)))
+    return list(check_secrets(load_settings(needed | environment)))
 
 
 def test_random_secrets_pass():
@@ -91,7 +91,7 @@ def test_whoever_calls_must_not_choose_their_address():
 )
 def test_redis(change, check, level):
     """One thing is wrong, one thing is told, with what to do; all else is well."""
-    found = list(of_redis([replace(GOOD, **change)], 0))
+    found = list(check_redis([replace(GOOD, **change)], 0))
     assert len(found) == 5
     assert levels(found) == dict.fromkeys(levels(found), "ok") | {check: level}
     [told] = [finding for finding in found if finding.check == check]
@@ -103,12 +103,12 @@ def test_redis(change, check, level):
 )
 def test_replicas(replicas, wanted, level):
     """Those that are waited for must be there; those that are there should be waited for."""
-    found = levels(of_redis([replace(GOOD, replicas=replicas)], wanted))
+    found = levels(check_redis([replace(GOOD, replicas=replicas)], wanted))
     assert found.get("replicas") == level
 
 
 def test_a_cluster_is_told_of_server_by_server():
     servers = [replace(GOOD, name="10.0.0.1:6379"), replace(GOOD, name="10.0.0.2:6379", reads_when_down=True)]
-    found = list(of_redis(servers, 0))
+    found = list(check_redis(servers, 0))
     assert [finding.said.startswith("10.0.0.1:6379: ") for finding in found] == [True] * 5 + [False] * 6
     assert [finding.check for finding in found if finding.level == "fail"] == ["reads when down"]
