@@ -1,6 +1,6 @@
-"""How gunicorn runs Keyrack; app/config.py has the settings, and tells all that is wrong with them at once.
+"""Gunicorn's configuration for Keyrack, made of the settings in app/config.py.
 
-What has no setting there, GUNICORN_CMD_ARGS sets in gunicorn's own words.
+Options of gunicorn without a setting there can be set by GUNICORN_CMD_ARGS. The hooks do their work in app/serving/.
 """
 
 import atexit
@@ -10,14 +10,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - files here, no slow disk holds them up
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - files in memory wait for no slow disk
 
 
 def make_metrics_folder():
-    """A fresh folder where the workers write their figures, for as long as this master lives.
+    """Make the folder in which the workers write their metrics. It is removed when this master ends.
 
-    A reload reads this file again in the same process, and goes on with the folder there is; an upgrade on the fly is
-    another process, and makes its own.
+    A reload reads this file again in the same process, and keeps the folder. An upgrade on the fly is another process,
+    and makes its own.
     """
     master = os.getpid()
     prefix = f"keyrack-metrics-{master}-"
@@ -27,17 +27,17 @@ def make_metrics_folder():
     atexit.register(lambda: os.getpid() == master and shutil.rmtree(folder, ignore_errors=True))
 
 
-make_metrics_folder()  # before prometheus_client is imported: it looks then whether there is one
+make_metrics_folder()  # prometheus_client looks for the folder when it is imported
 
 from prometheus_client import multiprocess  # noqa: E402
 
 from app.config import ConfigError  # noqa: E402
 from app.serving.checkup import warn_at_start  # noqa: E402
 from app.serving.listeners import Listeners  # noqa: E402
-from app.serving.running import settings_to_run_with  # noqa: E402
+from app.serving.reload import load_or_keep_settings  # noqa: E402
 
 try:
-    settings = settings_to_run_with(os.environ)
+    settings = load_or_keep_settings(os.environ)
 except ConfigError as problems:
     sys.exit(str(problems))
 
@@ -50,9 +50,9 @@ threads = settings.web_threads
 http_parser = "auto"  # that of gunicorn_h1c, where it could be built
 keepalive = settings.web_keepalive_s
 graceful_timeout = settings.web_stop_timeout_s
-# X-Super-Properties may be longer than is read of it, and is never an error.
+# X-Super-Properties may be long: Keyrack reads a part of it, and never refuses it.
 limit_request_field_size = 64 * 1024
-# What proxies say is for TRUSTED_PROXIES to believe: gunicorn itself believes no header, from wherever it comes.
+# TRUSTED_PROXIES decides which proxies are believed. Gunicorn itself believes no header from anywhere.
 forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers = {}
@@ -65,7 +65,7 @@ post_worker_init = listeners.post_worker_init
 
 
 def on_starting(server):
-    """Say what is off."""
+    """Log which features are off, and open the port."""
     if settings.smtp_url is None:
         server.log.warning(
             "mails are off: nobody is told of sign-ins or can reset a password; set SMTP_URL, MAIL_FROM and PUBLIC_URL"
@@ -74,11 +74,11 @@ def on_starting(server):
 
 
 def when_ready(server):
-    """Say in the log what `flask doctor` would say of the secrets and of Redis, once for all workers."""
+    """Log the warnings of `flask doctor` on secrets and Redis, once for all workers."""
     listeners.when_ready(server)
     warn_at_start(settings, server.log.warning)
 
 
 def child_exit(_server, worker):
-    """Leave what a dead worker counted, and forget what it was just doing."""
+    """Keep the counts of a worker that has ended, and drop its gauges, which say what it was doing."""
     multiprocess.mark_process_dead(worker.pid)

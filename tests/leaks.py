@@ -53,7 +53,7 @@ class Watch:
     """What this process logs, in the form that operators have it."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        self._handler = logs.handler(load_settings(environment), io.StringIO())
+        self._handler = logs.make_handler(load_settings(environment), io.StringIO())
         logging.getLogger().addHandler(self._handler)
         for ours in ("app", "keyrack"):  # not the libraries that tests use: those may tell all that they hear
             logging.getLogger(ours).setLevel(logging.DEBUG)

@@ -99,7 +99,7 @@ def _find_operator_name() -> str:
 @contextmanager
 def _audit_on_stderr(settings: Settings) -> Iterator[None]:
     log = logging.getLogger(logs.AUDIT)
-    handler = logs.handler(settings, sys.stderr)
+    handler = logs.make_handler(settings, sys.stderr)
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:

@@ -45,4 +45,4 @@ def is_ready() -> ResponseReturnValue:
 def tell_metrics() -> ResponseReturnValue:
     """Give Prometheus the figures of all processes of this instance."""
     require_secret(services().settings.metrics_secret or "")
-    return Response(metrics.told(), content_type=metrics.CONTENT_TYPE)
+    return Response(metrics.render(), content_type=metrics.CONTENT_TYPE)

@@ -1,3 +1,3 @@
-"""What gunicorn does otherwise here: workers, listeners, its log, the settings and checks at start.
-What one request meets is in web/.
+"""Changes to gunicorn: its workers, listeners and log, settings at a reload, and checks at start.
+Everything that one request passes through: web/.
 """

@@ -1,6 +1,7 @@
-"""gunicorn's workers: none ends before all who waited there were served, and none waits for half a request for ever.
+"""gunicorn's workers, changed in three points.
 
-What they refuse themselves is JSON as well.
+A worker serves all who wait at its listener before it ends. It does not wait for half a request for ever. Its own
+refusals are JSON.
 """
 
 import select
@@ -15,18 +16,19 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from app.errors import status_message
 
-_HEAD_S = 5
+_HEAD_S = 5  # within this time the head of a request must be there
 
 
 class Worker(ThreadWorker):
-    """gunicorn reads a head without any limit of time: as many half heads as there are threads, and nobody is served.
+    """A worker with a time limit on heads of requests, and with an end that loses no connection.
 
-    A gateway in front reads heads before it passes requests on; this is for those who reach the port without it.
+    gunicorn reads a head without a limit of time. As many half heads as there are threads would block the worker. A
+    gateway reads heads before it passes requests on, so the limit is for clients that reach the port without one.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._due: dict[Any, float] = {}  # connections in a thread whose request has no whole head yet
+        self._due: dict[Any, float] = {}  # connections that a thread reads, until the head is whole; monotonic seconds
 
     def handle(self, conn: Any) -> Any:
         self._due[conn] = time.monotonic() + _HEAD_S
@@ -40,32 +42,34 @@ class Worker(ThreadWorker):
         return super().handle_request(req, conn)
 
     def murder_keepalived(self, *args: Any, **kwargs: Any) -> None:
-        """gunicorn's main thread calls this each second, to close what nobody uses."""
+        """Close idle connections, and those whose head is late. gunicorn's main thread calls this each second."""
         now = time.monotonic()
         for conn, due in list(self._due.items()):
             if due <= now:
                 with suppress(OSError):  # it may be shut already
-                    conn.sock.shutdown(socket.SHUT_RDWR)  # whoever reads from it finds its end
+                    conn.sock.shutdown(socket.SHUT_RDWR)  # the thread that reads from it finds its end
         super().murder_keepalived(*args, **kwargs)
 
     def is_parent_alive(self) -> bool:
-        """gunicorn's; without its master a worker leaves its loop to end, but does not take itself for one that ends.
+        """Tell whether the master lives, and mark this worker as ending if it does not.
 
-        It would go on with connections that are kept busy until its time is up, and hold the port of the next master.
+        gunicorn leaves the loop, but does not mark the worker. Busy connections would then keep it until its time is
+        up, and it would hold the port of the next master.
         """
         self.alive = self.alive and super().is_parent_alive()
         return self.alive
 
     def set_accept_enabled(self, enabled: bool | None) -> None:
-        """gunicorn's; where the worker is about to end, it takes on all who wait and leaves its listener."""
+        """Accept connections or stop doing so. A worker that is about to end leaves its listener, too."""
         super().set_accept_enabled(enabled)
         if not enabled and not self.alive:
             self._leave_listeners()
 
     def _leave_listeners(self) -> None:
-        """At a reload the master holds them and the next worker goes on; at a stop nobody does, and the port closes.
+        """Accept all connections that wait, then close the listeners.
 
-        gunicorn's own worker holds them for some two seconds more and answers nobody who comes meanwhile.
+        At a reload the master holds them, too, and the next worker goes on. At a stop nobody does, and the port closes.
+        gunicorn's own worker holds them for some two seconds more, and answers nobody who connects meanwhile.
         """
         listeners, self.sockets = self.sockets, []
         for listener in listeners:
@@ -77,9 +81,10 @@ class Worker(ThreadWorker):
 
 
 def write_error(sock: socket.socket, status_int: int, reason: str, mesg: str) -> None:  # noqa: ARG001 - gunicorn's
-    """What no application sees, such as a request line that is none or too long, is refused in the same form.
+    """Refuse a request that cannot reach the application, such as a bad request line, in the form of all refusals.
 
-    mesg repeats what the client sent, and stays in the log.
+    Args:
+        mesg: Is not sent, because it repeats what the client sent.
     """
     message = status_message(status_int)
     body = orjson.dumps({"code": 0, "message": message})

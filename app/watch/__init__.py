@@ -1,3 +1,3 @@
-"""What is told of all that: audit lines, metrics, log lines, and the context that they speak of.
-Events for gateways are told by the scripts: stores/lua/session.lua.
+"""Reports on what the service does: audit lines, metrics, log lines, and the context that they name.
+Events for gateways: stores/lua/session.lua.
 """

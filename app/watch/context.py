@@ -1,4 +1,4 @@
-"""What a thread works on: the request, its caller, or an operator. Lines that are logged say so by themselves."""
+"""The context of a thread: its request, and the user or operator who acts. Log and audit lines take it from here."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,11 +10,13 @@ Actor = dict[str, str]
 
 @dataclass(slots=True)
 class Context:
-    """
-    request_id   as the gateway gave it, or made; None where no request is served
-    address      of who asks, worked out when somebody wants it
-    actor        who acts: {"user_id", "session"} of a caller, {"operator"}; None where nobody is known yet
-    unconfirmed  whether too few replicas have something that was done: nobody may be told that it was
+    """The request that a thread serves, or the operator that it works for.
+
+    Attributes:
+        request_id: From the gateway, or made here. None if no request is served.
+        address: Returns the address of the client. It is called only if the address is needed.
+        actor: {"user_id", "session"} of a caller, or {"operator"}. None until somebody is known.
+        unconfirmed: Too few replicas have confirmed a change, so that the answer must not be a success.
     """
 
     request_id: str | None
@@ -31,16 +33,17 @@ end = _current.reset
 
 
 def note_caller(user_id: str, id_hash: str) -> None:
-    """From here on it is this session that acts."""
+    """Set the session that acts from here on."""
     context = current()
     if context:
         context.actor = {"user_id": user_id, "session": id_hash}
 
 
 def note_unconfirmed() -> bool:
-    """Have who asked hear of it in the end, once all that follows is done and on record.
+    """Note that a change is unconfirmed. The request goes on, and is refused at its end (errors.Unconfirmed).
 
-    Returns: False where nobody asks
+    Returns:
+        False if there is no context to note it in.
     """
     context = current()
     if context:
@@ -55,7 +58,11 @@ def is_unconfirmed() -> bool:
 
 @contextmanager
 def operator(name: str) -> Iterator[None]:
-    """What is done within is done by an operator, whom their name on this machine names."""
+    """Record the actions inside as those of an operator.
+
+    Args:
+        name: The operator's name on this machine.
+    """
     before = begin(Context(None, lambda: None, {"operator": name}))
     try:
         yield

@@ -1,7 +1,9 @@
-"""Log lines: JSON for machines, a readable form on a terminal. Each says which request it belongs to.
+"""The form of log lines: JSON for machines, text on a terminal. Each line has the id of its request.
 
-What a client sent is never in them: messages are ours, and of an exception within a request only its type and where it
-happened are told, as what it says may quote a secret.
+No line has anything that a client sent. All messages are Keyrack's own. An exception within a request is logged by its
+type and place only, because its message may quote a secret.
+
+Lines of the audit log: watch/audit.py. Lines of gunicorn: serving/server_log.py.
 """
 
 import logging
@@ -18,7 +20,7 @@ AUDIT = "keyrack.audit"
 
 
 class LogSettings(Protocol):
-    """What of the settings (config.py) says how lines are written."""
+    """The settings (config.py) that lines depend on."""
 
     @property
     def log_format(self) -> str: ...
@@ -27,14 +29,14 @@ class LogSettings(Protocol):
 
 
 def configure(settings: LogSettings, stream: TextIO = sys.stdout) -> None:
-    """Send every line to one place."""
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler(settings, stream)], force=True)
+    """Send every log line to one stream."""
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[make_handler(settings, stream)], force=True)
     logging.getLogger(AUDIT).setLevel(logging.INFO)  # whatever the level of the others
-    logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # it would tell each hit again, in words of its own
+    logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # it would repeat each hit in its own words
 
 
-def handler(settings: LogSettings, stream: TextIO) -> logging.Handler:
-    """Writes lines in the form that the settings choose."""
+def make_handler(settings: LogSettings, stream: TextIO) -> logging.Handler:
+    """Return a handler that writes lines in the form of the settings."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not stream.isatty())
     writer = logging.StreamHandler(stream)
     writer.setFormatter(JsonLine() if as_json else TextLine())
@@ -43,30 +45,30 @@ def handler(settings: LogSettings, stream: TextIO) -> logging.Handler:
 
 class JsonLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return orjson.dumps(_told(record), default=str).decode()
+        return orjson.dumps(_fields_of(record), default=str).decode()
 
 
 class TextLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        told = _told(record)
-        trace = told.pop("traceback", "")
-        named = [told.pop(name) for name in ("time", "level", "logger", "message")]
-        rest = [f"{name}={orjson.dumps(value, default=str).decode()}" for name, value in told.items()]
-        line = " ".join([*named, *rest])
-        # What is not printable moves a terminal's cursor, or turns its letters round.
+        fields = _fields_of(record)
+        trace = fields.pop("traceback", "")
+        first = [fields.pop(name) for name in ("time", "level", "logger", "message")]
+        rest = [f"{name}={orjson.dumps(value, default=str).decode()}" for name, value in fields.items()]
+        line = " ".join([*first, *rest])
+        # Characters that are not printable could move a terminal's cursor, or turn its letters round.
         escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
         return f"{escaped}\n{trace}" if trace else escaped
 
 
-def _told(record: logging.LogRecord) -> dict[str, Any]:
-    """What a line tells, by name."""
+def _fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the fields of a line by name."""
     at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     current = context.current()
     return {
         "time": at,
         "level": record.levelname.lower(),
         "logger": record.name,
-        # orjson takes no half of a surrogate pair, which is how Python reads bytes that are no text
+        # Python reads bytes that are no text as halves of surrogate pairs, and orjson refuses those.
         "message": record.getMessage().encode("utf-8", "backslashreplace").decode(),
         "process": record.process,
         **({"request_id": current.request_id} if current and current.request_id else {}),
@@ -76,8 +78,9 @@ def _told(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _trace(record: logging.LogRecord) -> str:
+    """Return the traceback of a record. Within a request, or of a private record, it has no messages."""
     error = record.exc_info[1] if record.exc_info else None
-    if context.current() is None and not getattr(record, "is_private", False):  # at start: there is nobody's secret yet
+    if context.current() is None and not getattr(record, "is_private", False):  # at start: no client yet
         return "".join(traceback.format_exception(error))
     chain = []
     while error is not None:

@@ -1,8 +1,8 @@
-"""What is counted and measured: every figure that /metrics tells, by name, meaning and labels.
+"""Every metric on /metrics, with its name, meaning and labels.
 
-No label names a user, an address or anything else that a client can make up: each has a small fixed set of values.
-Under gunicorn each process writes its figures into a file of PROMETHEUS_MULTIPROC_DIR (gunicorn.conf.py makes it), and
-whichever process is asked adds them all up; without that folder they are those of this process.
+No label has a user, an address or anything else that a client can make up. Each label has a small fixed set of values.
+Under gunicorn each process writes its metrics into a file of PROMETHEUS_MULTIPROC_DIR, a folder that gunicorn.conf.py
+makes. The process that is asked adds up all files. Without that folder it returns only its own metrics.
 """
 
 import os
@@ -13,9 +13,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-OTHER = "other"  # the one label of all paths that are none of ours
+OTHER = "other"  # the label of all paths that Keyrack does not have
 
-_FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # prometheus_client looks for it when it is imported, too
+_FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # read at import, as prometheus_client does
 _REGISTRY = CollectorRegistry()
 
 
@@ -50,12 +50,12 @@ LIMIT_HITS = _counter("limit_hits", "Requests refused because a rate limit was r
 
 @cache
 def request_seconds(route: str, method: str, status: str) -> Histogram:
-    """The figure of one route, found without the library's own look-up, which takes longer than to count."""
+    """Return the histogram of one route. The cache is here because the library's look-up takes longer than counting."""
     return REQUEST_SECONDS.labels(route, method, status)
 
 
-def told() -> bytes:
-    """All figures of all processes, in Prometheus' text format."""
+def render() -> bytes:
+    """Return all metrics of all processes in Prometheus' text format."""
     if _FOLDER is None:
         return generate_latest(_REGISTRY)
     of_all_processes = CollectorRegistry()

@@ -29,7 +29,7 @@ def logged():
     writers = []
 
     def begin(stream=None, **environment):
-        writers.append(logs.handler(load_settings(ENVIRONMENT | environment), stream or io.StringIO()))
+        writers.append(logs.make_handler(load_settings(ENVIRONMENT | environment), stream or io.StringIO()))
         logging.getLogger().addHandler(writers[-1])
         return writers[-1].stream
 

@@ -16,7 +16,7 @@ SUFFIXES = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_cou
 
 
 def families():
-    return [family for family in text_string_to_metric_families(metrics.told().decode()) if family.type in SUFFIXES]
+    return [family for family in text_string_to_metric_families(metrics.render().decode()) if family.type in SUFFIXES]
 
 
 def ours():
