@@ -10,7 +10,7 @@ import jsonschema_rs
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.document.openapi import make_document
+from app.document.openapi_generator import make_document
 from app.web import front, verify
 
 Json = dict[str, Any]

@@ -1,3 +1,3 @@
-"""What routes say of themselves (wire/contract.py), made into documents: /openapi.json and the page /docs.
-The refusals themselves stand in errors.py; web/error_handlers.py answers with them.
+"""The documents /openapi.json and /docs, made of the contracts of routes (wire/contract.py).
+The refusals themselves are in errors.py, the answers that they become in web/error_handlers.py.
 """

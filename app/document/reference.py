@@ -1,4 +1,4 @@
-"""The document laid out for people: what /docs shows of each operation."""
+"""The content of /docs: the OpenAPI document in rows and sections, for templates/docs.html."""
 
 import json
 import shlex
@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from app.document.refusals import JsonObject
 from app.web.surfaces import is_of_cookie_api
 
-Json = Mapping[str, Any]
-
-_SPECIFIC = ("400", "401", "403", "404")  # what these say depends on the operation, the others are the same for all
+_SPECIFIC = ("400", "401", "403", "404")  # shown with each operation; the others are alike for all operations
 _COMMON = {
     "404": "NotFound",
     "405": "MethodNotAllowed",
@@ -23,8 +22,13 @@ _COMMON = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """A field of a body, a parameter or a header. name: deeper ones with their way, as in user_sessions[].id_hash"""
+class FieldRow:
+    """A field of a body, a parameter or a header.
+
+    Attributes:
+        name: The name of a deeper field has its path, as in user_sessions[].id_hash.
+        kind: The type of a field in words, or the place of a parameter.
+    """
 
     name: str
     kind: str
@@ -34,7 +38,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Problem:
-    """A refusal. code: of the body, where it has one"""
+    """A refusal.
+
+    Attributes:
+        code: The code in the body, "" if it has none.
+    """
 
     status: str
     code: str
@@ -43,25 +51,38 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ResponseRow:
+    """A success.
+
+    Attributes:
+        shapes: The fields of each form that the body may have. `examples` has an example of each.
+    """
+
     status: str
     phrase: str
-    shapes: Sequence[Sequence[Row]]
-    headers: Sequence[Row]
+    shapes: Sequence[Sequence[FieldRow]]
+    headers: Sequence[FieldRow]
     examples: Sequence[str]
 
 
 @dataclass(frozen=True)
-class Operation:
+class OperationSection:
+    """One method of a path.
+
+    Attributes:
+        common: Statuses whose refusals are described once for all operations.
+        curl: A command for the shell.
+    """
+
     id: str
     method: str
     path: str
     summary: str
     paragraphs: Sequence[str]
     needs: Sequence[str]
-    parameters: Sequence[Row]
-    body: Sequence[Row]
-    answers: Sequence[Answer]
+    parameters: Sequence[FieldRow]
+    body: Sequence[FieldRow]
+    answers: Sequence[ResponseRow]
     problems: Sequence[Problem]
     common: Sequence[str]
     curl: str
@@ -71,22 +92,22 @@ class Operation:
 class Group:
     name: str
     description: str
-    operations: Sequence[Operation]
+    operations: Sequence[OperationSection]
 
 
 class Reference:
-    def __init__(self, document: Json) -> None:
+    def __init__(self, document: JsonObject) -> None:
         self._document = document
         self.paragraphs: Sequence[str] = document["info"]["description"].split("\n\n")
         self.credentials = [
-            Row(scheme.get("name", "Authorization: Bearer"), scheme.get("in", "header"), scheme["description"])
+            FieldRow(scheme.get("name", "Authorization: Bearer"), scheme.get("in", "header"), scheme["description"])
             for scheme in document["components"]["securitySchemes"].values()
         ]
         responses = document["components"]["responses"]
         self.common = self._problems({status: responses[name] for status, name in _COMMON.items()})
         self.groups = [self._group(tag) for tag in document["tags"]]
 
-    def _group(self, tag: Json) -> Group:
+    def _group(self, tag: JsonObject) -> Group:
         operations = [
             self._operation(method.upper(), path, operation)
             for path, item in self._document["paths"].items()
@@ -95,10 +116,10 @@ class Reference:
         ]
         return Group(tag["name"], tag["description"], operations)
 
-    def _operation(self, method: str, path: str, operation: Json) -> Operation:
-        content: Json = operation.get("requestBody", {}).get("content", {})
+    def _operation(self, method: str, path: str, operation: JsonObject) -> OperationSection:
+        content: JsonObject = operation.get("requestBody", {}).get("content", {})
         responses = {status: self._resolved(response) for status, response in operation["responses"].items()}
-        return Operation(
+        return OperationSection(
             id=operation["operationId"],
             method=method,
             path=path,
@@ -106,7 +127,7 @@ class Reference:
             paragraphs=operation.get("description", "").split("\n\n") if "description" in operation else [],
             needs=_needs(operation),
             parameters=[
-                Row(parameter["name"], parameter["in"], parameter["description"], not parameter["required"])
+                FieldRow(parameter["name"], parameter["in"], parameter["description"], not parameter["required"])
                 for parameter in operation.get("parameters", [])
             ],
             body=[row for described in content.values() for row in self._rows(described["schema"])],
@@ -116,19 +137,20 @@ class Reference:
             curl=self._curl(method, path, operation, content),
         )
 
-    def _answer(self, status: str, response: Json) -> Answer:
+    def _answer(self, status: str, response: JsonObject) -> ResponseRow:
         [schema] = [described["schema"] for described in response.get("content", {}).values()] or [None]
         shapes = schema.get("anyOf", [schema]) if schema else []
         headers = [
-            Row(name, "header", header["description"], not header["required"])
+            FieldRow(name, "header", header["description"], not header["required"])
             for name, header in response["headers"].items()
-            if "$ref" not in header  # those of all answers
+            if "$ref" not in header  # a reference is a header of all answers
         ]
-        told = [(self._rows(shape), _pretty(self._example(shape))) for shape in shapes if self._rows(shape)]
+        described = [(self._rows(shape), _pretty(self._example(shape))) for shape in shapes if self._rows(shape)]
         phrase = HTTPStatus(int(status)).phrase
-        return Answer(status, phrase, [rows for rows, _ in told], headers, [example for _, example in told])
+        rows, examples = [rows for rows, _ in described], [example for _, example in described]
+        return ResponseRow(status, phrase, rows, headers, examples)
 
-    def _problems(self, responses: Mapping[str, Json]) -> Sequence[Problem]:
+    def _problems(self, responses: Mapping[str, JsonObject]) -> Sequence[Problem]:
         return [
             Problem(
                 status,
@@ -142,7 +164,7 @@ class Reference:
 
     # Schemas
 
-    def _resolved(self, node: Json) -> Json:
+    def _resolved(self, node: JsonObject) -> JsonObject:
         if "$ref" not in node:
             return node
         found: Any = self._document
@@ -150,25 +172,25 @@ class Reference:
             found = found[name]
         return self._resolved(found)
 
-    def _rows(self, schema: Json, way: str = "") -> list[Row]:
+    def _rows(self, schema: JsonObject, path: str = "") -> list[FieldRow]:
         schema = self._resolved(schema)
         if schema.get("type") == "array":
-            return self._rows(schema["items"], way + "[]")
+            return self._rows(schema["items"], path + "[]")
         required = schema.get("required", [])
         return [
             row
             for name, field in schema.get("properties", {}).items()
-            for row in self._field(f"{way}.{name}" if way else name, field, optional=name not in required)
+            for row in self._field(f"{path}.{name}" if path else name, field, optional=name not in required)
         ]
 
-    def _field(self, way: str, field: Json, *, optional: bool) -> Iterator[Row]:
+    def _field(self, path: str, field: JsonObject, *, optional: bool) -> Iterator[FieldRow]:
         described = self._resolved(field)
         note = described.get("description") or self._resolved(described.get("items", {})).get("description", "")
-        yield Row(way, self._kind(described), note, optional)
-        yield from self._rows(described, way)
+        yield FieldRow(path, self._kind(described), note, optional)
+        yield from self._rows(described, path)
 
-    def _kind(self, schema: Json) -> str:
-        """As in "string or null, 1 to 32 characters"."""
+    def _kind(self, schema: JsonObject) -> str:
+        """Return the type of a field, as in "string or null, 1 to 32 characters"."""
         if "enum" in schema:
             return " or ".join(json.dumps(value) for value in schema["enum"])
         types = _types(schema)
@@ -182,7 +204,7 @@ class Reference:
         ]
         return ", ".join([kind, *limits, *([schema["format"]] if "format" in schema else [])])
 
-    def _example(self, schema: Json) -> Any:
+    def _example(self, schema: JsonObject) -> Any:
         schema = self._resolved(schema)
         if "examples" in schema:
             return schema["examples"][0]
@@ -200,7 +222,7 @@ class Reference:
 
     # A request
 
-    def _curl(self, method: str, path: str, operation: Json, content: Json) -> str:
+    def _curl(self, method: str, path: str, operation: JsonObject, content: JsonObject) -> str:
         parameters = operation.get("parameters", [])
         for parameter in parameters:
             path = path.replace(f"{{{parameter['name']}}}", parameter["example"])
@@ -218,11 +240,11 @@ class Reference:
         return " \\\n  ".join(lines)
 
 
-def _types(schema: Json) -> list[str]:
+def _types(schema: JsonObject) -> list[str]:
     return schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
 
 
-def _needs(operation: Json) -> list[str]:
+def _needs(operation: JsonObject) -> list[str]:
     used = {name for alternative in operation.get("security", []) for name in alternative}
     words = {
         "cookie": "a session",
@@ -233,7 +255,7 @@ def _needs(operation: Json) -> list[str]:
     return [text for name, text in words.items() if name in used]
 
 
-def _credentials(path: str, operation: Json) -> list[str]:
+def _credentials(path: str, operation: JsonObject) -> list[str]:
     needs = _needs(operation)
     if is_of_cookie_api(path):
         return ["-b cookies -c cookies"]
@@ -246,7 +268,7 @@ def _credentials(path: str, operation: Json) -> list[str]:
     return [headers[need] for need in needs]
 
 
-def _examples(response: Json) -> list[Json]:
+def _examples(response: JsonObject) -> list[JsonObject]:
     return [example["value"] for example in response["content"]["application/json"]["examples"].values()]
 
 

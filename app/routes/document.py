@@ -7,7 +7,7 @@ import orjson
 from flask import Blueprint, Response, current_app, render_template
 from flask.typing import ResponseReturnValue
 
-from app.document.openapi import make_document
+from app.document.openapi_generator import make_document
 from app.document.reference import Reference
 from app.web.surfaces import PageBlueprint
 from app.wire.contract import Header, answers

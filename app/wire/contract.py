@@ -1,5 +1,5 @@
 """The contract of a route: what it takes, answers and refuses. Its decorators leave it on its view.
-The document made of it: document/openapi.py. The bodies themselves: the other modules of wire/.
+The document made of it: document/openapi_generator.py. The bodies themselves: the other modules of wire/.
 
 The guards leave what they know by themselves; `answers`, `refuses` and `reads` say the rest of a view. None of it is
 looked at while a request is served.

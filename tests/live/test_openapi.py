@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
 
 from app import create_app
 from app.config import load_settings
-from app.document.openapi import make_document
+from app.document.openapi_generator import make_document
 from tests.conftest import ENVIRONMENT
 from tests.live.server import Service
 

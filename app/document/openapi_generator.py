@@ -1,7 +1,8 @@
-"""The document of the JSON surfaces, OpenAPI 3.1: made of the routes, their docstrings and the contracts left on them.
+"""The generator of /openapi.json (OpenAPI 3.1) for the JSON surfaces.
 
-A route is in it as soon as its view says what it `answers`. What goes in and out is described by the schemas of
-wire/, a refusal by its class in errors.py, the groups by the docstrings of their modules.
+It reads the routes, the docstrings of their views, and the contracts (wire/contract.py) on them. A route is in the
+document if its view has the decorator `answers`. Bodies are described by the schemas of wire/, refusals by the classes
+of errors.py (document/refusals.py), groups of routes by the docstrings of their modules.
 """
 
 import re
@@ -23,7 +24,7 @@ from werkzeug.routing import Rule
 
 from app.callers.identity import PROOF_COOKIE, SAFE_METHODS, SESSION_COOKIE
 from app.config import variable
-from app.document.refusals import HEADERS, Json, Refusal, Refusals, header_refs, status_of
+from app.document.refusals import HEADERS, JsonObject, Refusal, Refusals, header_refs, status_of
 from app.errors import Forbidden, MfaRequired, Unauthorized, Unavailable
 from app.web import verify
 from app.web.services import services
@@ -32,19 +33,19 @@ from app.wire.contract import Contract, Header, Limit, Parameter, Response, Shap
 
 _ABOUT = """Keyrack owns sign-in and the devices that are signed in.
 
-Bodies are JSON; unknown fields are passed over. Ids of users are snowflakes, sent as strings; times are ISO 8601 in
-UTC with six decimals.
+Bodies are JSON; unknown fields are ignored. Ids of users are snowflakes, sent as strings. Times are ISO 8601 in UTC
+with six decimals.
 
-A caller is known by `Authorization: <token>`, with or without `Bearer`, or in a browser by the cookie
-`__Host-session`. Where both are sent, the header counts. A cookie alone changes something only from the pages of the
-same origin: `Sec-Fetch-Site`, or `Origin`, must say so, else the answer is 403.
+A caller sends a token as `Authorization: <token>`, with or without `Bearer`. A browser sends it in the cookie
+`__Host-session`. If both are sent, the header counts. With the cookie alone, a request that changes something must come
+from a page of the same origin: `Sec-Fetch-Site`, or `Origin`, must say so, else the answer is 403.
 
-What a thief would do first asks for a recent proof. Without one the answer is 401 with code 60003 and a ticket;
-`POST /api/v9/mfa/finish` takes it with a code or the password, and gives the proof that goes along with the same
-request sent again, as `X-Discord-MFA-Authorization` or by the cookie `__Secure-recent_mfa`.
+Sensitive requests need a recent proof. Without one the answer is 401 with code 60003 and a ticket.
+`POST /api/v9/mfa/finish` takes the ticket with a code or the password, and returns the proof. Then the client sends the
+first request again, with the proof in `X-Discord-MFA-Authorization` or in the cookie `__Secure-recent_mfa`.
 
-Every answer has an `X-Request-Id`: that of the request, where it is of 1 to 64 letters, digits, dots, dashes and
-underscores. A path that is none has 404, a method that a path does not take 405 with `Allow`.
+Every answer has an `X-Request-Id`. It is that of the request, if that has 1 to 64 letters, digits, dots, dashes and
+underscores. An unknown path is answered with 404, a wrong method with 405 and `Allow`.
 
 A refusal has a `code` that stays the same and a `message` for people; the cookie API, whose paths have no `/api/v9`,
 says `{"error": "<message>"}` instead."""
@@ -67,19 +68,19 @@ _SECURITY = {
         "type": "apiKey",
         "in": "header",
         "name": "X-Discord-MFA-Authorization",
-        "description": "What `POST /api/v9/mfa/finish` gave, for five minutes.",
+        "description": "The proof from `POST /api/v9/mfa/finish`, good for five minutes.",
     },
     "proofCookie": {"type": "apiKey", "in": "cookie", "name": PROOF_COOKIE, "description": "The same in a browser."},
     "gatewaySecret": {"type": "http", "scheme": "bearer", "description": "`GATEWAY_SECRET`, which a gateway has."},
     "metricsSecret": {"type": "http", "scheme": "bearer", "description": "`METRICS_SECRET`, which Prometheus has."},
 }
-_SESSION: Sequence[Json] = [{"token": []}, {"bearer": []}, {"cookie": []}]
-_SECRETS: Mapping[str, list[Json]] = {
+_SESSION: Sequence[JsonObject] = [{"token": []}, {"bearer": []}, {"cookie": []}]
+_SECRETS: Mapping[str, list[JsonObject]] = {
     "nobody": [],
     "gateway": [{"gatewaySecret": []}],
     "prometheus": [{"metricsSecret": []}],
 }
-_PROVED: Sequence[Json] = [
+_PROVED: Sequence[JsonObject] = [
     {"token": [], "proof": []},
     {"bearer": [], "proof": []},
     {"cookie": [], "proofCookie": []},
@@ -94,10 +95,11 @@ _ALWAYS = [header.name for header in _EVERYWHERE]
 
 @dataclass(frozen=True)
 class _Route:
-    """What one method of a path does.
+    """One method of a path.
 
-    name     of its endpoint, as in "sessions.list_sessions"
-    module   where it is described: that of its view
+    Attributes:
+        name: The endpoint, as in "sessions.list_sessions".
+        module: The module that describes it, which is that of its view.
     """
 
     path: str
@@ -112,8 +114,11 @@ class _Route:
         return self.module.rpartition(".")[2]
 
 
-def make_document(app: Flask) -> Json:
-    """Within the context of the application, whose settings say how often what may be asked."""
+def make_document(app: Flask) -> JsonObject:
+    """Return the document of an application. It must be called within the application's context.
+
+    The settings of the application give the rate limits.
+    """
     spec = APISpec(
         title="Keyrack",
         version="9",
@@ -123,7 +128,7 @@ def make_document(app: Flask) -> Json:
         plugins=[marshmallow := MarshmallowPlugin()],
     )
     converter: Any = marshmallow.converter
-    converter.add_attribute_function(_own_checks)
+    converter.add_attribute_function(_describe_own_checks)
     for name, scheme in _SECURITY.items():
         spec.components.security_scheme(name, scheme)
     for header in (*_EVERYWHERE, *HEADERS):
@@ -141,17 +146,17 @@ def make_document(app: Flask) -> Json:
     return spec.to_dict()
 
 
-def _own_checks(_: OpenAPIConverter, field: Field[Any], **__: Any) -> Json:
-    """What the checks of schemas.py say of themselves; apispec knows those of marshmallow."""
-    said: Json = {}
+def _describe_own_checks(_: OpenAPIConverter, field: Field[Any], **__: Any) -> JsonObject:
+    """Return the JSON Schema that the checks of wire/fields.py carry. apispec knows those of marshmallow itself."""
+    described: JsonObject = {}
     for check in field.validators:
-        said |= getattr(check, "json_schema", {})
-    return said
+        described |= getattr(check, "json_schema", {})
+    return described
 
 
 # Routes
 
-_GATEWAY = "app.routes.gateway"  # whose questions that check belongs to
+_GATEWAY = "app.routes.gateway"  # /gateway/verify is described beside the gateway's other requests
 
 
 def _routes(app: Flask) -> Iterator[_Route]:
@@ -159,12 +164,12 @@ def _routes(app: Flask) -> Iterator[_Route]:
         view, contract = app.view_functions[rule.endpoint], _contract(app, rule)
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}) if contract.answers else ():
             yield _Route(_path(rule), method, rule.endpoint, view.__module__, view, contract)
-    check = verify.Verify.__call__  # beside Flask
+    check = verify.Verify.__call__  # it is served without Flask, so that Flask has no rule for it
     yield _Route(verify.PATH, "GET", "gateway.verify", _GATEWAY, check, contract_of(check))
 
 
 def _contract(app: Flask, rule: Rule) -> Contract:
-    """That of a view, of the hooks of its blueprint, and of what its path has in it."""
+    """Return the contract of a view, joined with those of its blueprint's hooks."""
     contract = contract_of(app.view_functions[rule.endpoint])
     for hook in app.before_request_funcs.get(rule.endpoint.partition(".")[0], ()):
         contract = join(contract_of(hook), contract)
@@ -176,7 +181,7 @@ def _path(rule: Rule) -> str:
 
 
 def _groups(routes: Sequence[_Route]) -> Mapping[str, str]:
-    """The description of each group of routes: the first paragraph of their module."""
+    """Return the description of each group of routes, which is the first paragraph of their module."""
     return {route.group: _paragraphs(sys.modules[route.module])[0] for route in routes}
 
 
@@ -184,19 +189,19 @@ def _paragraphs(described: Any) -> list[str]:
     return [" ".join(paragraph.split()) for paragraph in (getdoc(described) or "").split("\n\n")]
 
 
-def _operation(route: _Route, refusals: Refusals) -> Json:
+def _operation(route: _Route, refusals: Refusals) -> JsonObject:
     contract = route.contract
     summary, *more = _paragraphs(route.view)
-    told = [*more, *map(_limit, contract.limits)]
-    operation: Json = {
+    description = [*more, *map(_limit, contract.limits)]
+    operation: JsonObject = {
         "operationId": route.name.replace(".", "_"),
         "tags": [route.group],
         "summary": summary.removesuffix("."),
         "security": _security(contract),
         "responses": _responses(route, refusals),
     }
-    if told:
-        operation["description"] = "\n\n".join(told)
+    if description:
+        operation["description"] = "\n\n".join(description)
     if contract.parameters:
         operation["parameters"] = [_parameter(parameter) for parameter in contract.parameters]
     for media_type, shape in (
@@ -213,13 +218,13 @@ def _limit(limit: Limit) -> str:
     return f"At most {rate} by {limit.counted_by} (`{variable(limit.setting)}`)."
 
 
-def _security(contract: Contract) -> list[Json]:
+def _security(contract: Contract) -> list[JsonObject]:
     if contract.known_by == "session":
         return [*_SESSION, *(_PROVED if MfaRequired in contract.refusals else ())]
     return _SECRETS[contract.known_by]
 
 
-def _parameter(parameter: Parameter) -> Json:
+def _parameter(parameter: Parameter) -> JsonObject:
     return {
         "in": parameter.place,
         "name": parameter.name,
@@ -233,8 +238,8 @@ def _parameter(parameter: Parameter) -> Json:
 # Answers
 
 
-def _responses(route: _Route, refusals: Refusals) -> Json:
-    responses: Json = {str(answer.status): _response(answer) for answer in route.contract.answers}
+def _responses(route: _Route, refusals: Refusals) -> JsonObject:
+    responses: JsonObject = {str(answer.status): _response(answer) for answer in route.contract.answers}
     field = _first_field(route.contract)
     by_status: dict[int, list[Refusal]] = {}
     for refusal in dict.fromkeys(_refusals(route)):
@@ -243,7 +248,7 @@ def _responses(route: _Route, refusals: Refusals) -> Json:
 
 
 def _first_field(contract: Contract) -> str:
-    """One that a body must have."""
+    """Return the first field that the body must have, "" if there is none."""
     shape = contract.body or contract.form
     known = shape._declared_fields if isinstance(shape, type) else {}
     return next((name for name, field in known.items() if field.required), "")
@@ -261,8 +266,8 @@ def _refusals(route: _Route) -> Iterator[Refusal]:
     yield InternalServerError
 
 
-def _response(answer: Response) -> Json:
-    response: Json = {
+def _response(answer: Response) -> JsonObject:
+    response: JsonObject = {
         "description": HTTPStatus(answer.status).phrase,
         "headers": _headers(answer.headers),
     }
@@ -275,9 +280,9 @@ def _any_of(shapes: Sequence[Shape]) -> Any:
     return shapes[0] if len(shapes) == 1 else {"anyOf": list(shapes)}
 
 
-def _headers(of_answer: Sequence[Header]) -> Json:
+def _headers(of_answer: Sequence[Header]) -> JsonObject:
     return header_refs(*_ALWAYS) | {header.name: _header(header) for header in of_answer}
 
 
-def _header(header: Header) -> Json:
+def _header(header: Header) -> JsonObject:
     return {"description": header.meaning, "required": header.always, "schema": dict(header.schema)}
