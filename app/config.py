@@ -1,4 +1,4 @@
-"""Every setting: its name in the environment, its type, its default and what it means."""
+"""Every setting, with its name in the environment, type, default and meaning, and the checks of their values."""
 
 import ipaddress
 import re
@@ -22,17 +22,18 @@ Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 _MIN_SECRET_LENGTH = 32
 _MAIL_PORTS = {"smtp": 587, "smtps": 465}
-_LONGEST_S = 100 * 365 * 24 * 60 * 60  # beyond the year 9999 nothing can tell when a session ends
+_LONGEST_S = 100 * 365 * 24 * 60 * 60  # the end of a session must not come after the year 9999, the last in datetime
 _MOST_COUNTED = 1_000_000_000
 _HOST = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
 
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """Where mails are handed over.
+    """The server that takes mails.
 
-    user          "" where the server asks for none
-    implicit_tls  encrypted from the first byte; else as soon as the server offers it
+    Attributes:
+        user: "" if the server asks for no login.
+        implicit_tls: True encrypts from the first byte. False encrypts as soon as the server offers it.
     """
 
     host: str
@@ -43,7 +44,7 @@ class MailServer:
 
 
 class ConfigError(Exception):
-    """The environment cannot be used as it is; the message names every bad variable, and no value."""
+    """An environment that cannot be used. The message names every bad variable, and no value."""
 
 
 def _text(raw: str) -> str:
@@ -109,7 +110,7 @@ def _networks(raw: str) -> Networks:
 
 
 def _network(raw: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """A network of IPv4 that is written within IPv6 is that of IPv4, as addresses are."""
+    """Return a network. IPv4 within IPv6 becomes IPv4, because the addresses of callers do, too."""
     network = ipaddress.ip_network(raw)
     mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
     return ipaddress.ip_network((mapped, network.prefixlen - 96)) if mapped and network.prefixlen >= 96 else network
@@ -135,11 +136,11 @@ def _city_database(raw: str) -> Path:
 
 
 def _mail_route(raw: str) -> MailServer | Path:
-    """Where mails go: a server, or the folder that takes them as files."""
+    """Return the mail server, or the folder for mails as files."""
     try:
         url = urlsplit(raw)
         return _mail_folder(url) if url.scheme == "file" else _mail_server(url)
-    except ValueError:  # of the parts too, UnicodeError among them
+    except ValueError:  # UnicodeError is one, too
         raise ValueError(
             "must be smtp://user:password@host:587, smtps://user:password@host:465 or file:folder; "
             "the user and the password, of ASCII alone, can be left out together, and are percent-encoded"
@@ -155,7 +156,7 @@ def _mail_folder(url: SplitResult) -> Path:
 
 def _mail_server(url: SplitResult) -> MailServer:
     user, password = (unquote(part or "", errors="strict") for part in (url.username, url.password))
-    is_plain = (user + password).isascii() and (user + password).isprintable()  # as smtplib sends them
+    is_plain = (user + password).isascii() and (user + password).isprintable()  # smtplib sends nothing else
     if url.scheme not in _MAIL_PORTS or not url.hostname or url.path not in ("", "/") or url.query or url.fragment:
         raise ValueError
     if not is_plain or bool(user) != bool(password) or ("@" in url.netloc and not user):
@@ -170,7 +171,7 @@ def _mail_server(url: SplitResult) -> MailServer:
 
 def _mail_address(raw: str) -> Address:
     try:
-        # An address that mails are sent from may be of a host that only this network knows.
+        # The host may be known in this network only, so no public name is required.
         checked = validate_email(
             raw, check_deliverability=False, allow_display_name=True, allow_smtputf8=False, globally_deliverable=False
         )
@@ -186,12 +187,14 @@ def _origin(raw: str) -> str:
     except ValueError:
         is_origin = False
     if not is_origin:
-        raise ValueError("must be where people reach this service, without a path, as in https://accounts.example.com")
+        raise ValueError(
+            "must be the URL of this service for people, without a path, as in https://accounts.example.com"
+        )
     return raw.rstrip("/")
 
 
 def _setting(parse: Callable[[str], Any], meaning: str, default: str | None = None, *, secret: bool = False) -> Any:
-    """A field of Settings. default: as it would stand in the environment; None makes it required."""
+    """Return a field of Settings. The default is a text as in the environment; None makes the setting required."""
     return field(repr=not secret, metadata={"parse": parse, "meaning": meaning, "default": default})
 
 
@@ -201,42 +204,40 @@ def _optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says. A field is named as its variable, in small letters; `_s` marks seconds."""
+    """The settings, in the order of the README's table. A field is named as its variable; `_s` marks seconds."""
 
     redis_url: str = _setting(
         _redis_url,
-        "where Redis or Valkey is: `redis://`, `rediss://`, `unix://`, `redis+sentinel://` or `redis+cluster://`",
+        "URL of Redis or Valkey: `redis://`, `rediss://`, `unix://`, `redis+sentinel://` or `redis+cluster://`",
         secret=True,
     )
     redis_wait_replicas: int = _setting(
-        _whole(0, 100), "replicas that must have an ending or a change of credentials before it is told as done", "0"
+        _whole(0, 100), "replicas that must confirm an ended session or changed credentials before a success", "0"
     )
     redis_wait_ms: int = _setting(
-        _whole(1, 10_000),
-        "milliseconds in which they must; else the answer is 503, and the request may be repeated",
-        "500",
+        _whole(1, 10_000), "milliseconds to wait for them; later the answer is 503, and the client may try again", "500"
     )
     secret_keys: tuple[str, ...] = _setting(
         _secret_keys,
         "secrets of 32 characters or more, separated by commas: the first encrypts TOTP secrets and keys the hashes "
-        "of backup codes, all of them read",
+        "of backup codes, all of them can read",
         secret=True,
     )
-    session_ttl_s: int = _setting(_span, "how long after its last use a session ends", "30d")
-    session_max_age_s: int = _setting(_span, "how long after its beginning a session ends, whatever its use", "365d")
+    session_ttl_s: int = _setting(_span, "time without use after which a session ends", "30d")
+    session_max_age_s: int = _setting(_span, "time after its start at which a session ends, even in use", "365d")
     max_sessions_per_user: int = _setting(
-        _whole(1, 50), "how many sessions a user has at most; the next login ends the least recently used one", "50"
+        _whole(1, 50), "sessions that a user can have; one more login ends the least recently used one", "50"
     )
-    mfa_ticket_ttl_s: int = _setting(_span, "how long a challenge can be answered", "5m")
-    mfa_proof_ttl_s: int = _setting(_span, "how long a right answer lets its session do guarded things", "5m")
     retention_days: int = _setting(
         _whole(1, 3650), "days for which ended sessions and their addresses are kept and shown", "30"
     )
+    mfa_ticket_ttl_s: int = _setting(_span, "time in which a challenge can be answered", "5m")
+    mfa_proof_ttl_s: int = _setting(_span, "time for which a proof, earned by a right answer, is good", "5m")
     totp_window: int = _setting(_whole(0, 10), "steps of 30 seconds that a TOTP code may be off, either way", "1")
     bcrypt_rounds: int = _setting(
-        _whole(MIN_ROUNDS, MAX_ROUNDS), "cost of a password hash; lower ones are renewed at login", "12"
+        _whole(MIN_ROUNDS, MAX_ROUNDS), "cost of a password hash; hashes of another cost are renewed at login", "12"
     )
-    bcrypt_concurrency: int = _setting(_whole(1, 64), "password hashes computed at once in one process", "1")
+    bcrypt_concurrency: int = _setting(_whole(1, 64), "password hashes that one process computes at once", "1")
     bcrypt_queue: int = _setting(
         _whole(0, 1000), "password hashes that may wait for their turn in one process; more get 503", "20"
     )
@@ -244,83 +245,87 @@ class Settings:
         _networks, "addresses and CIDR ranges of the proxies whose `X-Forwarded-For` is believed", ""
     )
     geoip_database: Path | None = _setting(
-        _optional(_city_database), "path of a MaxMind-format City database; without it no location is known", ""
+        _optional(_city_database), "path of a City database in MaxMind's format; without it no location is known", ""
     )
     gateway_secret: str | None = _setting(
         _optional(_text),
-        "what the gateway shows for introspect and reconcile; without it they are not there",
+        "secret that the gateway sends to introspect and reconcile; without it these paths do not exist",
         "",
         secret=True,
     )
     metrics_secret: str | None = _setting(
-        _optional(_text), "what Prometheus shows for `/metrics`; without it that is not there", "", secret=True
+        _optional(_text),
+        "secret that Prometheus sends to `/metrics`; without it that path does not exist",
+        "",
+        secret=True,
     )
     smtp_url: MailServer | Path | None = _setting(
         _optional(_mail_route),
-        "where mails go: `smtp://user:password@host:587` (encrypted as soon as the server offers it, and never without "
-        "where there is a password), `smtps://…`, or `file:folder`; without it nobody is mailed anything",
+        "mail server: `smtp://user:password@host:587` (encrypted as soon as the server offers it; a password is never "
+        "sent without encryption), `smtps://…`, or `file:folder` for files; without it no mail is sent",
         "",
         secret=True,
     )
     mail_from: Address | None = _setting(
         _optional(_mail_address),
-        "what mails are from: an address, or `Keyrack <no-reply@example.com>`; needed with `SMTP_URL`",
+        "sender of mails: an address, or `Keyrack <no-reply@example.com>`; needed with `SMTP_URL`",
         "",
     )
     public_url: str | None = _setting(
         _optional(_origin),
-        "where people reach this service, for links in mails: `https://accounts.example.com`; needed with `SMTP_URL`",
+        "URL of this service for people, for links in mails: `https://accounts.example.com`; needed with `SMTP_URL`",
         "",
     )
     rate_limit_login: str = _setting(_rate, "logins and their MFA answers, by address and account", "10 per minute")
     rate_limit_login_address: str = _setting(_rate, "logins and their MFA answers, by address", "30 per minute")
     rate_limit_register: str = _setting(_rate, "registrations, by address", "10 per hour")
+    rate_limit_forgot: str = _setting(_rate, "requests for a password reset, by address and by account", "5 per hour")
     rate_limit_step_up: str = _setting(
         _rate, "answers to a challenge and passwords given again, by session", "10 per 15 minutes"
     )
-    rate_limit_step_up_user: str = _setting(_rate, "the same, by user over all sessions", "50 per hour")
+    rate_limit_step_up_user: str = _setting(
+        _rate, "answers to a challenge and passwords given again, by user over all sessions", "50 per hour"
+    )
     log_format: str = _setting(
         _one_of("auto", "json", "text"), "`json`, `text`, or `auto`: text on a terminal, else JSON", "auto"
     )
     log_level: str = _setting(
-        _one_of("debug", "info", "warning", "error"), "the least that is logged; audit lines always are", "info"
+        _one_of("debug", "info", "warning", "error"), "lowest level that is logged; audit lines always are", "info"
     )
-    access_log: bool = _setting(_switch, "`on` logs each request, by its route; a gateway mostly does already", "off")
-    rate_limit_forgot: str = _setting(_rate, "requests for a password reset, by address and by account", "5 per hour")
+    access_log: bool = _setting(_switch, "`on` logs each request by its route; most gateways do so already", "off")
     host: str = _setting(_text, "address that gunicorn listens on", "127.0.0.1")
     port: int = _setting(_whole(1, 65535), "port that gunicorn listens on", "8000")
     web_concurrency: int | None = _setting(
         _optional(_whole(1, 1000)), "processes that gunicorn runs; without it one for each core", ""
     )
     web_threads: int = _setting(
-        _whole(1, 1000), "threads in each; more than may hash passwords and wait for it, so that some are left", "32"
+        _whole(1, 1000),
+        "threads in each process; more than `BCRYPT_CONCURRENCY` and `BCRYPT_QUEUE` together, so that some are left",
+        "32",
     )
     web_keepalive_s: int = _setting(
-        _span,
-        "how long a connection waits for its next request; more than the gateway waits, which hangs up first",
-        "15s",
+        _span, "time that a connection waits for a request; more than the gateway waits, which closes it first", "15s"
     )
     web_stop_timeout_s: int = _setting(
-        _span,
-        "how long a stop or a reload waits for requests under way; more than a login may wait for its turn",
-        "30s",
+        _span, "time for requests under way at a stop or a reload; more than a login may wait for its turn", "30s"
     )
 
 
 def _is_text(raw: str) -> bool:
-    """Bytes that are no UTF-8 come out of the environment as lone surrogates, which nothing can write."""
+    """Tell whether a value is text. Python reads bytes that are no UTF-8 as lone surrogates, which UTF-8 refuses."""
     return not any("\ud800" <= char <= "\udfff" for char in raw)
 
 
 def variable(name: str) -> str:
-    """The environment's name for a field of Settings."""
+    """Return the name in the environment of a field of Settings."""
     return name.removesuffix("_s").upper()
 
 
 def load_settings(env: Mapping[str, str]) -> Settings:
-    """Read the environment; a variable that is empty counts as not set.
+    """Read the environment. A variable that is empty counts as not set.
 
-    Raises: ConfigError naming every bad variable, so that one restart fixes them all
+    Raises:
+        ConfigError: Some variables are bad. It names all of them, so that one restart fixes them all.
     """
     problems: list[str] = []
     values: dict[str, Any] = {}
