@@ -1,4 +1,4 @@
-"""The store of scripts/serve where no Redis is installed: in memory, on a port of this machine."""
+"""A store in memory, on a port of this machine. scripts/serve uses it if no Redis is installed."""
 
 import sys
 from typing import Any
@@ -9,10 +9,10 @@ from redis import RedisError
 
 
 class Handler(TCPFakeRequestHandler):
-    """Answers an error and goes on, as Redis does.
+    """A handler that goes on after an error, as Redis does.
 
-    fakeredis closes the connection after each error. Clients who ask by that, as whether a script is known, would find
-    the store gone with their next command.
+    fakeredis closes the connection after each error. Clients provoke errors on purpose, for example to see whether a
+    script is known, and would find the store gone at their next command.
     """
 
     def setup(self) -> None:

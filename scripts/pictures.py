@@ -1,4 +1,4 @@
-"""The README's pictures: a service with demonstration data, looked at with Chromium. Run it by scripts/screenshots."""
+"""Takes the README's pictures with Chromium, from a service with demonstration data. Run it by scripts/screenshots."""
 
 import logging
 import shutil
@@ -31,7 +31,7 @@ DAY_S = 24 * 60 * MINUTE_S
 ACCOUNT = {"email": "ada@example.com", "username": "ada", "password": PASSWORD}
 LOGIN = {"login": ACCOUNT["email"], "password": PASSWORD}
 
-# Networks that are set aside for documentation (RFC 5737, RFC 3849), and the places they are said to be.
+# Networks for documentation (RFC 5737), and made-up places for them.
 PLACES = {
     "203.0.113.0/24": ("Zürich", "Zurich", "Switzerland"),
     "198.51.100.0/25": ("Bern", "Bern", "Switzerland"),
@@ -46,7 +46,7 @@ SAFARI_MAC = MOZILLA + "(Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15
 
 
 def write_places(path: Path) -> None:
-    """A small MaxMind-format database."""
+    """Write a small location database in MaxMind's format."""
     writer = MMDBWriter(ip_version=6, database_type="GeoIP2-City", ipv4_compatible=True)
     for network, (city, state, country) in PLACES.items():
         named = ({"names": {"en": name}} for name in (city, state, country))
@@ -56,14 +56,14 @@ def write_places(path: Path) -> None:
 
 
 class Demonstration:
-    """A year of somebody's devices, made by the API with the service's clock set back."""
+    """A user with devices of the last weeks, made by the API with the service's clock set back."""
 
     def __init__(self, app: Flask, clock: Clock) -> None:
         self._app = app
         self._clock = clock
 
     def make(self) -> str:
-        """The token of the laptop that looks at the page."""
+        """Make the devices. Return the token of the laptop that looks at the page."""
         now = self._clock.now
         self._sign_in(now - 41 * DAY_S, CHROME_WINDOWS, "192.0.2.14", path="/register")
         laptop = self._sign_in(now - 18 * DAY_S, FIREFOX, "203.0.113.7")
@@ -101,7 +101,7 @@ class Demonstration:
 
 
 class From:
-    """Gives requests the address that a picture wants."""
+    """A WSGI middleware that sets the client's address."""
 
     def __init__(self, app: Callable[..., Any], ip: str) -> None:
         self._app = app

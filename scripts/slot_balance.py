@@ -1,4 +1,4 @@
-"""How evenly a Cluster is loaded: users by their ids, the use that heavy users make, and the keys that are nobody's."""
+"""Simulates how evenly a Cluster is loaded: by users, by heavy users, and by keys that belong to no user."""
 
 import argparse
 import ipaddress
@@ -18,21 +18,21 @@ from app.stores import keys
 
 SEED = 7
 POPULATIONS = (1_000_000, 10_000_000, 100_000_000)
-MADE = POPULATIONS[0]  # keys that are made one by one; what larger populations have on a slot is drawn
+MADE = POPULATIONS[0]  # so many keys are made one by one; for larger populations the numbers are drawn
 PRIMARIES = (3, 6, 12, 24, 48)
 MOST_SESSIONS = 50  # MAX_SESSIONS_PER_USER
 ZIPF = (0.6, 0.8, 1.0)
-HEAVY = 100_000  # the heaviest users are looked at one by one; the use of the others is spread evenly
+HEAVY = 100_000  # the heaviest users are simulated one by one; the use of the others is spread evenly
 
 _SNOWFLAKES_BEGAN_MS = -(int(new_snowflake(0)) >> 22)
-_FIRST_CAME_MS, _LAST_CAME_MS = 1_640_995_200_000, 1_750_000_000_000  # users came evenly over these years
+_FIRST_CAME_MS, _LAST_CAME_MS = 1_640_995_200_000, 1_750_000_000_000  # registrations are spread evenly over these years
 _MADE_AT_ONCE = 250_000
 
 Make = Callable[[random.Random], str]
 
 
 def snowflake(rng: random.Random) -> str:
-    """An id as the service makes it."""
+    """Return an id as the service makes it."""
     came_ms = rng.randrange(_FIRST_CAME_MS, _LAST_CAME_MS)
     return str(came_ms - _SNOWFLAKES_BEGAN_MS << 22 | rng.getrandbits(22))
 
@@ -46,7 +46,7 @@ def email(rng: random.Random) -> str:
 
 
 def limit(rng: random.Random) -> str:
-    """A counter by address, as Flask-Limiter names it."""
+    """Return the key of a counter by address, as Flask-Limiter names it."""
     return f"LIMITS:LIMITER/{ipaddress.IPv4Address(rng.getrandbits(32))}/login_address/30/1/minute"
 
 
@@ -55,14 +55,17 @@ def slot(key: str) -> int:
 
 
 def count(make: Make, number: int, seed: int = SEED) -> list[int]:
-    """How many of so many keys each slot has."""
+    """Make so many keys, and return how many are on each slot."""
     rng = random.Random(seed)  # noqa: S311 - a simulation
     counted = Counter(slot(make(rng)) for _ in range(number))
     return [counted[at] for at in range(SLOTS)]
 
 
 def count_sessions(users: int, exponent: float, seed: int = SEED) -> list[int]:
-    """How many sessions of so many users each slot has, where 1 / n**exponent as many users have n as have one."""
+    """Return how many sessions of so many users are on each slot.
+
+    The number of users with n sessions is 1 / n**exponent of those with one.
+    """
     rng = random.Random(seed)  # noqa: S311 - a simulation
     held = range(1, MOST_SESSIONS + 1)
     counts = [0] * SLOTS
@@ -72,7 +75,7 @@ def count_sessions(users: int, exponent: float, seed: int = SEED) -> list[int]:
 
 
 def count_all(users: int) -> list[int]:
-    """How many users each slot has, made in as many processes as there are cores; each part has a seed of its own."""
+    """Return how many users are on each slot. A process for each core makes them, and each part has its own seed."""
     parts = [min(_MADE_AT_ONCE, users - made) for made in range(0, users, _MADE_AT_ONCE)]
     totals = [0] * SLOTS
     with ProcessPoolExecutor(os.cpu_count()) as processes:
@@ -82,33 +85,33 @@ def count_all(users: int) -> list[int]:
 
 
 def draw(number: int, seed: int = SEED) -> list[int]:
-    """How many each slot has where chance alone decides, as it does: see `dispersion`."""
+    """Return how many keys each slot has if chance alone decides. `dispersion` shows that it does."""
     rng = random.Random(seed)  # noqa: S311 - a simulation
     mean = number / SLOTS
     return [round(rng.gauss(mean, math.sqrt(mean))) for _ in range(SLOTS)]
 
 
 def dispersion(counts: Sequence[int]) -> float:
-    """Variance as a multiple of the mean: 1 where each key takes its slot by chance, more where keys crowd."""
+    """Return the variance as a multiple of the mean. It is 1 if keys take their slots by chance, more if they crowd."""
     mean = sum(counts) / len(counts)
     return sum((each - mean) ** 2 for each in counts) / len(counts) / mean
 
 
 def by_primary(loads: Sequence[float], primaries: int) -> list[float]:
-    """What each primary has where it owns a range of slots, as `redis-cli --cluster create` deals them out."""
+    """Return the load of each primary. Each owns a range of slots, as `redis-cli --cluster create` deals them out."""
     bounds = [round(SLOTS * at / primaries) for at in range(primaries + 1)]
     return [sum(loads[first:end]) for first, end in itertools.pairwise(bounds)]
 
 
 def busiest(loads: Sequence[float]) -> float:
-    """The largest as a multiple of the mean."""
+    """Return the largest load as a multiple of the mean."""
     return max(loads) * len(loads) / sum(loads)
 
 
 def zipf(exponent: float, users: int, seed: int = SEED) -> tuple[list[float], float]:
-    """The share of all use that each slot has, and that of the heaviest user alone.
+    """Return the share of all use on each slot, and the share of the heaviest user.
 
-    The n-th heaviest uses 1 / n**exponent of what the heaviest does.
+    The use of the n-th heaviest user is 1 / n**exponent of the heaviest.
     """
     rng = random.Random(seed)  # noqa: S311 - a simulation
     heavy = [rank**-exponent for rank in range(1, HEAVY + 1)]
@@ -121,7 +124,7 @@ def zipf(exponent: float, users: int, seed: int = SEED) -> tuple[list[float], fl
 
 
 def _integral(exponent: float, low: float, high: float) -> float:
-    """Of x**-exponent."""
+    """Return the integral of x**-exponent."""
     if exponent == 1:
         return math.log(high / low)
     return float(high ** (1 - exponent) - low ** (1 - exponent)) / (1 - exponent)

@@ -1,1 +1,1 @@
-"""How fast Keyrack is, as ratios to bare floors measured in the same run on the same settings."""
+"""The benchmark: Keyrack's speed as ratios to bare floors, measured in one run with the same settings."""

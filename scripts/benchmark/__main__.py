@@ -1,4 +1,4 @@
-"""The run: everything is started, measured in turn, round after round, and told as a table."""
+"""Starts Keyrack and the floors, measures them in turn, round after round, and prints a table of medians."""
 
 import argparse
 import os
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import bcrypt
 
 from app import tokens
-from scripts.benchmark.kinds import by_kind, told
+from scripts.benchmark.kinds import format_kinds, measure_kinds
 from scripts.benchmark.machinery import SECONDS, Measured, Redis, Seeds, Server, load, request
-from scripts.benchmark.report import Report, tell, write
+from scripts.benchmark.report import Report, table, write
 
 API = "/api/v9"
 VERIFY, SESSIONS = "/gateway/verify", f"{API}/auth/sessions"
@@ -39,8 +39,12 @@ class Bench:
     keyrack: Server
     rounds: int
 
-    def throughput(self) -> tuple[dict[str, Measured], list[float]]:
-        """Every target in turn; and the busiest worker's share of the work that verify is, for each round."""
+    def measure_throughput(self) -> tuple[dict[str, Measured], list[float]]:
+        """Measure every target in turn.
+
+        Returns:
+            The figures by target, and for each round the busiest worker's share of the work of verify.
+        """
         measured: dict[str, Measured] = {}
         shares = []
         as_somebody = self._as_somebody()
@@ -60,8 +64,13 @@ class Bench:
             measured.setdefault("log out", Measured()).add(load(self.keyrack.url + f"{API}/auth/logout", log_outs))
         return measured, shares
 
-    def logins(self) -> tuple[Measured, float, float, float]:
-        """Logins; bare bcrypt hashes a second; verify's p99 (ms) for one client alone, and while 16 others log in."""
+    def measure_logins(self) -> tuple[Measured, float, float, float]:
+        """Measure logins, bare bcrypt, and verify beside logins.
+
+        Returns:
+            The logins, the bare bcrypt hashes a second, and the p99 of verify (ms): for one client alone, and while 16
+            others log in.
+        """
         hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(BCRYPT_ROUNDS)).decode()
         self.seeds.user(hashed, sessions=0)
         body = f'{{"login": "{self.seeds.last_email}", "password": "{PASSWORD}"}}'
@@ -78,7 +87,7 @@ class Bench:
                 logins.add(log_in())
                 idle.add(load(self.keyrack.url + VERIFY, as_somebody, connections=1))
                 flood = background.submit(log_in)
-                time.sleep(2)  # so that the flood is under way
+                time.sleep(2)  # until the flood is under way
                 flooded.add(load(self.keyrack.url + VERIFY, as_somebody, connections=1))
                 flood.result()
         return logins, statistics.median(bare), idle.median()[2], flooded.median()[2]
@@ -87,7 +96,7 @@ class Bench:
         return [request("GET", self.seeds.user()[1][0]) for _ in range(200)]
 
     def _endings(self) -> list[str]:
-        """Requests that each end another session, with a proof at hand."""
+        """Return requests with a proof, each of which ends another session."""
         lines = []
         for _ in range(SECONDS * 1500):
             user_id, (caller, *others) = self.seeds.user()
@@ -97,8 +106,12 @@ class Bench:
         return lines
 
 
-def by_size(rounds: int) -> dict[int, tuple[float, float]]:
-    """verify and list a second, with more and more sessions in Redis: a Redis and a Keyrack for each size."""
+def measure_sizes(rounds: int) -> dict[int, tuple[float, float]]:
+    """Measure verify and list with more and more sessions in Redis. Each size has its own Redis and Keyrack.
+
+    Returns:
+        Requests a second for verify and for list, by number of sessions.
+    """
     redises = [Redis() for _ in SIZES]
     servers = [Server("wsgi:app", redis, port) for redis, port in zip(redises, _free_ports(len(SIZES)), strict=True)]
     measured = {size: (Measured(), Measured()) for size in SIZES}
@@ -119,8 +132,8 @@ def by_size(rounds: int) -> dict[int, tuple[float, float]]:
     return {size: (verify.median()[0], listing.median()[0]) for size, (verify, listing) in measured.items()}
 
 
-def bytes_a_session() -> float:
-    """All that 100 thousand sessions at five a user, and their users, take of Redis' memory."""
+def measure_bytes_a_session() -> float:
+    """Return the bytes of Redis' memory that a session takes, with its share of a user who has five."""
     redis = Redis()
     try:
         seeds = Seeds(redis)
@@ -133,7 +146,7 @@ def bytes_a_session() -> float:
 
 
 def _bare_bcrypt_a_second(hashed: str, seconds: float = 4) -> float:
-    """Checks a second with one thread a core and nothing else."""
+    """Return how many passwords bcrypt checks in a second, with one thread a core and nothing else."""
     until = time.monotonic() + seconds
 
     def check() -> int:
@@ -160,12 +173,12 @@ def _free_ports(count: int) -> list[int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each, of which the median is told")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each, of which the median is shown")
     parser.add_argument("--write", action="store_true", help="put table and bars into docs/performance.md")
     parser.add_argument("--kinds", action="store_true", help="nothing but each kind of Redis beside one server")
     options = parser.parse_args()
     if options.kinds:
-        print(told(by_kind(options.rounds)))
+        print(format_kinds(measure_kinds(options.rounds)))
         return
     redis = Redis()
     ports = _free_ports(len(FLOORS) + 1)
@@ -176,14 +189,14 @@ def main() -> None:
     keyrack = Server("wsgi:app", redis, ports[-1])
     try:
         bench = Bench(redis, Seeds(redis), floors, keyrack, options.rounds)
-        throughput, share = bench.throughput()
-        logins = bench.logins()
-        report = Report(throughput, share, by_size(2 * options.rounds + 1), bytes_a_session(), *logins)
+        throughput, share = bench.measure_throughput()
+        logins = bench.measure_logins()
+        report = Report(throughput, share, measure_sizes(2 * options.rounds + 1), measure_bytes_a_session(), *logins)
     finally:
         for server in (*floors.values(), keyrack):
             server.close()
         redis.close()
-    tell(report)
+    print(table(report))
     if options.write:
         write(report)
 

@@ -1,4 +1,4 @@
-"""What the figures are held against: the least that Flask, or a WSGI application, can do on the same gunicorn."""
+"""The floors of the benchmark: the least that Flask, or a WSGI application, does on the same gunicorn."""
 
 import os
 
@@ -30,14 +30,14 @@ def wsgi_empty(environ, start_response):
 
 
 def wsgi_get(environ, start_response):
-    """By redis-py's ordinary way."""
+    """Ask Redis by redis-py's usual client."""
     redis.get("bench")
     start_response("200 OK", [("Content-Length", "0")])
     return []
 
 
 def wsgi_get_lean(environ, start_response):
-    """By a connection of the thread's own, as Keyrack asks."""
+    """Ask Redis on a connection of this thread, as Keyrack does."""
     client.read(("GET", "bench"))
     start_response("200 OK", [("Content-Length", "0")])
     return []

@@ -1,4 +1,4 @@
-"""What a check and a sign-out cost on each kind of Redis, and what it costs to wait for a replica."""
+"""The cost of a check and of a sign-out on each kind of Redis, with and without waiting for a replica."""
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -13,7 +13,7 @@ from tests.sets import ClusterSet, SentinelSet
 
 
 class Single:
-    """One server on a port, as the others are."""
+    """One server. It listens on a port, as the other kinds do."""
 
     def __init__(self, *options: str) -> None:
         port = lasting_port()
@@ -35,8 +35,8 @@ KINDS: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
 }
 
 
-def by_kind(rounds: int) -> dict[str, tuple[Measured, Measured]]:
-    """verify and log out on each kind, in turn, round after round."""
+def measure_kinds(rounds: int) -> dict[str, tuple[Measured, Measured]]:
+    """Measure verify and log out on each kind in turn, round after round. Return the figures of both by kind."""
     measured = {name: (Measured(), Measured()) for name in KINDS}
     with ExitStack() as started:
         targets = {}
@@ -55,8 +55,8 @@ def by_kind(rounds: int) -> dict[str, tuple[Measured, Measured]]:
     return measured
 
 
-def told(measured: dict[str, tuple[Measured, Measured]]) -> str:
-    """A table: requests a second, the median of the answers' times, and the ratio to one server."""
+def format_kinds(measured: dict[str, tuple[Measured, Measured]]) -> str:
+    """Return a table with requests a second, their ratio to one server, and the median time of an answer."""
     lines = ["| Redis | verify/s | to one server | log out/s | to one server | p50 ms |", "| --- " * 6 + "|"]
     first_verify, first_log_out = (one.median() for one in measured["one server"])
     for name, (verify, log_out) in measured.items():

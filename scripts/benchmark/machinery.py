@@ -1,4 +1,4 @@
-"""Servers started for a run, the sessions they hold, and the load that is sent to them."""
+"""The servers of a run, the sessions in them, and the load on them."""
 
 import os
 import re
@@ -36,7 +36,7 @@ FIREFOX = Client(os="Linux", platform="Firefox", location="Bern, Bern, Switzerla
 
 @dataclass
 class Measured:
-    """What wrk saw, run after run: requests a second, and latencies in milliseconds."""
+    """Figures of wrk, run after run: requests a second, and latencies in milliseconds."""
 
     per_second: list[float] = field(default_factory=list)
     p50_ms: list[float] = field(default_factory=list)
@@ -53,12 +53,12 @@ class Measured:
             series.append(float(value) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60_000}[unit])
 
     def median(self) -> tuple[float, float, float]:
-        """Requests a second, p50 and p99 in milliseconds."""
+        """Return the medians: requests a second, p50 and p99 in milliseconds."""
         return tuple(statistics.median(series) for series in (self.per_second, self.p50_ms, self.p99_ms))
 
 
 class Redis:
-    """A server on a throw-away socket, without a file."""
+    """A Redis server on a throw-away socket. It writes no data to disk."""
 
     def __init__(self) -> None:
         self._folder = tempfile.mkdtemp(prefix="keyrack-bench-")
@@ -78,7 +78,7 @@ class Redis:
 
 
 class Server:
-    """One application under gunicorn, with the settings that all of them share."""
+    """One application under gunicorn. The settings are the same for all applications."""
 
     def __init__(self, application: str, redis: Redis, port: int, **environment: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -88,7 +88,7 @@ class Server:
         _until(lambda: subprocess.run(["curl", "-s", "-o", "/dev/null", self.url], check=False).returncode == 0)
 
     def cpu_ticks(self) -> list[int]:
-        """What each worker has used of the processor so far."""
+        """Return the processor time that each worker has used so far."""
         listed = subprocess.run(["pgrep", "-P", str(self._process.pid)], capture_output=True, text=True, check=True)
         stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in listed.stdout.split()]
         return [int(stat[11]) + int(stat[12]) for stat in stats]
@@ -99,7 +99,7 @@ class Server:
 
 
 class Seeds:
-    """Fills Redis: users written by the stores themselves, and a crowd of copies of one of them."""
+    """Test data in Redis: users made by the stores, and a crowd of copies of one of them."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -110,7 +110,7 @@ class Seeds:
         self._crowd = 0
 
     def user(self, password_hash: str = "$2b$12$" + "x" * 53, sessions: int = SESSIONS_A_USER) -> tuple[str, list[str]]:
-        """A user with sessions: their id and tokens."""
+        """Make a user with sessions. Return their id and tokens."""
         self._users_made += 1
         now, user_id = int(time.time()), str(10**18 + self._users_made)
         email = self.last_email = f"user{self._users_made}@example.com"
@@ -128,7 +128,7 @@ class Seeds:
         return proof
 
     def crowd(self, users: int) -> None:
-        """More users, five sessions each, to make Redis large; nobody has their tokens."""
+        """Add more users with five sessions each, to make Redis large. Nobody has their tokens."""
         user_id, _ = self.user()
         named = (keys.user, keys.last_used, keys.sessions)
         dumped = [self._redis.raw.dump(key(user_id)) for key in named]
@@ -144,12 +144,12 @@ class Seeds:
 
 
 def request(method: str, token: str = "", proof: str = "", body: str = "") -> str:
-    """A line for requests.lua."""
+    """Return a line for requests.lua."""
     return "\t".join((method, token, proof, body))
 
 
 def load(url: str, requests: Sequence[str], connections: int = CONNECTIONS, seconds: int = SECONDS) -> str:
-    """Send requests in turn and over again; wrk's report is returned."""
+    """Send the requests one after the other, over and over. Return wrk's report."""
     with tempfile.NamedTemporaryFile("w", prefix="keyrack-bench-") as file:
         file.write("\n".join(requests) + "\n")
         file.flush()

@@ -1,4 +1,4 @@
-"""What a run found, as a table, and as bars in docs/performance.md."""
+"""The results of a run, as a table, and as bars in docs/performance.md."""
 
 import os
 import platform
@@ -27,7 +27,7 @@ class Report:
         return self.throughput[name].median()[0]
 
     def goals(self) -> list[tuple[str, str, str]]:
-        """What is wanted, of what, and what was reached."""
+        """Return each figure with its goal and the value that was reached."""
 
         def ratio(name: str, floor: str) -> str:
             return f"{self.per_second(name) / self.per_second(floor):.2f}"
@@ -64,12 +64,8 @@ def table(report: Report) -> str:
     return "\n".join(lines)
 
 
-def tell(report: Report) -> None:
-    print(table(report))
-
-
 def write(report: Report) -> None:
-    """Put the table between its marks in docs/performance.md, and the bars beside it."""
+    """Write the table between its marks in docs/performance.md, and draw the bars beside it."""
     _draw(report, ROOT / "docs/images/performance.svg")
     page = ROOT / "docs/performance.md"
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
@@ -78,8 +74,8 @@ def write(report: Report) -> None:
         f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, Redis on a unix socket, "
         f"wrk with {CONNECTIONS} connections for {SECONDS} s on the same cores."
     )
-    told = f"{BEGIN}\n\n{machine}\n\n{table(report)}\n\n{END}"
-    page.write_text(before + told + after, encoding="utf-8")
+    section = f"{BEGIN}\n\n{machine}\n\n{table(report)}\n\n{END}"
+    page.write_text(before + section + after, encoding="utf-8")
 
 
 def _draw(report: Report, path: Path) -> None:

@@ -1,4 +1,5 @@
--- requests.lua: what wrk sends, one line of the file REQUESTS after the other: method, token, proof, body, by tabs
+-- requests.lua: makes wrk send the requests in the file REQUESTS, line by line. A line is method, token, proof and body,
+-- separated by tabs.
 local lines, at = {}, 0
 for line in io.lines(os.getenv("REQUESTS")) do
   lines[#lines + 1] = line

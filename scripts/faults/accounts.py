@@ -1,4 +1,4 @@
-"""What a client believes of an account of its own. Nothing is judged by it: that is for the journal."""
+"""A client's knowledge of its own account. It is not used to judge answers; the journal is."""
 
 import time
 from dataclasses import dataclass, field
@@ -14,15 +14,16 @@ MOST_LOGINS = 35  # a user may have 50 sessions at once; none of these is to be 
 
 @dataclass
 class Account:
-    """An account and what it signs in with.
+    """An account and its credentials.
 
-    passwords   several while a change has no clear outcome, the newest last
-    tokens      of sessions that should be live
-    ended       of those that should not
-    proofs      the proof that a session holds, by its token
-    secret      of the second factor; "" where it is off
-    codes       backup codes that are not used, as far as is known
-    spent       a code that was used, and its kind
+    Attributes:
+        passwords: Several while the outcome of a change is unknown. The newest is the last.
+        tokens: Tokens of sessions that should be live.
+        ended: Tokens of sessions that should be over.
+        proofs: The proof of a session, by its token.
+        secret: The secret of the second factor, "" if it is off.
+        codes: Backup codes that are not used, as far as the client knows.
+        spent: A code that was used, and its kind.
     """
 
     email: str
@@ -43,35 +44,39 @@ class Account:
     def password(self) -> str:
         return self.passwords[-1]
 
-    def signed_in(self, token: str) -> None:
+    def note_session(self, token: str) -> None:
         self.logins += 1
         self.tokens.append(token)
 
-    def is_over(self, *tokens: str) -> None:
+    def note_end(self, *tokens: str) -> None:
         for token in tokens:
             self.proofs.pop(token, None)
             if token in self.tokens:
                 self.tokens.remove(token)
                 self.ended.append(token)
 
-    def has_new_password(self, new: str, operation: Operation) -> None:
-        """It has, or may have."""
+    def note_new_password(self, new: str, operation: Operation) -> None:
+        """Note a change of the password that succeeded, or may have."""
         if operation.is_done:
             self.old_password, self.passwords = self.password, [new]
         elif operation.is_unknown:
             self.passwords.append(new)
             self._settles_at = operation.settles_at
 
-    def has_signed_in_with(self, password: str) -> None:
-        """Those before it are no more; those after it may yet become true, for a while."""
+    def note_right_password(self, password: str) -> None:
+        """Note that a password is right. Older ones are not; newer ones may become right for a while."""
         at = self.passwords.index(password)
         self.passwords = self.passwords[at:] if time.monotonic() < self._settles_at else [password]
 
-    def has_second_factor(self, secret: str, codes: list[str], step: int) -> None:
+    def note_second_factor(self, secret: str, codes: list[str], step: int) -> None:
         self.secret, self.codes, self._step, self.spent = secret, codes, step, None
 
     def next_code(self, random: Random) -> tuple[str, str, str] | None:
-        """A code that was never used: its kind, itself, and a note of the step; None where there is none now."""
+        """Return a code that was never used, None if there is none now.
+
+        Returns:
+            The kind, the code, and a note for the journal that names the step.
+        """
         step = current_step()
         if step > self._step and (random.random() < 0.5 or not self.codes):
             self._step = step

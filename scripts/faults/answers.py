@@ -1,4 +1,4 @@
-"""Each answer for itself: its status, its form, its time, and whom it names."""
+"""The check of each answer alone: its status, form, time, and the user that it names."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from app.tokens import id_hash, read
 from scripts.faults.journal import Operation
 from tests.conformance import Document, Undocumented
 
-# Redis away is noticed within 1.5 s, README says. The rest is for a machine that is busy with all of this, and for who
-# waits at the port of a worker that was killed until the next has booted.
+# Keyrack notices within 1.5 s that Redis is away (README). The rest allows for a busy machine, and for clients that
+# wait at the port of a killed worker until the next one has booted.
 ANSWER_WITHIN_S = 5.0
 
 _REFUSALS = {  # beside 503; status and code
@@ -33,7 +33,11 @@ _REFUSALS = {  # beside 503; status and code
 
 @dataclass(frozen=True)
 class Finding:
-    """kind: lost, resurrected or wrong"""
+    """A failure of the service.
+
+    Attributes:
+        kind: "lost", "resurrected" or "wrong".
+    """
 
     kind: str
     what: str
@@ -42,7 +46,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Outage:
-    """A time in which gunicorn, or a process of it, was gone: what was under way has no answer."""
+    """A time in which gunicorn, or a process of it, was gone. Requests under way have no answer then."""
 
     begins_at: float
     ends_at: float
@@ -52,25 +56,32 @@ class Outage:
 
 
 class AnswerJudge:
-    """document: what each answer is held against; outages: of gunicorn"""
+    """The judge of single answers.
+
+    Args:
+        document: The OpenAPI document that each answer must fit.
+        outages: The times in which gunicorn was gone.
+    """
 
     def __init__(self, document: Document, outages: Sequence[Outage]) -> None:
         self._document = document
         self._outages = outages
 
     def judge(self, operation: Operation) -> list[Finding]:
-        checks: Sequence[Callable[[Operation], str | None]] = (
-            [self._missing] if operation.status == 0 else [self._form, _status, _time, _identity]
-        )
+        checks: Sequence[Callable[[Operation], str | None]]
+        if operation.status == 0:
+            checks = [self._check_presence]
+        else:
+            checks = [self._check_form, _check_status, _check_time, _check_identity]
         problems = [check(operation) for check in checks]
         return [Finding("wrong", problem, operation) for problem in problems if problem]
 
-    def _missing(self, operation: Operation) -> str | None:
+    def _check_presence(self, operation: Operation) -> str | None:
         if any(outage.touches(operation) for outage in self._outages):
             return None
         return f"no answer from a live gunicorn: {operation.problem or 'its client ended'}"
 
-    def _form(self, operation: Operation) -> str | None:
+    def _check_form(self, operation: Operation) -> str | None:
         path = operation.path.partition("?")[0]
         body = operation.answer.encode()
         try:
@@ -82,7 +93,7 @@ class AnswerJudge:
         return None
 
 
-def _status(operation: Operation) -> str | None:
+def _check_status(operation: Operation) -> str | None:
     if operation.is_done or operation.status == 503:
         return None
     if (operation.status, operation.code) in _REFUSALS[operation.op]:
@@ -90,21 +101,21 @@ def _status(operation: Operation) -> str | None:
     return f"{operation.op} answered {operation.status}, code {operation.code}"
 
 
-def _time(operation: Operation) -> str | None:
+def _check_time(operation: Operation) -> str | None:
     took_s = operation.answered_at - operation.sent_at
     return f"{operation.op} took {took_s:.1f} s" if took_s > ANSWER_WITHIN_S else None
 
 
-def _identity(operation: Operation) -> str | None:
-    """Whom an answer names must be whose token was sent."""
+def _check_identity(operation: Operation) -> str | None:
+    """Check that an answer names the user and session whose token was sent."""
     claim = read(operation.token)
     if claim is None or not operation.is_done:
         return None
-    told = operation.json
+    answer = operation.json
     named = {
         "verify": (operation.header("X-Auth-User-Id"), operation.header("X-Auth-Session-Id-Hash")),
-        "introspect": (told.get("sub"), told.get("sid")) if told.get("active") else None,
-        "me": (told.get("id"), id_hash(operation.token)) if told.get("email") == operation.account else ("", ""),
+        "introspect": (answer.get("sub"), answer.get("sid")) if answer.get("active") else None,
+        "me": (answer.get("id"), id_hash(operation.token)) if answer.get("email") == operation.account else ("", ""),
     }
     named["verify_proof"] = named["verify"]
     expected = (claim.user_id, claim.id_hash)

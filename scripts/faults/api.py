@@ -1,4 +1,4 @@
-"""The requests that clients make, each of them in the journal."""
+"""The requests of clients. Each is written into the journal."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -10,12 +10,12 @@ from scripts.faults.journal import Journal, Operation
 
 GATEWAY_SECRET = "the-gateways-own-secret"  # noqa: S105 - of a service that lives as long as a run
 _API = "/api/v9"
-_PATIENCE_S = 15  # whoever waited as long got no answer at all
-# The names are those of the journal.
+_PATIENCE_S = 15  # after that time a request counts as not answered
+# By the names in the journal.
 _ROUTES = {
     "register": ("POST", f"{_API}/auth/register"),
     "login": ("POST", f"{_API}/auth/login"),
-    "code_login": ("POST", f"{_API}/auth/mfa/"),  # and which kind of code
+    "code_login": ("POST", f"{_API}/auth/mfa/"),  # the kind of code follows
     "logout": ("POST", f"{_API}/auth/logout"),
     "list": ("GET", f"{_API}/auth/sessions"),
     "end": ("POST", f"{_API}/auth/sessions/logout"),
@@ -33,7 +33,7 @@ _ROUTES = {
 
 
 class Api:
-    """What one thread asks, on a connection of its own. Nothing is ever sent twice."""
+    """The requests of one thread, on a connection of its own. It never sends a request again by itself."""
 
     def __init__(self, port: int, journal: Journal) -> None:
         self._journal = journal
@@ -42,10 +42,16 @@ class Api:
         )
 
     def call(self, op: str, account: str, token: str = "", proof: str = "", note: str = "", **body: Any) -> Operation:
-        """Keyword arguments are the body's. A code_login's note begins with the kind of its code."""
+        """Send a request, and write it and its answer into the journal.
+
+        Args:
+            op: The name of the request in the journal.
+            note: The note of a code_login begins with the kind of its code.
+            body: The fields of the body.
+        """
         method, path = _ROUTES[op]
         path += note.partition(" ")[0] if op == "code_login" else ""
-        headers, content = _written(op, token, proof, body)
+        headers, content = _build(op, token, proof, body)
         line = self._journal.intend(
             op=op, account=account, method=method, path=path, token=token, proof=proof, body=body, note=note
         )
@@ -62,8 +68,8 @@ class Api:
         self._pool.close()
 
 
-def _written(op: str, token: str, proof: str, body: dict[str, Any]) -> tuple[dict[str, str], bytes | None]:
-    """Headers and body as they are sent."""
+def _build(op: str, token: str, proof: str, body: dict[str, Any]) -> tuple[dict[str, str], bytes | None]:
+    """Return the headers and the body of a request."""
     if op == "introspect":
         form = {"Content-Type": "application/x-www-form-urlencoded", "Authorization": f"Bearer {GATEWAY_SECRET}"}
         return form, urlencode({"token": token}).encode()

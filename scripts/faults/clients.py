@@ -1,6 +1,7 @@
-"""A client process: several people, and readers who ask about their tokens as a gateway does.
+"""A client process: several people, and readers that check their tokens as a gateway does.
 
-Its first line of input says, in JSON, how: port, journal, seed, people, readers. It goes on until its input ends.
+The first line of its input is JSON with port, journal, seed, and the numbers of people and readers. The process goes on
+until its input ends.
 """
 
 import sys
@@ -17,12 +18,12 @@ from scripts.faults.journal import Journal
 from scripts.faults.people import Known, Person
 
 _LATEST = 200  # tokens that readers look at
-_LONGEST_S = 3600  # whatever becomes of whoever started this
+_LONGEST_S = 3600  # it ends then, even if its parent is gone and its input stays open
 _PAUSE_S = 0.02  # at most, between two questions
 
 
 def read_tokens(api: Api, random: Random, known: Known, stop: threading.Event) -> None:
-    """Ask about tokens, live and ended, from when they are known."""
+    """Check known tokens, live and ended, until stop is set."""
     while not stop.is_set():
         if known:
             account, token = random.choice(list(known))

@@ -1,7 +1,7 @@
-"""What clients write down of each request: before it is sent, and once it is answered.
+"""The journal of a client: a line for each request before it is sent, and one when it is answered.
 
-A line is JSON, times are of time.monotonic(), which on Linux is the same clock in every process. A journal outlives
-the service and knows nothing of its state, so that the service can be held against it.
+A line is JSON. Times are those of time.monotonic(), which is one clock for all processes on Linux. The journal depends
+on nothing in the service, so that the service can be judged by it.
 """
 
 import itertools
@@ -17,21 +17,31 @@ from typing import Any
 import orjson
 
 WRITES = {
-    *("register", "login", "code_login", "logout", "end", "end_others", "finish"),
-    *("change_password", "enable_totp", "disable_totp", "renew_codes"),
+    "register",
+    "login",
+    "code_login",
+    "logout",
+    "end",
+    "end_others",
+    "finish",
+    "change_password",
+    "enable_totp",
+    "disable_totp",
+    "renew_codes",
 }
-CHECKS = {"verify", "introspect"}  # what a gateway asks
-LATE_S = 5  # a command that was given up may still be under way, in a network that stands still: for so long, at most
+CHECKS = {"verify", "introspect"}  # requests of a gateway
+LATE_S = 5  # a network that stands still may deliver a command that was given up so much later, at most
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A request and what became of it.
+    """A request and its outcome.
 
-    op        its name, of WRITES, of CHECKS, or another that only looks
-    account   e-mail address of the account that it is about
-    note      what the client knows beyond the request
-    status    0 where there was no answer; `problem` says why
+    Attributes:
+        op: The name of the request: one of WRITES, of CHECKS, or another that changes nothing.
+        account: The e-mail address of the account.
+        note: Knowledge of the client that the request does not show.
+        status: 0 if there was no answer. `problem` has the reason.
     """
 
     id: str
@@ -52,32 +62,32 @@ class Operation:
 
     @cached_property
     def json(self) -> dict[str, Any]:
-        """The answer; empty where it is no JSON object."""
+        """The body of the answer, empty if it is no JSON object."""
         try:
-            read = orjson.loads(self.answer)
+            body = orjson.loads(self.answer)
         except orjson.JSONDecodeError:
             return {}
-        return read if isinstance(read, dict) else {}
+        return body if isinstance(body, dict) else {}
 
     @property
     def code(self) -> int:
-        """Of a refusal; -1 where there is none."""
+        """The code of a refusal, -1 if there is none."""
         code = self.json.get("code", 0 if "error" in self.json else -1)
         return code if isinstance(code, int) else -1
 
     @property
     def is_done(self) -> bool:
-        """It was acknowledged."""
+        """Tell whether it was acknowledged."""
         return 200 <= self.status < 300
 
     @property
     def is_unknown(self) -> bool:
-        """It may have happened, or may yet happen until `settles_at`."""
+        """Tell whether it may have happened, or may still happen until `settles_at`."""
         return (self.status == 0 and self.problem != "refused") or self.status >= 500
 
     @property
     def is_unsent(self) -> bool:
-        """Nobody listened: it did not happen."""
+        """Tell whether nobody listened at the port, so that it did not happen."""
         return self.status == 0 and self.problem == "refused"
 
     @property
@@ -98,16 +108,16 @@ class Journal:
         self._numbers = itertools.count()
 
     def intend(self, **request: Any) -> dict[str, Any]:
-        """Write down what is about to be sent; the line, for `note`."""
+        """Write a request down before it is sent. Return the line for `note`."""
         line = {"id": f"{self._name}/{next(self._numbers)}", **request, "sent_at": time.monotonic()}
         self._write(line)
         return line
 
     def note(self, line: dict[str, Any], **answer: Any) -> Operation:
-        """Write down what came of it."""
-        came = {"answered_at": time.monotonic(), **answer}
-        self._write({"id": line["id"], **came})
-        return Operation(**line, **came)
+        """Write the outcome of a request down."""
+        outcome = {"answered_at": time.monotonic(), **answer}
+        self._write({"id": line["id"], **outcome})
+        return Operation(**line, **outcome)
 
     def _write(self, line: dict[str, Any]) -> None:
         with self._lock:
@@ -118,7 +128,7 @@ class Journal:
 
 
 def read_all(folder: Path) -> list[Operation]:
-    """All that is in the journals of a folder, in the order of sending; of what has no second line nothing came."""
+    """Return all requests in the journals of a folder, by the time of sending. One with a single line has no answer."""
     operations = (operation for path in folder.glob("*.journal") for operation in _read(path))
     return sorted(operations, key=lambda operation: operation.sent_at)
 

@@ -1,4 +1,4 @@
-"""All that was found, and how long the service was away."""
+"""The judgement of a run: all findings, and how long the service was away after each fault."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,21 +10,29 @@ from scripts.faults.credentials import CredentialJudge
 from scripts.faults.journal import CHECKS, WRITES, Operation
 from scripts.faults.sessions import judge_sessions
 
-_WELL_S = 2  # without a failure, after which the service counts as back
+_WELL_S = 2  # the service counts as back after so long without a failure
 
 
 @dataclass(frozen=True)
 class Fault:
-    """at: when it was made; redis_back_at: when Redis could be reached again, or another server first took a write"""
+    """A fault that was made.
+
+    Attributes:
+        redis_back_at: The time when Redis could be reached again, or when another server first took a write.
+    """
 
     at: float
     redis_back_at: float | None = None
 
 
 def judge(operations: Sequence[Operation], answers: AnswerJudge) -> list[Finding]:
-    """operations: of all clients, in the order of sending"""
+    """Return the findings of a run.
+
+    Args:
+        operations: The requests of all clients, in the order of sending.
+    """
     findings = [finding for operation in operations for finding in answers.judge(operation)]
-    by_account = sorted(operations, key=lambda operation: operation.account)  # which keeps the order within each
+    by_account = sorted(operations, key=lambda operation: operation.account)  # sorting is stable
     for _, group in groupby(by_account, key=lambda operation: operation.account):
         own = list(group)
         findings += judge_sessions(own)
@@ -33,7 +41,7 @@ def judge(operations: Sequence[Operation], answers: AnswerJudge) -> list[Finding
 
 
 def seconds_until_back(operations: Sequence[Operation], faults: Sequence[Fault]) -> list[float]:
-    """For each fault, until both a write and a check of a token succeeded and all went well; inf for never."""
+    """Return for each fault the time until a write and a check of a token succeeded for good. inf means never."""
     ends = [*(fault.at for fault in faults[1:]), inf]
     return [_back_at(operations, fault.at, end) - fault.at for fault, end in zip(faults, ends, strict=True)]
 
@@ -44,7 +52,11 @@ def _back_at(operations: Sequence[Operation], begin: float, end: float) -> float
 
 
 def _well_from(operations: Sequence[Operation], begin: float) -> float:
-    """operations: in the order of sending"""
+    """Return the time of the first success that no failure follows within _WELL_S.
+
+    Args:
+        operations: In the order of sending.
+    """
     last_failure = begin
     for failed in (one for one in operations if one.is_unknown or one.is_unsent):
         if failed.sent_at > last_failure + _WELL_S:

@@ -1,4 +1,4 @@
-"""People who use the service: each has an account at a time, and does one thing after the other with it."""
+"""People who use the service. Each has one account at a time, and does one thing after the other with it."""
 
 import secrets
 import time
@@ -15,17 +15,22 @@ from scripts.faults.accounts import MOST_LOGINS, Account, code_of, current_step
 from scripts.faults.api import Api
 from scripts.faults.journal import Operation
 
+# Accounts and tokens that readers check.
 Known = deque[tuple[str, str]]
-"""Tokens that readers look at, with the account of each."""
 
 _STEPS_OF_AN_ACCOUNT = (30, 80)
 _PAUSE_S = 0.03  # at most, between two steps
-_AFTER_A_503_S = 0.05  # people wait longer; but here it is to be seen when the service is back
+_AFTER_A_503_S = 0.05  # short, so that the time when the service is back is measured well
 _MOST_TOKENS = 8
 
 
 class Person:
-    """Does by chance what people do, and what they should not; `random` says what."""
+    """A person who uses an account by chance, and now and then abuses it.
+
+    Args:
+        random: Decides each step.
+        known: Gets each new token.
+    """
 
     def __init__(self, api: Api, random: Random, known: Known, name: str) -> None:
         self._api = api
@@ -40,8 +45,14 @@ class Person:
             *[self._log_in] * 5,
             *[self._list] * 3,
             *[self._log_out, self._end_some] * 2,
-            *[self._end_others, self._look, self._verify, self._change_password, self._second_factor],
-            *[self._use_old_password, self._use_code_again, self._use_foreign_proof],
+            self._end_others,
+            self._look,
+            self._verify,
+            self._change_password,
+            self._change_second_factor,
+            self._use_old_password,
+            self._use_code_again,
+            self._use_foreign_proof,
         ]
 
     def live(self, stop: Event) -> None:
@@ -54,13 +65,13 @@ class Person:
                 time.sleep(self._random.uniform(0, _PAUSE_S))
 
     def _choose(self, account: Account) -> Callable[[Account], None]:
-        """While the service is away people change next to nothing: of whatever they try nobody can tell what it did."""
+        """Choose the next step. While the service is away people change little, since the outcome would be unknown."""
         if not account.tokens:
             return self._log_in
         return self._random.choice(self._steps_while_away if self._is_away else self._steps)
 
     def take_stock(self) -> None:
-        """Look at every session and credential there ever was."""
+        """Check every session and credential that was ever acknowledged."""
         for account in self._accounts:
             for token in (*account.tokens, *account.ended):
                 self._call("verify", account, token=token)
@@ -76,22 +87,22 @@ class Person:
     def _call(self, op: str, account: Account, **request: Any) -> Operation:
         operation = self._api.call(op, account.email, **request)
         if operation.status == 401 and operation.code == 0:
-            account.is_over(operation.token)
+            account.note_end(operation.token)
         self._is_away = operation.is_unknown or operation.is_unsent
         if self._is_away:
             time.sleep(_AFTER_A_503_S)
         return operation
 
-    def _came_in(self, account: Account, operation: Operation) -> None:
+    def _note_session_in(self, account: Account, operation: Operation) -> None:
         if token := operation.json.get("token"):
-            account.signed_in(token)
+            account.note_session(token)
             self._known.append((account.email, token))
 
     def _any(self, account: Account) -> str:
         return self._random.choice(account.tokens)
 
     def _register(self) -> Account:
-        """An account whose registration has no clear outcome is tried: it may be there."""
+        """Register an account. It is used even if the outcome is unknown, because it may exist."""
         email = f"{self._name}.{secrets.token_hex(8)}@example.com"
         account = Account(email, [secrets.token_hex(8)])
         made = self._call("register", account, email=email, username="somebody", password=account.password)
@@ -99,7 +110,7 @@ class Person:
             account.is_lost = True
             return account
         self._accounts.append(account)
-        self._came_in(account, made)
+        self._note_session_in(account, made)
         return account
 
     # Ways in
@@ -110,8 +121,8 @@ class Person:
         for password in reversed(account.passwords):
             asked = self._call("login", account, login=account.email, password=password)
             if asked.is_done:
-                account.has_signed_in_with(password)
-                self._came_in(account, asked)
+                account.note_right_password(password)
+                self._note_session_in(account, asked)
                 if "ticket" in asked.json:
                     self._answer(account, asked.json["ticket"])
                 return
@@ -120,16 +131,16 @@ class Person:
         account.is_lost = True
 
     def _answer(self, account: Account, ticket: str) -> None:
-        """Finish a login; now and then once more with the same, which must fail where it was acknowledged."""
+        """Finish a login. Now and then send the same code again, which must fail after a success."""
         code = account.next_code(self._random)
         if not code:
             return
         _, text, note = code
         operation = self._call("code_login", account, note=note, ticket=ticket, code=text)
         account.spent = (text, note)
-        self._came_in(account, operation)
+        self._note_session_in(account, operation)
         if self._random.random() < 0.3:
-            self._came_in(account, self._call("code_login", account, note=note, ticket=ticket, code=text))
+            self._note_session_in(account, self._call("code_login", account, note=note, ticket=ticket, code=text))
 
     def _use_old_password(self, account: Account) -> None:
         if account.old_password:
@@ -141,7 +152,7 @@ class Person:
         asked = self._call("login", account, login=account.email, password=account.password)
         if ticket := asked.json.get("ticket"):
             text, note = account.spent
-            self._came_in(account, self._call("code_login", account, note=note, ticket=ticket, code=text))
+            self._note_session_in(account, self._call("code_login", account, note=note, ticket=ticket, code=text))
 
     # Looking
 
@@ -156,7 +167,7 @@ class Person:
         self._call("verify_proof", account, token=token, proof=account.proofs.get(token, ""))
 
     def _use_foreign_proof(self, account: Account) -> None:
-        """A proof is good for the session that earned it."""
+        """Send a proof with any session. It is good for the one that earned it only."""
         if account.proofs:
             proof = self._random.choice(list(account.proofs.values()))
             self._call("verify_proof", account, token=self._any(account), proof=proof)
@@ -166,10 +177,10 @@ class Person:
     def _log_out(self, account: Account) -> None:
         token = self._any(account)
         if self._call("logout", account, token=token).is_done:
-            account.is_over(token)
+            account.note_end(token)
 
     def _end_some(self, account: Account) -> None:
-        """Whoever does not know whether it happened asks again, now and then."""
+        """End some sessions. If the outcome is unknown, ask again now and then."""
         token = self._any(account)
         proof = account.proofs.get(token) or self._prove(account, token)
         if not proof:
@@ -180,7 +191,7 @@ class Person:
         if operation.is_unknown and self._random.random() < 0.5:
             operation = self._call("end", account, token=token, proof=proof, **asked)
         if operation.is_done or operation.status == 404:
-            account.is_over(*named)
+            account.note_end(*named)
         elif operation.status == 401:
             account.proofs.pop(token, None)
 
@@ -190,10 +201,10 @@ class Person:
         if operation.code == 60003 and (proof := self._prove(account, token)):
             operation = self._call("end_others", account, token=token, proof=proof)
         if operation.is_done:
-            account.is_over(*(other for other in account.tokens if other != token))
+            account.note_end(*(other for other in account.tokens if other != token))
 
     def _prove(self, account: Account, token: str) -> str | None:
-        """A proof, earned by a right answer; now and then after a wrong one, or asked for twice."""
+        """Earn a proof by a right answer. Now and then give a wrong answer first, or the right one twice."""
         asked = self._call("end", account, token=token, session_id_hashes=[id_hash(token)])
         challenge = asked.json.get("mfa")
         if not challenge:
@@ -223,12 +234,12 @@ class Person:
         operation = self._call(
             "change_password", account, token=token, proof=proof, password=account.password, new_password=new
         )
-        account.has_new_password(new, operation)
+        account.note_new_password(new, operation)
         if operation.is_done:
-            account.is_over(*list(account.tokens))
-            self._came_in(account, operation)
+            account.note_end(*list(account.tokens))
+            self._note_session_in(account, operation)
 
-    def _second_factor(self, account: Account) -> None:
+    def _change_second_factor(self, account: Account) -> None:
         token = self._any(account)
         if not account.secret:
             self._enable(account, token)
@@ -247,19 +258,19 @@ class Person:
             **{"password": account.password, "secret": secret, "code": code_of(secret, step)},
         )
         if operation.is_done:
-            account.is_over(token)
-            self._came_in(account, operation)
-            account.has_second_factor(secret, [one["code"] for one in operation.json["backup_codes"]], step)
+            account.note_end(token)
+            self._note_session_in(account, operation)
+            account.note_second_factor(secret, [one["code"] for one in operation.json["backup_codes"]], step)
         elif operation.is_unknown:  # if it is on, its backup codes are unknown
-            account.has_second_factor(secret, [], step)
+            account.note_second_factor(secret, [], step)
 
     def _disable(self, account: Account, token: str) -> None:
         operation = self._call("disable_totp", account, token=token, proof=self._proof_if_asked(account, token))
         if operation.is_done:
-            account.is_over(token)
-            self._came_in(account, operation)
+            account.note_end(token)
+            self._note_session_in(account, operation)
         if operation.is_done or operation.code == 60002:
-            account.has_second_factor("", [], 0)
+            account.note_second_factor("", [], 0)
 
     def _renew_codes(self, account: Account, token: str) -> None:
         proof = self._proof_if_asked(account, token)

@@ -1,4 +1,4 @@
-"""A network between the service and Redis that can stand still, break, or be slow."""
+"""A network between the service and Redis that can stall, break, or be slow."""
 
 import asyncio
 import socket
@@ -8,17 +8,17 @@ from contextlib import suppress
 from random import Random
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing a socket resets its connection
-_SEVERAL_S = (0.001, 0.02)  # one way, while it delays
-_TOO_LONG_S = (0.8, 2.0)  # the same, now and then: longer than the service waits
+_SHORT_S = (0.001, 0.02)  # delay of a packet, one way
+_TOO_LONG_S = (0.8, 2.0)  # delay of one in 100: longer than the service waits
 
 
 class Proxy:
-    """Takes connections on a port and passes them on to a server's socket in the file system.
+    """A proxy from a port to a server's socket in the file system.
 
-    stall()     nothing moves, either way, and nothing is lost: what was given up by then arrives once it moves again
-    reset()     every connection is broken, and each new one at once
-    delay()     what moves is held up, now and then for longer than the service waits
-    restore()   all is well
+    stall()     holds all data, in both directions. It arrives after restore(), even if the service gave up meanwhile
+    reset()     breaks every connection, and each new one at once
+    delay()     delays data, now and then for longer than the service waits
+    restore()   lets all data pass
     """
 
     def __init__(self, target: str, seed: int = 0) -> None:
@@ -91,14 +91,14 @@ class Proxy:
                     await self._pass()
                     sink.write(data)
                     await sink.drain()
-                await self._pass()  # an end is news as well
+                await self._pass()  # the end of a stream is held up, too
         finally:
             self._open.discard(sink)
             sink.close()
 
     async def _pass(self) -> None:
         if self._mode == "delay":
-            await asyncio.sleep(self._random.uniform(*(_TOO_LONG_S if self._random.random() < 0.01 else _SEVERAL_S)))
+            await asyncio.sleep(self._random.uniform(*(_TOO_LONG_S if self._random.random() < 0.01 else _SHORT_S)))
         await self._moves.wait()
 
 

@@ -1,4 +1,4 @@
-"""The rows of the table: a service, its Redis, and the fault that is made again and again."""
+"""The rows of the table. Each is a service, its Redis, and a fault that is made again and again."""
 
 import time
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from scripts.faults.judge import Fault
 from scripts.faults.service import Service
 from scripts.faults.stacks import Cluster, Proxied, Sentinels, Single
 
-_BROKEN_S = 0.5  # connections to a process that was killed break at once; a client may be late to notice
-_DOWN_S = (0.0, 2.0)  # how long a server that was killed is away, or the network does what it should not
+_BROKEN_S = 0.5  # connections to a killed process break at once, but a client may notice later
+_DOWN_S = (0.0, 2.0)  # time for which a killed server is away, or the network is broken
 _STALL_S = (0.5, 4.0)  # no longer than LATE_S
 
 
@@ -20,9 +20,10 @@ _STALL_S = (0.5, 4.0)  # no longer than LATE_S
 class Row:
     """A kind of fault.
 
-    make_stack   the Redis, with a seed
-    fault        makes it and mends it; the fault, and when gunicorn was away
-    must_keep    whether nothing that was acknowledged may be lost; nothing may ever rise again or be answered wrongly
+    Attributes:
+        make_stack: Starts the Redis, from a seed.
+        fault: Makes the fault and mends it. Returns the fault, and the times in which gunicorn was away.
+        must_keep: Nothing that was acknowledged may be lost. Resurrected sessions and wrong answers are never allowed.
     """
 
     name: str
@@ -116,5 +117,5 @@ ROWS = [
     ),
 ]
 
-# Not of the table: a Redis that keeps nothing. Whoever doubts the judge runs this row, which must end with losses.
+# A check of the judge, not a row of the table: this Redis keeps nothing, so that the run must end with losses.
 FORGETFUL = Row("forgetful", "Redis is killed that keeps nothing", _single(), _crash)

@@ -1,4 +1,4 @@
-"""Runs one row: clients under way, fault after fault, and then the judgement."""
+"""The run of one row: clients start, fault follows fault, then the journals are judged."""
 
 import subprocess
 import sys
@@ -27,14 +27,18 @@ from tests.conftest import ENVIRONMENT
 from tests.servers import wait_until
 
 _PROCESSES, _PEOPLE, _READERS = 3, 3, 1
-_WARM_UP_BYTES = 100_000  # in the journal of each process of clients: then all are under way
+_WARM_UP_BYTES = 100_000  # once each journal has so many, all clients are under way
 _CALM_S = (2.0, 3.0)  # between two faults
-_STOCK_S = 300  # for the clients to look at all that there was
+_STOCK_S = 300  # time for the clients to check all that there was
 
 
 @dataclass(frozen=True)
 class Result:
-    """back_s: seconds until the service was back, for each fault"""
+    """The result of a row.
+
+    Attributes:
+        back_s: Seconds until the service was back, for each fault.
+    """
 
     row: Row
     faults: Sequence[Fault]
@@ -54,7 +58,7 @@ class Result:
 
     @property
     def after_redis_s(self) -> list[float]:
-        """The same from when Redis was back, where it was away."""
+        """Return the seconds from the return of Redis to that of the service, for each fault that took Redis away."""
         faults = zip(self.faults, self.back_s, strict=True)
         return [max(0.0, fault.at + back_s - fault.redis_back_at) for fault, back_s in faults if fault.redis_back_at]
 
@@ -77,7 +81,7 @@ class Clients:
         return all(path.exists() and path.stat().st_size > _WARM_UP_BYTES for path in self._journals)
 
     def stop(self) -> None:
-        """Let them finish, and take stock."""
+        """Let the clients finish and take stock, then wait for their end."""
         for process in self._processes:
             process.stdin.close()
         for process in self._processes:
@@ -92,7 +96,11 @@ class Clients:
 
 
 def run(row: Row, seconds: float, seed: int, keep_in: Path) -> Result:
-    """keep_in: a folder; journals and log stay there where something was found"""
+    """Run a row, and judge it.
+
+    Args:
+        keep_in: The folder for journals and logs.
+    """
     random = Random(f"{seed}/{row.name}")  # noqa: S311
     faults: list[Fault] = []
     outages: list[Outage] = []
@@ -109,18 +117,18 @@ def run(row: Row, seconds: float, seed: int, keep_in: Path) -> Result:
             faults.append(fault)
             outages += away
             time.sleep(random.uniform(*_CALM_S))
-        time.sleep(LATE_S)  # what is looked at now is what stays
+        time.sleep(LATE_S)  # nothing changes by itself after that
         clients.stop()
-    return _judged(row, faults, read_all(folder), AnswerJudge(document(), outages))
+    return _judge_run(row, faults, read_all(folder), AnswerJudge(document(), outages))
 
 
 def document() -> Document:
-    """What the service says of itself, on every surface."""
+    """Return the OpenAPI document of the service."""
     settings = load_settings(ENVIRONMENT | {"GATEWAY_SECRET": GATEWAY_SECRET})
     return document_of(create_app(settings, FakeRedis(protocol=2)))
 
 
-def _judged(row: Row, faults: Sequence[Fault], operations: Sequence[Operation], answers: AnswerJudge) -> Result:
+def _judge_run(row: Row, faults: Sequence[Fault], operations: Sequence[Operation], answers: AnswerJudge) -> Result:
     return Result(
         row,
         faults,
@@ -132,8 +140,8 @@ def _judged(row: Row, faults: Sequence[Fault], operations: Sequence[Operation], 
     )
 
 
-def told(findings: Sequence[Finding]) -> str:
-    """How often each was found, and the first of them."""
+def summarize(findings: Sequence[Finding]) -> str:
+    """Return how often each was found, and the first operation of each."""
     counts = Counter(f"{finding.kind}: {finding.what}" for finding in findings)
     firsts = {f"{finding.kind}: {finding.what}": finding.operation for finding in reversed(findings)}
     return "\n".join(

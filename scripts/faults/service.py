@@ -1,4 +1,4 @@
-"""gunicorn under a supervisor, who starts it again when it is gone."""
+"""gunicorn under a supervisor that starts it again when it is gone."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ _RESTARTS_AFTER_S = 0.1  # as systemd does
 
 
 class Service:
-    """Two processes that hash passwords fast and limit no rates; what they log is in a file."""
+    """gunicorn with two processes, fast password hashes and no rate limits. It logs into a file."""
 
     def __init__(self, log: Path, **environment: str) -> None:
         self.port = lasting_port()
@@ -55,12 +55,12 @@ class Service:
         return True
 
     def workers(self) -> list[int]:
-        """Their process ids."""
+        """Return the process ids of the workers."""
         pid = self._process.pid
         return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
     def kill_worker(self, random: Random) -> float:
-        """SIGKILL one; when. The master starts another."""
+        """Send SIGKILL to a worker, and wait until the master has started another. Return the time of the kill."""
         before = self.workers()
         at = time.monotonic()
         os.kill(random.choice(before), signal.SIGKILL)
@@ -68,7 +68,11 @@ class Service:
         return at
 
     def kill_master(self) -> tuple[float, float]:
-        """SIGKILL it, and start it until it stays: its workers hold the port for a moment. When, and until when."""
+        """Send SIGKILL to the master, and start it until it stays. Its old workers hold the port for a moment.
+
+        Returns:
+            The time of the kill, and the time when the service answered again.
+        """
         at = time.monotonic()
         self._process.kill()
         self._process.wait()

@@ -1,4 +1,4 @@
-"""Whether each session was live from its beginning to its end, and over from then on."""
+"""The check of sessions: each must be live from its beginning to its end, and over from then on."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +14,10 @@ _OPENS = {"register", "login", "code_login", *_REPLACES}
 
 @dataclass(frozen=True)
 class Ending:
-    """What ended a session, or may have.
+    """An operation that ended a session, or may have.
 
-    acknowledged_at   inf where the outcome is unknown: then it happened by `settles_at`, or did not
+    Attributes:
+        acknowledged_at: inf if the outcome is unknown. Then it happened by `settles_at`, or never.
     """
 
     sent_at: float
@@ -36,7 +37,11 @@ class Life:
 
 
 def judge_sessions(operations: Sequence[Operation]) -> list[Finding]:
-    """operations: of one account, in the order of sending; one thread sent all that change something"""
+    """Return the findings on the sessions of one account.
+
+    Args:
+        operations: In the order of sending. One thread sent all those that change something.
+    """
     lives, findings = _lives(operations)
     for operation in operations:
         _observe(operation, lives)
@@ -44,10 +49,10 @@ def judge_sessions(operations: Sequence[Operation]) -> list[Finding]:
 
 
 def _lives(operations: Sequence[Operation]) -> tuple[dict[str, Life], list[Finding]]:
-    """The sessions by their tokens, with all that may have ended them; and what lists show that nobody opened."""
+    """Return the sessions by token, with all that may have ended them, and findings on lists."""
     lives: dict[str, Life] = {}
     findings: list[Finding] = []
-    sweeps: list[Operation] = []  # of unknown outcome: they end what is opened while they are under way
+    sweeps: list[Operation] = []  # of unknown outcome: they may also end sessions that are opened meanwhile
     strangers = 0  # sessions that may have been opened without an answer
     for operation in operations:
         for token in _ended_by(operation, lives):
@@ -64,7 +69,7 @@ def _lives(operations: Sequence[Operation]) -> tuple[dict[str, Life], list[Findi
 
 
 def _ended_by(operation: Operation, lives: dict[str, Life]) -> list[str]:
-    """The tokens of the sessions that an operation ended, or may have."""
+    """Return the tokens of the sessions that an operation ended, or may have."""
     if not (operation.is_done or operation.is_unknown):
         return []
     own = [operation.token] if operation.token in lives else []
@@ -95,14 +100,14 @@ def _hashes(lives: dict[str, Life]) -> set[str]:
 
 
 def _observe(operation: Operation, lives: dict[str, Life]) -> None:
-    """Note what an answer says of sessions."""
-    for token, is_live in _said(operation, lives):
+    """Note for each session whether an answer shows it as live or as over."""
+    for token, is_live in _shown_by(operation, lives):
         life = lives.get(token)
         if life and operation.sent_at > life.opened.answered_at:
             (life.yes if is_live else life.no).append(operation)
 
 
-def _said(operation: Operation, lives: dict[str, Life]) -> Iterator[tuple[str, bool]]:
+def _shown_by(operation: Operation, lives: dict[str, Life]) -> Iterator[tuple[str, bool]]:
     if operation.is_unknown or operation.is_unsent or not operation.token:
         return
     if operation.op == "introspect":
@@ -118,7 +123,7 @@ def _said(operation: Operation, lives: dict[str, Life]) -> Iterator[tuple[str, b
 
 
 def _judge(life: Life) -> Iterator[Finding]:
-    """One finding of each kind, at most."""
+    """Yield the findings on one session, at most one of each kind."""
     ended_at = min((ending.acknowledged_at for ending in life.endings), default=inf)
     first_no = min((no.answered_at for no in life.no), default=inf)
     risen = next((yes for yes in life.yes if yes.sent_at > min(ended_at, first_no)), None)
@@ -132,6 +137,6 @@ def _judge(life: Life) -> Iterator[Finding]:
 
 
 def _is_explained(no: Operation, life: Life) -> bool:
-    """Whether something that was sent before this no may have ended the session, and was not shown not to have."""
+    """Tell whether an operation before this no may have ended the session, and no later yes shows that it did not."""
     last_yes = max((yes.sent_at for yes in life.yes if yes.answered_at < no.sent_at), default=-inf)
     return any(ending.sent_at <= no.answered_at and ending.settles_at > last_yes for ending in life.endings)

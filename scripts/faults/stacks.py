@@ -1,4 +1,4 @@
-"""The Redis of a row, and what is done to it."""
+"""The Redis of a row, with the faults that can be made in it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +15,11 @@ _PROBE = "chaos"
 
 
 class Stack(Protocol):
-    """url: for the service, with the time-outs that operators have"""
+    """A Redis of any kind.
+
+    Attributes:
+        url: For the service. Its time-outs are the defaults, as operators have them.
+    """
 
     url: str
 
@@ -23,14 +27,22 @@ class Stack(Protocol):
 
 
 class Single:
-    """One server; options say how it keeps what it holds."""
+    """One server.
+
+    Args:
+        options: Options of redis-server that say how it keeps its data.
+    """
 
     def __init__(self, *options: str) -> None:
         self._server = RedisServer(*options)
         self.url = self._server.plain_url
 
     def crash(self, down_s: float) -> tuple[float, float]:
-        """SIGKILL it, and start it again after a while; when it was killed, and when it answered again."""
+        """Send SIGKILL, and start the server again after a while.
+
+        Returns:
+            The time of the kill, and the time when it answered again.
+        """
         at = time.monotonic()
         self._server.stop()
         time.sleep(down_s)
@@ -42,7 +54,7 @@ class Single:
 
 
 class Proxied:
-    """One server, behind a network."""
+    """One server behind a network that can fail (proxy.py)."""
 
     def __init__(self, seed: int) -> None:
         self._server = RedisServer("--appendonly", "yes", "--appendfsync", "always")
@@ -60,15 +72,16 @@ class Sentinels:
         self.url = self._set.plain_url
 
     def fail_over(self, down_s: float, _: Random) -> tuple[float, float]:
-        """SIGKILL the primary while its replicas are in touch, and bring it back a while after another took over.
+        """Send SIGKILL to the primary while its replicas are in touch. Start it again a while after another took over.
 
-        Returns: when it was killed, and when another first took a write
+        Returns:
+            The time of the kill, and the time when another server first took a write.
         """
         self._set.wait_until_in_touch()
         at = time.monotonic()
         killed = self._set.kill_primary()
         others = [server for server in self._set.servers if server is not killed]
-        taken_over_at = _first_write(others, _PROBE)
+        taken_over_at = _wait_for_write(others, _PROBE)
         self._set.wait_for_other_primary(killed)
         time.sleep(down_s)
         killed.start()
@@ -85,14 +98,14 @@ class Cluster:
         self.url = self._set.plain_url
 
     def fail_over(self, down_s: float, random: Random) -> tuple[float, float]:
-        """The same with one of the primaries, by chance."""
+        """Do the same as Sentinels.fail_over to one of the primaries, chosen by chance."""
         self._set.wait_until_ok()
         primary = random.choice(self._set.primaries())
         key = next(key for key in _keys() if self._set.owner_of(self._set.slot_of(key)) is primary)
         slot = self._set.slot_of(key)
         at = time.monotonic()
         self._set.kill_owner_of(slot)
-        taken_over_at = _first_write(self._set.replicas(), key)
+        taken_over_at = _wait_for_write(self._set.replicas(), key)
         self._set.wait_for_other_owner_of(slot, primary)
         time.sleep(down_s)
         primary.start()
@@ -107,17 +120,17 @@ def _keys():
     return (f"{_PROBE}:{number}" for number in range(10_000))
 
 
-def _first_write(servers: Sequence[Node], key: str) -> float:
-    """When one of these first took a write."""
+def _wait_for_write(servers: Sequence[Node], key: str) -> float:
+    """Return the time when one of the servers first took a write."""
 
     def takes_it() -> bool:
-        return any(_tried(server.client.set, key, "1") for server in servers)
+        return any(_succeeds(server.client.set, key, "1") for server in servers)
 
     wait_until(takes_it, "nobody took over")
     return time.monotonic()
 
 
-def _tried(command: Callable[..., object], *arguments: str) -> bool:
+def _succeeds(command: Callable[..., object], *arguments: str) -> bool:
     try:
         return bool(command(*arguments))
     except RedisError:

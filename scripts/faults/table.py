@@ -6,13 +6,21 @@ from statistics import median
 from scripts.faults.runner import Result
 
 _HEAD = [
-    *("fault", "faults", "operations", "acknowledged", "lost", "resurrected", "wrong answers", "slowest, s"),
-    *("seconds until back, median / most", "after Redis, median / most"),
+    "fault",
+    "faults",
+    "operations",
+    "acknowledged",
+    "lost",
+    "resurrected",
+    "wrong answers",
+    "slowest, s",
+    "seconds until back, median / most",
+    "after Redis, median / most",
 ]
 
 
 def table(results: Sequence[Result]) -> str:
-    """In Markdown."""
+    """Return the results as a table in Markdown."""
     lines = [_HEAD, ["---"] + ["---:"] * (len(_HEAD) - 1), *(_cells(result) for result in results)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

@@ -1,4 +1,4 @@
-"""Runs the fuzzer: several senders, one judge, and what was found in a folder."""
+"""Runs the fuzzer: several senders, one judge, and a folder with the findings."""
 
 import argparse
 import re
@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from scripts.fuzzing.judge import Answer, Hang, exchange, problem_with
+from scripts.fuzzing.judge import Answer, Hang, exchange, find_problem
 from scripts.fuzzing.requests import Maker, Request, bodies, routes
 from scripts.fuzzing.service import Account, Target, is_live, new_account
 
-_LOOK_EVERY = 40  # requests between two looks at whether an account still lives and the log is clean
+_LOOK_EVERY = 40  # after so many requests, check that the account is still live and the log is clean
 _WRONG = re.compile(r'"level":"(error|critical)"')
 
 
 class Run:
-    """What has been sent and found so far, by all senders."""
+    """The requests and findings of all senders so far."""
 
     def __init__(self, target: Target, folder: Path) -> None:
         self._target = target
@@ -40,7 +40,7 @@ class Run:
             self.slowest = sorted([*self.slowest, (answer.seconds, what)], reverse=True)[:10]
 
     def find(self, problem: str, raw: bytes = b"", answer: Answer | None = None) -> None:
-        """Count a finding; the first ten of a kind are kept as files."""
+        """Count a finding. The first ten of a kind are kept as files."""
         with self._lock:
             self.findings[problem] += 1
             count = self.findings[problem]
@@ -52,7 +52,12 @@ class Run:
             print(f"FOUND {problem}: {raw[:300]!r}", flush=True)
 
     def look_at_service(self, raw: bytes, known: Sequence[str] = ()) -> None:
-        """known: secrets that no line of the log may have"""
+        """Check that all processes live, and that the new lines of the log have no error and no secret.
+
+        Args:
+            raw: The request before this check.
+            known: Secrets that no line of the log may have.
+        """
         if not self._target.lives():
             self.find("a process of the service ended", raw)
         with self._lock:
@@ -70,7 +75,7 @@ class Run:
 
 
 def send_until(end: float, run: Run, target: Target, maker: Maker, number: int) -> None:
-    """One sender with an account of its own, which a request may well end: then it makes another."""
+    """Send requests until a time, with an own account. If a request ends its session, make another account."""
     account: Account | None = None
     count = 0
     while time.monotonic() < end:
@@ -85,7 +90,7 @@ def send_until(end: float, run: Run, target: Target, maker: Maker, number: int) 
             continue
         run.note(request, answer)
         named = {account.user_id} if account.token.encode() in request.raw else set()
-        if problem := problem_with(request, answer, named):
+        if problem := find_problem(request, answer, named):
             run.find(f"{problem} ({answer.status})", request.raw, answer)
         if count % _LOOK_EVERY == 0:
             run.look_at_service(request.raw, account.never_logged)

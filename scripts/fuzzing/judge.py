@@ -1,4 +1,4 @@
-"""What an answer must be, whatever was asked."""
+"""The check of each answer, and the connection that it comes by."""
 
 import json
 import re
@@ -13,14 +13,16 @@ from scripts.fuzzing.requests import Request, application
 
 HANGS_AFTER_S = 10
 _OWN_PATH = re.compile(r"/(?![/\\])[!-~]*")
-_WRITTEN_BY_GUNICORN = {400, 403, 408, 413, 414, 417, 431, 501, 505}  # of requests that never came to the application
+_WRITTEN_BY_GUNICORN = {400, 403, 408, 413, 414, 417, 431, 501, 505}  # before the application is reached
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The first answer on a connection; status 0 where there was none.
+    """The first answer on a connection.
 
-    is_whole   False where the connection broke within the body: what was sent and not read resets it
+    Attributes:
+        status: 0 if there was no answer.
+        is_whole: False if the connection broke within the body. Data that was sent and not read resets a connection.
     """
 
     status: int
@@ -34,7 +36,11 @@ class Answer:
 
 
 def exchange(port: int, request: Request) -> Answer:
-    """Raises: TimeoutError where the connection is still open without an end after ten seconds"""
+    """Send a request, and return the first answer.
+
+    Raises:
+        Hang: The answer has no end within ten seconds.
+    """
     began = time.monotonic()
     received = bytearray()
     with socket.create_connection(("127.0.0.1", port), timeout=HANGS_AFTER_S) as connection:
@@ -62,7 +68,7 @@ def _receive(connection: socket.socket, began: float) -> bytes:
 
 
 class Hang(Exception):
-    """No end of an answer within ten seconds."""
+    """An answer without an end within ten seconds."""
 
 
 def _read(raw: bytes, seconds: float) -> Answer:
@@ -81,10 +87,11 @@ def _read(raw: bytes, seconds: float) -> Answer:
     return Answer(int(status[1]) if status else 0, headers, body, seconds, is_whole)
 
 
-def problem_with(request: Request, answer: Answer, users_named: set[str]) -> str | None:
-    """What is wrong with an answer; None where nothing is.
+def find_problem(request: Request, answer: Answer, users_named: set[str]) -> str | None:
+    """Return what is wrong with an answer, None if nothing is.
 
-    users_named: the ids of users of whom the request carried a live token
+    Args:
+        users_named: The ids of the users whose live token was in the request.
     """
     if answer.status == 0:
         return None if request.mutated or request.stays_open else "no answer to a request that is none too odd"
@@ -92,10 +99,10 @@ def problem_with(request: Request, answer: Answer, users_named: set[str]) -> str
         return f"status {answer.status}"
     if not answer.headers.get("x-request-id"):
         return None if answer.status in _WRITTEN_BY_GUNICORN else f"status {answer.status} from nobody"
-    return _problem_with_headers(answer, users_named) or _problem_with_refusal(request, answer)
+    return _find_problem_in_headers(answer, users_named) or _find_problem_in_refusal(request, answer)
 
 
-def _problem_with_headers(answer: Answer, users_named: set[str]) -> str | None:
+def _find_problem_in_headers(answer: Answer, users_named: set[str]) -> str | None:
     if len(answer.headers["x-request-id"]) != 1 or answer.one("x-content-type-options") != "nosniff":
         return "headers that every answer has are not there once"
     if answer.one("location") and not _OWN_PATH.fullmatch(answer.one("location")):
@@ -104,24 +111,24 @@ def _problem_with_headers(answer: Answer, users_named: set[str]) -> str | None:
     return f"names user {named}, whose token was not sent" if named and named not in users_named else None
 
 
-def _problem_with_refusal(request: Request, answer: Answer) -> str | None:
+def _find_problem_in_refusal(request: Request, answer: Answer) -> str | None:
     if answer.status < 400 or request.method == b"HEAD" or not answer.is_whole:
         return None
     kind = answer.one("content-type")
     try:
-        told = json.loads(answer.body) if kind == "application/json" else None
+        body = json.loads(answer.body) if kind == "application/json" else None
     except ValueError:
         return "a body that says it is JSON is none"
     is_html = kind.startswith("text/html") and answer.body.lstrip().lower().startswith(b"<!doctype html")
-    if request.mutated:  # the path may have been hit: any of the three forms
-        return None if is_html or _is_api(answer.status, told) or _is_cookie(told) else "no form of refusal"
+    if request.mutated:  # a mutation may have changed the path, so any of the three forms is right
+        return None if is_html or _is_api(answer.status, body) or _is_cookie(body) else "no form of refusal"
     path = request.path.decode("latin-1")
     surface = _surfaces().of_path(path)
     if surface is Surface.PAGES or (path in ("/login", "/register") and request.method == b"GET"):
         return None if is_html else "no page where a page is due"
     if surface is Surface.COOKIE_API:
-        return None if _is_cookie(told) else "not the cookie API's form"
-    return None if _is_api(answer.status, told) else "not the API's form"
+        return None if _is_cookie(body) else "not the cookie API's form"
+    return None if _is_api(answer.status, body) else "not the API's form"
 
 
 @cache
@@ -129,17 +136,17 @@ def _surfaces() -> Surfaces:
     return Surfaces(application())
 
 
-def _is_api(status: int, told: object) -> bool:
-    if not isinstance(told, dict) or not isinstance(told.get("message"), str):
+def _is_api(status: int, body: object) -> bool:
+    if not isinstance(body, dict) or not isinstance(body.get("message"), str):
         return False
     if status == 429:
-        return isinstance(told.get("retry_after"), float) and told.get("global") is False
-    if type(told.get("code")) is not int:
+        return isinstance(body.get("retry_after"), float) and body.get("global") is False
+    if type(body.get("code")) is not int:
         return False
-    if told["code"] == 50035:
-        return isinstance(told.get("errors"), dict) and bool(told["errors"])
-    return told["code"] != 60003 or isinstance(told.get("mfa"), dict)
+    if body["code"] == 50035:
+        return isinstance(body.get("errors"), dict) and bool(body["errors"])
+    return body["code"] != 60003 or isinstance(body.get("mfa"), dict)
 
 
-def _is_cookie(told: object) -> bool:
-    return isinstance(told, dict) and isinstance(told.get("error"), str)
+def _is_cookie(body: object) -> bool:
+    return isinstance(body, dict) and isinstance(body.get("error"), str)

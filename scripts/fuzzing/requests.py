@@ -1,4 +1,4 @@
-"""Requests as raw bytes: well-formed ones of every route, and what becomes of them when they are mutated."""
+"""Requests as raw bytes: well-formed ones for every route, and mutations of them."""
 
 import base64
 import json
@@ -19,53 +19,33 @@ from scripts.fuzzing.service import GATEWAY_SECRET, PASSWORD, Account
 from tests.conftest import ENVIRONMENT
 
 CRLF = b"\r\n"
+# fmt: off
 _METHODS = [
-    b"GET",
-    b"POST",
-    b"PUT",
-    b"PATCH",
-    b"DELETE",
-    b"HEAD",
-    b"OPTIONS",
-    b"TRACE",
-    b"CONNECT",
-    b"get",
-    b"P",
-    b"\xff",
+    b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"HEAD", b"OPTIONS", b"TRACE", b"CONNECT", b"get", b"P", b"\xff",
 ]
-_CONTROLS = bytes([*range(32), 127])  # gunicorn refuses them in headers: what has one comes no further
+_CONTROLS = bytes([*range(32), 127])  # gunicorn refuses a header that has one of them
 _ODD_TEXTS = [
-    *("", " ", "\0", "\x7f", "\u202e", "\u2028", "\ufeff", "\u0130", "\u00df", "\U0001f600", "\u0300" * 40, "a\u0301"),
-    *("../..", "%00", "%", "%zz", "//evil.example", "/\\evil.example", "http://evil.example/", "javascript:alert(1)"),
-    *("{}", "[]", "null", "true", "NaN", "-0", "1e999", "0x10", "'", '"', "<script>", "${7*7}", "{{7*7}}", "\r\nX: y"),
-    *("a@b", "a@b.c", '"a b"@example.com', "a@[127.0.0.1]", "ä@ä.example", "x" * 300 + "@example.com", "A" * 43 + "="),
+    "", " ", "\0", "\x7f", "\u202e", "\u2028", "\ufeff", "\u0130", "\u00df", "\U0001f600", "\u0300" * 40, "a\u0301",
+    "../..", "%00", "%", "%zz", "//evil.example", "/\\evil.example", "http://evil.example/", "javascript:alert(1)",
+    "{}", "[]", "null", "true", "NaN", "-0", "1e999", "0x10", "'", '"', "<script>", "${7*7}", "{{7*7}}", "\r\nX: y",
+    "a@b", "a@b.c", '"a b"@example.com', "a@[127.0.0.1]", "ä@ä.example", "x" * 300 + "@example.com", "A" * 43 + "=",
 ]
 _LONG_UNITS = [
-    "a",
-    "a.",
-    "\u0315\u0300",
-    "(",
-    "\u0130",
-    "0",
-    " ",
-    "=",
-    "%41",
-    "a,",
-    ";",
-    "é",
-    "\U0001f600",
-    "[",
-    '{"a":',
+    "a", "a.", "\u0315\u0300", "(", "\u0130", "0", " ", "=", "%41", "a,", ";", "é", "\U0001f600", "[", '{"a":',
 ]
+_HOPS = ["203.0.113.7", "10.0.0.1:443", "[2001:db8::1]:80", "::ffff:127.0.0.1", "fe80::1%eth0", "unknown", "", "["]
+_USER_AGENTS = [b"curl/8", b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Firefox/128.0", b"(" * 500, b"Mozilla/5.0 " * 40]
+# fmt: on
 
 
 @dataclass(frozen=True)
 class Request:
-    """Bytes to send, and what they were made of.
+    """The bytes of a request, and what they were made of.
 
-    path        as it was meant, before any mutation of the bytes
-    mutated     the bytes were changed, so nothing is known of method and path
-    stays_open  the sender leaves its half of the connection open and sends no more
+    Attributes:
+        path: The path before any mutation.
+        mutated: The bytes were changed, so that the real method and path are not known.
+        stays_open: The sender leaves its half of the connection open and sends no more.
     """
 
     raw: bytes
@@ -81,7 +61,7 @@ def application() -> Flask:
 
 
 def routes() -> list[tuple[str, str]]:
-    """Return method and path of every route, and of those that stand beside Flask."""
+    """Return the method and path of every route, also of /gateway/verify, which is served without Flask."""
     found = [
         (method, rule.rule.replace("<any_text:session_id>", "{id}").replace("<path:filename>", "keyrack.css"))
         for rule in application().url_map.iter_rules()
@@ -91,12 +71,12 @@ def routes() -> list[tuple[str, str]]:
 
 
 def bodies() -> list[list[str]]:
-    """The names of the fields of each body that the service reads."""
+    """Return the names of the fields, for each body that the service reads."""
     return [list(kind().fields) for kind in (*WireSchema.__subclasses__(), IntrospectSchema)]
 
 
 class Maker:
-    """Makes requests out of one source of chance; the accounts' secrets go into them."""
+    """A maker of random requests, with the secrets of an account in them."""
 
     def __init__(self, random: Random, known_routes: list[tuple[str, str]], known_bodies: list[list[str]]) -> None:
         self._random = random
@@ -119,7 +99,7 @@ class Maker:
         plain = target.partition("?")[0].encode()
         if mutated := self._chance(30):
             raw = self._mutate(raw)
-        if self._chance(3):  # two in one packet, the second perhaps cut short
+        if self._chance(3):  # two requests in one packet, the second may be cut short
             raw, mutated = raw + raw[: r.randrange(len(raw) + 1)], True
         return Request(raw, verb, plain, mutated, stays_open=self._chance_in_thousand(1))
 
@@ -144,12 +124,12 @@ class Maker:
         if form == "cookie":
             proof = f"; __Secure-recent_mfa={self._random.choice(account.secrets)}" if self._chance(50) else ""
             return b"Cookie", f"__Host-session={token}{proof}".encode("utf-8", "replace").translate(None, _CONTROLS)
-        told = {"header": token, "bearer": f"Bearer {token}", "gateway": f"Bearer {GATEWAY_SECRET}"}[form]
-        return b"Authorization", told.encode("utf-8", "replace").translate(None, _CONTROLS)
+        value = {"header": token, "bearer": f"Bearer {token}", "gateway": f"Bearer {GATEWAY_SECRET}"}[form]
+        return b"Authorization", value.encode("utf-8", "replace").translate(None, _CONTROLS)
 
     def properties(self, account: Account) -> bytes:
-        told = {"os": self._value(account), "browser": self._value(account), "device": self._value(account)}
-        return base64.b64encode(json.dumps(told).encode())
+        properties = {"os": self._value(account), "browser": self._value(account), "device": self._value(account)}
+        return base64.b64encode(json.dumps(properties).encode())
 
     def proof(self, account: Account) -> bytes:
         return self._random.choice(account.secrets).encode()
@@ -160,17 +140,7 @@ class Maker:
         return self._random.choice(["; ", ";", ",", ";;"]).join(pairs).encode("utf-8", "replace")
 
     def hops(self, _: Account) -> bytes:
-        kinds = [
-            "203.0.113.7",
-            "10.0.0.1:443",
-            "[2001:db8::1]:80",
-            "::ffff:127.0.0.1",
-            "fe80::1%eth0",
-            "unknown",
-            "",
-            "[",
-        ]
-        return ", ".join(self._random.choice(kinds) for _ in range(self._random.randrange(1, 30))).encode()
+        return ", ".join(self._random.choice(_HOPS) for _ in range(self._random.randrange(1, 30))).encode()
 
     def number(self, _: Account) -> bytes:
         return str(self._random.choice([0, 1, 5, -1, 2**31, 2**63, 10**30, "1e3", "0x5", "5,5", "+5", "٥"])).encode()
@@ -183,7 +153,7 @@ class Maker:
     # Bodies
 
     def _body(self, account: Account) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-        """A body and the headers that describe it, truly for the most part."""
+        """Return a body and the headers that describe it. Now and then they are wrong."""
         form = self._random.choice(["json"] * 6 + ["form"] * 4 + ["multipart", "raw"])
         raw, content_type = getattr(self, f"_{form}")(account)
         if self._chance(10):
@@ -230,7 +200,7 @@ class Maker:
         return made + end
 
     def _fields(self, account: Account) -> dict[str, Any]:
-        """The fields of one of the bodies, each right, odd or missing."""
+        """Return the fields of one of the bodies. Each is right, odd or missing."""
         names = self._random.choice(self._bodies)
         right = self._right(account)
         return {
@@ -243,12 +213,26 @@ class Maker:
         secret = self._random.choice(account.secrets)
         hashes = [account.id_hash if self._chance(30) else "A" * 43 + "="]
         return {
-            **{"login": account.email, "email": account.email, "password": PASSWORD, "new_password": PASSWORD},
-            **{"username": "somebody", "global_name": "Somebody", "ticket": secret, "token": secret, "code": secret},
-            **{"data": PASSWORD, "mfa_type": self._random.choice(["password", "totp", "backup"]), "method": "totp"},
-            **{"session_id_hashes": hashes, "ids": hashes, "name": "Kitchen", "secret": "GEZDGNBVGY3TQOJQ" * 2},
-            **{"regenerate": True, "user_id": account.user_id, "id_hash": account.id_hash},
-            **{"sessions": [{"user_id": account.user_id, "id_hash": account.id_hash}]},
+            "login": account.email,
+            "email": account.email,
+            "password": PASSWORD,
+            "new_password": PASSWORD,
+            "username": "somebody",
+            "global_name": "Somebody",
+            "ticket": secret,
+            "token": secret,
+            "code": secret,
+            "data": PASSWORD,
+            "mfa_type": self._random.choice(["password", "totp", "backup"]),
+            "method": "totp",
+            "session_id_hashes": hashes,
+            "ids": hashes,
+            "name": "Kitchen",
+            "secret": "GEZDGNBVGY3TQOJQ" * 2,
+            "regenerate": True,
+            "user_id": account.user_id,
+            "id_hash": account.id_hash,
+            "sessions": [{"user_id": account.user_id, "id_hash": account.id_hash}],
         }
 
     # Values
@@ -288,7 +272,7 @@ class Maker:
         return query if self._chance(90) else query.replace("%", "")
 
     def _mutate(self, raw: bytes) -> bytes:
-        """One to four small changes: a bit, a byte, a piece away, twice or elsewhere."""
+        """Make one to four small changes: flip a bit, change a byte, or remove, repeat, move or cut a piece."""
         r = self._random
         data = bytearray(raw)
         for _ in range(r.randrange(1, 5)):
@@ -320,10 +304,12 @@ class Maker:
         return self._random.randrange(1000) < share
 
 
+# fmt: off
 _CONTENT_TYPES = [
-    *(b"application/json; charset=utf-16", b"application/x+json", b"text/plain", b"", b"/", b"multipart/form-data"),
-    *(b"application/x-www-form-urlencoded; charset=x", b"multipart/form-data; boundary=", b"application/JSON", b"\xff"),
+    b"application/json; charset=utf-16", b"application/x+json", b"text/plain", b"", b"/", b"multipart/form-data",
+    b"application/x-www-form-urlencoded; charset=x", b"multipart/form-data; boundary=", b"application/JSON", b"\xff",
 ]
+# fmt: on
 
 _Header = Callable[[Maker, Account], tuple[bytes, bytes]]
 
@@ -343,13 +329,7 @@ _HEADERS: list[_Header] = [
     _made(b"X-Forwarded-For", Maker.hops),
     _made(b"Content-Length", Maker.number),
     _made(b"Max-Forwards", Maker.number),
-    _fixed(
-        b"User-Agent",
-        b"curl/8",
-        b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Firefox/128.0",
-        b"(" * 500,
-        b"Mozilla/5.0 " * 40,
-    ),
+    _fixed(b"User-Agent", *_USER_AGENTS),
     _fixed(b"Origin", b"null", b"http://localhost", b"https://evil.example", b"http://[::1", b"//", b""),
     _fixed(b"Sec-Fetch-Site", b"same-origin", b"none", b"cross-site", b""),
     _fixed(b"X-Forwarded-Method", b"GET", b"DELETE", b"get", b""),

@@ -1,4 +1,4 @@
-"""The service under fire: gunicorn and redis-server of its own, and accounts whose secrets are live."""
+"""The service that is fuzzed: its own gunicorn and redis-server, and accounts with live secrets."""
 
 import base64
 import json
@@ -29,13 +29,13 @@ PASSWORD = "correct horse battery"  # noqa: S105 - the same
 _SETTINGS = {
     "GATEWAY_SECRET": GATEWAY_SECRET,
     "TRUSTED_PROXIES": "127.0.0.0/8,::1",
-    "RATE_LIMIT_FORGOT": "20 per minute",  # the others are out of the way; this one lets 429 be seen
+    "RATE_LIMIT_FORGOT": "20 per minute",  # low, so that 429 occurs; the other limits are out of the way
     "WEB_CONCURRENCY": "2",
 }
 
 
 class Target:
-    """gunicorn with two processes, its log in a file."""
+    """gunicorn with two processes and a log file, and its Redis."""
 
     def __init__(self, log: Path) -> None:
         self.redis = RedisServer()
@@ -69,7 +69,7 @@ class Target:
         return set(Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split())
 
     def lives(self) -> bool:
-        """Whether the processes are those that were there at the start."""
+        """Tell whether all processes are still those of the start."""
         return self.process.poll() is None and self._workers() == self.workers
 
     def reset_link(self, user_id: str) -> str:
@@ -88,7 +88,7 @@ class Target:
 
 @dataclass
 class Account:
-    """Somebody who is signed in, and every secret of theirs that a request may carry."""
+    """A user who is signed in, with every secret that a request may carry."""
 
     user_id: str
     email: str
@@ -102,12 +102,12 @@ class Account:
 
     @property
     def never_logged(self) -> list[str]:
-        """The audit names sessions by their hashes."""
+        """The secrets that no log line may have. The id_hash is not one: audit lines name sessions by it."""
         return [self.token, *(secret for secret in self.secrets if secret != self.id_hash)]
 
 
 def new_account(target: Target, number: int, *, with_totp: bool) -> Account:
-    """Registers, and earns one of each kind of secret."""
+    """Register an account, and earn one secret of each kind."""
     email = f"fuzz{number}.{time.time_ns()}@example.com"
     answer = _post(target, "/auth/register", {"email": email, "username": f"fuzz{number}", "password": PASSWORD})
     token = answer["token"]
