@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.config import ConfigError, MailServer, Settings, load_settings, variable
+from app.config import ConfigError, Settings, load_settings, variable
+from app.setting_parsers import MailServer
 
 NEEDED = {"REDIS_URL": "redis://localhost", "SECRET_KEYS": "s" * 32}
 

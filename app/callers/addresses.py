@@ -4,7 +4,7 @@ Addresses of Redis: stores/redis_url.py.
 
 import ipaddress
 
-from app.config import Networks
+from app.setting_parsers import Networks
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

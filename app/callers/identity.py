@@ -8,9 +8,9 @@ from werkzeug.sansio.http import parse_cookie
 from app.callers.addresses import Address, caller_address
 from app.callers.client_info import read_client
 from app.callers.location import Locations
-from app.config import Networks
 from app.errors import Forbidden, Unauthorized
 from app.rules.devices import Caller, Devices
+from app.setting_parsers import Networks
 from app.stores.sessions import Client
 from app.watch import context
 

@@ -16,10 +16,11 @@ from flask.cli import with_appcontext
 from app.callers.location import is_private
 from app.cli.canary import PRETENDED, Canary, Connection, ProbeError, find_seen_address, throw_away_user, try_paths
 from app.cli.terminal import PARTLY, RedisAway, SingleCommand, as_json, say, say_json
-from app.config import MailServer, Networks, Settings
+from app.config import Settings
 from app.mail.transport import ServerAway, open_transport
 from app.routes import API
 from app.serving.checkup import Finding, Level, check_redis, check_secrets, fail, ok, warn
+from app.setting_parsers import MailServer, Networks
 from app.stores.connection.connect import StoreError, describe
 from app.web.services import Services, services
 

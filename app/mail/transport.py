@@ -15,8 +15,8 @@ from email.policy import SMTP, SMTPUTF8
 from pathlib import Path
 from typing import Any, Protocol
 
-from app.config import MailServer
 from app.jobs.worker import JobFailed, JobRefused, ReceiverAway
+from app.setting_parsers import MailServer
 
 STEP_S = 20  # for the server to be connected to, and again to answer each command
 ATTEMPT_S = 120  # from `connect` to the end of the mail's content, all steps and connections together

@@ -11,7 +11,8 @@ import pytest
 from app import create_app
 from app.cli.canary import Connection, ProbeError
 from app.cli.doctor import check_location, check_mail, judge_address
-from app.config import MailServer, load_settings
+from app.config import load_settings
+from app.setting_parsers import MailServer
 from app.stores.connection.connect import connect
 from tests.conftest import ENVIRONMENT
 

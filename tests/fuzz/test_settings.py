@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.callers.addresses import caller_address
-from app.config import ConfigError, MailServer, Settings, load_settings, variable
+from app.config import ConfigError, Settings, load_settings, variable
+from app.setting_parsers import MailServer
 from app.stores.connection.client import OneServer
 from app.stores.connection.cluster import Cluster
 from app.stores.connection.connect import connect

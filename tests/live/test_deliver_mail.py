@@ -14,9 +14,9 @@ from email.policy import SMTP
 import pytest
 import requests
 
-from app.config import MailServer
 from app.mail.delivery import Delivery
 from app.mail.transport import SmtpServer
+from app.setting_parsers import MailServer
 from app.stores import keys
 from app.stores.connection.connect import over
 from app.stores.mail import MailStore, Notice

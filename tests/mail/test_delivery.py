@@ -8,9 +8,9 @@ from email.policy import SMTP
 
 import pytest
 
-from app.config import MailServer
 from app.mail.delivery import TAKEN_OVER_AFTER_S, Delivery
 from app.mail.transport import LONGEST_S, SmtpServer
+from app.setting_parsers import MailServer
 from app.stores import keys
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client

@@ -14,8 +14,8 @@ from email.policy import SMTP, SMTPUTF8
 
 import pytest
 
-from app.config import MailServer
 from app.mail.transport import Folder, NotDelivered, RecipientRefused, ServerAway, SmtpServer, open_transport
+from app.setting_parsers import MailServer
 from tests import mail_server
 from tests.mail_server import PASSWORD, USER, certificate_for
 

@@ -1,0 +1,195 @@
+"""The parsers of settings: each takes a text and returns its value, or raises ValueError with what the text must be.
+
+The settings themselves: config.py.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.headerregistry import Address
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import limits
+import maxminddb
+from email_validator import EmailNotValidError, validate_email
+
+from app.stores.connection import redis_url
+from app.stores.connection.connect import StoreError
+
+Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
+_MIN_SECRET_LENGTH = 32
+_MAIL_PORTS = {"smtp": 587, "smtps": 465}
+_LONGEST_S = 100 * 365 * 24 * 60 * 60  # the end of a session must not come after the year 9999, the last in datetime
+_MOST_COUNTED = 1_000_000_000
+_HOST = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """The server that takes mails.
+
+    Attributes:
+        user: "" if the server asks for no login.
+        implicit_tls: True encrypts from the first byte. False encrypts as soon as the server offers it.
+    """
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    implicit_tls: bool
+
+
+def text(raw: str) -> str:
+    return raw
+
+
+def span(raw: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", raw)
+    seconds = int(match[1]) * _SECONDS[match[2]] if match else 0
+    if not 0 < seconds <= _LONGEST_S:
+        raise ValueError("must be a span of time above 0, 36500d at most: seconds, or with a unit as in 90s, 15m, 12h")
+    return seconds
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", raw) or not least <= int(raw) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(raw)
+
+    return parse
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw.lower() not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return raw.lower()
+
+    return parse
+
+
+def switch(raw: str) -> bool:
+    return one_of("on", "off")(raw) == "on"
+
+
+def redis(raw: str) -> str:
+    try:
+        redis_url.parse(raw)
+    except (ValueError, TypeError, OSError, StoreError):
+        raise ValueError(
+            "must be a URL: redis://host:port/0, unix:///path, redis+sentinel://host:port,host:port/service/0 or "
+            "redis+cluster://host:port,host:port, with rediss for TLS, options of redis-py and files that can be read"
+        ) from None
+    return raw
+
+
+def secret_keys(raw: str) -> tuple[str, ...]:
+    keys = tuple(key.strip() for key in raw.split(",") if key.strip())
+    if not keys or any(len(key) < _MIN_SECRET_LENGTH for key in keys):
+        raise ValueError(
+            f"must be one or more secrets of {_MIN_SECRET_LENGTH} characters or more, separated by commas; "
+            'make one with: python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
+        )
+    return keys
+
+
+def networks(raw: str) -> Networks:
+    try:
+        return tuple(_network(part.strip()) for part in raw.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("must be addresses or CIDR ranges separated by commas, as in 10.0.0.0/8,::1") from None
+
+
+def _network(raw: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Return a network. IPv4 within IPv6 becomes IPv4, because the addresses of callers do, too."""
+    network = ipaddress.ip_network(raw)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    return ipaddress.ip_network((mapped, network.prefixlen - 96)) if mapped and network.prefixlen >= 96 else network
+
+
+def rate(raw: str) -> str:
+    try:
+        parsed = limits.parse_many(raw)
+    except ValueError:
+        parsed = []
+    countable = [1 <= limit.amount <= _MOST_COUNTED and limit.get_expiry() <= _LONGEST_S for limit in parsed]
+    if not parsed or not all(countable):
+        raise ValueError('must be a limit in Flask-Limiter\'s notation, as in "10 per minute"')
+    return raw
+
+
+def city_database(raw: str) -> Path:
+    try:
+        maxminddb.open_database(raw).close()
+    except (OSError, maxminddb.InvalidDatabaseError):
+        raise ValueError("must be the path of a readable database in MaxMind's format") from None
+    return Path(raw)
+
+
+def mail_route(raw: str) -> MailServer | Path:
+    """Return the mail server, or the folder for mails as files."""
+    try:
+        url = urlsplit(raw)
+        return _mail_folder(url) if url.scheme == "file" else _mail_server(url)
+    except ValueError:  # UnicodeError is one, too
+        raise ValueError(
+            "must be smtp://user:password@host:587, smtps://user:password@host:465 or file:folder; "
+            "the user and the password, of ASCII alone, can be left out together, and are percent-encoded"
+        ) from None
+
+
+def _mail_folder(url: SplitResult) -> Path:
+    path = unquote(url.path, errors="strict")
+    if url.netloc or url.query or url.fragment or not path.strip("/") or "\0" in path:
+        raise ValueError
+    return Path(path)
+
+
+def _mail_server(url: SplitResult) -> MailServer:
+    user, password = (unquote(part or "", errors="strict") for part in (url.username, url.password))
+    is_plain = (user + password).isascii() and (user + password).isprintable()  # smtplib sends nothing else
+    if url.scheme not in _MAIL_PORTS or not url.hostname or url.path not in ("", "/") or url.query or url.fragment:
+        raise ValueError
+    if not is_plain or bool(user) != bool(password) or ("@" in url.netloc and not user):
+        raise ValueError
+    is_ipv6 = ":" in url.hostname
+    host = url.hostname if is_ipv6 else url.hostname.encode("idna").decode()
+    if not re.fullmatch(_HOST, f"[{host}]" if is_ipv6 else host):
+        raise ValueError
+    port = _MAIL_PORTS[url.scheme] if url.port is None else whole(1, 65535)(str(url.port))
+    return MailServer(host, port, user, password, implicit_tls=url.scheme == "smtps")
+
+
+def mail_address(raw: str) -> Address:
+    try:
+        # The host may be known in this network only, so no public name is required.
+        checked = validate_email(
+            raw, check_deliverability=False, allow_display_name=True, allow_smtputf8=False, globally_deliverable=False
+        )
+        return Address(checked.display_name or "", checked.local_part, checked.ascii_domain)
+    except (EmailNotValidError, ValueError):
+        raise ValueError('must be an address, as in no-reply@example.com or "Keyrack <no-reply@example.com>"') from None
+
+
+def origin(raw: str) -> str:
+    try:
+        url = urlsplit(raw)
+        is_origin = re.fullmatch(rf"https?://({_HOST})(:[0-9]{{1,5}})?/?", raw) and url.hostname and url.port != 0
+    except ValueError:
+        is_origin = False
+    if not is_origin:
+        raise ValueError(
+            "must be the URL of this service for people, without a path, as in https://accounts.example.com"
+        )
+    return raw.rstrip("/")
+
+
+def optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda raw: parse(raw) if raw else None
