@@ -21,7 +21,7 @@ from app.stores.scripts import SessionScripts
 from app.stores.sessions import SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
-from tests import leaks
+from tests import kept, leaks
 from tests.conformance import CheckedClient
 from tests.device import Device
 from tests.mail_server import SmtpServer
@@ -29,6 +29,7 @@ from tests.servers import RedisServer, redis_at
 from tests.sets import ClusterSet
 
 Keyrack.test_client_class = CheckedClient
+kept.keep()
 
 # The same examples in every run, and no look at the clock: CI is no place for chance. HYPOTHESIS_PROFILE=long looks for
 # what those examples miss, anew each time.
