@@ -5,7 +5,6 @@ Both have a url for tests that mean the service to wait, and a plain_url with th
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from redis.retry import Retry
 
 from tests.certificates import Tls
 from tests.ports import lasting_port
-from tests.servers import missing, wait_until
+from tests.servers import missing, server_folder, wait_until
 
 NAME = "keyrack"
 SLOTS = 16_384
@@ -82,7 +81,7 @@ class _Set:
     """
 
     def __init__(self, *options: str, password: str = "", tls: Tls | None = None) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="keyrack-")
+        self._folder = server_folder()
         self._password = password
         self._tls = tls
         self._options = [*_LOCAL, *options]

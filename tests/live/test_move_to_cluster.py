@@ -19,7 +19,7 @@ from tests.conftest import ENVIRONMENT
 from tests.device import Device
 from tests.live.server import ROOT, Service
 from tests.ports import lasting_port
-from tests.servers import missing, wait_until
+from tests.servers import missing, server_folder, wait_until
 from tests.sets import ClusterSet, Node
 
 PASSWORD = "sesame"
@@ -66,9 +66,16 @@ def know_each_other(*servers: Node) -> None:
 
 
 @pytest.fixture
-def old(tmp_path):
+def place():
+    """The folder of the servers' folders."""
+    with server_folder() as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def old(place):
     """The one server."""
-    server = node(tmp_path / "old")
+    server = node(place / "old")
     yield server
     server.close()
 
@@ -276,12 +283,12 @@ def restart_as_cluster(server: Node, conf: Path) -> None:
     know_each_other(server)
 
 
-def test_a_server_becomes_a_cluster_where_it_stands(tmp_path, old, url, start, smtp):
+def test_a_server_becomes_a_cluster_where_it_stands(place, old, url, start, smtp):
     """Instances change over one by one, slots move to further nodes, and everybody is asked about all the while."""
     mails = smtp()
     before = start(url, mails.url)
     world = World(before, url, mails)
-    restart_as_cluster(old, tmp_path / "old" / "keyrack.conf")
+    restart_as_cluster(old, place / "old" / "keyrack.conf")
     world.require_alive(before)
 
     after = start(cluster_url(old), mails.url)
@@ -289,7 +296,7 @@ def test_a_server_becomes_a_cluster_where_it_stands(tmp_path, old, url, start, s
     before.close()
 
     own = (f"masterauth {PASSWORD}", "cluster-enabled yes")
-    others = [node(tmp_path / name, *own, f"cluster-port {lasting_port()}") for name in ("second", "third")]
+    others = [node(place / name, *own, f"cluster-port {lasting_port()}") for name in ("second", "third")]
     try:
         with world.asked_all_the_while(after):
             seed = f"127.0.0.1:{old.port}"
