@@ -115,6 +115,16 @@ def cluster_client(cluster):
     client.close()
 
 
+@pytest.fixture(scope="session")
+def service(redis_server):
+    """gunicorn on that server, with the settings of all tests."""
+    from tests.live.server import Service  # noqa: PLC0415 - it has those settings from here
+
+    service = Service(redis_server.url)
+    yield service
+    service.close()
+
+
 @pytest.fixture(params=["fake", "real", "cluster"])
 def redis(request):
     """redis-py's client of the store, for what tests look at and turn over in it."""

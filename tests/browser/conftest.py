@@ -13,7 +13,6 @@ from app.stores.sessions import Client
 from app.web.services import services
 from tests.conftest import ENVIRONMENT
 from tests.device import API, PASSWORD
-from tests.live.server import Service
 from tests.servers import missing, redis_at
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
@@ -26,13 +25,6 @@ ARGUMENTS = [
     *("--disable-sync", "--no-first-run"),
 ]
 _PATIENCE_MS = 30_000
-
-
-@pytest.fixture(scope="session")
-def service(redis_server):
-    service = Service(redis_server.url)
-    yield service
-    service.close()
 
 
 @pytest.fixture(scope="session")

@@ -5,15 +5,7 @@ from threading import Barrier
 
 import pytest
 
-from tests.live.server import Service
 from tests.servers import redis_at
-
-
-@pytest.fixture(scope="session")
-def service(redis_server):
-    service = Service(redis_server.url)
-    yield service
-    service.close()
 
 
 @pytest.fixture

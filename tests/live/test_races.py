@@ -128,7 +128,7 @@ def test_wrong_answers_at_once_cannot_be_more_than_five(alice, at_once):
     assert (codes.count(60008), codes.count(60006)) == (5, 7)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def four_workers(redis_server):
     service = Service(redis_server.url, WEB_CONCURRENCY="4")
     yield service
