@@ -57,6 +57,22 @@ ENVIRONMENT = {
     "PUBLIC_URL": "https://keys.example.com",
 }
 
+# The longest first, so that no worker is left alone with one of them at the end.
+LONGEST = (
+    "tests/live/test_move_to_cluster.py",
+    "tests/fuzz/test_stores.py",
+    "tests/test_slot_balance.py",
+    "tests/faults/",
+    "tests/live/",
+    "tests/test_sets.py",
+    "tests/browser/",
+)
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: next((at for at, path in enumerate(LONGEST) if item.nodeid.startswith(path)), 100))
+
+
 class Clock:
     """Time as the tests set it; it begins at the real time, as Redis' own expiry does."""
 
