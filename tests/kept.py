@@ -2,26 +2,45 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import redis.utils
 from werkzeug.routing import Rule
 
-_compile_builder = Rule._compile_builder
-_builders: dict[Any, Callable[..., tuple[str, str]]] = {}
+_compile = Rule.compile
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """How paths are held against a rule, and how they are built of it."""
+
+    parts: list[Any]
+    trace: list[tuple[bool, str]]
+    converters: dict[str, Any]
+    build: Callable[..., tuple[str, str]]
+    build_unknown: Callable[..., tuple[str, str]]
+
+
+_compiled: dict[Any, _Compiled] = {}
 
 
 def keep() -> None:
-    """Compile how the URLs of a rule are built once a process, and read once which redis-py is installed."""
-    Rule._compile_builder = _builder_of
+    """Compile a rule of routes once a process, and read once which redis-py is installed."""
+    Rule.compile = _compile_once
     redis.utils.get_lib_version = functools.cache(redis.utils.get_lib_version)
 
 
-def _builder_of(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-    """Return the same function for rules of the same text; it is given the rule, and asks that for its converters."""
-    if rule.defaults:
-        return _compile_builder(rule, append_unknown)
-    key = (rule.rule, tuple(rule._trace), append_unknown)
-    if key not in _builders:
-        _builders[key] = _compile_builder(rule, append_unknown)
-    return _builders[key]
+def _compile_once(rule: Rule) -> None:
+    """Give a rule what the first of the same text was compiled to; the two builders are functions of the rule."""
+    if rule.defaults or rule.host or rule.subdomain:
+        _compile(rule)
+        return
+    key = (rule.rule, rule.merge_slashes)
+    if key not in _compiled:
+        _compile(rule)
+        builders = rule._build.__func__, rule._build_unknown.__func__
+        _compiled[key] = _Compiled(rule._parts, rule._trace, rule._converters, *builders)
+    known = _compiled[key]
+    rule._parts, rule._trace, rule._converters = known.parts, known.trace, known.converters
+    rule._build, rule._build_unknown = known.build.__get__(rule), known.build_unknown.__get__(rule)
