@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -17,16 +17,28 @@ from app.config import load_settings
 from app.routes import API
 from tests.conftest import ENVIRONMENT
 from tests.live.server import ROOT, Service
+from tests.servers import wait_until
 
 
 @contextmanager
 def gateway(service, answer=None):
-    """A way to the service; answer: what it does with a request, given how it would pass it on."""
+    """A way to the service; answer: what it does with a request, given how it would pass it on.
+
+    At the end none is under way any more: one that reached the service later would leave its keys to other tests.
+    """
+    under_way = set()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _pass_on(self):
+            under_way.add(self)
+            try:
+                self._answer()
+            finally:
+                under_way.discard(self)
+
+        def _answer(self):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name: value for name, value in self.headers.items() if name not in ("Host", "X-Forwarded-For")}
 
@@ -41,7 +53,8 @@ def gateway(service, answer=None):
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            with suppress(BrokenPipeError):  # who asked may be gone
+                self.wfile.write(content)
 
         do_GET = do_POST = _pass_on  # noqa: N815 - as http.server calls them
 
@@ -55,6 +68,7 @@ def gateway(service, answer=None):
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
+        wait_until(lambda: not under_way, "a request is under way still")
         server.server_close()
 
 
