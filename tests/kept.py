@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis.utils
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 from werkzeug.routing import Rule
+
+from app import Keyrack
 
 _compile = Rule.compile
 
@@ -25,8 +29,22 @@ class _Compiled:
 _compiled: dict[Any, _Compiled] = {}
 
 
+class _Templates(BytecodeCache):
+    """What templates are compiled to, by their name and text."""
+
+    def __init__(self) -> None:
+        self._code: dict[tuple[str, str], Any] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._code.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key, bucket.checksum] = bucket.code
+
+
 def keep() -> None:
-    """Compile a rule of routes once a process, and read once which redis-py is installed."""
+    """Compile rules of routes and templates once a process, and read once which redis-py is installed."""
+    Keyrack.jinja_options = Keyrack.jinja_options | {"bytecode_cache": _Templates()}
     Rule.compile = _compile_once
     redis.utils.get_lib_version = functools.cache(redis.utils.get_lib_version)
 
