@@ -68,7 +68,7 @@ def on_starting(server):
     """Log which features are off, and open the port."""
     if settings.smtp_url is None:
         server.log.warning(
-            "mails are off: nobody is told of sign-ins or can reset a password; set SMTP_URL, MAIL_FROM and PUBLIC_URL"
+            "mails are off: no notices of sign-ins, no password resets; set SMTP_URL, MAIL_FROM and PUBLIC_URL"
         )
     listeners.on_starting(server)
 

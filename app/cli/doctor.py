@@ -88,7 +88,7 @@ def _findings(through: str | None, paths: tuple[str, ...]) -> Iterator[Finding]:
 
 def check_location(database: Path | None, now: float) -> Finding:
     if database is None:
-        return ok("location", "GEOIP_DATABASE is not set: no place is known.")
+        return ok("location", "GEOIP_DATABASE is not set: sessions have no place.")
     with maxminddb.open_database(database) as reader:
         days = int((now - reader.metadata().build_epoch) / (24 * 60 * 60))
     said = f"The location database is {days} days old."
@@ -106,11 +106,11 @@ def check_mail(route: MailServer | Path | None) -> Finding:
     try:
         transport.connect()
     except ServerAway as away:
-        return fail("mail", f"The mail {place} takes nothing: {away.reason}.", "Look at SMTP_URL.")
+        return fail("mail", f"The mail {place} takes no mails: {away.reason}.", "Look at SMTP_URL.")
     transport.close()
     if isinstance(route, Path):
-        return warn("mail", f"Mails are written into the {place}, and sent to nobody.", "Name a server in production.")
-    return ok("mail", f"The mail {place} answers{' and lets us in' if route.user else ''}.")
+        return warn("mail", f"Mails are written into the {place} and not sent.", "Name a server in production.")
+    return ok("mail", f"The mail {place} answers{' and accepts the login' if route.user else ''}.")
 
 
 def _check_address(canary: Canary, url: str, settings: Settings) -> Finding:
@@ -136,9 +136,12 @@ def judge_address(seen: str | None, own: str, trusted: Networks) -> tuple[Level,
     if seen is None:
         return "warn", "Rate limits cannot tell callers apart: let the gateway write X-Forwarded-For."
     if seen == PRETENDED and any(ip_address(own) in network for network in trusted):
-        return "warn", "This machine is one of TRUSTED_PROXIES, believed whatever it says: run this from another."
+        return "warn", "This machine is one of TRUSTED_PROXIES, so that its claim is believed: run this from another."
     if seen == PRETENDED:
-        return "fail", "That is what the caller claimed: let the gateway write X-Forwarded-For anew, trust it alone."
+        return (
+            "fail",
+            "The caller only claimed that address: let the gateway replace X-Forwarded-For, and trust only it.",
+        )
     if is_private(ip_address(seen)) and not trusted:
         return "warn", "If that is a proxy's, name it in TRUSTED_PROXIES: all callers share one address and its limits."
     if is_private(ip_address(seen)) and seen != own:
@@ -156,16 +159,16 @@ def _check_ended_session(wired: Services, canary: Canary, url: str, paths: tuple
             refused = [path for path in paths if path not in before]
             if refused:
                 advice = "A path must answer 2xx to a user who is signed in; send Keyrack's own to Keyrack."
-                return fail(check, f"{url} says no to who is signed in, at {' '.join(refused)}.", advice)
+                return fail(check, f"{url} refuses a user who is signed in, at {' '.join(refused)}.", advice)
             sum(wired.operators.end_all(canary.user.id))
             after = try_paths(url, connection, paths, token)
     except ProbeError as problem:
         return fail(check, f"{url}: {problem}.", "Look at the gateway.")
     if after:
         wrong = " ".join(sorted(set(after)))
-        said = f"{url} said yes {len(after)} times to a session that had ended, at {wrong}."
-        return fail(check, said, "Some hop remembers answers: turn its cache off for Keyrack and for /gateway/verify.")
-    said = f"{url} says no to a session that has ended, at {' '.join(paths)}."
+        said = f"{url} admitted a session {len(after)} times after its end, at {wrong}."
+        return fail(check, said, "A hop keeps answers: turn its cache off for Keyrack and for /gateway/verify.")
+    said = f"{url} refuses a session that has ended, at {' '.join(paths)}."
     if set(paths) == {_OWN_PATH}:  # a gateway passes it on and asks /gateway/verify nothing
         return warn(check, said, "The gateway's own question was not tried; name a path with --path.")
     return ok(check, said)

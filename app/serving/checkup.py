@@ -64,8 +64,8 @@ def check_secrets(settings: Settings) -> Iterator[Finding]:
     yield _check_secret("gateway secret", "GATEWAY_SECRET", settings.gateway_secret, without)
     yield _check_secret("metrics secret", "METRICS_SECRET", settings.metrics_secret, "/metrics is not there")
     if any(network.prefixlen == 0 for network in settings.trusted_proxies):
-        said = "TRUSTED_PROXIES holds every address there is: whoever calls chooses the address that is seen."
-        yield fail("trusted proxies", said, "Name the addresses of your own proxies alone.")
+        said = "TRUSTED_PROXIES has every address: any caller can choose the address that Keyrack sees."
+        yield fail("trusted proxies", said, "Name the addresses of your own proxies only.")
 
 
 def _check_secret(check: str, name: str, secret: str | None, without: str) -> Finding:
@@ -110,7 +110,7 @@ def _check_server(server: Server, wait_replicas: int) -> Iterator[Finding]:
     yield _check_clock(server)
     yield from _check_replicas(server, wait_replicas)
     if server.reads_when_down:
-        said = "Redis answers from its data where it has lost touch with its Cluster: who was signed out would be in."
+        said = "Redis answers reads after it has lost its Cluster: sessions that have ended would be admitted."
         yield fail("reads when down", said, "Set cluster-allow-reads-when-down no.")
 
 
@@ -121,7 +121,7 @@ def _with_name(server: Server, finding: Finding) -> Finding:
 def _check_version(server: Server) -> Finding:
     if server.version is None:
         return warn(
-            "redis", "Redis answers, and does not tell its version.", "Make sure it is 6.2 or later, or Valkey."
+            "redis", "Redis answers, but does not show its version.", "Make sure it is 6.2 or later, or Valkey."
         )
     if server.version < (6, 2):
         return fail("redis", f"{server.product} answers.", "Take Redis 6.2 or later, or Valkey.")
@@ -131,7 +131,7 @@ def _check_version(server: Server) -> Finding:
 def _check_eviction(server: Server) -> Finding:
     policy = server.maxmemory_policy
     if policy is None:
-        return warn("eviction", "Redis does not tell its maxmemory-policy.", "Make sure it is noeviction.")
+        return warn("eviction", "Redis does not show its maxmemory-policy.", "Make sure it is noeviction.")
     if policy != "noeviction":
         said = f"Redis may evict keys when its memory is full: maxmemory-policy is {policy}."
         return fail("eviction", said, "Set maxmemory-policy noeviction: users and sessions would vanish.")
@@ -143,9 +143,11 @@ def _check_persistence(server: Server) -> Finding:
     if server.appends:
         return ok("persistence", "Redis writes an append-only file.")
     if server.appends is None:
-        return warn("persistence", "Redis does not tell whether it writes its data to disk.", f"Make sure: {advice}")
+        return warn("persistence", "Redis does not show whether it writes its data to disk.", f"Make sure: {advice}")
     if server.snapshots or server.snapshots is None:
-        said = "Redis writes snapshots at most: a restart undoes the last minutes, and what ended in them lives again."
+        said = (
+            "Redis writes only snapshots: a restart undoes the last minutes, and sessions that ended then live again."
+        )
         return warn("persistence", said, advice)
     return fail("persistence", "Redis keeps its data in memory alone: a restart loses all users.", advice)
 
@@ -157,18 +159,20 @@ def _check_password(server: Server) -> Finding:
     if server.reach == "public":
         return fail("redis password", "Redis has a public address and no password.", advice)
     if server.reach == "private":
-        return warn("redis password", "Redis has no password; whatever is in its network reads and writes all.", advice)
-    return ok("redis password", "Redis has no password, and is spoken to on this machine alone.")
+        return warn(
+            "redis password", "Redis has no password; every program in its network can read and write all.", advice
+        )
+    return ok("redis password", "Redis has no password, but is reached on this machine only.")
 
 
 def _check_replicas(server: Server, wanted: int) -> Iterator[Finding]:
     replicas = server.replicas
     said = f"Replicas in touch with Redis: {replicas}; REDIS_WAIT_REPLICAS asks for {wanted}."
     if wanted and replicas is not None and replicas < wanted:
-        advice = "Until there are more, whatever ends sessions or changes credentials is answered with 503."
+        advice = "Until there are more, requests that end sessions or change credentials are answered by 503."
         yield fail("replicas", said, advice)
     elif replicas and not wanted:
-        advice = "Set it to 1 or more: a failover may undo what was done shortly before, and ended sessions live again."
+        advice = "Set it to 1 or more: a failover may undo the last changes, and ended sessions live again."
         yield warn("replicas", said, advice)
     elif replicas:
         yield ok("replicas", said)
@@ -177,7 +181,7 @@ def _check_replicas(server: Server, wanted: int) -> Iterator[Finding]:
 def _check_clock(server: Server) -> Finding:
     off = abs(server.clock_ahead_s)
     said = f"This clock and that of Redis are {off:.1f} s apart."
-    advice = "Have both set by NTP: TOTP codes and the ends of sessions go by this one."
+    advice = "Set both by NTP: TOTP codes and the ends of sessions depend on this one."
     if off > _CLOCK_FAIL_S:
         return fail("clock", said, advice)
     return warn("clock", said, advice) if off > _CLOCK_WARN_S else ok("clock", said)

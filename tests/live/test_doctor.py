@@ -120,7 +120,7 @@ def test_a_gateway_that_remembers_a_yes_is_caught(service, examine, real_redis, 
     with gateway(service, remembers_yes(fresh_alone)) as url:
         found, exit_code = examine("--through", url)
     assert (found["gateway"]["level"], exit_code) == ("fail", 5)
-    assert "said yes" in found["gateway"]["said"]
+    assert "after its end" in found["gateway"]["said"]
     assert not list(real_redis.scan_iter(match="user:*"))
 
 
@@ -138,7 +138,7 @@ def test_a_path_of_the_application_is_tried_too(service, examine):
         assert "/wiki" in found["gateway"]["said"]
         assert found["gateway"]["level"] == "fail"
         refused, _ = examine("--through", url, "--path", "/nowhere")
-        assert "says no to who is signed in, at /nowhere" in refused["gateway"]["said"]
+        assert "refuses a user who is signed in, at /nowhere" in refused["gateway"]["said"]
 
 
 @pytest.mark.parametrize("answer", [lambda *_: (502, b"oops"), lambda *_: (200, b"<html>"), lambda *_: (200, b"[]")])
