@@ -110,7 +110,7 @@ def _check_server(server: Server, wait_replicas: int) -> Iterator[Finding]:
     yield _check_clock(server)
     yield from _check_replicas(server, wait_replicas)
     if server.reads_when_down:
-        said = "Redis answers reads after it has lost its Cluster: sessions that have ended would be admitted."
+        said = "Redis would answer reads after it has lost its Cluster: sessions that have ended would be admitted."
         yield fail("reads when down", said, "Set cluster-allow-reads-when-down no.")
 
 
