@@ -12,7 +12,7 @@ from app.cli import init_cli
 from app.config import Settings
 from app.routes import blueprints
 from app.stores.connection.client import RedisClient
-from app.stores.connection.connect import over
+from app.stores.connection.connect import from_redis_py
 from app.web.error_handlers import init_error_handlers
 from app.web.front import Front
 from app.web.json_provider import OrjsonProvider
@@ -44,7 +44,7 @@ def create_app(settings: Settings, redis: RedisClient | Redis, clock: Callable[[
     app = Keyrack("app")
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
     app.url_map.merge_slashes = False  # a path that is none is a 404, not a redirect to the Host that a client names
-    client = redis if isinstance(redis, RedisClient) else over(redis)
+    client = redis if isinstance(redis, RedisClient) else from_redis_py(redis)
     services = app.extensions[EXTENSION] = Services(settings, client, clock)
     app.json = OrjsonProvider(app)
     init_error_handlers(app)

@@ -3,6 +3,7 @@
 import secrets
 
 _EPOCH_MS = 1_420_070_400_000  # 2015-01-01, where the ids of Discord's users begin
+NOBODY = "0"  # an id that no user has: looked up where there is no user, so that both cases are the same work
 
 
 def new_snowflake(now: float) -> str:

@@ -13,7 +13,7 @@ from redis import RedisCluster
 
 from app import Keyrack, create_app
 from app.config import load_settings
-from app.stores.connection.connect import connect, over
+from app.stores.connection.connect import connect, from_redis_py
 from app.stores.lifetimes import Lifetimes
 from app.stores.links import LinkStore
 from app.stores.notices import NoticeStore
@@ -161,7 +161,7 @@ def redis(request):
 def store(request, redis):
     """Keyrack's own client of that store."""
     is_cluster = isinstance(redis, RedisCluster)
-    return connect(request.getfixturevalue("cluster").url) if is_cluster else over(redis)
+    return connect(request.getfixturevalue("cluster").url) if is_cluster else from_redis_py(redis)
 
 
 @pytest.fixture

@@ -16,16 +16,15 @@ from app.rules.keyring import Keyring
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
 from app.rules.second_factor import SecondFactor
-from app.snowflakes import new_snowflake
+from app.snowflakes import NOBODY, new_snowflake
 from app.stores.factors import MfaType
 from app.stores.sessions import Client
-from app.stores.tickets import Purpose, Ticket, TicketStore
+from app.stores.tickets import Ticket, TicketPurpose, TicketStore
 from app.stores.users import Change, User, UserStore
 from app.watch import audit, context
 
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()  # an intranet's .local and .test are somebody's addresses
 
-_NOBODY = "0"  # an id that no user has: looked up where there is none, so that both cases are the same work
 MAX_EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 
 
@@ -134,7 +133,7 @@ class Accounts:
 
     def log_in(self, login: str, password: str, client: Client) -> SignedIn | SecondFactorAsked:
         """Check a password; an unknown, wrong or disabled one takes the same work and has the same answer."""
-        user = self._users.get(self.id_of(login) or _NOBODY)
+        user = self._users.get(self.id_of(login) or NOBODY)
         matches = self._passwords.verify(password, user.password_hash if user else None)
         if user is None:
             audit.sign_in_failed("unknown_account", account=self.digest_of(login))
@@ -239,7 +238,9 @@ class Accounts:
         self._notices.tell_of_sign_in(user.id, client, tokens.id_hash(token))
         return SignedIn(user.id, token)
 
-    def ask_for_code(self, user: User, purpose: Purpose, link: str = "", password_hash: str = "") -> SecondFactorAsked:
+    def ask_for_code(
+        self, user: User, purpose: TicketPurpose, link: str = "", password_hash: str = ""
+    ) -> SecondFactorAsked:
         """Ask for a code with a ticket; link and password_hash: what a reset is made with."""
         ticket = tokens.issue(user.id, self._clock())
         held = Ticket(purpose, link, user.credentials_version, secrets.token_urlsafe(16), password_hash)
@@ -248,7 +249,7 @@ class Accounts:
         offered = frozenset(offer["type"] for offer in self._second_factor.offers(user))
         return SecondFactorAsked(user.id, ticket, held.instance, offered)
 
-    def read_ticket(self, ticket: str, purpose: Purpose) -> tuple[tokens.Claim, Ticket]:
+    def read_ticket(self, ticket: str, purpose: TicketPurpose) -> tuple[tokens.Claim, Ticket]:
         """Raises: errors.InvalidTicket for whatever is no open ticket of this purpose"""
         claim = tokens.read(ticket)
         held = self._tickets.get(claim.user_id, claim.id_hash) if claim else None

@@ -68,7 +68,7 @@ class Devices:
 
     def require_store(self) -> None:
         """Raises where no token can be checked now, as each check of one would."""
-        self._store.require()
+        self._store.require_readable()
 
     def is_touch_due(self, caller: Caller) -> bool:
         return self._clock() - caller.last_used_at >= TOUCH_EVERY_S
@@ -148,7 +148,7 @@ class Devices:
     def ended(self, user_id: str) -> Sequence[Ended]:
         """The sessions that ended and are still told of, newest first; those whose time is over among them."""
         self._store.finish_expired(user_id)
-        return self._store.ended(user_id, self._clock() - self._lifetimes.retention_s)
+        return self._store.list_ended(user_id, self._clock() - self._lifetimes.retention_s)
 
     def end_of(self, token: str) -> Ended | None:
         """How the session of a token ended; None where nothing is known of it."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app import tokens
 from app.errors import InvalidLink
-from app.stores.links import Link, LinkStore, Purpose
+from app.stores.links import Link, LinkPurpose, LinkStore
 from app.stores.sessions import Client
 
 RESET_TTL_S = 60 * 60
@@ -59,7 +59,7 @@ class Links:
         return claim.user_id, client
 
     def _issue(
-        self, user_id: str, purpose: Purpose, expires_at: float, session: str = "", credentials_version: str = ""
+        self, user_id: str, purpose: LinkPurpose, expires_at: float, session: str = "", credentials_version: str = ""
     ) -> str:
         secret = tokens.issue(user_id, self._clock())
         self._store.open(user_id, tokens.id_hash(secret), Link(purpose, session, credentials_version, expires_at))

@@ -51,12 +51,12 @@ class Notices:
     def forget_device(self, user_id: str, client: Client) -> None:
         """Tell of the next sign-in with this kind of device, though there was one: it was not the user's."""
         with _in_nobodys_way("sign_in"):
-            self._store.forget(user_id, kind_of_device(client))
+            self._store.forget_device(user_id, kind_of_device(client))
 
     def tell_of_sign_in(self, user_id: str, client: Client, session: str) -> None:
         """Tell of a sign-in with a kind of device, or from a country, that the user has never signed in with."""
         with _in_nobodys_way("sign_in"):
-            if self._store.meet(user_id, kind_of_device(client)):  # also where no mail is sent yet
+            if self._store.note_device(user_id, kind_of_device(client)):  # also where no mail is sent yet
                 self._tell_one_of_many("sign_in", "many_sign_ins", user_id, client, session)
 
     def tell_of_wrong_code(self, user_id: str, client: Client) -> None:

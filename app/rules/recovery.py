@@ -11,13 +11,12 @@ from app.rules.links import Links, OpenLink
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
 from app.rules.second_factor import SecondFactor
+from app.snowflakes import NOBODY
 from app.stores.factors import MfaType
 from app.stores.sessions import Client
 from app.stores.tickets import Ticket, TicketStore
 from app.stores.users import Change, User, UserStore
 from app.watch import audit
-
-_NOBODY = "0"
 
 
 class Recovery:
@@ -42,9 +41,9 @@ class Recovery:
     def forgot(self, login: str, client: Client) -> None:
         """Have a link mailed to an account. Where there is none, the same work is done, and nothing mailed."""
         user_id = self._accounts.id_of(login)
-        user = self._users.get(user_id or _NOBODY)
+        user = self._users.get(user_id or NOBODY)
         audit.reset_asked(user_id, self._accounts.digest_of(login))
-        self._notices.send_reset(user_id or _NOBODY, user.credentials_version if user else "", client)
+        self._notices.send_reset(user_id or NOBODY, user.credentials_version if user else "", client)
 
     def reset(self, secret: str, password: str, client: Client) -> SignedIn | SecondFactorAsked:
         """Set a new password by a link, and sign in with it; where a second factor is on, ask for a code first.

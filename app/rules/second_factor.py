@@ -16,7 +16,7 @@ from app.rules.keyring import Keyring
 from app.rules.notices import Notices
 from app.stores.factors import JudgedAnswer, MfaType
 from app.stores.sessions import Client
-from app.stores.tickets import Verdict
+from app.stores.tickets import AnswerVerdict
 from app.stores.users import Change, User, UserStore
 from app.watch import audit
 
@@ -75,7 +75,7 @@ class SecondFactor:
                     return answer
         return JudgedAnswer("totp")
 
-    def require_right(self, verdict: Verdict) -> None:
+    def require_right(self, verdict: AnswerVerdict) -> None:
         """Raises: errors.InvalidTicket, errors.InvalidCode"""
         if verdict == "unknown":
             raise InvalidTicket

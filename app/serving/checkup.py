@@ -13,7 +13,7 @@ from typing import Literal
 
 from app.config import Settings
 from app.stores.connection.connect import StoreError, connect
-from app.stores.connection.server import Server, look_at
+from app.stores.connection.server import Server, inspect_servers
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -199,7 +199,7 @@ def warn_at_start(settings: Settings, warning: Callable[..., None]) -> None:
             _warn_of(finding, warning)
         try:
             with connect(settings.redis_url) as redis:
-                servers = look_at(redis)
+                servers = inspect_servers(redis)
         except StoreError as problem:
             warning("Redis cannot be asked: %s", type(problem).__name__)
             return

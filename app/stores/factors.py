@@ -9,31 +9,32 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.stores import keys
-from app.stores.connection.node import Command
+from app.stores.connection.node import RedisCommand
 
 MfaType = Literal["totp", "backup"]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FactorKind:
     """
     Attributes:
-        look: Makes the command that asks Redis whether a user (by id) has this factor; any reply but 0 is a yes.
+        check_command: Makes the command that asks Redis whether a user (by id) has this factor. Any reply but 0 is a
+            yes.
         is_in: Tells whether a user's record (fields and values) has it.
     """
 
-    look: Callable[[str], Command]
+    check_command: Callable[[str], RedisCommand]
     is_in: Callable[[Mapping[str, str]], bool]
 
 
 # Backup codes are missing on purpose: they stand in for a second factor, and are none by themselves.
-KINDS: Mapping[MfaType, Kind] = {
-    "totp": Kind(
-        look=lambda user_id: ("HEXISTS", keys.user(user_id), "totp_secret"),
+KINDS: Mapping[MfaType, FactorKind] = {
+    "totp": FactorKind(
+        check_command=lambda user_id: ("HEXISTS", keys.user(user_id), "totp_secret"),
         is_in=lambda record: "totp_secret" in record,
     ),
 }
-LOOKS = tuple(kind.look for kind in KINDS.values())
+CHECK_COMMANDS = tuple(kind.check_command for kind in KINDS.values())
 
 
 @dataclass(frozen=True, slots=True)

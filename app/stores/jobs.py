@@ -13,7 +13,7 @@ import orjson
 from redis import ResponseError
 
 from app.stores.connection.client import RedisClient
-from app.stores.connection.node import Command
+from app.stores.connection.node import RedisCommand
 from app.stores.lifetimes import RETENTION_S
 from app.stores.lua import job_script
 
@@ -88,7 +88,7 @@ class JobQueue(Generic[T]):
         self._clock = clock
         self._retention_s = retention_s
 
-    def put(self, content: bytes, *beside: Command) -> None:
+    def put(self, content: bytes, *beside: RedisCommand) -> None:
         """Queue a job, and send further commands in the same trip."""
         queue = self._queue
         row = ("attempts", 0, queue.content, content)
@@ -108,29 +108,31 @@ class JobQueue(Generic[T]):
 
     def finish(self, job: Job[T]) -> None:
         """Forget a job: it is done, or need not be."""
-        self._run("finish_job", self._queue.later, {"id": job.entry_id})
+        self._run_script("finish_job", self._queue.later, {"id": job.entry_id})
 
     def postpone(self, job: Job[T], due_at: float) -> None:
         """Put a job aside until `due_at` (Unix seconds), after an attempt that failed."""
         failing_since = self._clock() if job.failing_since is None else job.failing_since
         argument = {"id": job.entry_id, "due_at": due_at, "attempts": job.attempts + 1}
-        self._run("postpone_job", self._queue.later, argument | {"failing_since": f"{failing_since:.3f}"})
+        self._run_script("postpone_job", self._queue.later, argument | {"failing_since": f"{failing_since:.3f}"})
 
     def requeue_due(self) -> None:
         """Put jobs back that were put aside until now, a hundred at most."""
-        self._run("requeue_jobs", self._queue.later, {"now": self._clock()})
+        self._run_script("requeue_jobs", self._queue.later, {"now": self._clock()})
 
     def give_up(self, job: Job[T], failure: str) -> None:
         """Give a job up after an attempt that failed, and keep it among the dead."""
         oldest = str(int((self._clock() - self._retention_s) * 1000))
         argument = {"id": job.entry_id, "attempts": job.attempts + 1, "failure": failure}
-        self._run("give_up_job", self._queue.dead, argument | {"oldest": oldest, "retention_s": self._retention_s})
+        self._run_script(
+            "give_up_job", self._queue.dead, argument | {"oldest": oldest, "retention_s": self._retention_s}
+        )
 
     def revive(self) -> int:
         """Queue all jobs that were given up as if they were new, but for those without content. Returns how many."""
         count, last = 0, "0-0"
         while last:
-            last, queued = self._run("revive_jobs", self._queue.dead, {"after": last})
+            last, queued = self._run_script("revive_jobs", self._queue.dead, {"after": last})
             count += queued
         return count
 
@@ -165,7 +167,7 @@ class JobQueue(Generic[T]):
             if marked:
                 self._redis.write(("XDEL", stream, *marked))
 
-    def _run(self, script: str, other_key: str, argument: dict[str, Any]) -> Any:
+    def _run_script(self, script: str, other_key: str, argument: dict[str, Any]) -> Any:
         queue = self._queue
         context = {
             "group": queue.group,
@@ -184,7 +186,7 @@ class JobQueue(Generic[T]):
         """
         queue = self._queue
         streams = self._send("XREADGROUP", "GROUP", queue.group, worker, "COUNT", 1, "STREAMS", queue.ready, after)
-        return self._job(*streams[0][1][0]) if streams and streams[0][1] else None
+        return self._parse_job(*streams[0][1][0]) if streams and streams[0][1] else None
 
     def _take_over(self, worker: str, idle_s: float) -> Job[T] | None:
         queue, cursor = self._queue, b"0-0"
@@ -192,7 +194,7 @@ class JobQueue(Generic[T]):
             command = ("XAUTOCLAIM", queue.ready, queue.group, worker, int(idle_s * 1000), cursor, "COUNT", 1)
             cursor, entries, *_ = self._send(*command)
             if entries:
-                return self._job(*entries[0])
+                return self._parse_job(*entries[0])
             if cursor == b"0-0":
                 return None
 
@@ -216,7 +218,7 @@ class JobQueue(Generic[T]):
             raise
         return True
 
-    def _job(self, entry_id: bytes, fields: Sequence[bytes] | None) -> Job[T]:
+    def _parse_job(self, entry_id: bytes, fields: Sequence[bytes] | None) -> Job[T]:
         """
         Args:
             fields: Names and values in turn; None where the entry was deleted since it was taken.

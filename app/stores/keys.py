@@ -11,7 +11,7 @@ MAIL_LATER = "{mail}:later"  # Sorted set: those that failed, by when they are d
 MAIL_DEAD = "{mail}:dead"  # Stream: those that were given up
 
 
-def counts_by(counter: str, names: Sequence[str]) -> bool:
+def is_counter_of(counter: str, names: Sequence[str]) -> bool:
     """Whether a rate limit's counter, "LIMITS:LIMITER/[address/]name/scope/amount/multiple/unit", is of one of these.
 
     The whole name counts, not a part of it; one in base64 has slashes of its own.
@@ -25,12 +25,12 @@ def user(user_id: str) -> str:
     return f"user:{{{user_id}}}"
 
 
-def user_id(key: str) -> str:
+def user_id_in(key: str) -> str:
     """Whose key this is, whichever of theirs: what its hash tag holds."""
     return key.partition("{")[2].partition("}")[0]
 
 
-def of_user(user_id: str) -> str:
+def all_of_user(user_id: str) -> str:
     """The pattern of all keys of a user but their record."""
     return f"user:{{{user_id}}}:*"
 
@@ -95,6 +95,6 @@ def known_devices(user_id: str) -> str:
     return f"user:{{{user_id}}}:known_devices"
 
 
-def told(user_id: str, kind: str) -> str:
+def notice_count(user_id: str, kind: str) -> str:
     """Hash: since when and how often a user was told of something, within an hour."""
     return f"user:{{{user_id}}}:told:{kind}"

@@ -12,7 +12,7 @@ from app.stores.connection.client import RedisClient
 from app.stores.scripts import WAIT_OR_REFUSE, SessionScripts
 from app.stores.sessions import Client, client_of
 
-Purpose = Literal["not_me", "reset"]
+LinkPurpose = Literal["not_me", "reset"]
 
 _FIELDS = ("purpose", "session", "epoch", "expires_at")  # of a link in Redis, in the order of Link
 
@@ -26,7 +26,7 @@ class Link:
     expires_at   Unix seconds
     """
 
-    purpose: Purpose
+    purpose: LinkPurpose
     session: str
     credentials_version: str
     expires_at: float
@@ -41,12 +41,12 @@ class LinkStore:
 
     def open(self, user_id: str, id_hash: str, link: Link) -> None:
         """Write a link by the hash of its secret; one for a reset takes the place of those before."""
-        argument = {"id_hash": id_hash, "purpose": link.purpose, "record": _written(link)}
+        argument = {"id_hash": id_hash, "purpose": link.purpose, "record": _to_json(link)}
         self._open(user_id, [keys.links(user_id)], argument)
 
     def get(self, user_id: str, id_hash: str) -> Link | None:
         [raw] = self._redis.read(("HGET", keys.links(user_id), id_hash))
-        link = _read(raw) if raw else None
+        link = _parse_link(raw) if raw else None
         return link if link and link.expires_at > self._clock() else None
 
     def end_session(self, user_id: str, id_hash: str) -> Client | None:
@@ -60,10 +60,10 @@ class LinkStore:
         return None if record == 0 else client_of(record)
 
 
-def _written(link: Link) -> str:
+def _to_json(link: Link) -> str:
     return orjson.dumps(dict(zip(_FIELDS, astuple(link), strict=True))).decode()
 
 
-def _read(raw: str) -> Link:
+def _parse_link(raw: str) -> Link:
     record = orjson.loads(raw)
     return Link(*(record[name] for name in _FIELDS))

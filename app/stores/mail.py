@@ -68,7 +68,7 @@ class MailStore(JobQueue[Notice]):
     def __init__(
         self, redis: RedisClient, clock: Callable[[], float] = time.time, retention_s: int = RETENTION_S
     ) -> None:
-        super().__init__(redis, _QUEUE, _read_notice, clock, retention_s)
+        super().__init__(redis, _QUEUE, _parse_notice, clock, retention_s)
 
     def add(self, notice: Notice) -> None:
         """Queue a notice. One for a reset becomes the user's newest."""
@@ -88,7 +88,7 @@ class MailStore(JobQueue[Notice]):
         self.discard(f'"user_id":{orjson.dumps(user_id).decode()}')
 
 
-def _read_notice(content: bytes) -> Notice:
+def _parse_notice(content: bytes) -> Notice:
     """Raises KeyError, TypeError or ValueError where it is none."""
     fields: dict[str, Any] = orjson.loads(content)
     known = fields | {"client": Client(**fields["client"]), "credentials_version": fields["epoch"]}

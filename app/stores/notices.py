@@ -9,21 +9,21 @@ from app.stores.scripts import SessionScripts
 class NoticeStore:
     def __init__(self, redis: RedisClient, scripts: SessionScripts) -> None:
         self._redis = redis
-        self._meet = scripts.register("meet_device")
+        self._note_device = scripts.register("note_device")
         self._count = scripts.register("count_notice")
 
-    def meet(self, user_id: str, device: str) -> bool:
+    def note_device(self, user_id: str, device: str) -> bool:
         """Note what kind of device a user signs in with.
 
         Returns: whether it is a new one. The first of an account is none, and of several at once one is.
         """
         further = (keys.known_devices(user_id), keys.user(user_id))
-        return bool(self._meet(user_id, further, {"device": device}))
+        return bool(self._note_device(user_id, further, {"device": device}))
 
-    def forget(self, user_id: str, device: str) -> None:
+    def forget_device(self, user_id: str, device: str) -> None:
         """Be surprised by a kind of device again."""
         self._redis.write(("ZREM", keys.known_devices(user_id), device))
 
     def count(self, user_id: str, kind: NoticeKind) -> int:
         """Count something that a user is to be told of; the how manieth of its kind it is within an hour."""
-        return int(self._count(user_id, [keys.told(user_id, kind)]))
+        return int(self._count(user_id, [keys.notice_count(user_id, kind)]))

@@ -9,16 +9,16 @@ import orjson
 from redis import ResponseError
 
 from app.errors import Unauthorized
+from app.snowflakes import NOBODY
 from app.stores import keys
 from app.stores.connection.client import RedisClient
-from app.stores.factors import LOOKS
+from app.stores.factors import CHECK_COMMANDS
 from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
 from app.watch.events import Reason
 
 log = logging.getLogger(__name__)
 
 TOUCH_EVERY_S = 60
-_NOBODY = "0"  # an id that no user has
 
 
 class CallerGone(Unauthorized):
@@ -94,7 +94,7 @@ class SessionStore:
         credentials_version: of the user, when the login began
         Returns: False where the user's credentials have changed since then, or the user is gone
         """
-        record = orjson.dumps({"began_at": began_at, **_known(client)}).decode()
+        record = orjson.dumps({"began_at": began_at, **_known_fields(client)}).decode()
         argument = {"id_hash": id_hash, "record": record, "credentials_version": credentials_version, "cap": cap}
         return bool(self._open(user_id, [keys.user(user_id)], argument))
 
@@ -113,23 +113,23 @@ class SessionStore:
         score, proof, *factors_on = self._redis.read(
             ("ZSCORE", keys.last_used(user_id), id_hash),
             ("GET", keys.proof(user_id, proof_hash)),
-            *(look(user_id) for look in LOOKS),
+            *(make(user_id) for make in CHECK_COMMANDS),
         )
         return None if score is None else float(score), proof, any(factors_on)
 
-    def require(self) -> None:
+    def require_readable(self) -> None:
         """Ask what every check of a token asks, of nobody.
 
         No PING: a Redis that fails to write its snapshot refuses that one, while who is signed in can still be read.
         """
-        self._redis.require(("ZSCORE", keys.last_used(_NOBODY), ""))
+        self._redis.require_answer(("ZSCORE", keys.last_used(NOBODY), ""))
 
     def touch(self, user_id: str, id_hash: str, client: Client) -> bool:
         """Note a use and the client seen, at most once a minute. Never brings an ended session back.
 
         Returns: whether it was noted; a Redis that is full, or takes no writes, notes nothing, and signs nobody out
         """
-        argument = {"id_hash": id_hash, "every_s": TOUCH_EVERY_S, "client": _known(client)}
+        argument = {"id_hash": id_hash, "every_s": TOUCH_EVERY_S, "client": _known_fields(client)}
         try:
             return bool(self._touch(user_id, (), argument))
         except ResponseError as refused:
@@ -159,7 +159,9 @@ class SessionStore:
         for user_id, records, scored in zip(user_ids, replies[::2], replies[1::2], strict=True):
             record_of = dict(zip(records[::2], records[1::2], strict=True))
             last_used = zip(scored[::2], scored[1::2], strict=True)
-            listed += [_session(user_id, id_hash, float(score), record_of.get(id_hash)) for id_hash, score in last_used]
+            listed += [
+                _parse_session(user_id, id_hash, float(score), record_of.get(id_hash)) for id_hash, score in last_used
+            ]
         return listed
 
     def find(self, named: Sequence[tuple[str, str]]) -> Sequence[Session | None]:
@@ -174,7 +176,7 @@ class SessionStore:
         )
         replies = self._redis.read(*commands)
         found = zip(named, replies[::2], replies[1::2], strict=True)
-        return [None if score is None else _session(*name, float(score), record) for name, score, record in found]
+        return [None if score is None else _parse_session(*name, float(score), record) for name, score, record in found]
 
     def end(self, user_id: str, id_hashes: Sequence[str], reason: Reason, caller: str | None = None) -> int:
         """End sessions of one user, passing over hashes that are not theirs.
@@ -207,10 +209,10 @@ class SessionStore:
             raise CallerGone
         return bool(outcome)
 
-    def ended(self, user_id: str, since: float) -> Sequence[Ended]:
+    def list_ended(self, user_id: str, since: float) -> Sequence[Ended]:
         """The sessions that ended, at `since` (Unix seconds) or later, newest first."""
         [rows] = self._redis.read(("ZREVRANGEBYSCORE", keys.ended(user_id), "+inf", repr(since), "WITHSCORES"))
-        return [_ended(user_id, raw, float(score)) for raw, score in zip(rows[::2], rows[1::2], strict=True)]
+        return [_parse_ended(user_id, raw, float(score)) for raw, score in zip(rows[::2], rows[1::2], strict=True)]
 
     def finish_expired(self, user_id: str) -> None:
         """End the sessions of a user whose time is over: they count as ended already, now it is told.
@@ -220,26 +222,26 @@ class SessionStore:
         self._finish_expired(user_id)
 
 
-def _known(client: Client) -> dict[str, str]:
+def _known_fields(client: Client) -> dict[str, str]:
     return {name: value for name, value in asdict(client).items() if value is not None}
 
 
 def client_of(record: str) -> Client:
     """The client in a session's record; nothing known where there is no record."""
-    return _session("", "", 0, record).client
+    return _parse_session("", "", 0, record).client
 
 
-def _session(user_id: str, id_hash: str, score: float, raw: str | None) -> Session:
-    return _read(user_id, id_hash, score, orjson.loads(raw) if raw else None)
+def _parse_session(user_id: str, id_hash: str, score: float, raw: str | None) -> Session:
+    return _session_of(user_id, id_hash, score, orjson.loads(raw) if raw else None)
 
 
-def _ended(user_id: str, raw: str, score: float) -> Ended:
+def _parse_ended(user_id: str, raw: str, score: float) -> Ended:
     row = orjson.loads(raw)
-    by = _read(user_id, row["by_id_hash"], score, row["by"]) if row["by"] else None
-    return Ended(_read(user_id, row["id_hash"], score, row["session"]), score, row["reason"], by)
+    by = _session_of(user_id, row["by_id_hash"], score, row["by"]) if row["by"] else None
+    return Ended(_session_of(user_id, row["id_hash"], score, row["session"]), score, row["reason"], by)
 
 
-def _read(user_id: str, id_hash: str, score: float, record: dict[str, Any] | None) -> Session:
+def _session_of(user_id: str, id_hash: str, score: float, record: dict[str, Any] | None) -> Session:
     known = dict(record or {"began_at": int(score)})
     began_at, proved_at, name = known.pop("began_at"), known.pop("proved_at", None), known.pop("name", None)
     return Session(user_id, id_hash, began_at, score, Client(**known), proved_at, name)

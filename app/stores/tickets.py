@@ -9,8 +9,8 @@ from app.stores.connection.client import RedisClient
 from app.stores.factors import JudgedAnswer
 from app.stores.scripts import ReplicaPolicy, SessionScripts
 
-Purpose = Literal["login", "step_up", "reset"]
-Verdict = Literal["right", "last_code", "wrong", "unknown"]
+TicketPurpose = Literal["login", "step_up", "reset"]
+AnswerVerdict = Literal["right", "last_code", "wrong", "unknown"]
 
 _FIELDS = ("purpose", "session", "epoch", "instance", "password_hash")  # of a ticket in Redis, in the order of Ticket
 
@@ -28,7 +28,7 @@ class Ticket:
     password_hash   of the new password, in a reset
     """
 
-    purpose: Purpose
+    purpose: TicketPurpose
     session: str
     credentials_version: str
     instance: str
@@ -58,19 +58,19 @@ class TicketStore:
         [values] = self._redis.read(("HMGET", keys.ticket(user_id, id_hash), *_FIELDS))
         if values[0] is None:
             return None
-        return Ticket(cast(Purpose, values[0]), *(value or "" for value in values[1:]))
+        return Ticket(cast(TicketPurpose, values[0]), *(value or "" for value in values[1:]))
 
-    def redeem_login(self, user_id: str, id_hash: str, answer: JudgedAnswer) -> Verdict:
+    def redeem_login(self, user_id: str, id_hash: str, answer: JudgedAnswer) -> AnswerVerdict:
         """Answer a login's ticket. Of all who give the right answer, one hears that it is."""
-        return self._answer(user_id, id_hash, answer, {"purpose": "login"})
+        return self._redeem_ticket(user_id, id_hash, answer, {"purpose": "login"})
 
-    def redeem_reset(self, user_id: str, id_hash: str, answer: JudgedAnswer, link: str) -> Verdict:
+    def redeem_reset(self, user_id: str, id_hash: str, answer: JudgedAnswer, link: str) -> AnswerVerdict:
         """Answer the ticket of a reset by the link of this hash."""
-        return self._answer(user_id, id_hash, answer, {"purpose": "reset", "session": link})
+        return self._redeem_ticket(user_id, id_hash, answer, {"purpose": "reset", "session": link})
 
     def redeem_step_up(
         self, user_id: str, id_hash: str, answer: JudgedAnswer, session: str, proof_hash: str, proof_ttl_s: int
-    ) -> Verdict:
+    ) -> AnswerVerdict:
         """Answer a session's challenge; the right answer writes the proof that it earns, in the same step."""
         held = proof_value("password" if answer.factor == "password" else "mfa", session)
         asked: dict[str, str | int] = {
@@ -79,23 +79,23 @@ class TicketStore:
             "proof": held,
             "proof_ttl_s": proof_ttl_s,
         }
-        return self._answer(user_id, id_hash, answer, asked, [keys.proof(user_id, proof_hash)])
+        return self._redeem_ticket(user_id, id_hash, answer, asked, [keys.proof(user_id, proof_hash)])
 
-    def _answer(
+    def _redeem_ticket(
         self,
         user_id: str,
         id_hash: str,
         answer: JudgedAnswer,
         asked: dict[str, str | int],
         proof_key: Sequence[str] = (),
-    ) -> Verdict:
+    ) -> AnswerVerdict:
         further = [keys.user(user_id), keys.backup_codes(user_id), keys.ticket(user_id, id_hash), *proof_key]
         argument = {"max_wrong": MAX_WRONG_ANSWERS, "answer": asdict(answer), **asked}
-        verdict: Verdict = self._redeem(user_id, further, argument)
+        verdict: AnswerVerdict = self._redeem(user_id, further, argument)
         return verdict
 
 
-def _is_right(verdict: Verdict) -> bool:
+def _is_right(verdict: AnswerVerdict) -> bool:
     return verdict in ("right", "last_code")
 
 

@@ -11,7 +11,7 @@ from redis import ResponseError
 from app.errors import Unconfirmed
 from app.stores import keys
 from app.stores.connection.client import RedisClient
-from app.stores.connection.node import Command, Wait
+from app.stores.connection.node import RedisCommand, Wait
 from app.stores.factors import KINDS, MfaType
 from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
 from app.stores.sessions import CallerGone
@@ -143,74 +143,84 @@ class UserStore:
         leaves nothing that stands in the way of the next try, which finishes what they had written already.
         """
         outcomes: list[Outcome | None] = [None] * len(users)
-        self._attempt(users, outcomes, "claimed", lambda user: ("SET", *_claim(user), "NX", "EX", _CLAIM_TTL_S))
-        self._look_at_owners(users, outcomes)
-        self._attempt(users, outcomes, "id_taken", lambda user: ("EVAL", _WRITE, 1, *_record(user)), self._wait)
-        self._adopt(users, outcomes)
+        self._run_step(
+            users, outcomes, "claimed", lambda user: ("SET", *_address_and_owner(user), "NX", "EX", _CLAIM_TTL_S)
+        )
+        self._judge_taken_addresses(users, outcomes)
+        self._run_step(
+            users, outcomes, "id_taken", lambda user: ("EVAL", _WRITE, 1, *_key_and_fields(user)), self._wait
+        )
+        self._finish_half_written(users, outcomes)
         written = [number for number, outcome in enumerate(outcomes) if outcome is None]
-        self._attempt(users, outcomes, "claimed", lambda user: ("EVAL", _KEEP, 1, *_claim(user)), self._wait)
+        self._run_step(
+            users, outcomes, "claimed", lambda user: ("EVAL", _KEEP, 1, *_address_and_owner(user)), self._wait
+        )
         lost = [users[number] for number in written if outcomes[number]]  # the claim ran out, another has the address
-        self._each(lost, lambda user: ("DEL", keys.user(user.id)))
+        self._send_for_each(lost, lambda user: ("DEL", keys.user(user.id)))
         unused = [user for user, outcome in zip(users, outcomes, strict=True) if outcome == "id_taken"]
-        self._each(unused, lambda user: ("EVAL", _RELEASE, 1, *_claim(user)))
+        self._send_for_each(unused, lambda user: ("EVAL", _RELEASE, 1, *_address_and_owner(user)))
         return [outcome or "created" for outcome in outcomes]
 
-    def _look_at_owners(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
+    def _judge_taken_addresses(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
         """Whether whoever has the address that was not to be had is a user already, or about to be one.
 
         One whose record is written and whose claim still runs out may have died in between: the claim is made lasting
         for them, or the address would be nobody's in a minute.
         """
         refused = [number for number, outcome in enumerate(outcomes) if outcome]
-        owners = self._each(refused, lambda number: ("GET", keys.email(users[number].normalised_email)))
-        ttls_s = self._each(refused, lambda number: ("TTL", keys.email(users[number].normalised_email)))
-        emails = self._each(owners, lambda owner: ("HGET", keys.user(owner or ""), "email"))
+        owners = self._send_for_each(refused, lambda number: ("GET", keys.email(users[number].normalised_email)))
+        ttls_s = self._send_for_each(refused, lambda number: ("TTL", keys.email(users[number].normalised_email)))
+        emails = self._send_for_each(owners, lambda owner: ("HGET", keys.user(owner or ""), "email"))
         unfinished: list[tuple[int, str]] = []
         for number, owner, ttl_s, email in zip(refused, owners, ttls_s, emails, strict=True):
             is_lasting = ttl_s == -1
             outcomes[number] = "email_taken" if email is not None and is_lasting else "claimed"
-            if not is_lasting and _is_of(users[number], email):
+            if not is_lasting and _is_address_of(users[number], email):
                 unfinished.append((number, owner))
-        self._finish(users, outcomes, unfinished)
+        self._make_claims_lasting(users, outcomes, unfinished)
 
-    def _adopt(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
+    def _finish_half_written(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
         """Whose id has a record of the same address already, written by a run that died, is there."""
         refused = [number for number, outcome in enumerate(outcomes) if outcome == "id_taken"]
-        emails = self._each(refused, lambda number: ("HGET", keys.user(users[number].id), "email"))
+        emails = self._send_for_each(refused, lambda number: ("HGET", keys.user(users[number].id), "email"))
         found = zip(refused, emails, strict=True)
-        self._finish(
-            users, outcomes, [(number, users[number].id) for number, email in found if _is_of(users[number], email)]
+        self._make_claims_lasting(
+            users,
+            outcomes,
+            [(number, users[number].id) for number, email in found if _is_address_of(users[number], email)],
         )
 
-    def _finish(
+    def _make_claims_lasting(
         self, users: Sequence[NewUser], outcomes: list[Outcome | None], unfinished: Sequence[tuple[int, str]]
     ) -> None:
         """Make claims lasting whose users are written already, where they are still theirs.
 
         unfinished   the number of who wants the address, and the id of who has it
         """
-        kept = self._each(
+        kept = self._send_for_each(
             unfinished,
             lambda one: ("EVAL", _KEEP, 1, keys.email(users[one[0]].normalised_email), one[1]),
         )
         for (number, _), is_kept in zip(unfinished, kept, strict=True):
             outcomes[number] = "email_taken" if is_kept else "claimed"
 
-    def _attempt(
+    def _run_step(
         self,
         users: Sequence[NewUser],
         outcomes: list[Outcome | None],
         otherwise: Outcome,
-        command: Callable[[NewUser], Command],
+        command: Callable[[NewUser], RedisCommand],
         wait: Wait | None = None,
     ) -> None:
         """A step for all in whose way nothing stands yet; note where it fails."""
         trying = [number for number, outcome in enumerate(outcomes) if outcome is None]
-        replies = self._each([users[number] for number in trying], command, wait)
+        replies = self._send_for_each([users[number] for number in trying], command, wait)
         for number, reply in zip(trying, replies, strict=True):
             outcomes[number] = None if reply else otherwise
 
-    def _each(self, items: Sequence[T], command: Callable[[T], Command], wait: Wait | None = None) -> list[Any]:
+    def _send_for_each(
+        self, items: Sequence[T], command: Callable[[T], RedisCommand], wait: Wait | None = None
+    ) -> list[Any]:
         """One command for each, in one trip."""
         return self._redis.write(*map(command, items), wait=wait) if items else []
 
@@ -232,7 +242,7 @@ class UserStore:
         return self._ids_with(keys.ended)
 
     def _ids_with(self, key: Callable[[str], str]) -> Iterator[str]:
-        return (keys.user_id(found) for found in self._redis.scan(key("*")))
+        return (keys.user_id_in(found) for found in self._redis.scan(key("*")))
 
     def get(self, user_id: str) -> User | None:
         [user] = self.get_all([user_id])
@@ -247,7 +257,7 @@ class UserStore:
         )
         replies = self._redis.read(*commands) if user_ids else []
         found = zip(user_ids, replies[::2], replies[1::2], strict=True)
-        return [_user(user_id, record, codes_left) if record else None for user_id, record, codes_left in found]
+        return [_parse_user(user_id, record, codes_left) if record else None for user_id, record, codes_left in found]
 
     def change(self, user_id: str, change: Change) -> str | None:
         """Change credentials and the sessions they concern as one step.
@@ -274,11 +284,11 @@ class UserStore:
         """
         named = (user_id, digest, *self._known_id_hashes(user_id))
         doomed = [keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id), keys.backup_codes(user_id)]
-        doomed += self._redis.scan(keys.of_user(user_id))
-        doomed += [counter for counter in self._redis.scan(keys.LIMITS) if keys.counts_by(counter, named)]
+        doomed += self._redis.scan(keys.all_of_user(user_id))
+        doomed += [counter for counter in self._redis.scan(keys.LIMITS) if keys.is_counter_of(counter, named)]
         if self.id_of(normalised_email) == user_id:
             doomed.append(keys.email(normalised_email))
-        self._each(doomed, lambda key: ("DEL", key))
+        self._send_for_each(doomed, lambda key: ("DEL", key))
         [outcome], is_on_replicas = self._redis.send([("DEL", keys.user(user_id))], self._wait)
         if isinstance(outcome, ResponseError):
             raise outcome
@@ -291,17 +301,17 @@ class UserStore:
         return [*(orjson.loads(row)["id_hash"] for row in rows), *moved]
 
 
-def _claim(user: NewUser) -> tuple[str, str]:
+def _address_and_owner(user: NewUser) -> tuple[str, str]:
     """The key of a user's address and what it says."""
     return keys.email(user.normalised_email), user.id
 
 
-def _is_of(user: NewUser, email: str | None) -> bool:
+def _is_address_of(user: NewUser, email: str | None) -> bool:
     """Whether a record's address, as it was given, is this user's. In doubt it is not: no account is given away."""
     return email is not None and (email == user.email or email.lower() == user.normalised_email)
 
 
-def _record(user: NewUser) -> Sequence[str]:
+def _key_and_fields(user: NewUser) -> Sequence[str]:
     """The key of a user's record, then its fields and their values."""
     known = {
         "email": user.email,
@@ -319,7 +329,7 @@ def _record(user: NewUser) -> Sequence[str]:
     return [keys.user(user.id), *chain.from_iterable(fields)]
 
 
-def _user(user_id: str, fields: Sequence[str], backup_codes_left: int) -> User:
+def _parse_user(user_id: str, fields: Sequence[str], backup_codes_left: int) -> User:
     """fields: names and values in turn"""
     record = dict(zip(fields[::2], fields[1::2], strict=True))
     return User(

@@ -14,7 +14,7 @@ from app.mail.wiring import make_delivery
 from app.rules.wiring import Rules
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
-from app.stores.connection.server import Server, look_at
+from app.stores.connection.server import Server, inspect_servers
 from app.stores.lifetimes import Lifetimes
 from app.stores.wiring import Stores
 
@@ -34,7 +34,7 @@ class Services(Rules):
         self.clock = clock
         self.callers = Callers(self.devices, Locations(settings.geoip_database), settings.trusted_proxies)
         self.delivery: Delivery | None = make_delivery(settings, stores, self.links, clock)
-        self.look_at_redis: Callable[[], Sequence[Server]] = partial(look_at, redis, clock)
+        self.look_at_redis: Callable[[], Sequence[Server]] = partial(inspect_servers, redis, clock)
 
 
 def services() -> Services:

@@ -11,7 +11,7 @@ from app.stores.factors import JudgedAnswer
 from app.stores.lifetimes import Lifetimes
 from app.stores.links import Link
 from app.stores.sessions import CallerGone, Client, Ended, Session
-from app.stores.tickets import MAX_OPEN_TICKETS, MAX_WRONG_ANSWERS, Purpose, Ticket, Verdict
+from app.stores.tickets import MAX_OPEN_TICKETS, MAX_WRONG_ANSWERS, AnswerVerdict, Ticket, TicketPurpose
 from app.stores.users import Change
 from app.times import iso
 from app.watch.events import Reason
@@ -274,8 +274,8 @@ class UserModel:
         return self.tickets[id_hash].ticket if id_hash in self.tickets else None
 
     def redeem(
-        self, id_hash: str, answer: JudgedAnswer, purpose: Purpose, session: str = "", proof: str = ""
-    ) -> Verdict:
+        self, id_hash: str, answer: JudgedAnswer, purpose: TicketPurpose, session: str = "", proof: str = ""
+    ) -> AnswerVerdict:
         held = self.tickets.get(id_hash)
         if held is None or (held.ticket.purpose, held.ticket.session) != (purpose, session):
             return "unknown"
@@ -294,7 +294,7 @@ class UserModel:
             prover.record = prover.record and replace(prover.record, proved_at=int(self.clock()))
         return verdict
 
-    def _judge(self, answer: JudgedAnswer) -> Verdict:
+    def _judge(self, answer: JudgedAnswer) -> AnswerVerdict:
         """The password where there is no second factor; else a step after the last, or a code that was not used."""
         is_password = answer.factor == "password"
         if answer.evidence is None or is_password != (self.totp_step is None):

@@ -21,7 +21,7 @@ from app.config import load_settings
 from app.errors import InvalidForm, InvalidLink
 from app.rules.accounts import normalise_email
 from app.rules.links import Links
-from app.stores.connection.connect import over
+from app.stores.connection.connect import from_redis_py
 from app.stores.links import LinkStore
 from app.stores.scripts import SessionScripts
 from app.stores.users import UserStore
@@ -231,9 +231,9 @@ def test_a_request_has_the_id_it_came_with_or_one_of_ours(fast_app, given_id, pa
 
 @given(secret=st.text() | SECRETS | nearly(SECRETS), purpose=st.sampled_from(["reset", "not_me"]))
 def test_no_secret_but_the_links_own_opens_it(store, ada, secret, purpose):
-    scripts = SessionScripts(over(store), LIFETIMES)
-    links = Links(LinkStore(over(store), scripts))
-    credentials_version = UserStore(over(store), scripts).get(ada.user_id).credentials_version
+    scripts = SessionScripts(from_redis_py(store), LIFETIMES)
+    links = Links(LinkStore(from_redis_py(store), scripts))
+    credentials_version = UserStore(from_redis_py(store), scripts).get(ada.user_id).credentials_version
     good = (
         links.reset(ada.user_id, credentials_version, time.time())
         if purpose == "reset"

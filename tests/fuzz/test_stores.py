@@ -387,7 +387,7 @@ class Stores(RuleBasedStateMachine):
     @rule(user_id=EVERY_USER, seconds=st.sampled_from([0, *SPANS]))
     def look_at_what_ended(self, user_id, seconds):
         since = self.stores.clock() - seconds
-        assert self.stores.sessions.ended(user_id, since) == self.users[user_id].told_of(since)
+        assert self.stores.sessions.list_ended(user_id, since) == self.users[user_id].told_of(since)
 
     @rule(seconds=st.sampled_from(SPANS))
     def time_passes(self, seconds):
@@ -614,9 +614,9 @@ class Stores(RuleBasedStateMachine):
     @rule(user_id=USERS, device=st.sampled_from("abc"), is_surprise=st.booleans())
     def meet(self, user_id, device, is_surprise):
         if is_surprise:
-            self.stores.notices.forget(user_id, device)
+            self.stores.notices.forget_device(user_id, device)
             self.users[user_id].devices.pop(device, None)
-        assert self.stores.notices.meet(user_id, device) == self.users[user_id].meet(device)
+        assert self.stores.notices.note_device(user_id, device) == self.users[user_id].meet(device)
 
     @rule(user_id=USERS, kind=st.sampled_from(["sign_in", "wrong_code"]))
     def count(self, user_id, kind):
@@ -652,7 +652,7 @@ class Stores(RuleBasedStateMachine):
     @invariant()
     def the_same_is_told_of_what_ended(self):
         for user_id, user in self.users.items():
-            assert self.stores.sessions.ended(user_id, 0) == user.told_of(0)
+            assert self.stores.sessions.list_ended(user_id, 0) == user.told_of(0)
 
     @invariant()
     def the_same_events_were_heard(self):

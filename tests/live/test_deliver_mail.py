@@ -18,7 +18,7 @@ from app.mail.delivery import Delivery
 from app.mail.transport import SmtpServer
 from app.setting_parsers import MailServer
 from app.stores import keys
-from app.stores.connection.connect import over
+from app.stores.connection.connect import from_redis_py
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client
 from tests.conftest import ENVIRONMENT
@@ -60,7 +60,7 @@ def make_users(real_redis):
     """Writes users as the store does, and a notice for each."""
 
     def make(*names, redis=real_redis):
-        mails = MailStore(over(redis))
+        mails = MailStore(from_redis_py(redis))
         for name in names:
             record = {
                 "email": f"{name}@example.com",
@@ -86,7 +86,7 @@ def worker_here(real_redis):
 
     def make(server, **how):
         transport = SmtpServer(MailServer("127.0.0.1", server.port, "", "", implicit_tls=False))
-        return Delivery(MailStore(over(real_redis)), transport, compose, **how)
+        return Delivery(MailStore(from_redis_py(real_redis)), transport, compose, **how)
 
     return make
 

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from app.rules.links import Links
-from app.stores.connection.connect import over
+from app.stores.connection.connect import from_redis_py
 from app.stores.links import LinkStore
 from app.stores.scripts import SessionScripts
 from tests.conftest import LIFETIMES
@@ -54,8 +54,8 @@ def test_a_step_up_ticket_is_claimed_once(alice, at_once):
 @pytest.fixture
 def links(real_redis):
     """What makes the links that mails carry, on the Redis of the service."""
-    scripts = SessionScripts(over(real_redis), LIFETIMES)
-    return Links(LinkStore(over(real_redis), scripts))
+    scripts = SessionScripts(from_redis_py(real_redis), LIFETIMES)
+    return Links(LinkStore(from_redis_py(real_redis), scripts))
 
 
 @pytest.mark.parametrize("factor", ["password", "totp"])

@@ -52,7 +52,7 @@ def test_a_link_ends_exactly_its_session_once(links, open_link, sessions):
 def test_the_ended_row_and_event_say_revoked(links, open_link, sessions):
     open_link("link")
     links.end_session("1", "link")
-    [ended] = sessions.ended("1", 0)
+    [ended] = sessions.list_ended("1", 0)
     assert (ended.session.id_hash, ended.reason, ended.by) == (SESSION, "revoked", None)
 
 

@@ -328,14 +328,14 @@ def test_ended_tells_what_ended_why_and_by_whom(sessions, open_session, clock):
     sessions.end("1", [hashed("c")], "admin")
     clock.advance(1)
     sessions.end("1", [hashed("a")], "logout", hashed("a"))
-    newest, second, third = sessions.ended("1", since=0)
+    newest, second, third = sessions.list_ended("1", since=0)
     assert (newest.reason, newest.by) == ("logout", newest.session)
     assert (second.reason, second.by, second.ended_at) == ("admin", None, clock() - 1)
     assert (third.session.id_hash, third.session.client, third.reason) == (hashed("b"), PHONE, "revoked")
     assert third.by is not None
     assert third.by.name == "My laptop"
-    assert sessions.ended("1", since=clock()) == [newest]
-    assert sessions.ended("2", since=0) == []
+    assert sessions.list_ended("1", since=clock()) == [newest]
+    assert sessions.list_ended("2", since=0) == []
 
 
 def test_ended_tells_twins_apart(sessions, open_session):
@@ -343,7 +343,7 @@ def test_ended_tells_twins_apart(sessions, open_session):
     open_session("a")
     open_session("b")
     sessions.end("1", [hashed("b")], "revoked", hashed("a"))
-    [row] = sessions.ended("1", since=0)
+    [row] = sessions.list_ended("1", since=0)
     assert row.by != row.session
     assert row.by.id_hash == hashed("a")
 
@@ -352,5 +352,5 @@ def test_ended_tells_of_a_session_whose_record_was_lost(sessions, open_session, 
     open_session("a")
     redis.delete(keys.sessions("1"))
     sessions.end("1", [hashed("a")], "logout", hashed("a"))
-    [row] = sessions.ended("1", since=0)
+    [row] = sessions.list_ended("1", since=0)
     assert (row.session.client, row.by) == (Client(), None)

@@ -13,7 +13,7 @@ from redis import RedisError, ResponseError
 from redis.exceptions import MovedError, NoScriptError
 
 from app.stores.connection.circuit import NothingSent
-from app.stores.connection.node import Command, Node, Wait
+from app.stores.connection.node import Node, RedisCommand, Wait
 from app.stores.connection.redis_url import TIMEOUT_S
 
 _SCAN_COUNT = 1000  # keys that a server looks at in one step of a walk over all of them
@@ -28,7 +28,7 @@ class RedisClient(ABC):
 
     @abstractmethod
     def send(
-        self, commands: Sequence[Command], wait: Wait | None = None, *, decoded: bool = True
+        self, commands: Sequence[RedisCommand], wait: Wait | None = None, *, decoded: bool = True
     ) -> tuple[list[Any], bool]:
         """Send commands, in one trip for each server that they concern.
 
@@ -43,24 +43,24 @@ class RedisClient(ABC):
     @abstractmethod
     def close(self) -> None: ...
 
-    def read(self, *commands: Command) -> list[Any]:
+    def read(self, *commands: RedisCommand) -> list[Any]:
         try:
             replies, _ = self.send(commands)
         except NothingSent:
             raise
         except ConnectionBroken:
             replies, _ = self.send(commands)
-        return _accepted(replies)
+        return _require_accepted(replies)
 
-    def write(self, *commands: Command, wait: Wait | None = None) -> list[Any]:
+    def write(self, *commands: RedisCommand, wait: Wait | None = None) -> list[Any]:
         """wait: is waited for, and no more than that"""
         replies, _ = self.send(commands, wait)
-        return _accepted(replies)
+        return _require_accepted(replies)
 
-    def write_bytes(self, *commands: Command) -> list[Any]:
+    def write_bytes(self, *commands: RedisCommand) -> list[Any]:
         """The replies as bytes: what somebody else wrote may be no text."""
         replies, _ = self.send(commands, decoded=False)
-        return _accepted(replies)
+        return _require_accepted(replies)
 
     def run_script(
         self, script: str, keys: Sequence[str], args: Sequence[str | bytes | int | float], wait: Wait | None = None
@@ -69,18 +69,18 @@ class RedisClient(ABC):
 
         Returns: the script's reply; whether as many replicas as `wait` asks for have what it wrote, and all before it
         """
-        rest: Command = (len(keys), *keys, *args)
+        rest: RedisCommand = (len(keys), *keys, *args)
         [reply], is_on_replicas = self.send([("EVALSHA", _sha1(script), *rest)], wait)
         if isinstance(reply, NoScriptError):
             [reply], is_on_replicas = self.send([("EVAL", script, *rest)], wait)
-        return _accepted([reply])[0], is_on_replicas
+        return _require_accepted([reply])[0], is_on_replicas
 
     def register_script(self, script: bytes) -> Callable[[Sequence[str], Sequence[str | bytes | int | float]], Any]:
         """A function of keys and arguments, as the limiter has it from redis-py."""
         text = script.decode()
         return lambda keys, args: self.run_script(text, keys, args)[0]
 
-    def require(self, command: Command) -> None:
+    def require_answer(self, command: RedisCommand) -> None:
         """Ask a server whether it answers this. Of a Cluster one is enough: its users are served.
 
         Raises: redis.RedisError where it does not, or refuses
@@ -109,7 +109,9 @@ class RedisClient(ABC):
         for node in self.nodes():
             cursor, connection = "0", None
             while True:
-                [(cursor, names)] = _accepted(node.exchange([("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)]))
+                [(cursor, names)] = _require_accepted(
+                    node.exchange([("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)])
+                )
                 if connection not in (None, node.connection):
                     raise ConnectionBroken("the connection broke while all keys were looked through: begin again")
                 connection = node.connection
@@ -133,7 +135,7 @@ class OneServer(RedisClient):
         self._node = node
 
     def send(
-        self, commands: Sequence[Command], wait: Wait | None = None, *, decoded: bool = True
+        self, commands: Sequence[RedisCommand], wait: Wait | None = None, *, decoded: bool = True
     ) -> tuple[list[Any], bool]:
         replies = self._node.exchange(commands, wait, decoded=decoded)
         return replies, wait is None or replies.pop() >= wait.replicas
@@ -145,7 +147,7 @@ class OneServer(RedisClient):
         self._node.close()
 
 
-def _accepted(replies: list[Any]) -> list[Any]:
+def _require_accepted(replies: list[Any]) -> list[Any]:
     for reply in replies:
         if isinstance(reply, ResponseError):
             raise reply

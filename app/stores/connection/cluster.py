@@ -14,16 +14,16 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainErr
 
 from app.stores.connection.circuit import NothingSent
 from app.stores.connection.client import RedisClient
-from app.stores.connection.node import Command, Node, Wait
+from app.stores.connection.node import Node, RedisCommand, Wait
 from app.stores.connection.redis_url import TIMEOUT_S, Host
 
 log = logging.getLogger(__name__)
 
 _KEY_AT = {"EVAL": 3, "EVALSHA": 3, "XGROUP": 2, "XREADGROUP": 7}  # where the key stands; in all others it comes first
-_LOOK_EVERY_S = 0.1
+_REFRESH_EVERY_S = 0.1
 _HOPS = 5
 _MOVING_S = 0.5  # how long a user's keys are waited for that are on their way to another server
-_MOVING_LOOK_EVERY_S = 0.02
+_MOVING_RETRY_EVERY_S = 0.02
 
 
 class Cluster(RedisClient):
@@ -41,16 +41,16 @@ class Cluster(RedisClient):
         self._nodes: dict[Host, Node] = {}
         self._slots: list[Node | None] = []
         self._lock = threading.Lock()
-        self._looked_at = 0.0
-        self._looking: threading.Event | None = None  # set once a look under way is over
+        self._refreshed_at = 0.0
+        self._refreshing: threading.Event | None = None  # set once a look under way is over
         self._problem = ""  # what the last look failed with
 
     def send(
-        self, commands: Sequence[Command], wait: Wait | None = None, *, decoded: bool = True
+        self, commands: Sequence[RedisCommand], wait: Wait | None = None, *, decoded: bool = True
     ) -> tuple[list[Any], bool]:
         by_node: dict[Node, list[int]] = {}
         for position, command in enumerate(commands):
-            by_node.setdefault(self._node_of(command), []).append(position)
+            by_node.setdefault(self._node_for(command), []).append(position)
         found: list[Any] = [None] * len(commands)
         is_on_replicas = True
         for node, positions in by_node.items():
@@ -59,19 +59,19 @@ class Cluster(RedisClient):
             for position, reply in zip(positions, replies, strict=True):
                 found[position] = reply
                 if isinstance(reply, AskError | TryAgainError | ClusterDownError):
-                    found[position], replicas = self._follow(commands[position], node, reply, wait, decoded)
+                    found[position], replicas = self._follow_refusal(commands[position], node, reply, wait, decoded)
                     is_on_replicas &= wait is None or replicas >= wait.replicas
         return found, is_on_replicas
 
     def nodes(self) -> Sequence[Node]:
-        return list({node: None for node in self._known_slots() if node})
+        return list({node: None for node in self._require_slots() if node})
 
     def scan(self, pattern: str) -> Iterator[str]:
         """Raises: redis.ConnectionError also where slots moved meanwhile, as their keys may have been missed"""
-        before = list(self._known_slots())
+        before = list(self._require_slots())
         yield from super().scan(pattern)
-        self._look_soon().wait(TIMEOUT_S)
-        if before != self._known_slots():
+        self._refresh_soon().wait(TIMEOUT_S)
+        if before != self._require_slots():
             raise ConnectionBroken("slots moved while all keys were looked through: begin again")
 
     def close(self) -> None:
@@ -80,70 +80,72 @@ class Cluster(RedisClient):
                 node.close()
 
     def _exchange(
-        self, node: Node, commands: Sequence[Command], wait: Wait | None, decoded: bool
+        self, node: Node, commands: Sequence[RedisCommand], wait: Wait | None, decoded: bool
     ) -> tuple[list[Any], int]:
         """The replies and the number of replicas that have what was written."""
         try:
             replies = node.exchange(commands, wait, decoded=decoded)
         except (RedisError, OSError):
-            self._look_soon()
+            self._refresh_soon()
             raise
         return replies, replies.pop() if wait else 0
 
-    def _follow(self, command: Command, node: Node, reply: Any, wait: Wait | None, decoded: bool) -> tuple[Any, int]:
+    def _follow_refusal(
+        self, command: RedisCommand, node: Node, reply: Any, wait: Wait | None, decoded: bool
+    ) -> tuple[Any, int]:
         """Ask where a refusal points to, which says that nothing was done; the last reply where that leads nowhere."""
-        opening: list[Command] = []
+        opening: list[RedisCommand] = []
         replicas, hops, until = 0, 0, time.monotonic() + _MOVING_S
         while hops < _HOPS:
             if isinstance(reply, TryAgainError) and time.monotonic() < until:  # on its way, some keys here, some there
-                time.sleep(_MOVING_LOOK_EVERY_S)
+                time.sleep(_MOVING_RETRY_EVERY_S)
             elif isinstance(reply, AskError):  # MovedError is one
                 hops += 1
-                node = self._node((reply.host or str(node.host and node.host[0]), reply.port))
+                node = self._node_at((reply.host or str(node.host and node.host[0]), reply.port))
                 opening = [] if isinstance(reply, MovedError) else [("ASKING",)]
                 if isinstance(reply, MovedError):
                     self._slots[reply.slot_id] = node
-                    self._look_soon()
+                    self._refresh_soon()
             else:
                 break
             (*_, reply), replicas = self._exchange(node, [*opening, command], wait, decoded)
         if isinstance(reply, ClusterDownError):
-            self._look_soon()
+            self._refresh_soon()
         return reply, replicas
 
-    def _node_of(self, command: Command) -> Node:
+    def _node_for(self, command: RedisCommand) -> Node:
         place = _KEY_AT.get(str(command[0]), 1)
         key = command[place] if place < len(command) else ""
-        node = self._known_slots()[key_slot(key if isinstance(key, bytes) else str(key).encode())]
+        node = self._require_slots()[key_slot(key if isinstance(key, bytes) else str(key).encode())]
         if node is None:
-            self._look_soon()
+            self._refresh_soon()
             raise NothingSent("no server has this slot")
         return node
 
-    def _known_slots(self) -> list[Node | None]:
+    def _require_slots(self) -> list[Node | None]:
         if not self._slots:
-            self._look_soon().wait(TIMEOUT_S)
+            self._refresh_soon().wait(TIMEOUT_S)
             if not self._slots:
                 raise NothingSent("no server of the Cluster says what it looks like")
         return self._slots
 
-    def _look_soon(self) -> threading.Event:
+    def _refresh_soon(self) -> threading.Event:
         """Have a thread look at what the Cluster is now. Returns: what is set once it has"""
         with self._lock:
-            if self._looking is None:
-                looked = threading.Event()
+            if self._refreshing is None:
+                is_done = threading.Event()
                 try:
-                    threading.Thread(target=self._look, args=(looked,), daemon=True).start()
+                    threading.Thread(target=self._refresh, args=(is_done,), daemon=True).start()
                 except RuntimeError:  # no thread is to be had; whoever comes next tries again
-                    looked.set()
-                    return looked
-                self._looking = looked
-            return self._looking
+                    is_done.set()
+                    return is_done
+                self._refreshing = is_done
+            return self._refreshing
 
-    def _look(self, looked: threading.Event) -> None:
-        time.sleep(max(0.0, self._looked_at + _LOOK_EVERY_S - time.monotonic()))
+    def _refresh(self, is_done: threading.Event) -> None:
+        time.sleep(max(0.0, self._refreshed_at + _REFRESH_EVERY_S - time.monotonic()))
         try:
-            self._adopt(*self._ask_anybody())
+            self._set_slots(*self._ask_any_server())
             self._problem = ""
         except Exception as problem:  # whatever it was, the next look may find more
             if str(problem) != self._problem:  # told once, and not ten times a second
@@ -151,11 +153,11 @@ class Cluster(RedisClient):
                 log.warning("what the Cluster looks like is not known: %s", problem)
         finally:
             with self._lock:
-                self._looked_at = time.monotonic()
-                self._looking = None
-            looked.set()
+                self._refreshed_at = time.monotonic()
+                self._refreshing = None
+            is_done.set()
 
-    def _ask_anybody(self) -> tuple[Host, list[Any]]:
+    def _ask_any_server(self) -> tuple[Host, list[Any]]:
         """The first server that answers, and its reply to CLUSTER SLOTS.
 
         Those last that are known not to answer, and the others in no order: whoever is cut off from them and does not
@@ -165,9 +167,9 @@ class Cluster(RedisClient):
         with self._lock:
             known = list({*self._nodes, *self._start})
         random.shuffle(known)
-        for host in sorted(known, key=lambda host: self._node(host).circuit.is_open):
+        for host in sorted(known, key=lambda host: self._node_at(host).circuit.is_open):
             try:
-                [reply] = self._node(host).exchange([("CLUSTER", "SLOTS")])
+                [reply] = self._node_at(host).exchange([("CLUSTER", "SLOTS")])
             except (RedisError, OSError) as problem:
                 said = str(problem)
                 continue
@@ -176,11 +178,11 @@ class Cluster(RedisClient):
             said = str(reply)
         raise ConnectionBroken(f"no server of the Cluster answers: {said}")
 
-    def _adopt(self, told_by: Host, ranges: list[Any]) -> None:
+    def _set_slots(self, asked: Host, ranges: list[Any]) -> None:
         """ranges: as CLUSTER SLOTS has them: first and last slot, the primary's host and port, then the replicas"""
         slots: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         for first, last, (host, port, *_), *_ in ranges:
-            slots[first : last + 1] = [self._node((host or told_by[0], port))] * (last + 1 - first)
+            slots[first : last + 1] = [self._node_at((host or asked[0], port))] * (last + 1 - first)
         self._slots = slots
         in_use = set(slots)
         with self._lock:
@@ -188,7 +190,7 @@ class Cluster(RedisClient):
             for host in unused:
                 self._nodes.pop(host).circuit.give_up()
 
-    def _node(self, host: Host) -> Node:
+    def _node_at(self, host: Host) -> Node:
         with self._lock:
             if host not in self._nodes:
                 self._nodes[host] = Node(lambda: self._connect_to(host), host)

@@ -16,7 +16,7 @@ from app.stores.connection.node import Node
 from app.stores.connection.redis_url import Host, RedisUrl, parse
 from app.stores.connection.sentinel import Primary, Sentinels
 
-__all__ = ["StoreError", "connect", "describe", "over"]
+__all__ = ["StoreError", "connect", "describe", "from_redis_py"]
 
 
 def connect(url: str) -> RedisClient:
@@ -36,7 +36,7 @@ def connect(url: str) -> RedisClient:
     return OneServer(Node(lambda: address.connection_class(**address.options)))
 
 
-def over(redis: Redis) -> RedisClient:
+def from_redis_py(redis: Redis) -> RedisClient:
     """A client of the server that one of redis-py's, or fakeredis', is of."""
     pool = redis.connection_pool
     return OneServer(Node(lambda: pool.connection_class(**pool.connection_kwargs)))

@@ -14,7 +14,7 @@ from app.stores.connection.circuit import Circuit, NothingSent
 from app.stores.connection.redis_url import Host
 from app.watch import metrics
 
-Command = tuple[str | bytes | int | float, ...]
+RedisCommand = tuple[str | bytes | int | float, ...]
 
 _MEASURED_ONCE_IN = 16  # trips: to measure each would take as long again as a tenth of the trip
 _WAITED_S = 0.1  # whoever failed after that failed by waiting
@@ -38,14 +38,16 @@ class Node:
 
     def __init__(self, make: Callable[[], Any], host: Host | None = None) -> None:
         """make: a connection of redis-py's, not yet open; host: where it leads, where that is a choice among several"""
-        self.make = make
+        self.make_connection = make
         self.host = host
         self.circuit = Circuit(self._probe)
         self._local = threading.local()
         self._trips = itertools.count()
         self._generation = 0
 
-    def exchange(self, commands: Sequence[Command], wait: Wait | None = None, *, decoded: bool = True) -> list[Any]:
+    def exchange(
+        self, commands: Sequence[RedisCommand], wait: Wait | None = None, *, decoded: bool = True
+    ) -> list[Any]:
         """Send commands in one trip; their raw replies in order, refusals among them as they are.
 
         wait: adds the reply to WAIT, the number of replicas that have all that this connection wrote
@@ -66,17 +68,17 @@ class Node:
         """Have each thread make a new connection before it asks anything else."""
         self._generation += 1
 
-    def _exchange(self, commands: Sequence[Command], wait: Wait | None, decoded: bool) -> list[Any]:
+    def _exchange(self, commands: Sequence[RedisCommand], wait: Wait | None, decoded: bool) -> list[Any]:
         self.circuit.require_closed()
         began = time.monotonic()
         connection = None
         try:
-            connection = self._connection()
+            connection = self._usable_connection()
             sent = [*commands, ("WAIT", wait.replicas, wait.ms)] if wait else commands
             connection.send_packed_command(connection.pack_commands(sent))
-            replies = [_reply(connection, decoded) for _ in commands]
+            replies = [_read_reply(connection, decoded) for _ in commands]
             if wait:
-                replies.append(_confirmed(connection, wait))
+                replies.append(_read_confirmations(connection, wait))
         except BaseException as problem:
             self._drop(connection)
             if isinstance(problem, RedisError | OSError) and time.monotonic() - began > _WAITED_S:
@@ -86,7 +88,7 @@ class Node:
             self._drop(connection)
         return replies
 
-    def _connection(self) -> Any:
+    def _usable_connection(self) -> Any:
         """This thread's; a new one where the last one is over."""
         connection = self.connection
         if connection is not None and (self._local.generation != self._generation or _is_stale(connection)):
@@ -95,7 +97,7 @@ class Node:
         if connection is None:
             generation = self._generation  # as of before it is known where to: that may change meanwhile
             try:
-                connection = self._local.connection = self.make()
+                connection = self._local.connection = self.make_connection()
             except ConnectionBroken as nowhere:
                 raise NothingSent(str(nowhere)) from None
             self._local.generation = generation
@@ -112,23 +114,23 @@ class Node:
             connection.disconnect()
 
     def _probe(self) -> None:
-        connection = self.make()
+        connection = self.make_connection()
         try:
             connection.send_command("PING")
-            _reply(connection, decoded=True)  # whatever it says, it answers
+            _read_reply(connection, decoded=True)  # whatever it says, it answers
         finally:
             connection.disconnect()
         self.renew()
 
 
-def _reply(connection: Any, decoded: bool) -> Any:
+def _read_reply(connection: Any, decoded: bool) -> Any:
     try:
         return connection.read_response(disable_decoding=not decoded)
     except ResponseError as refusal:
         return refusal
 
 
-def _confirmed(connection: Any, wait: Wait) -> int:
+def _read_confirmations(connection: Any, wait: Wait) -> int:
     """How many replicas have it; none where the server may not be asked, or has become a replica itself."""
     try:
         replicas: int = connection.read_response(timeout=connection.socket_timeout + wait.ms / 1000)

@@ -17,7 +17,7 @@ from redis.retry import Retry
 _parse_url: Callable[[str], dict[str, Any]] = redis_py.parse_url
 
 Host = tuple[str, int]
-Kind = Literal["server", "sentinel", "cluster"]
+RedisKind = Literal["server", "sentinel", "cluster"]
 
 TIMEOUT_S = 0.75  # to connect, and again to be answered: a request that finds Redis gone has its 503 within 1.5 s
 _SENTINEL_TIMEOUT_S = 0.25  # three of them may be asked in turn
@@ -32,7 +32,7 @@ _OPTIONS = {
     *("ssl_ca_certs", "ssl_ca_path", "ssl_ca_data", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_cert_reqs"),
     *("ssl_check_hostname", "ssl_min_version", "ssl_ciphers", "ssl_include_verify_flags", "ssl_exclude_verify_flags"),
 }
-_OF_SENTINELS = {"sentinel_username", "sentinel_password"}
+_SENTINEL_OPTIONS = {"sentinel_username", "sentinel_password"}
 # Of redis-py's pools and retries, which stand in many a URL; here are none, and replies always come the same way.
 _WITHOUT_MEANING = {
     *("max_connections", "timeout", "retry_on_timeout", "health_check_interval", "decode_responses", "protocol"),
@@ -49,7 +49,7 @@ class RedisUrl:
     sentinel_options of one to a Sentinel
     """
 
-    kind: Kind
+    kind: RedisKind
     hosts: tuple[Host, ...]
     service: str
     options: Mapping[str, Any] = field(repr=False)
@@ -72,48 +72,55 @@ def parse(url: str) -> RedisUrl:
         raise ValueError
     unquote(url, errors="strict")
     match = _URL.fullmatch(url)
-    address = _of_hosts(match) if match else _of_socket(url)
-    _try(address.connection_class, address.options)
-    _try(address.connection_class, address.sentinel_options)
+    address = _parse_hosts_url(match) if match else _parse_socket_url(url)
+    _require_usable(address.connection_class, address.options)
+    _require_usable(address.connection_class, address.sentinel_options)
     return address
 
 
-def _of_socket(url: str) -> RedisUrl:
+def _parse_socket_url(url: str) -> RedisUrl:
     if not _UNIX_URL.fullmatch(url):
         raise ValueError
-    options = _options_of(url, _OPTIONS)
+    options = _parse_options(url, _OPTIONS)
     connection_class = options.pop("connection_class")
     if not options["path"].isprintable():
         raise ValueError
-    return RedisUrl("server", (), "", _timed(options), {}, connection_class)
+    return RedisUrl("server", (), "", _with_timeouts(options), {}, connection_class)
 
 
-def _of_hosts(match: re.Match[str]) -> RedisUrl:
+def _parse_hosts_url(match: re.Match[str]) -> RedisUrl:
     scheme, many, login, named, path, query = match.groups()
-    kind: Kind = "sentinel" if many == "sentinel" else "cluster" if many else "server"
-    hosts = tuple(_host(part, _PORTS[kind]) for part in named.split(",")) if named or many else (("localhost", 6379),)
-    service, db = _service_and_db(kind, path or "")
-    options = _options_of(
+    kind: RedisKind = "sentinel" if many == "sentinel" else "cluster" if many else "server"
+    hosts = (
+        tuple(_parse_host(part, _PORTS[kind]) for part in named.split(",")) if named or many else (("localhost", 6379),)
+    )
+    service, db = _parse_path(kind, path or "")
+    options = _parse_options(
         f"{scheme}://{login + '@' if login else ''}host/{db}?{query or ''}",
-        _OPTIONS | (_OF_SENTINELS if kind == "sentinel" else set()),
+        _OPTIONS | (_SENTINEL_OPTIONS if kind == "sentinel" else set()),
     )
     connection_class = options.pop("connection_class", Connection)
     del options["host"]
     if kind == "server":
         [(host, port)] = hosts
-        return RedisUrl(kind, (), "", _timed(options | {"host": host, "port": port}), {}, connection_class)
+        return RedisUrl(kind, (), "", _with_timeouts(options | {"host": host, "port": port}), {}, connection_class)
     if kind == "cluster":
         if options["db"]:
             raise ValueError
-        return RedisUrl(kind, hosts, "", _timed(options), {}, connection_class)
+        return RedisUrl(kind, hosts, "", _with_timeouts(options), {}, connection_class)
     sentinel_login = {name: options.pop(f"sentinel_{name}", None) for name in ("username", "password")}
     shared = {name: value for name, value in options.items() if name.startswith(("ssl_", "socket_"))}
     return RedisUrl(
-        kind, hosts, service, _timed(options), _timed(shared | sentinel_login, _SENTINEL_TIMEOUT_S), connection_class
+        kind,
+        hosts,
+        service,
+        _with_timeouts(options),
+        _with_timeouts(shared | sentinel_login, _SENTINEL_TIMEOUT_S),
+        connection_class,
     )
 
 
-def _service_and_db(kind: Kind, path: str) -> tuple[str, str]:
+def _parse_path(kind: RedisKind, path: str) -> tuple[str, str]:
     parts = path.removeprefix("/").removesuffix("/").split("/")
     service = unquote(parts.pop(0)) if kind == "sentinel" else ""
     db = "/".join(parts)
@@ -122,7 +129,7 @@ def _service_and_db(kind: Kind, path: str) -> tuple[str, str]:
     return service, db
 
 
-def _host(text: str, default_port: int) -> Host:
+def _parse_host(text: str, default_port: int) -> Host:
     match = _HOST.fullmatch(text)
     if match is None:
         raise ValueError
@@ -132,7 +139,7 @@ def _host(text: str, default_port: int) -> Host:
     return str(ipaddress.IPv6Address(ipv6)) if ipv6 else name.encode("idna").decode(), port
 
 
-def _options_of(url: str, known: set[str]) -> dict[str, Any]:
+def _parse_options(url: str, known: set[str]) -> dict[str, Any]:
     """redis-py's reading of a URL. It takes any name, even of what no text can be, and any time."""
     names = {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
     options = {"db": 0} | _parse_url(url)
@@ -144,14 +151,14 @@ def _options_of(url: str, known: set[str]) -> dict[str, Any]:
     return options
 
 
-def _timed(options: Mapping[str, Any], timeout_s: float = TIMEOUT_S) -> Mapping[str, Any]:
+def _with_timeouts(options: Mapping[str, Any], timeout_s: float = TIMEOUT_S) -> Mapping[str, Any]:
     """Replies are text, and a command is sent once: who asks knows whether it may be sent again."""
     always = {"decode_responses": True, "protocol": 2, "retry": Retry(NoBackoff(), 0)}
     asked = {name: value for name, value in options.items() if name not in _WITHOUT_MEANING}
     return {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s} | asked | always
 
 
-def _try(connection_class: type[Any], options: Mapping[str, Any]) -> None:
+def _require_usable(connection_class: type[Any], options: Mapping[str, Any]) -> None:
     """Refuse options that it does not know, and TLS that cannot be; nothing is connected to."""
     connection = connection_class(**options)
     if isinstance(connection, SSLConnection):

@@ -12,8 +12,8 @@ from redis.sentinel import MasterNotFoundError
 from app.stores.connection.node import Node
 from app.stores.connection.redis_url import Host
 
-_LOOK_EVERY_S = 1.0
-_LOOK_AGAIN_S = 5.0  # where no Sentinel answered twice in a row, which may have taken its time
+_CHECK_EVERY_S = 1.0
+_CHECK_AFTER_FAILURES_S = 5.0  # where no Sentinel answered twice in a row, which may have taken its time
 
 
 class Sentinels:
@@ -27,7 +27,7 @@ class Sentinels:
         self._clients = tuple(clients)
         self._service = service
 
-    def primary(self) -> Host:
+    def find_primary(self) -> Host:
         """Raises: MasterNotFoundError where some answer and none knows, else redis.ConnectionError"""
         said: list[str] = []
         is_answered = False
@@ -56,46 +56,46 @@ class Primary(Node):
     """The server that the Sentinels call the primary of a set."""
 
     def __init__(self, sentinels: Sentinels, connect_to: Callable[[Host], Any]) -> None:
-        super().__init__(lambda: connect_to(self._ask()))
+        super().__init__(lambda: connect_to(self._find_host()))
         self._sentinels = sentinels
         self._known: Host | None = None
-        self._looking = threading.Lock()
-        self._look_at = 0.0
+        self._checking = threading.Lock()
+        self._check_at = 0.0
         self._failures = 0
 
     def close(self) -> None:
         super().close()
         self._sentinels.close()
 
-    def _ask(self) -> Host:
-        host = self._sentinels.primary()
+    def _find_host(self) -> Host:
+        host = self._sentinels.find_primary()
         if self._known and host != self._known:
             self.renew()
         self._known = host
         return host
 
-    def _connection(self) -> Any:
+    def _usable_connection(self) -> Any:
         """Whoever was the primary may not know yet that it is no longer: once a second a thread asks the Sentinels.
 
         The others go on meanwhile with what is known, unless nobody has asked for longer than that.
         """
-        late_s = time.monotonic() - self._look_at
-        if late_s >= 0 and self._looking.acquire(blocking=late_s >= _LOOK_EVERY_S):
+        late_s = time.monotonic() - self._check_at
+        if late_s >= 0 and self._checking.acquire(blocking=late_s >= _CHECK_EVERY_S):
             try:
-                if time.monotonic() >= self._look_at:  # nobody else has, while this one waited
-                    self._look()
+                if time.monotonic() >= self._check_at:  # nobody else has, while this one waited
+                    self._check()
             finally:
-                self._looking.release()
-        return super()._connection()
+                self._checking.release()
+        return super()._usable_connection()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         """The connections that work go on where no Sentinel answers, or none knows."""
         failures, self._failures = self._failures, 0
         try:
-            self._ask()
+            self._find_host()
         except MasterNotFoundError:
             pass
         except RedisError:
             self._failures = failures + 1
         finally:
-            self._look_at = time.monotonic() + (_LOOK_AGAIN_S if self._failures > 1 else _LOOK_EVERY_S)
+            self._check_at = time.monotonic() + (_CHECK_AFTER_FAILURES_S if self._failures > 1 else _CHECK_EVERY_S)

@@ -41,22 +41,22 @@ class Server:
     reads_when_down: bool
 
 
-def look_at(redis: RedisClient, clock: Callable[[], float] = time.time) -> Sequence[Server]:
+def inspect_servers(redis: RedisClient, clock: Callable[[], float] = time.time) -> Sequence[Server]:
     """Each server that keeps data: one, or the primaries of a Cluster.
 
     Raises: redis.RedisError where one is away
     """
-    return [_look_at(node, clock) for node in redis.nodes()]
+    return [_inspect(node, clock) for node in redis.nodes()]
 
 
-def _look_at(node: Node, clock: Callable[[], float]) -> Server:
+def _inspect(node: Node, clock: Callable[[], float]) -> Server:
     before = clock()
     [(seconds, microseconds)] = node.exchange([("TIME",)])
     now = (before + clock()) / 2
-    info, config = (_told(reply) for reply in node.exchange([("INFO",), ("CONFIG", "GET", "*")]))
+    info, config = (_mapping_of(reply) for reply in node.exchange([("INFO",), ("CONFIG", "GET", "*")]))
     product = "Valkey" if "valkey_version" in info else "Redis"
     version = info.get("valkey_version") or info.get("redis_version")
-    connection = node.make()
+    connection = node.make_connection()
     host = None if getattr(connection, "path", None) else getattr(connection, "host", "localhost")
     return Server(
         name="{}:{}".format(*node.host) if node.host else "",
@@ -84,7 +84,7 @@ def _takes_any_password(config: Mapping[str, str], username: str | None) -> bool
     return config.get("requirepass") == "" and (username or "default") == "default"
 
 
-def _told(reply: Any) -> Mapping[str, str]:
+def _mapping_of(reply: Any) -> Mapping[str, str]:
     """What INFO or CONFIG GET say; nothing where the server does not know or allow the question."""
     if isinstance(reply, ResponseError):
         return {}

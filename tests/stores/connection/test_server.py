@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from app.stores.connection.connect import connect
-from app.stores.connection.server import look_at, reach_of
+from app.stores.connection.server import inspect_servers, reach_of
 from tests.servers import redis_at
 
 
@@ -38,26 +38,26 @@ def real_redis_user(redis_server):
 
 @pytest.mark.parametrize("redis", ["real"], indirect=True)
 def test_a_real_server(store, configured, clock):
-    [found] = look_at(store, clock)
+    [found] = inspect_servers(store, clock)
     assert found.product.startswith(("Redis ", "Valkey "))
     assert found.version >= (6, 2)
     assert (found.maxmemory_policy, found.appends, found.snapshots) == ("noeviction", False, False)
     assert (found.reach, found.has_password) == ("local", False)
     configured(maxmemory_policy="allkeys-lru", appendonly="yes", save="60 1")
     changed = replace(found, maxmemory_policy="allkeys-lru", appends=True, snapshots=True)
-    assert replace(look_at(store, clock)[0], clock_ahead_s=0) == replace(changed, clock_ahead_s=0)
+    assert replace(inspect_servers(store, clock)[0], clock_ahead_s=0) == replace(changed, clock_ahead_s=0)
 
 
 @pytest.mark.parametrize("redis", ["real"], indirect=True)
 def test_the_clocks(store, clock):
     clock.advance(-100)
-    assert look_at(store, clock)[0].clock_ahead_s == pytest.approx(100, abs=60)
+    assert inspect_servers(store, clock)[0].clock_ahead_s == pytest.approx(100, abs=60)
 
 
 @pytest.mark.parametrize("redis", ["fake"], indirect=True)
 def test_a_server_that_keeps_things_to_itself(store):
     """As managed ones do: what is not told is unknown, not an error."""
-    [found] = look_at(store)
+    [found] = inspect_servers(store)
     assert (found.version, found.maxmemory_policy, found.appends, found.snapshots) == (None, None, None, None)
 
 
@@ -66,13 +66,13 @@ def test_a_password_that_everything_passes_for_is_none(redis_server, real_redis_
     """The user `default` takes any, where the server asks for none."""
     path = redis_server.plain_url.removeprefix("unix://")
     with connect(f"unix://{user}:{password}@{path}") as client:
-        assert look_at(client)[0].has_password is counts
+        assert inspect_servers(client)[0].has_password is counts
 
 
 @pytest.mark.parametrize("redis", ["cluster"], indirect=True)
 def test_a_cluster(store, cluster):
     """Each primary, with its replica, by its own name."""
-    found = look_at(store)
+    found = inspect_servers(store)
     assert [server.name for server in found] == [f"127.0.0.1:{node.port}" for node in cluster.primaries()]
     assert {(server.replicas, server.reads_when_down, server.reach) for server in found} == {(1, False, "local")}
 

@@ -1,4 +1,4 @@
--- meet_device.lua: note what kind of device a user signed in with
+-- note_device.lua: note what kind of device a user signed in with
 -- KEYS[4]   known_devices, a sorted set: kinds of device by when one last signed in (Unix s)
 -- KEYS[5]   user, a hash
 -- ARGV[2]   JSON: device
