@@ -1,3 +1,4 @@
-"""How Redis is spoken with: one server, a set that Sentinels watch, or a Cluster, all through one client.
-What is kept there is for the stores beside this package to say.
+"""The client of Redis: one server, a set that Sentinels watch, or a Cluster.
+
+What Redis keeps: the stores beside this package.
 """

@@ -1,4 +1,4 @@
-"""Failing at once while a server does not answer, instead of holding up each request until its time is over."""
+"""A circuit breaker: while a server does not answer, requests fail at once instead of waiting until they time out."""
 
 import logging
 import threading
@@ -14,23 +14,26 @@ _GRACE_S = 0.25
 
 
 class NothingSent(ConnectionBroken):
-    """There was no server to send it to, so it has not happened."""
+    """No server was there to send a command to, so it has not happened."""
 
 
 class CircuitOpen(NothingSent):
-    """The server did not answer lately."""
+    """Nothing was sent, because the server did not answer lately."""
 
 
 class Circuit:
     """Open while a server is known not to answer.
 
-    It opens with whoever waited in vain. A thread of its own then asks until there is an answer, and closes it. Whoever
-    comes meanwhile waits a moment for that, so that nobody is refused by a server that is back already. A server that
-    refuses connections fails at once by itself and opens nothing.
+    A request that waited in vain opens it. A thread of its own then asks the server until it answers, and closes it. A
+    request that comes meanwhile waits a moment for that, so that none is refused although the server is back. A server
+    that refuses connections fails at once by itself and opens nothing.
     """
 
     def __init__(self, probe: Callable[[], None]) -> None:
-        """probe: asks the server for a sign of life; raises where there is none"""
+        """
+        Args:
+            probe: Asks the server for any answer; raises where none comes.
+        """
         self._probe = probe
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -43,12 +46,16 @@ class Circuit:
         return not self._closed.is_set()
 
     def require_closed(self) -> None:
-        """Raises: CircuitOpen"""
+        """Raise CircuitOpen if the circuit is open and does not close within a moment."""
         if not self._closed.is_set() and not self._closed.wait(_GRACE_S):
             raise CircuitOpen(f"the server does not answer: {self._problem}")
 
     def open(self, problem: str) -> None:
-        """problem: what whoever waited was told"""
+        """Open the circuit, and start the thread that closes it.
+
+        Args:
+            problem: The error of the request that waited, for messages.
+        """
         with self._lock:
             if self.is_open or self._is_given_up:
                 return
@@ -56,20 +63,20 @@ class Circuit:
             self._closed.clear()
             try:
                 threading.Thread(target=self._close_once_it_answers, daemon=True).start()
-            except RuntimeError:  # no thread is to be had, so nobody would close it
+            except RuntimeError:  # no thread can be started, so nothing would close it
                 self._closed.set()
                 return
         log.warning("redis does not answer, all that needs it is refused until it does: %s", problem)
 
     def give_up(self) -> None:
-        """Ask no more: nobody needs this server any longer."""
+        """Ask no more, because this server is no longer needed."""
         self._is_given_up = True
 
     def _close_once_it_answers(self) -> None:
         while not self._is_given_up:
             try:
                 self._probe()
-            except Exception:  # whatever it was, it was no answer
+            except Exception:  # any error counts as no answer
                 time.sleep(_PROBE_EVERY_S)
             else:
                 log.warning("redis answers again")

@@ -1,4 +1,7 @@
-"""What the stores ask of Redis, whatever kind it is."""
+"""The interface through which stores speak to Redis, and the client of one server.
+
+The client of a Cluster: cluster.py. Connections and threads: node.py.
+"""
 
 import hashlib
 import time
@@ -16,14 +19,14 @@ from app.stores.connection.circuit import NothingSent
 from app.stores.connection.node import Node, RedisCommand, Wait
 from app.stores.connection.redis_url import TIMEOUT_S
 
-_SCAN_COUNT = 1000  # keys that a server looks at in one step of a walk over all of them
+_SCAN_COUNT = 1000  # keys that a server goes through in one step of a scan
 
 
 class RedisClient(ABC):
-    """Commands are tuples of redis-py's encoding, replies are raw.
+    """A client of Redis. Commands are tuples as redis-py encodes them, replies are raw.
 
-    A command is sent once, but for reads, which a broken connection sends once more: a command whose answer was lost
-    may have happened, so whoever asked for a change hears of it. All of these raise redis.RedisError.
+    A write is sent once. A command whose reply was lost may have happened, so the caller hears of the error. A read is
+    sent once more after a connection broke. All methods raise redis.RedisError.
     """
 
     @abstractmethod
@@ -32,13 +35,14 @@ class RedisClient(ABC):
     ) -> tuple[list[Any], bool]:
         """Send commands, in one trip for each server that they concern.
 
-        Returns: their replies in order, refusals among them; whether as many replicas as `wait` asks for have what
-            was written, on each of those servers
+        Returns:
+            The replies in order, refusals among them. Then whether as many replicas as `wait` asks for have what was
+            written, on each of those servers.
         """
 
     @abstractmethod
     def nodes(self) -> Sequence[Node]:
-        """The servers that keep the data: one, or the primaries of a Cluster."""
+        """Return the servers that keep the data: one, or the primaries of a Cluster."""
 
     @abstractmethod
     def close(self) -> None: ...
@@ -53,21 +57,23 @@ class RedisClient(ABC):
         return _require_accepted(replies)
 
     def write(self, *commands: RedisCommand, wait: Wait | None = None) -> list[Any]:
-        """wait: is waited for, and no more than that"""
+        """Send writes and return their replies. It waits for replicas, but does not say whether enough confirmed."""
         replies, _ = self.send(commands, wait)
         return _require_accepted(replies)
 
     def write_bytes(self, *commands: RedisCommand) -> list[Any]:
-        """The replies as bytes: what somebody else wrote may be no text."""
+        """Send writes and return their replies as bytes, because other programs may have written what is no text."""
         replies, _ = self.send(commands, decoded=False)
         return _require_accepted(replies)
 
     def run_script(
         self, script: str, keys: Sequence[str], args: Sequence[str | bytes | int | float], wait: Wait | None = None
     ) -> tuple[Any, bool]:
-        """Run a script by its hash; where the server does not know it, or no longer, by its text.
+        """Run a script by its hash, or by its text where the server does not know the hash.
 
-        Returns: the script's reply; whether as many replicas as `wait` asks for have what it wrote, and all before it
+        Returns:
+            The script's reply. Then whether as many replicas as `wait` asks for have what it wrote, and all that was
+            written before it.
         """
         rest: RedisCommand = (len(keys), *keys, *args)
         [reply], is_on_replicas = self.send([("EVALSHA", _sha1(script), *rest)], wait)
@@ -76,14 +82,14 @@ class RedisClient(ABC):
         return _require_accepted([reply])[0], is_on_replicas
 
     def register_script(self, script: bytes) -> Callable[[Sequence[str], Sequence[str | bytes | int | float]], Any]:
-        """A function of keys and arguments, as the limiter has it from redis-py."""
+        """Return a function of keys and arguments that runs a script, as the rate limiter expects it of redis-py."""
         text = script.decode()
         return lambda keys, args: self.run_script(text, keys, args)[0]
 
     def require_answer(self, command: RedisCommand) -> None:
-        """Ask a server whether it answers this. Of a Cluster one is enough: its users are served.
+        """Raise redis.RedisError unless a server answers this command without refusing it.
 
-        Raises: redis.RedisError where it does not, or refuses
+        In a Cluster one server is enough, because the users on it are served.
         """
         problem: Exception = NothingSent("there is no server")
         until = time.monotonic() + TIMEOUT_S
@@ -101,10 +107,11 @@ class RedisClient(ABC):
         raise problem
 
     def scan(self, pattern: str) -> Iterator[str]:
-        """The names of all keys like this, in no order; one may come twice while keys come and go.
+        """Yield the names of all keys that match, in no order. One may come twice while keys come and go.
 
-        Raises: redis.ConnectionError also where a server was started again or another took over meanwhile, as their
-            order is another: names would be missing
+        Raises:
+            redis.ConnectionError: Also where a server restarted or another took over meanwhile. Its keys have another
+                order then, so names would be missing.
         """
         for node in self.nodes():
             cursor, connection = "0", None
@@ -129,7 +136,7 @@ class RedisClient(ABC):
 
 
 class OneServer(RedisClient):
-    """One server, or the primary of a set that Sentinels watch."""
+    """The client of one server, or of the primary of a set that Sentinels watch."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -138,7 +145,10 @@ class OneServer(RedisClient):
         self, commands: Sequence[RedisCommand], wait: Wait | None = None, *, decoded: bool = True
     ) -> tuple[list[Any], bool]:
         replies = self._node.exchange(commands, wait, decoded=decoded)
-        return replies, wait is None or replies.pop() >= wait.replicas
+        if wait is None:
+            return replies, True
+        confirmations = replies.pop()
+        return replies, confirmations >= wait.replicas
 
     def nodes(self) -> Sequence[Node]:
         return [self._node]

@@ -1,4 +1,4 @@
-"""A Redis Cluster: which of its servers a key is on, and what is to be done where that has changed."""
+"""The client of a Redis Cluster: it finds the server that has a key, and follows keys that move."""
 
 import logging
 import random
@@ -19,31 +19,39 @@ from app.stores.connection.redis_url import TIMEOUT_S, Host
 
 log = logging.getLogger(__name__)
 
-_KEY_AT = {"EVAL": 3, "EVALSHA": 3, "XGROUP": 2, "XREADGROUP": 7}  # where the key stands; in all others it comes first
+_KEY_AT = {
+    "EVAL": 3,
+    "EVALSHA": 3,
+    "XGROUP": 2,
+    "XREADGROUP": 7,
+}  # index of the key in a command; in all others it is 1
 _REFRESH_EVERY_S = 0.1
 _HOPS = 5
-_MOVING_S = 0.5  # how long a user's keys are waited for that are on their way to another server
+_MOVING_S = 0.5  # how long a command waits for a user's keys that are moving to another server
 _MOVING_RETRY_EVERY_S = 0.02
 
 
 class Cluster(RedisClient):
-    """Asks the server that has a key's slot, and follows a slot that moves.
+    """The client of a Cluster. It asks the server that has a key's slot.
 
-    What the Cluster looks like is asked for by a thread of its own, as soon as an answer shows that it has changed: no
-    request waits for that, but the first of all. redis-py's RedisCluster looks within the request, at one server after
-    the other and all threads in turn, which takes minutes where servers do not answer.
+    A thread of its own asks which server has which slots, as soon as a reply shows that this has changed. Only the very
+    first request waits for that. redis-py's RedisCluster asks within the request, one server after the other and one
+    thread after the other, which takes minutes where servers do not answer.
     """
 
     def __init__(self, start: Sequence[Host], connect_to: Callable[[Host], Any]) -> None:
-        """start: some of the servers, asked for the others"""
+        """
+        Args:
+            start: Some of the servers. They are asked for the others.
+        """
         self._start = start
         self._connect_to = connect_to
         self._nodes: dict[Host, Node] = {}
         self._slots: list[Node | None] = []
         self._lock = threading.Lock()
         self._refreshed_at = 0.0
-        self._refreshing: threading.Event | None = None  # set once a look under way is over
-        self._problem = ""  # what the last look failed with
+        self._refreshing: threading.Event | None = None  # set when the refresh under way is over
+        self._problem = ""  # the error of the last refresh
 
     def send(
         self, commands: Sequence[RedisCommand], wait: Wait | None = None, *, decoded: bool = True
@@ -67,7 +75,11 @@ class Cluster(RedisClient):
         return list({node: None for node in self._require_slots() if node})
 
     def scan(self, pattern: str) -> Iterator[str]:
-        """Raises: redis.ConnectionError also where slots moved meanwhile, as their keys may have been missed"""
+        """Yield the names of all keys that match, on all servers.
+
+        Raises:
+            redis.ConnectionError: Also where slots moved meanwhile, because their keys may have been missed.
+        """
         before = list(self._require_slots())
         yield from super().scan(pattern)
         self._refresh_soon().wait(TIMEOUT_S)
@@ -82,7 +94,7 @@ class Cluster(RedisClient):
     def _exchange(
         self, node: Node, commands: Sequence[RedisCommand], wait: Wait | None, decoded: bool
     ) -> tuple[list[Any], int]:
-        """The replies and the number of replicas that have what was written."""
+        """Return the replies, and the number of replicas that have what was written."""
         try:
             replies = node.exchange(commands, wait, decoded=decoded)
         except (RedisError, OSError):
@@ -93,13 +105,21 @@ class Cluster(RedisClient):
     def _follow_refusal(
         self, command: RedisCommand, node: Node, reply: Any, wait: Wait | None, decoded: bool
     ) -> tuple[Any, int]:
-        """Ask where a refusal points to, which says that nothing was done; the last reply where that leads nowhere."""
+        """Send a refused command to the server that the refusal names, until one does not refuse it.
+
+        Such a refusal says that nothing was done, so the command may be sent again.
+
+        Returns:
+            The last reply, a refusal where no server took the command. Then the number of replicas that confirmed.
+        """
         opening: list[RedisCommand] = []
         replicas, hops, until = 0, 0, time.monotonic() + _MOVING_S
         while hops < _HOPS:
-            if isinstance(reply, TryAgainError) and time.monotonic() < until:  # on its way, some keys here, some there
+            if (
+                isinstance(reply, TryAgainError) and time.monotonic() < until
+            ):  # the slot is moving: some keys are here, some there
                 time.sleep(_MOVING_RETRY_EVERY_S)
-            elif isinstance(reply, AskError):  # MovedError is one
+            elif isinstance(reply, AskError):  # the base class of MovedError
                 hops += 1
                 node = self._node_at((reply.host or str(node.host and node.host[0]), reply.port))
                 opening = [] if isinstance(reply, MovedError) else [("ASKING",)]
@@ -130,13 +150,13 @@ class Cluster(RedisClient):
         return self._slots
 
     def _refresh_soon(self) -> threading.Event:
-        """Have a thread look at what the Cluster is now. Returns: what is set once it has"""
+        """Have a thread ask which server has which slots. Return an event that is set when it is done."""
         with self._lock:
             if self._refreshing is None:
                 is_done = threading.Event()
                 try:
                     threading.Thread(target=self._refresh, args=(is_done,), daemon=True).start()
-                except RuntimeError:  # no thread is to be had; whoever comes next tries again
+                except RuntimeError:  # no thread can be started; the next request tries again
                     is_done.set()
                     return is_done
                 self._refreshing = is_done
@@ -147,8 +167,8 @@ class Cluster(RedisClient):
         try:
             self._set_slots(*self._ask_any_server())
             self._problem = ""
-        except Exception as problem:  # whatever it was, the next look may find more
-            if str(problem) != self._problem:  # told once, and not ten times a second
+        except Exception as problem:  # any error: the next refresh may succeed
+            if str(problem) != self._problem:  # logged once, and not ten times a second
                 self._problem = str(problem)
                 log.warning("what the Cluster looks like is not known: %s", problem)
         finally:
@@ -158,10 +178,10 @@ class Cluster(RedisClient):
             is_done.set()
 
     def _ask_any_server(self) -> tuple[Host, list[Any]]:
-        """The first server that answers, and its reply to CLUSTER SLOTS.
+        """Return the first server that answers, and its reply to CLUSTER SLOTS.
 
-        Those last that are known not to answer, and the others in no order: whoever is cut off from them and does not
-        know it has to be passed over sooner or later.
+        Servers that are known not to answer come last. The others come in random order: one that is cut off from the
+        Cluster without knowing it must not be the first every time.
         """
         said = ""
         with self._lock:
@@ -179,7 +199,12 @@ class Cluster(RedisClient):
         raise ConnectionBroken(f"no server of the Cluster answers: {said}")
 
     def _set_slots(self, asked: Host, ranges: list[Any]) -> None:
-        """ranges: as CLUSTER SLOTS has them: first and last slot, the primary's host and port, then the replicas"""
+        """Note which server has which slots, and stop asking servers that have none.
+
+        Args:
+            asked: The server that answered. It may leave its own host out.
+            ranges: As CLUSTER SLOTS has them: first and last slot, host and port of the primary, then the replicas.
+        """
         slots: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         for first, last, (host, port, *_), *_ in ranges:
             slots[first : last + 1] = [self._node_at((host or asked[0], port))] * (last + 1 - first)

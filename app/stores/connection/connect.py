@@ -1,4 +1,7 @@
-"""The one place that makes clients of Redis; nothing else knows of which kind they are."""
+"""Makes clients of Redis from a URL. No other module knows which kind of client it is.
+
+How the URL is read: redis_url.py.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,10 +23,7 @@ __all__ = ["StoreError", "connect", "describe", "from_redis_py"]
 
 
 def connect(url: str) -> RedisClient:
-    """A client of what the URL names; no connection is made before the first command.
-
-    Raises: as redis_url.parse
-    """
+    """Return a client of what the URL names. It connects with the first command. Raises what redis_url.parse raises."""
     address = parse(url)
 
     def connect_to(host: Host, **options: Any) -> Any:
@@ -37,19 +37,22 @@ def connect(url: str) -> RedisClient:
 
 
 def from_redis_py(redis: Redis) -> RedisClient:
-    """A client of the server that one of redis-py's, or fakeredis', is of."""
+    """Return a client of the server that a client of redis-py or fakeredis speaks to."""
     pool = redis.connection_pool
     return OneServer(Node(lambda: pool.connection_class(**pool.connection_kwargs)))
 
 
 def describe(error: StoreError) -> str:
-    """What went wrong, without the command: that may hold an e-mail address."""
-    told = str(error) if isinstance(error, ConnectionBroken | AnswerTooLate) else str(error).partition(" ")[0]
-    return f"{type(error).__name__}: {told}"
+    """Return an error's name and message; of a refusal only the first word, because the rest may quote an e-mail."""
+    message = str(error) if isinstance(error, ConnectionBroken | AnswerTooLate) else str(error).partition(" ")[0]
+    return f"{type(error).__name__}: {message}"
 
 
 def _refuse_replica(connection: Any) -> None:
-    """A Sentinel that has not heard of a failover yet may name one, and what it has may be old."""
+    """Raise ConnectionBroken if this is a connection to a replica.
+
+    A Sentinel that has not heard of a failover yet may name one, and its data may be old.
+    """
     connection.on_connect()
     connection.send_command("ROLE")
     try:

@@ -1,4 +1,4 @@
-"""How the threads of this process speak with one server."""
+"""One Redis server, with a connection to it for each thread of this process."""
 
 import itertools
 import threading
@@ -16,28 +16,36 @@ from app.watch import metrics
 
 RedisCommand = tuple[str | bytes | int | float, ...]
 
-_MEASURED_ONCE_IN = 16  # trips: to measure each would take as long again as a tenth of the trip
-_WAITED_S = 0.1  # whoever failed after that failed by waiting
+_MEASURED_ONCE_IN = 16  # trips: to measure each would make all of them a tenth slower
+_WAITED_S = 0.1  # an error that came later than this came of waiting
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """How many replicas are to have a write, and for how long that is waited for, in milliseconds."""
+    """
+    Attributes:
+        replicas: How many replicas must have a write.
+        ms: How long to wait for them, in milliseconds.
+    """
 
     replicas: int
     ms: int
 
 
 class Node:
-    """A connection for each thread.
+    """A server, with one connection for each thread.
 
-    redis-py's way of a command, with its pool, retries and callbacks, takes longer than Redis takes to answer it;
-    docs/performance.md has the figures. A connection on which anything went wrong is closed at once, so an answer
-    that comes late is never taken for the answer to another request.
+    It goes around redis-py's pool, retries and callbacks, because they take longer than Redis takes to answer
+    (docs/performance.md has the figures). A connection on which anything went wrong is closed at once, so that a late
+    reply is never taken for the reply to another request.
     """
 
     def __init__(self, make: Callable[[], Any], host: Host | None = None) -> None:
-        """make: a connection of redis-py's, not yet open; host: where it leads, where that is a choice among several"""
+        """
+        Args:
+            make: Makes a connection of redis-py, not yet open.
+            host: The server it leads to, where there are several.
+        """
         self.make_connection = make
         self.host = host
         self.circuit = Circuit(self._probe)
@@ -48,11 +56,15 @@ class Node:
     def exchange(
         self, commands: Sequence[RedisCommand], wait: Wait | None = None, *, decoded: bool = True
     ) -> list[Any]:
-        """Send commands in one trip; their raw replies in order, refusals among them as they are.
+        """Send commands in one trip, and return their raw replies in order, refusals among them.
 
-        wait: adds the reply to WAIT, the number of replicas that have all that this connection wrote
-        Raises: redis.ConnectionError or redis.TimeoutError where no answer came: it may all have happened; CircuitOpen,
-            of the former, where nothing was sent
+        Args:
+            wait: Adds one more reply: the number of replicas that have all that this connection wrote.
+
+        Raises:
+            redis.ConnectionError: No reply came. The commands may have been executed.
+            redis.TimeoutError: As above.
+            NothingSent: A ConnectionError where nothing was sent; CircuitOpen where the server did not answer lately.
         """
         if next(self._trips) % _MEASURED_ONCE_IN:
             return self._exchange(commands, wait, decoded)
@@ -61,7 +73,7 @@ class Node:
 
     @property
     def connection(self) -> Any:
-        """That over which this thread asked last."""
+        """Return the connection that this thread used last."""
         return getattr(self._local, "connection", None)
 
     def renew(self) -> None:
@@ -84,18 +96,18 @@ class Node:
             if isinstance(problem, RedisError | OSError) and time.monotonic() - began > _WAITED_S:
                 self.circuit.open(str(problem))
             raise
-        if any(isinstance(reply, ReadOnlyError) for reply in replies):  # it has become a replica of another
+        if any(isinstance(reply, ReadOnlyError) for reply in replies):  # the server is a replica now
             self._drop(connection)
         return replies
 
     def _usable_connection(self) -> Any:
-        """This thread's; a new one where the last one is over."""
+        """Return this thread's connection, a new one where the last one cannot be used any more."""
         connection = self.connection
         if connection is not None and (self._local.generation != self._generation or _is_stale(connection)):
             self._drop(connection)
             connection = None
         if connection is None:
-            generation = self._generation  # as of before it is known where to: that may change meanwhile
+            generation = self._generation  # read first: a renewal meanwhile must count for this connection too
             try:
                 connection = self._local.connection = self.make_connection()
             except ConnectionBroken as nowhere:
@@ -104,7 +116,7 @@ class Node:
         return connection
 
     def close(self) -> None:
-        """Nobody needs this server any longer; other threads' connections go with the threads."""
+        """Stop asking this server. Connections of other threads close when the threads end."""
         self.circuit.give_up()
         self._drop(self.connection)
 
@@ -117,7 +129,7 @@ class Node:
         connection = self.make_connection()
         try:
             connection.send_command("PING")
-            _read_reply(connection, decoded=True)  # whatever it says, it answers
+            _read_reply(connection, decoded=True)  # any reply will do, an error too
         finally:
             connection.disconnect()
         self.renew()
@@ -131,7 +143,7 @@ def _read_reply(connection: Any, decoded: bool) -> Any:
 
 
 def _read_confirmations(connection: Any, wait: Wait) -> int:
-    """How many replicas have it; none where the server may not be asked, or has become a replica itself."""
+    """Return how many replicas confirmed; 0 where the server refuses WAIT, as one does that became a replica itself."""
     try:
         replicas: int = connection.read_response(timeout=connection.socket_timeout + wait.ms / 1000)
     except ResponseError:
@@ -140,7 +152,7 @@ def _read_confirmations(connection: Any, wait: Wait) -> int:
 
 
 def _is_stale(connection: Any) -> bool:
-    """Nothing is owed: what there is to read is the server's goodbye."""
+    """Tell whether the server closed the connection. No reply is outstanding, so what can be read is its goodbye."""
     try:
         return bool(connection.can_read(timeout=0))
     except (RedisError, OSError):

@@ -1,4 +1,4 @@
-"""What REDIS_URL says: one server, a set that Sentinels watch, or a Cluster, and how to speak with it."""
+"""Reads REDIS_URL: one server, a set that Sentinels watch, or a Cluster, and the options of its connections."""
 
 import ipaddress
 import re
@@ -19,7 +19,7 @@ _parse_url: Callable[[str], dict[str, Any]] = redis_py.parse_url
 Host = tuple[str, int]
 RedisKind = Literal["server", "sentinel", "cluster"]
 
-TIMEOUT_S = 0.75  # to connect, and again to be answered: a request that finds Redis gone has its 503 within 1.5 s
+TIMEOUT_S = 0.75  # to connect, and again for the reply: a request that finds Redis gone is answered 503 within 1.5 s
 _SENTINEL_TIMEOUT_S = 0.25  # three of them may be asked in turn
 _LONGEST_S = 3600
 
@@ -33,7 +33,8 @@ _OPTIONS = {
     *("ssl_check_hostname", "ssl_min_version", "ssl_ciphers", "ssl_include_verify_flags", "ssl_exclude_verify_flags"),
 }
 _SENTINEL_OPTIONS = {"sentinel_username", "sentinel_password"}
-# Of redis-py's pools and retries, which stand in many a URL; here are none, and replies always come the same way.
+# Accepted and ignored: options of redis-py's pools and retries. Many URLs have them; here are no pools and retries, and
+# replies are always decoded in one way.
 _WITHOUT_MEANING = {
     *("max_connections", "timeout", "retry_on_timeout", "health_check_interval", "decode_responses", "protocol"),
 }
@@ -41,12 +42,13 @@ _WITHOUT_MEANING = {
 
 @dataclass(frozen=True, slots=True)
 class RedisUrl:
-    """Where Redis is, as the URL has it.
+    """A parsed REDIS_URL.
 
-    hosts            of the Sentinels, or of some nodes of the Cluster; none where it is one server
-    service          the name that the Sentinels have for the set
-    options          of a connection to a server that keeps the data, in redis-py's words
-    sentinel_options of one to a Sentinel
+    Attributes:
+        hosts: The Sentinels, or some nodes of the Cluster. Empty for one server.
+        service: The name that the Sentinels have for the set.
+        options: For a connection to a server that keeps data, named as in redis-py.
+        sentinel_options: For a connection to a Sentinel.
     """
 
     kind: RedisKind
@@ -58,15 +60,17 @@ class RedisUrl:
 
 
 def parse(url: str) -> RedisUrl:
-    """Read a URL of one of these forms; what follows a "?" are options of redis-py's connections.
+    """Parse a URL of one of these forms. After a "?" come options of redis-py's connections.
 
     redis://  rediss://  unix://                             one server; the "s" is for TLS
-    redis+sentinel://user:password@host:port,host:port/service/db   user and password are of the servers; the options
-                                                             sentinel_username and sentinel_password of the Sentinels
-    redis+cluster://user:password@host:port,host:port        some of the nodes, the others they name
-    rediss+sentinel://  rediss+cluster://                    the same with TLS, to the Sentinels as well
+    redis+sentinel://user:password@host:port,host:port/service/db   user and password are for the servers; the options
+                                                             sentinel_username and sentinel_password for the Sentinels
+    redis+cluster://user:password@host:port,host:port        some of the nodes; they name the others
+    rediss+sentinel://  rediss+cluster://                    with TLS, to the Sentinels as well
 
-    Raises: ValueError, TypeError, OSError or redis.RedisError for what is none of them, or has an option that is none
+    Raises:
+        ValueError: The URL has none of these forms, or an option that is unknown or wrong. TypeError, OSError and
+            redis.RedisError mean the same.
     """
     if " " in url or not url.isprintable():
         raise ValueError
@@ -140,7 +144,11 @@ def _parse_host(text: str, default_port: int) -> Host:
 
 
 def _parse_options(url: str, known: set[str]) -> dict[str, Any]:
-    """redis-py's reading of a URL. It takes any name, even of what no text can be, and any time."""
+    """Return the options that redis-py reads from a URL.
+
+    redis-py accepts any name, also of options that no text can express, and any timeout. Here unknown names are
+    refused, and timeouts that are not above 0 and at most 3600 seconds.
+    """
     names = {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
     options = {"db": 0} | _parse_url(url)
     times = [options[name] for name in ("socket_timeout", "socket_connect_timeout") if name in options]
@@ -152,19 +160,22 @@ def _parse_options(url: str, known: set[str]) -> dict[str, Any]:
 
 
 def _with_timeouts(options: Mapping[str, Any], timeout_s: float = TIMEOUT_S) -> Mapping[str, Any]:
-    """Replies are text, and a command is sent once: who asks knows whether it may be sent again."""
+    """Return options with timeouts. They make redis-py decode replies, and never send a command twice by itself.
+
+    Only the caller knows whether a command may be sent again.
+    """
     always = {"decode_responses": True, "protocol": 2, "retry": Retry(NoBackoff(), 0)}
     asked = {name: value for name, value in options.items() if name not in _WITHOUT_MEANING}
     return {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s} | asked | always
 
 
 def _require_usable(connection_class: type[Any], options: Mapping[str, Any]) -> None:
-    """Refuse options that it does not know, and TLS that cannot be; nothing is connected to."""
+    """Raise if the class does not know an option, or TLS cannot be set up with them. Nothing is connected to."""
     connection = connection_class(**options)
     if isinstance(connection, SSLConnection):
         if connection.ca_path and not Path(connection.ca_path).is_dir():
             raise ValueError
-        # With a password, be it none, OpenSSL asks the terminal for no other.
+        # With a password set, be it empty, OpenSSL does not ask for one on the terminal.
         connection.certificate_password = connection.certificate_password or ""
         wrap: Callable[[socket.socket], socket.socket] = connection._wrap_socket_with_ssl  # as after each connect
         with socket.socket() as unconnected:

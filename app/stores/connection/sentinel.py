@@ -1,4 +1,4 @@
-"""The primary of a set that Sentinels watch: who it is, and that nobody goes on with the one of before."""
+"""The primary of a set that Sentinels watch. After a failover connections to the former primary are given up."""
 
 import threading
 import time
@@ -13,14 +13,14 @@ from app.stores.connection.node import Node
 from app.stores.connection.redis_url import Host
 
 _CHECK_EVERY_S = 1.0
-_CHECK_AFTER_FAILURES_S = 5.0  # where no Sentinel answered twice in a row, which may have taken its time
+_CHECK_AFTER_FAILURES_S = 5.0  # after no Sentinel answered twice in a row: asking them may take long
 
 
 class Sentinels:
-    """Says who the primary of a set is, as the first Sentinel has it that knows.
+    """Sentinels, asked in turn until one names the primary of a set. The one that did is asked first the next time.
 
-    redis-py's Sentinel moves that one to the front of its list, from several threads at once, which may write it over
-    one that was away; and tells for none of them why it did not answer.
+    redis-py's Sentinel class changes the order of its list from several threads at once, so that one Sentinel may
+    overwrite another. It also hides why each of them did not answer.
     """
 
     def __init__(self, clients: Sequence[Redis], service: str) -> None:
@@ -28,7 +28,12 @@ class Sentinels:
         self._service = service
 
     def find_primary(self) -> Host:
-        """Raises: MasterNotFoundError where some answer and none knows, else redis.ConnectionError"""
+        """Return the primary's host and port.
+
+        Raises:
+            MasterNotFoundError: Some Sentinels answered, and none knows a primary.
+            redis.ConnectionError: No Sentinel answered.
+        """
         said: list[str] = []
         is_answered = False
         for client in self._clients:
@@ -53,7 +58,7 @@ class Sentinels:
 
 
 class Primary(Node):
-    """The server that the Sentinels call the primary of a set."""
+    """The server that the Sentinels name as the primary of a set."""
 
     def __init__(self, sentinels: Sentinels, connect_to: Callable[[Host], Any]) -> None:
         super().__init__(lambda: connect_to(self._find_host()))
@@ -75,21 +80,22 @@ class Primary(Node):
         return host
 
     def _usable_connection(self) -> Any:
-        """Whoever was the primary may not know yet that it is no longer: once a second a thread asks the Sentinels.
+        """Return this thread's connection. Once a second the thread that comes first asks the Sentinels before that.
 
-        The others go on meanwhile with what is known, unless nobody has asked for longer than that.
+        A former primary may not know yet that it is none any more. Other threads go on meanwhile with the primary that
+        is known, unless the check is more than a second overdue. Then they wait.
         """
         late_s = time.monotonic() - self._check_at
         if late_s >= 0 and self._checking.acquire(blocking=late_s >= _CHECK_EVERY_S):
             try:
-                if time.monotonic() >= self._check_at:  # nobody else has, while this one waited
+                if time.monotonic() >= self._check_at:  # unless another thread did it while this one waited
                     self._check()
             finally:
                 self._checking.release()
         return super()._usable_connection()
 
     def _check(self) -> None:
-        """The connections that work go on where no Sentinel answers, or none knows."""
+        """Ask the Sentinels for the primary. If none answers, or none knows it, connections that work are kept."""
         failures, self._failures = self._failures, 0
         try:
             self._find_host()

@@ -1,4 +1,7 @@
-"""What the Redis server says of itself, as far as it says it: managed ones keep some to themselves."""
+"""What Redis servers say of their settings, for checks at the start and `flask doctor`. Managed ones hide some of it.
+
+What is made of it: serving/checkup.py.
+"""
 
 import ipaddress
 import socket
@@ -17,15 +20,16 @@ Reach = Literal["local", "private", "public"]
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """None is what it does not tell.
+    """A server and its settings. None stands for what it does not say.
 
-    name              host and port, where there are several; else ""
-    product           as in "Redis 7.2.4"
-    appends           whether it writes an append-only file
-    snapshots         whether it writes snapshots
-    clock_ahead_s     how far its clock is ahead of ours
-    replicas          how many follow it now
-    reads_when_down   whether it answers from its data where it knows that it lost touch with its Cluster
+    Attributes:
+        name: Host and port where there are several servers, else "".
+        product: For example "Redis 7.2.4".
+        appends: It writes an append-only file.
+        snapshots: It writes snapshots.
+        clock_ahead_s: How far its clock is ahead of ours, in seconds.
+        replicas: How many replicas follow it now.
+        reads_when_down: It answers reads from its own data also while it knows that it lost touch with its Cluster.
     """
 
     name: str
@@ -42,9 +46,10 @@ class Server:
 
 
 def inspect_servers(redis: RedisClient, clock: Callable[[], float] = time.time) -> Sequence[Server]:
-    """Each server that keeps data: one, or the primaries of a Cluster.
+    """Return what each server says that keeps data: one, or the primaries of a Cluster.
 
-    Raises: redis.RedisError where one is away
+    Raises:
+        redis.RedisError: One of them does not answer.
     """
     return [_inspect(node, clock) for node in redis.nodes()]
 
@@ -74,18 +79,18 @@ def _inspect(node: Node, clock: Callable[[], float]) -> Server:
 
 
 def _replicas(info: Mapping[str, str]) -> int:
-    """Those that follow: of one that is still being copied to, nothing can be waited for."""
+    """Return how many replicas are up to date. One that is still receiving its first copy confirms nothing."""
     rows = [info.get(f"slave{number}", "") for number in range(int(info["connected_slaves"]))]
     return sum("state=online" in row for row in rows)
 
 
 def _takes_any_password(config: Mapping[str, str], username: str | None) -> bool:
-    """Without `requirepass` the user `default` has none, and whatever is said for it is right."""
+    """Tell whether any password is accepted. Without `requirepass` the user `default` has none, and all are right."""
     return config.get("requirepass") == "" and (username or "default") == "default"
 
 
 def _mapping_of(reply: Any) -> Mapping[str, str]:
-    """What INFO or CONFIG GET say; nothing where the server does not know or allow the question."""
+    """Return the reply to INFO or CONFIG GET as a mapping, empty where the server does not know or allow it."""
     if isinstance(reply, ResponseError):
         return {}
     if isinstance(reply, str):
@@ -94,7 +99,7 @@ def _mapping_of(reply: Any) -> Mapping[str, str]:
 
 
 def reach_of(host: str | None) -> Reach:
-    """From where a server with this address could be spoken to; None is a socket of this machine."""
+    """Return from where a server at this address can be reached. None stands for a socket of this machine."""
     if host is None:
         return "local"
     try:
