@@ -1,3 +1,4 @@
-"""What Redis keeps (keys.py names it all), and the scripts for what must change together (lua/). No Flask.
-One user is one hash tag and so one slot: every operation on a user is one atomic step.
+"""All that is kept in Redis: keys.py names it, lua/ has the scripts for what must change together. No Flask here.
+
+All keys of a user have one hash tag and so are in one slot, so that each change of a user is one atomic step.
 """

@@ -1,4 +1,4 @@
-"""What Redis keeps of second factors: which kinds there are, and which of them a user has.
+"""The kinds of second factors, and how Redis is asked which of them a user has.
 
 Each kind has a row in KINDS, and in lua/factors.lua for the scripts. How a challenge offers one, and how an answer is
 read: rules/factors.py.
@@ -20,7 +20,7 @@ class FactorKind:
     Attributes:
         check_command: Makes the command that asks Redis whether a user (by id) has this factor. Any reply but 0 is a
             yes.
-        is_in: Tells whether a user's record (fields and values) has it.
+        is_in: Tells from a user's record (fields and values) whether they have it.
     """
 
     check_command: Callable[[str], RedisCommand]
@@ -39,11 +39,11 @@ CHECK_COMMANDS = tuple(kind.check_command for kind in KINDS.values())
 
 @dataclass(frozen=True, slots=True)
 class JudgedAnswer:
-    """An answer to a challenge, as far as it can be judged without Redis. lua/factors.lua judges the rest.
+    """An answer to a challenge, judged as far as that is possible without Redis. lua/factors.lua judges the rest.
 
     Attributes:
-        evidence: What the script looks at, by the factor: {} of a right password, {"step"} of a TOTP code (RFC 6238),
-            {"code_hashes"} of a backup code (the forms under which it may be kept). None of an answer that is wrong.
+        evidence: For the script. {} for a right password, {"step"} for a TOTP code (RFC 6238), {"code_hashes"} for a
+            backup code (all hashes under which it may be kept), None for an answer that is wrong.
     """
 
     factor: MfaType | Literal["password"]

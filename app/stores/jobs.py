@@ -1,4 +1,4 @@
-"""Queues of jobs in Redis: taken by one worker at a time, tried again, given up, revived. Mails (mail.py) are one kind.
+"""Queues of jobs in Redis: one worker takes a job, and retries it or gives it up. Mails (mail.py) are one kind.
 
 How a worker goes through a queue: jobs/worker.py.
 """
@@ -28,12 +28,12 @@ class Queue:
 
     Attributes:
         ready: Stream of the jobs that are due. The three keys share a hash tag, so that they are in one slot.
-        later: Sorted set of those that failed, by when they are due again in Unix seconds.
-        dead: Stream of those that were given up.
+        later: Sorted set of jobs that failed, scored by when they are due again (Unix s).
+        dead: Stream of jobs that were given up.
         group: Consumer group of the workers.
-        content: The field of an entry that holds what a job is about.
-        max_ready: How many wait at most, about; of more, the oldest are lost.
-        max_dead: The same of those that were given up.
+        content: The field of an entry that holds what the job is about.
+        max_ready: How many jobs are kept in `ready`, about. If there are more, the oldest are lost.
+        max_dead: How many jobs are kept in `dead`, about. If there are more, the oldest are lost.
     """
 
     ready: str
@@ -52,8 +52,8 @@ class Job(Generic[T]):
     Attributes:
         entry_id: Id of its entry in the stream.
         content: None where it cannot be read.
-        attempts: Number of those that failed.
-        failing_since: Unix seconds of the first of them; None where there was none.
+        attempts: How many attempts failed.
+        failing_since: When the first of them failed (Unix s); None before that.
     """
 
     entry_id: str
@@ -63,10 +63,10 @@ class Job(Generic[T]):
 
 
 class JobQueue(Generic[T]):
-    """A stream that workers take jobs from, one at a time, each until they say what became of it.
+    """A queue of jobs. A worker takes one job at a time, and then finishes it, postpones it or gives it up.
 
-    Where a worker died with a job, another takes it over. Where the consumer group is gone, alone or with all of Redis,
-    it is made again. redis.RedisError is left alone here.
+    If a worker dies with a job, another takes it over. If the consumer group is gone, alone or with all of Redis, it is
+    made again. redis.RedisError is not caught here.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class JobQueue(Generic[T]):
     ) -> None:
         """
         Args:
-            read: Makes content of bytes; raises KeyError, TypeError or ValueError where they are none.
-            retention_s: How long jobs are kept that were given up.
+            read: Parses content; raises KeyError, TypeError or ValueError where it cannot.
+            retention_s: How long jobs that were given up are kept.
         """
         self._redis = redis
         self._queue = queue
@@ -101,13 +101,13 @@ class JobQueue(Generic[T]):
     def take(self, worker: str, idle_s: float) -> Job[T] | None:
         """Take the next job for a worker that holds none.
 
-        First comes one that this worker took without hearing the answer, then one that another took `idle_s` ago and
-        never settled, then one that nobody took.
+        It tries, in this order: a job that this worker took although the reply was lost; a job that another worker took
+        `idle_s` ago or earlier and never settled; a job that nobody took.
         """
         return self._take_new(worker, "0") or self._take_over(worker, idle_s) or self._take_new(worker, ">")
 
     def finish(self, job: Job[T]) -> None:
-        """Forget a job: it is done, or need not be."""
+        """Remove a job that is done, or that need not be done."""
         self._run_script("finish_job", self._queue.later, {"id": job.entry_id})
 
     def postpone(self, job: Job[T], due_at: float) -> None:
@@ -117,7 +117,7 @@ class JobQueue(Generic[T]):
         self._run_script("postpone_job", self._queue.later, argument | {"failing_since": f"{failing_since:.3f}"})
 
     def requeue_due(self) -> None:
-        """Put jobs back that were put aside until now, a hundred at most."""
+        """Queue jobs again that were postponed until now, a hundred at most."""
         self._run_script("requeue_jobs", self._queue.later, {"now": self._clock()})
 
     def give_up(self, job: Job[T], failure: str) -> None:
@@ -129,7 +129,7 @@ class JobQueue(Generic[T]):
         )
 
     def revive(self) -> int:
-        """Queue all jobs that were given up as if they were new, but for those without content. Returns how many."""
+        """Queue all jobs that were given up as if they were new, and return how many. Those without content stay."""
         count, last = 0, "0-0"
         while last:
             last, queued = self._run_script("revive_jobs", self._queue.dead, {"after": last})
@@ -137,7 +137,7 @@ class JobQueue(Generic[T]):
         return count
 
     def retire(self, worker: str) -> None:
-        """Forget a worker that ended. What it left undone stays its own, for others to take over."""
+        """Remove a worker that ended. If it still has jobs, it is kept, so that others can take them over."""
         queue = self._queue
         try:
             [pending] = self._redis.read(("XPENDING", queue.ready, queue.group, "-", "+", 1, worker))
@@ -147,7 +147,7 @@ class JobQueue(Generic[T]):
             return
 
     def discard(self, mark: str) -> None:
-        """Throw away every job whose content has this text, ready, later or dead. Looks through all there is."""
+        """Delete every job whose content has this text, ready, later or dead. Goes through all jobs."""
         for stream in (self._queue.ready, self._queue.dead):
             self._discard_from_stream(stream, mark.encode())
         cursor = "0"
@@ -182,7 +182,7 @@ class JobQueue(Generic[T]):
     def _take_new(self, worker: str, after: str) -> Job[T] | None:
         """
         Args:
-            after: ">" for a job that nobody took, "0" for one that this worker did.
+            after: ">" for a job that nobody took, "0" for one that this worker took.
         """
         queue = self._queue
         streams = self._send("XREADGROUP", "GROUP", queue.group, worker, "COUNT", 1, "STREAMS", queue.ready, after)
@@ -199,7 +199,7 @@ class JobQueue(Generic[T]):
                 return None
 
     def _send(self, *command: str | int | bytes) -> Any:
-        """Return the reply as bytes: what somebody else wrote into the stream may be no text."""
+        """Return the reply as bytes, because other programs may have written into the stream what is no text."""
         try:
             [reply] = self._redis.write_bytes(command)
         except ResponseError:
@@ -209,7 +209,7 @@ class JobQueue(Generic[T]):
         return reply
 
     def _make_group(self) -> bool:
-        """Make the consumer group; return False where it is there. It begins with the oldest job, so none is lost."""
+        """Make the consumer group. Return False if it exists. It begins with the oldest job, so that none is lost."""
         try:
             self._redis.write(("XGROUP", "CREATE", self._queue.ready, self._queue.group, "0", "MKSTREAM"))
         except ResponseError as refused:
@@ -221,7 +221,7 @@ class JobQueue(Generic[T]):
     def _parse_job(self, entry_id: bytes, fields: Sequence[bytes] | None) -> Job[T]:
         """
         Args:
-            fields: Names and values in turn; None where the entry was deleted since it was taken.
+            fields: Names and values in turn; None if the entry was deleted since it was taken.
         """
         row = dict(zip((fields or ())[::2], (fields or ())[1::2], strict=True))
         try:

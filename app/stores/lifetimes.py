@@ -1,11 +1,11 @@
-"""How long sessions last and how long they are remembered: the one place that says when a session is over.
+"""How long sessions last, and how long ended ones are kept: the one place that says when a session is over.
 
 lua/session.lua (`ends_at`) repeats the rule for the scripts; tests/stores/ hold the two against each other.
 """
 
 from dataclasses import dataclass
 
-RETENTION_S = 30 * 24 * 60 * 60  # of sessions that ended, where no setting says otherwise
+RETENTION_S = 30 * 24 * 60 * 60  # default for sessions that ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,5 +22,5 @@ class Lifetimes:
     retention_s: int = RETENTION_S
 
     def ends_at(self, began_at: float, last_used_at: float) -> float:
-        """Return the Unix seconds at which a session ends that is used no more."""
+        """Return when a session ends if it is not used again, in Unix seconds."""
         return min(last_used_at + self.ttl_s, began_at + self.max_age_s)

@@ -1,4 +1,7 @@
-"""The links that mails carry: each is good once, for what it was made for, until its time is over."""
+"""Links in mails: each works once, for its purpose, until it expires.
+
+How they are made and followed: rules/links.py.
+"""
 
 import time
 from collections.abc import Callable
@@ -19,11 +22,12 @@ _FIELDS = ("purpose", "session", "epoch", "expires_at")  # of a link in Redis, i
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link that is good.
+    """A link that was not used yet.
 
-    session      id_hash of the session that "not_me" ends; "" for a reset
-    credentials_version        of the user when a reset was asked for; "" for "not_me"
-    expires_at   Unix seconds
+    Attributes:
+        session: id_hash of the session that "not_me" ends; "" for a reset.
+        credentials_version: The user's when they asked for a reset; "" for "not_me".
+        expires_at: Unix seconds.
     """
 
     purpose: LinkPurpose
@@ -40,7 +44,7 @@ class LinkStore:
         self._end_session = scripts.register("end_by_link", WAIT_OR_REFUSE)
 
     def open(self, user_id: str, id_hash: str, link: Link) -> None:
-        """Write a link by the hash of its secret; one for a reset takes the place of those before."""
+        """Write a link under the hash of its secret. A link for a reset replaces all earlier ones."""
         argument = {"id_hash": id_hash, "purpose": link.purpose, "record": _to_json(link)}
         self._open(user_id, [keys.links(user_id)], argument)
 
@@ -50,10 +54,10 @@ class LinkStore:
         return link if link and link.expires_at > self._clock() else None
 
     def end_session(self, user_id: str, id_hash: str) -> Client | None:
-        """Use a link up and end the session it names, under whatever hash that goes on by now.
+        """Use up a link and end the session it names, also if that has another hash by now.
 
-        Returns: the client whose session it was, nothing known of it where it was over already; None where there is no
-        such link
+        Returns:
+            The client of that session, with all fields None if it was over already. None if there is no such link.
         """
         further = (keys.links(user_id), keys.moved(user_id))
         record = self._end_session(user_id, further, {"id_hash": id_hash})

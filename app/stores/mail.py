@@ -1,4 +1,4 @@
-"""The mails to be sent, a queue of jobs: which notice goes to which user. Neither an address nor a secret is in it.
+"""The queue of mails: which notice goes to which user. It holds no e-mail address and no secret.
 
 The queue itself: jobs.py. Which notices are due: rules/notices.py. The words and the sending: mail/.
 """
@@ -30,8 +30,8 @@ NoticeKind = Literal[
     "reset",
 ]
 
-# Where mails are made and none is sent, because nobody runs the delivery or the mail server is away for long, Redis
-# must not fill up: then nobody could sign in. A million take about 300 MB; of more, the oldest are lost.
+# While mails are queued and none is sent, because no delivery runs or the mail server is away for long, Redis must not
+# fill up, or nobody could sign in. A million take about 300 MB; if there are more, the oldest are lost.
 _QUEUE = Queue(
     ready=keys.MAIL,
     later=keys.MAIL_LATER,
@@ -40,18 +40,19 @@ _QUEUE = Queue(
     content="notice",
     max_ready=1_000_000,
 )
-_RESET_KEPT_S = 60 * 60  # a link for a reset is good for no longer
+_RESET_KEPT_S = 60 * 60  # as long as a link for a reset works
 _KINDS = frozenset(get_args(NoticeKind))
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that a user is told of.
+    """A mail to be written, about something that happened to an account.
 
-    at        Unix seconds: when it happened
-    client    the device that did it
-    session   id_hash of the session that the notice is about; "" where it is about none
-    credentials_version     of the user when a reset was asked for; "" in other notices
+    Attributes:
+        at: When it happened, Unix seconds.
+        client: The device that did it.
+        session: id_hash of the session that it is about; "" if it is about none.
+        credentials_version: The user's when they asked for a reset; "" in other notices.
     """
 
     kind: NoticeKind
@@ -71,7 +72,7 @@ class MailStore(JobQueue[Notice]):
         super().__init__(redis, _QUEUE, _parse_notice, clock, retention_s)
 
     def add(self, notice: Notice) -> None:
-        """Queue a notice. One for a reset becomes the user's newest."""
+        """Queue a notice. If it is for a reset, also note when the user asked for it."""
         client = {name: value for name, value in asdict(notice.client).items() if value}
         fields = asdict(notice) | {"client": client}
         content = orjson.dumps(fields | {"epoch": fields.pop("credentials_version")})
@@ -79,17 +80,17 @@ class MailStore(JobQueue[Notice]):
         self.put(content, *([newest] if notice.kind == "reset" else []))
 
     def newest_reset(self, user_id: str) -> float | None:
-        """Return when a user last asked for a reset, Unix seconds; None where that is an hour ago."""
+        """Return when a user last asked for a reset, in Unix seconds; None if that is more than an hour ago."""
         [at] = self._redis.read(("GET", keys.newest_reset(user_id)))
         return None if at is None else float(at)
 
     def forget(self, user_id: str) -> None:
-        """Throw away all notices to one user."""
+        """Delete all queued notices to one user."""
         self.discard(f'"user_id":{orjson.dumps(user_id).decode()}')
 
 
 def _parse_notice(content: bytes) -> Notice:
-    """Raises KeyError, TypeError or ValueError where it is none."""
+    """Return the notice. Raises KeyError, TypeError or ValueError if it is none."""
     fields: dict[str, Any] = orjson.loads(content)
     known = fields | {"client": Client(**fields["client"]), "credentials_version": fields["epoch"]}
     notice = Notice(**{name: value for name, value in known.items() if name != "epoch"})

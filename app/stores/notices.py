@@ -1,4 +1,7 @@
-"""What decides whether a user is told of something: the kinds of device they are known by, and what was told lately."""
+"""The kinds of device that a user has signed in with, and how many notices of each kind there were this hour.
+
+Both decide which notices are sent (rules/notices.py). The queue of notices: mail.py.
+"""
 
 from app.stores import keys
 from app.stores.connection.client import RedisClient
@@ -13,17 +16,17 @@ class NoticeStore:
         self._count = scripts.register("count_notice")
 
     def note_device(self, user_id: str, device: str) -> bool:
-        """Note what kind of device a user signs in with.
+        """Note the kind of device that a user signs in with, and return whether it is new to them.
 
-        Returns: whether it is a new one. The first of an account is none, and of several at once one is.
+        An account's first device is not new. If several sign in at once with one new kind, it is new for one of them.
         """
         further = (keys.known_devices(user_id), keys.user(user_id))
         return bool(self._note_device(user_id, further, {"device": device}))
 
     def forget_device(self, user_id: str, device: str) -> None:
-        """Be surprised by a kind of device again."""
+        """Forget a kind of device, so that it is new again the next time."""
         self._redis.write(("ZREM", keys.known_devices(user_id), device))
 
     def count(self, user_id: str, kind: NoticeKind) -> int:
-        """Count something that a user is to be told of; the how manieth of its kind it is within an hour."""
+        """Count one more notice of this kind. Return how many there were this hour, this one included."""
         return int(self._count(user_id, [keys.notice_count(user_id, kind)]))

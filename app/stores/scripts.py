@@ -1,4 +1,4 @@
-"""Calls the scripts on one user's sessions, waits for replicas, and hands on the events that a script reported.
+"""Runs the scripts on one user's sessions, waits for replicas, and hands on the events that a script reported.
 
 The scripts themselves: lua/. Those on queues of jobs: jobs.py.
 """
@@ -30,7 +30,7 @@ class ReplicaPolicy:
     """How a script waits for as many replicas as REDIS_WAIT_REPLICAS asks for.
 
     Attributes:
-        refuses: Asked with the script's result where too few have confirmed it: whether the request is refused then.
+        refuses: Called with the script's result where too few have confirmed it. True refuses the request.
     """
 
     waits: bool = True
@@ -48,8 +48,8 @@ class Call(Protocol):
     """Runs a script on the sessions of a user and returns its result.
 
     Raises:
-        redis.RedisError: Left alone here; the wire answers 503.
-        Unconfirmed: Too few replicas have it, and no request is served whose answer could say so at its end.
+        redis.RedisError: Not caught here; the client is answered 503.
+        Unconfirmed: Too few replicas have it, and no request is being served whose answer could say so.
     """
 
     def __call__(
@@ -58,7 +58,7 @@ class Call(Protocol):
 
 
 class SessionScripts:
-    """Makes functions of the scripts on one user's sessions; all of them begin with the same keys and context."""
+    """The scripts on one user's sessions, as functions. All scripts get the same first keys and the same context."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class SessionScripts:
     def _run(self, script: Script, all_keys: Sequence[str], args: Sequence[bytes], wait: Wait | None) -> Any:
         try:
             return self._redis.run_script(script.source, all_keys, args, wait)
-        except ResponseError as refused:  # without its words: they may quote a value
+        except ResponseError as refused:  # logged without its text, which may quote a value
             log.warning("redis: %s at %s", str(refused).partition(" ")[0], script.place_of(refused))
             raise
 

@@ -1,4 +1,7 @@
-"""The devices signed in, by user."""
+"""The sessions of each user: the devices that are signed in, and those that ended lately.
+
+When a session is over: lifetimes.py, and lua/session.lua for the scripts. Who calls: rules/devices.py.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -18,18 +21,21 @@ from app.watch.events import Reason
 
 log = logging.getLogger(__name__)
 
+# A use of a session is noted at most once a minute. Two places hold to it: rules/devices.py (is_touch_due) saves most
+# requests a trip to Redis, and lua/touch_session.lua lets only one of several requests at once write.
 TOUCH_EVERY_S = 60
 
 
 class CallerGone(Unauthorized):
-    """The session that asked for a change ended before the change: nobody asks any more."""
+    """The session that asked for a change ended before it, so the change was not made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What a request tells of its client; None is unknown.
+    """The device and program that sent a request, as far as the request says. None stands for unknown.
 
-    form   "tablet", where it is one: neither system nor program tells that
+    Attributes:
+        form: "tablet" for a tablet, because neither system nor program says so.
     """
 
     os: str | None = None
@@ -43,10 +49,11 @@ class Client:
 class Session:
     """A device that is signed in.
 
-    began_at       Unix seconds
-    last_used_at   Unix seconds, exact to a minute
-    proved_at      Unix seconds of the last answer to a challenge; None where there was none
-    name           that its user gave it
+    Attributes:
+        began_at: Unix seconds.
+        last_used_at: Unix seconds, exact to a minute.
+        proved_at: Unix seconds of the last right answer to a challenge; None if there was none.
+        name: The name that its user gave it.
     """
 
     user_id: str
@@ -62,9 +69,10 @@ class Session:
 class Ended:
     """A session that ended.
 
-    session    as it was; its last use is not kept, so it reads as the end
-    ended_at   Unix seconds
-    by         the session that ended it, where one did; itself, where it ended itself
+    Attributes:
+        session: The session as it was. Its last use is not kept; `last_used_at` is the time at which it ended.
+        ended_at: Unix seconds.
+        by: The session that ended it, which may be itself; None if no session did.
     """
 
     session: Session
@@ -74,11 +82,11 @@ class Ended:
 
 
 class SessionStore:
-    """Opens, touches, lists and ends sessions. Raises redis.RedisError, left alone here; the wire answers 503."""
+    """Opens, touches, lists and ends sessions. redis.RedisError is not caught here; the client is answered 503."""
 
     def __init__(self, redis: RedisClient, scripts: SessionScripts) -> None:
         self._redis = redis
-        # Were a login refused for the session that it pushes out, each further try would push out another.
+        # A login may end the least recently used session. If it were refused for that, each retry would end another.
         self._open = scripts.register("open_session", WAIT_AND_GO_ON)
         self._touch = scripts.register("touch_session")
         self._end = scripts.register("end_sessions", WAIT_OR_REFUSE)
@@ -89,26 +97,31 @@ class SessionStore:
     def open(
         self, user_id: str, id_hash: str, began_at: int, client: Client, credentials_version: str, cap: int
     ) -> bool:
-        """Open a session; where the user has `cap` of them, the least recently used one ends.
+        """Open a session. If the user has `cap` of them, the least recently used one ends.
 
-        credentials_version: of the user, when the login began
-        Returns: False where the user's credentials have changed since then, or the user is gone
+        Args:
+            credentials_version: The user's when the login began.
+
+        Returns:
+            False if the user's credentials have changed since then, or the user is disabled or gone.
         """
         record = orjson.dumps({"began_at": began_at, **_known_fields(client)}).decode()
         argument = {"id_hash": id_hash, "record": record, "credentials_version": credentials_version, "cap": cap}
         return bool(self._open(user_id, [keys.user(user_id)], argument))
 
     def last_used_at(self, user_id: str, id_hash: str) -> float | None:
-        """Unix seconds, or None for what is no session of this user: one command."""
+        """Return when a session was last used, in Unix seconds; None if the user has no such session. One command."""
         [score] = self._redis.read(("ZSCORE", keys.last_used(user_id), id_hash))
         return None if score is None else float(score)
 
     def last_used_at_with_proof(
         self, user_id: str, id_hash: str, proof_hash: str
     ) -> tuple[float | None, str | None, bool]:
-        """The last use; what a proof of this hash says, if there is one; whether the user has a second factor.
+        """Look up a session and a proof in one round trip.
 
-        One round trip.
+        Returns:
+            When the session was last used (Unix s), None if there is none. Then the value of the proof (`proof_value`),
+            None if there is none. Then whether the user has a second factor.
         """
         score, proof, *factors_on = self._redis.read(
             ("ZSCORE", keys.last_used(user_id), id_hash),
@@ -118,16 +131,18 @@ class SessionStore:
         return None if score is None else float(score), proof, any(factors_on)
 
     def require_readable(self) -> None:
-        """Ask what every check of a token asks, of nobody.
+        """Raise redis.RedisError if tokens cannot be checked now.
 
-        No PING: a Redis that fails to write its snapshot refuses that one, while who is signed in can still be read.
+        It reads what each check of a token reads, of a user that does not exist. It does not send PING, because a Redis
+        that fails to write its snapshot refuses PING, while sessions can still be read.
         """
         self._redis.require_answer(("ZSCORE", keys.last_used(NOBODY), ""))
 
     def touch(self, user_id: str, id_hash: str, client: Client) -> bool:
-        """Note a use and the client seen, at most once a minute. Never brings an ended session back.
+        """Note that a session was used, and by which client, at most once a minute. A session that ended stays ended.
 
-        Returns: whether it was noted; a Redis that is full, or takes no writes, notes nothing, and signs nobody out
+        Returns:
+            Whether it was noted. A Redis that is full or takes no writes notes nothing, which signs nobody out.
         """
         argument = {"id_hash": id_hash, "every_s": TOUCH_EVERY_S, "client": _known_fields(client)}
         try:
@@ -137,15 +152,15 @@ class SessionStore:
             return False
 
     def list(self, user_id: str) -> Sequence[Session]:
-        """All sessions that Redis has of a user, most recently used first, those among them whose time is over.
+        """Return all sessions that Redis has of a user, most recently used first. Expired ones may be among them.
 
-        A session whose record was lost is listed with nothing known: what is signed in must be in sight.
+        A session whose record was lost is listed with unknown client, because the user must see all that is signed in.
         """
         return self.list_all([user_id])
 
     def list_all(self, user_ids: Sequence[str]) -> Sequence[Session]:
-        """The same for several users, one after the other, in one trip."""
-        # Records first: what ends between the two commands is then not listed.
+        """Return the sessions of several users as `list` does, one user after the other, in one trip."""
+        # Records first, so that a session that ends between the two commands is not listed.
         commands = (
             command
             for user_id in user_ids
@@ -165,7 +180,7 @@ class SessionStore:
         return listed
 
     def find(self, named: Sequence[tuple[str, str]]) -> Sequence[Session | None]:
-        """What Redis has of sessions, given as user ids and hashes, in their order; None for what is none. One trip."""
+        """Return sessions by user id and id_hash, in this order; None for each that does not exist. One trip."""
         commands = (
             command
             for user_id, id_hash in named
@@ -181,10 +196,15 @@ class SessionStore:
     def end(self, user_id: str, id_hashes: Sequence[str], reason: Reason, caller: str | None = None) -> int:
         """End sessions of one user, passing over hashes that are not theirs.
 
-        id_hashes: 1 to 64 standard base64 of 32 bytes (SHA-256 of the token)
-        caller: the id_hash of the session that asks; None for an operator
-        Returns: number ended, 0 to len(id_hashes)
-        Raises: CallerGone where the caller's session is over
+        Args:
+            id_hashes: 1 to 64 hashes, each standard base64 of 32 bytes (SHA-256 of the token).
+            caller: id_hash of the session that asks; None for an operator.
+
+        Returns:
+            How many were ended, 0 to len(id_hashes).
+
+        Raises:
+            CallerGone: The caller's session is over.
         """
         argument = {"id_hashes": list(id_hashes), "reason": reason} | ({"caller": caller} if caller else {})
         count = int(self._end(user_id, (), argument))
@@ -193,15 +213,23 @@ class SessionStore:
         return count
 
     def end_former(self, user_id: str, id_hash: str) -> None:
-        """End the session that a browser had before it signed in again, which no replica may hold up."""
+        """End the session that a browser had before it signed in again.
+
+        It goes on also where too few replicas confirm it, because the new sign-in must not be refused for that.
+        """
         self._end_former(user_id, (), {"id_hashes": [id_hash], "reason": "logout", "caller": id_hash})
 
     def rename(self, user_id: str, id_hash: str, name: str | None, caller: str) -> bool:
-        """Give a session a name of its user's own; None takes it away.
+        """Give a session the name that its user chose; None removes it.
 
-        caller: the id_hash of the session that asks
-        Returns: False where there is no such session
-        Raises: CallerGone where the caller's session is over
+        Args:
+            caller: id_hash of the session that asks.
+
+        Returns:
+            False if there is no such session.
+
+        Raises:
+            CallerGone: The caller's session is over.
         """
         argument = {"id_hash": id_hash, "caller": caller} | ({"name": name} if name is not None else {})
         outcome = int(self._rename(user_id, (), argument))
@@ -210,14 +238,14 @@ class SessionStore:
         return bool(outcome)
 
     def list_ended(self, user_id: str, since: float) -> Sequence[Ended]:
-        """The sessions that ended, at `since` (Unix seconds) or later, newest first."""
+        """Return the sessions that ended at `since` (Unix seconds) or later, newest first."""
         [rows] = self._redis.read(("ZREVRANGEBYSCORE", keys.ended(user_id), "+inf", repr(since), "WITHSCORES"))
         return [_parse_ended(user_id, raw, float(score)) for raw, score in zip(rows[::2], rows[1::2], strict=True)]
 
     def finish_expired(self, user_id: str) -> None:
-        """End the sessions of a user whose time is over: they count as ended already, now it is told.
+        """End the expired sessions of a user. They count as ended already; now the event is sent and the end recorded.
 
-        What ended so long ago that it is told of no more is forgotten.
+        Sessions that ended longer ago than the retention are forgotten.
         """
         self._finish_expired(user_id)
 
@@ -227,7 +255,7 @@ def _known_fields(client: Client) -> dict[str, str]:
 
 
 def client_of(record: str) -> Client:
-    """The client in a session's record; nothing known where there is no record."""
+    """Return the client in a session's record (JSON), with all fields None if the record is empty."""
     return _parse_session("", "", 0, record).client
 
 

@@ -1,4 +1,7 @@
-"""Tickets, the short-lived secrets between a challenge and its answer, and the proofs that a right answer earns."""
+"""Tickets, the short-lived secrets between a challenge and its answer, and the proofs that a right answer earns.
+
+How answers are judged: lua/redeem_ticket.lua. Challenges and proofs of a session: rules/reauthentication.py.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, field
@@ -22,10 +25,11 @@ MAX_OPEN_TICKETS = 16
 class Ticket:
     """A challenge that is open.
 
-    session         id_hash of the session that was challenged, or of the link of a reset; "" for a login
-    credentials_version   of the user when the login began
-    instance        id that a login's first step told, for the client to send again
-    password_hash   of the new password, in a reset
+    Attributes:
+        session: id_hash of the session that was challenged, or of the link of a reset; "" for a login.
+        credentials_version: The user's when the login began.
+        instance: An id that the first step of a login gave the client, to send with the second step.
+        password_hash: In a reset, the hash of the new password.
     """
 
     purpose: TicketPurpose
@@ -42,7 +46,7 @@ class TicketStore:
         self._redeem = scripts.register("redeem_ticket", ReplicaPolicy(refuses=_is_right))
 
     def open(self, user_id: str, id_hash: str, ticket: Ticket, ttl_s: int) -> None:
-        """Write a ticket; a session keeps the newest of those it was given, so it cannot fill Redis with them."""
+        """Write a ticket. A session keeps only its newest MAX_OPEN_TICKETS, so that it cannot fill Redis."""
         further = [keys.ticket(user_id, id_hash), keys.tickets(user_id, ticket.session)]
         argument = {
             "id_hash": id_hash,
@@ -61,17 +65,17 @@ class TicketStore:
         return Ticket(cast(TicketPurpose, values[0]), *(value or "" for value in values[1:]))
 
     def redeem_login(self, user_id: str, id_hash: str, answer: JudgedAnswer) -> AnswerVerdict:
-        """Answer a login's ticket. Of all who give the right answer, one hears that it is."""
+        """Answer the ticket of a login. If several right answers come at once, only one of them counts as right."""
         return self._redeem_ticket(user_id, id_hash, answer, {"purpose": "login"})
 
     def redeem_reset(self, user_id: str, id_hash: str, answer: JudgedAnswer, link: str) -> AnswerVerdict:
-        """Answer the ticket of a reset by the link of this hash."""
+        """Answer the ticket of a reset. `link` is the id_hash of the link that the reset began with."""
         return self._redeem_ticket(user_id, id_hash, answer, {"purpose": "reset", "session": link})
 
     def redeem_step_up(
         self, user_id: str, id_hash: str, answer: JudgedAnswer, session: str, proof_hash: str, proof_ttl_s: int
     ) -> AnswerVerdict:
-        """Answer a session's challenge; the right answer writes the proof that it earns, in the same step."""
+        """Answer the challenge of a session. A right answer writes its proof in the same step."""
         held = proof_value("password" if answer.factor == "password" else "mfa", session)
         asked: dict[str, str | int] = {
             "purpose": "step_up",
@@ -100,5 +104,5 @@ def _is_right(verdict: AnswerVerdict) -> bool:
 
 
 def proof_value(how: Literal["password", "mfa"], session: str) -> str:
-    """What a proof says: how it was earned, and by which session."""
+    """Return the value that Redis keeps for a proof: how it was earned, and by which session."""
     return f"{how} {session}"

@@ -1,4 +1,7 @@
-"""The users: who they are, and what they sign in with."""
+"""The records of users, with their credentials.
+
+Their sessions: sessions.py. Registration, sign-in and passwords: rules/accounts.py. Operators: rules/operators.py.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,22 +21,23 @@ from app.stores.sessions import CallerGone
 from app.watch import context
 from app.watch.events import Reason
 
-_CLAIM_TTL_S = 60  # an e-mail address claimed by a registration that died is free again after this
+_CLAIM_TTL_S = 60  # an address that a registration claimed before it died is free again after this
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user as Redis holds them.
+    """A user as Redis has them.
 
-    email               as they gave it; its normalised form is the key they are found by
-    created_at          Unix seconds
-    credentials_version               moves with every change of credentials
-    totp_secret         encrypted; None where TOTP is off
-    totp_at             Unix seconds: when TOTP was turned on
-    backup_codes_left   number of unused ones
-    factors             the second factors that are on; backup codes are none by themselves
+    Attributes:
+        email: As they gave it. They are found by its normalised form.
+        created_at: Unix seconds.
+        credentials_version: Grows with every change of credentials; logins and links with an older one are refused.
+        totp_secret: Encrypted; None while TOTP is off.
+        totp_at: When TOTP was turned on, Unix seconds.
+        backup_codes_left: How many are not used yet.
+        factors: The second factors that are on. Backup codes do not count as one.
     """
 
     id: str
@@ -54,20 +58,32 @@ class User:
         return bool(self.factors)
 
     def is_unchanged_since(self, credentials_version: str) -> bool:
-        """Tell whether the user may go on with what began under this version: not disabled, credentials the same."""
+        """Tell whether the user is not disabled and their credentials are still of this version."""
         return not self.disabled and self.credentials_version == credentials_version
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of what a user signs in with; what is None stays as it is. `lua/change_user.lua` says more.
+    """A change of a user's record or credentials, and what it does to their sessions. None changes nothing.
 
-    credentials_version        refuse where the user's is another by now
-    caller       id_hash of the session that asks; its end refuses the change
-    new_id_hash  under which the caller's session goes on
-    end_others   why all sessions but the caller's end
-    forget       second factors that are taken away
-    link         id_hash of the secret of a reset's link, which the change uses up
+    Any fields go together, but `new_id_hash` needs `caller`. Of `set`, `unset`, `forget` and `backup_codes`, a later
+    one overrides an earlier one.
+
+    Attributes:
+        credentials_version: The change is refused if the user's is another by now.
+        same_credentials: True if what proves the user stays the same, as a new hash of an old password does. The
+            credentials version does not grow, so logins under way go on, and no replica can get the change refused.
+        caller: id_hash of the session that asks. The change is refused if it is over.
+        set: Fields of the user's record to values.
+        unset: Fields of the user's record to remove.
+        forget: Second factors to remove.
+        backup_codes: Hashes of the backup codes that replace all earlier ones.
+        new_id_hash: The caller's session goes on under this hash.
+        reason: The reason in the event of that new hash; used for nothing else.
+        end_others: The reason for which all sessions but the caller's end. Without a caller, all sessions end, and all
+            links stop working.
+        link: id_hash of the secret of a reset's link, which the change uses up. The change is refused if the link does
+            not work any more.
     """
 
     credentials_version: str | None = None
@@ -87,9 +103,10 @@ class Change:
 class NewUser:
     """A user to be written.
 
-    created_at    Unix seconds
-    totp_secret   encrypted
-    totp_at       Unix seconds: when TOTP was turned on
+    Attributes:
+        created_at: Unix seconds.
+        totp_secret: Encrypted.
+        totp_at: When TOTP was turned on, Unix seconds.
     """
 
     id: str
@@ -104,10 +121,11 @@ class NewUser:
     disabled: bool = False
 
 
+# The result of writing a user. "claimed": a registration with this address is under way, or died lately.
 Outcome = Literal["created", "email_taken", "claimed", "id_taken"]
-"""How the writing of a user came out; "claimed": the address is somebody's whose registration is under way, or died."""
 
-# One key each, so they run where the key is; what would overwrite another's is refused in the same step.
+# Scripts on one key each, so that a Cluster can run them. They check and write in one step, so none overwrites the key
+# of another user.
 _WRITE = "return redis.call('EXISTS', KEYS[1]) == 0 and redis.call('HSET', KEYS[1], unpack(ARGV)) or 0"
 _KEEP = "return redis.call('GET', KEYS[1]) == ARGV[1] and {redis.call('PERSIST', KEYS[1])} or false"
 _RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
@@ -115,7 +133,10 @@ _RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', K
 
 class UserStore:
     def __init__(self, redis: RedisClient, scripts: SessionScripts, wait: Wait | None = None) -> None:
-        """wait: for replicas to have a new user"""
+        """
+        Args:
+            wait: How to wait for replicas to have a new user; None does not wait.
+        """
         self._redis = redis
         self._wait = wait
         self._change = scripts.register("change_user", WAIT_OR_REFUSE)
@@ -132,15 +153,15 @@ class UserStore:
         password_hash: str,
         created_at: int,
     ) -> bool:
-        """Write a new user; False where the e-mail address is taken."""
+        """Write a new user. Return False if the e-mail address is taken."""
         user = NewUser(user_id, normalised_email, email, username, global_name, password_hash, created_at)
         return self.create_all([user]) == ["created"]
 
     def create_all(self, users: Sequence[NewUser]) -> Sequence[Outcome]:
-        """Write new users, whoever else wants their addresses at the same time; in a few trips for all of them.
+        """Write new users in a few trips for all of them. Others may want the same addresses at the same time.
 
-        An address is claimed for a minute, the user written, then the claim made lasting: whoever dies in between
-        leaves nothing that stands in the way of the next try, which finishes what they had written already.
+        First an address is claimed for a minute, then the user is written, then the claim is made lasting. If the
+        process dies in between, nothing stops the next try, which finishes what was written already.
         """
         outcomes: list[Outcome | None] = [None] * len(users)
         self._run_step(
@@ -162,10 +183,10 @@ class UserStore:
         return [outcome or "created" for outcome in outcomes]
 
     def _judge_taken_addresses(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
-        """Whether whoever has the address that was not to be had is a user already, or about to be one.
+        """Set "email_taken" for each refused address whose owner is a user for good, else "claimed".
 
-        One whose record is written and whose claim still runs out may have died in between: the claim is made lasting
-        for them, or the address would be nobody's in a minute.
+        An owner whose record is written while the claim still expires may be left by a process that died in between. If
+        the record has this address, the claim is made lasting, or the address would be nobody's in a minute.
         """
         refused = [number for number, outcome in enumerate(outcomes) if outcome]
         owners = self._send_for_each(refused, lambda number: ("GET", keys.email(users[number].normalised_email)))
@@ -180,7 +201,7 @@ class UserStore:
         self._make_claims_lasting(users, outcomes, unfinished)
 
     def _finish_half_written(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
-        """Whose id has a record of the same address already, written by a run that died, is there."""
+        """Finish users whose id was refused because an earlier run wrote their record and died: they exist already."""
         refused = [number for number, outcome in enumerate(outcomes) if outcome == "id_taken"]
         emails = self._send_for_each(refused, lambda number: ("HGET", keys.user(users[number].id), "email"))
         found = zip(refused, emails, strict=True)
@@ -193,9 +214,10 @@ class UserStore:
     def _make_claims_lasting(
         self, users: Sequence[NewUser], outcomes: list[Outcome | None], unfinished: Sequence[tuple[int, str]]
     ) -> None:
-        """Make claims lasting whose users are written already, where they are still theirs.
+        """Make claims of written users lasting if they still have them. Then set "email_taken", else "claimed".
 
-        unfinished   the number of who wants the address, and the id of who has it
+        Args:
+            unfinished: For each claim, the index of the user who wants the address, and the id of the user who has it.
         """
         kept = self._send_for_each(
             unfinished,
@@ -212,7 +234,7 @@ class UserStore:
         command: Callable[[NewUser], RedisCommand],
         wait: Wait | None = None,
     ) -> None:
-        """A step for all in whose way nothing stands yet; note where it fails."""
+        """Send a command for each user without an outcome so far, and set the outcome `otherwise` where it fails."""
         trying = [number for number, outcome in enumerate(outcomes) if outcome is None]
         replies = self._send_for_each([users[number] for number in trying], command, wait)
         for number, reply in zip(trying, replies, strict=True):
@@ -221,7 +243,7 @@ class UserStore:
     def _send_for_each(
         self, items: Sequence[T], command: Callable[[T], RedisCommand], wait: Wait | None = None
     ) -> list[Any]:
-        """One command for each, in one trip."""
+        """Send one command for each item, in one trip, and return the replies."""
         return self._redis.write(*map(command, items), wait=wait) if items else []
 
     def id_of(self, normalised_email: str) -> str | None:
@@ -230,15 +252,15 @@ class UserStore:
         return found
 
     def ids(self) -> Iterator[str]:
-        """The ids of all users, in no order; one may come twice where users are made or deleted meanwhile."""
+        """Yield the ids of all users, in no order. One may come twice while users are made or deleted."""
         return self._ids_with(keys.user)
 
     def ids_with_sessions(self) -> Iterator[str]:
-        """Of those who have sessions, also where their record was lost."""
+        """Yield the ids of users who have sessions, also of those whose record was lost."""
         return self._ids_with(keys.last_used)
 
     def ids_with_ended(self) -> Iterator[str]:
-        """Of those whose sessions ended lately."""
+        """Yield the ids of users who have sessions that ended lately."""
         return self._ids_with(keys.ended)
 
     def _ids_with(self, key: Callable[[str], str]) -> Iterator[str]:
@@ -249,7 +271,7 @@ class UserStore:
         return user
 
     def get_all(self, user_ids: Sequence[str]) -> Sequence[User | None]:
-        """In their order, one trip."""
+        """Return users by id, in this order, in one trip."""
         commands = (
             command
             for user_id in user_ids
@@ -260,11 +282,14 @@ class UserStore:
         return [_parse_user(user_id, record, codes_left) if record else None for user_id, record, codes_left in found]
 
     def change(self, user_id: str, change: Change) -> str | None:
-        """Change credentials and the sessions they concern as one step.
+        """Change a user and their sessions as one step.
 
-        Returns: the credentials version from here on; None where it is another, the link is good no more or the user
-            is gone
-        Raises: CallerGone where the caller's session is over
+        Returns:
+            The credentials version after it. None if the change was refused: the version is another by now, the link
+            does not work any more, or the user is gone.
+
+        Raises:
+            CallerGone: The caller's session is over.
         """
         named = (keys.user, keys.backup_codes, keys.links, keys.moved)
         further = [key(user_id) for key in named]
@@ -276,11 +301,12 @@ class UserStore:
         return str(outcome) if outcome else None
 
     def delete(self, user_id: str, normalised_email: str, digest: str) -> None:
-        """Remove a user whose sessions have ended, and all that Redis holds of them; their record goes last.
+        """Remove a user whose sessions have ended, and all that Redis has of them. Their record goes last.
 
-        Takes a look at every key there is: tickets, proofs and rate limits are found by their names alone.
+        It goes through every key there is, because tickets, proofs and rate limits are found by their names alone.
 
-        digest: what rate limits call the address where no account has it
+        Args:
+            digest: The name that rate limits use for the e-mail address where no account has it.
         """
         named = (user_id, digest, *self._known_id_hashes(user_id))
         doomed = [keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id), keys.backup_codes(user_id)]
@@ -296,23 +322,23 @@ class UserStore:
             raise Unconfirmed
 
     def _known_id_hashes(self, user_id: str) -> Sequence[str]:
-        """Of the sessions that ended lately, and those they had before: rate limits count by them."""
+        """Return the hashes of ended sessions, and former hashes of sessions, because rate limits count by them."""
         rows, moved = self._redis.read(("ZRANGE", keys.ended(user_id), 0, -1), ("HKEYS", keys.moved(user_id)))
         return [*(orjson.loads(row)["id_hash"] for row in rows), *moved]
 
 
 def _address_and_owner(user: NewUser) -> tuple[str, str]:
-    """The key of a user's address and what it says."""
+    """Return the key of a user's address, and its value."""
     return keys.email(user.normalised_email), user.id
 
 
 def _is_address_of(user: NewUser, email: str | None) -> bool:
-    """Whether a record's address, as it was given, is this user's. In doubt it is not: no account is given away."""
+    """Tell whether the address in a record is this user's. In doubt it is not, so that no account is given away."""
     return email is not None and (email == user.email or email.lower() == user.normalised_email)
 
 
 def _key_and_fields(user: NewUser) -> Sequence[str]:
-    """The key of a user's record, then its fields and their values."""
+    """Return the key of a user's record, then its fields and values in turn."""
     known = {
         "email": user.email,
         "username": user.username,
@@ -330,7 +356,10 @@ def _key_and_fields(user: NewUser) -> Sequence[str]:
 
 
 def _parse_user(user_id: str, fields: Sequence[str], backup_codes_left: int) -> User:
-    """fields: names and values in turn"""
+    """
+    Args:
+        fields: Names and values in turn.
+    """
     record = dict(zip(fields[::2], fields[1::2], strict=True))
     return User(
         id=user_id,

@@ -18,7 +18,7 @@ class Stores:
     def __init__(self, redis: RedisClient, lifetimes: Lifetimes, clock: Callable[[], float], wait: Wait | None) -> None:
         """
         Args:
-            wait: For replicas; None waits for none.
+            wait: How to wait for replicas; None does not wait.
         """
         scripts = SessionScripts(redis, lifetimes, clock, wait)
         self.lifetimes = lifetimes
