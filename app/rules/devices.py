@@ -71,6 +71,7 @@ class Devices:
         self._store.require_readable()
 
     def is_touch_due(self, caller: Caller) -> bool:
+        """Tell whether a use must be noted now. Saves a trip; lua/touch_session.lua decides for requests at once."""
         return self._clock() - caller.last_used_at >= TOUCH_EVERY_S
 
     def touch(self, caller: Caller, client: Client) -> None:

@@ -1,7 +1,8 @@
-"""Events: one for each thing that happened to a user's sessions, reported once, by the script that made it true.
+"""Events: each change of a session is reported once, by the script that made it.
 
 The script (stores/lua/session.lua, `report`) publishes each event on the channel `auth-events`, where gateways listen,
-and returns it to the process that called. That process hands it to its listeners (stores/scripts.py): audit.py has one.
+and returns it to the process that called. That process hands it to its listeners (stores/scripts.py). One of them is in
+audit.py. Mails to users: rules/notices.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,10 +17,10 @@ Reason = Literal["logout", "revoked", "evicted", "expired", "password_change", "
 class Event:
     """
     Attributes:
-        id_hash: The session that began, ended, or goes on under this hash.
-        reason: Why it ended or changed; None where it began.
-        old_id_hash: The hash that a session had before it changed.
-        by: id_hash of the session that ended it; None where no session did.
+        id_hash: The session that began or ended, or the hash under which it goes on.
+        reason: Why it ended or changed; None if it began.
+        old_id_hash: The hash that a session had before it changed; None if it began or ended.
+        by: id_hash of the session that ended it; None if no session did.
     """
 
     type: EventType
@@ -30,5 +31,5 @@ class Event:
     by: str | None
 
 
-# Called after a script with all events that it reported, in their order. An error of it fails the request.
+# Called after a script with all events that it reported, in their order. If it raises, the request fails.
 Listener = Callable[[Sequence[Event]], None]

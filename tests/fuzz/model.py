@@ -1,6 +1,6 @@
-"""What the stores promise of one user, in plain Python: what the state machine of test_stores.py holds them against.
+"""A model in plain Python of what the stores promise for one user. test_stores.py compares the stores with it.
 
-Sources: the docstrings of app/stores/, contract.md and security.md as docs/security.md tells of them; not the scripts.
+Sources: the docstrings of app/stores/ and docs/security.md; not the scripts.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The scripts: what must change together in Redis. scripts.py calls those on sessions, jobs.py those on queues.
+"""The scripts, for what must change together in Redis. scripts.py runs those on sessions, jobs.py those on queues.
 
 A script is made of files: its openings, which define what several scripts share, then the file of its own name.
 """
@@ -14,7 +14,7 @@ _OPENINGS = {
     "redeem_ticket": ("session", "factors"),
     "change_user": ("session", "factors"),
 }
-_LINE = re.compile(r"(?:user_script|\]):(\d+)")  # as Redis and Valkey, and as fakeredis, name a line of a script
+_LINE = re.compile(r"(?:user_script|\]):(\d+)")  # the line of a script, as Redis and Valkey, or fakeredis, name it
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Script:
     """
     Attributes:
         source: The text that Redis runs.
-        starts: Where each file begins in it: the line before its first one, and its name.
+        starts: For each file in it, the number of lines before it, and its name.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Script:
     starts: Sequence[tuple[int, str]]
 
     def place_of(self, error: Exception) -> str:
-        """Return the file and line that an error of Redis is about, as in "open_session.lua:6"."""
+        """Return the file and line in which an error of Redis occurred, as in "open_session.lua:6"."""
         found = _LINE.search(str(error))
         if not found:
             return f"{self.name}.lua"

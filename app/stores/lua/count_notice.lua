@@ -1,12 +1,13 @@
--- count_notice.lua: count what a user is to be told of, by the hour that begins with the first
--- KEYS[4]   told, a hash: began (Unix s), count
--- Returns   the how manieth within the hour it is
+-- count_notice.lua: count one more notice of a kind; the hour begins with the first
+-- Runs after session.lua, which defines KEYS[1] to KEYS[3] and ARGV[1]
+-- KEYS[4]   notice_count, a hash: began (Unix s), count
+-- Returns   how many there were this hour, this one included
 local HOUR_S = 3600
-local told = KEYS[4]
-local began = redis.call("HGET", told, "began")
+local counted = KEYS[4]
+local began = redis.call("HGET", counted, "began")
 if not began or call.now - began >= HOUR_S then
-  redis.call("DEL", told)
-  redis.call("HSET", told, "began", call.now)
+  redis.call("DEL", counted)
+  redis.call("HSET", counted, "began", call.now)
 end
-redis.call("EXPIRE", told, HOUR_S)
-return redis.call("HINCRBY", told, "count", 1)
+redis.call("EXPIRE", counted, HOUR_S)
+return redis.call("HINCRBY", counted, "count", 1)

@@ -1,8 +1,9 @@
 -- end_by_link.lua: end the session that a link from a mail names, and use the link up
+-- Runs after session.lua, which defines KEYS[1] to KEYS[3] and ARGV[1]
 -- KEYS[4]   links of the user, a hash: id_hash of the link's secret to its record (JSON)
--- KEYS[5]   moved, a hash: id_hash that a session had to the one it goes on under
+-- KEYS[5]   moved, a hash: former id_hash of a session to the id_hash it has now
 -- ARGV[2]   JSON: id_hash of the link's secret
--- Returns   the record of the session that ended; "" where it has none, or is over already; 0 where there is no such link
+-- Returns   the record of the session that ended (JSON); "" if it has none or is over already; 0 if no such link works
 local links, moved = KEYS[4], KEYS[5]
 local asked = cjson.decode(ARGV[2])
 local record = redis.call("HGET", links, asked.id_hash)

@@ -1,19 +1,19 @@
--- factors.lua: the second factors of a user: which there are, whether an answer is right, and how one is taken away
+-- factors.lua: the second factors of a user: which there are, whether an answer is right, and how one is removed
 -- Runs after session.lua, before a script whose KEYS[4] and KEYS[5] are these
 -- KEYS[4]   user, a hash
 -- KEYS[5]   backup_codes, a set of keyed hashes
 -- Defines   user, backup_codes; factors, has_mfa, judge
 local user, backup_codes = KEYS[4], KEYS[5]
 
--- is_on    whether the user has it, so that a password alone proves nothing
--- accept   judges what stores/factors.py calls evidence, and uses it up. Returns "right", "last_code", or nothing
--- forget   takes it away
+-- is_on    tells whether the user has it; then a password alone proves nothing
+-- accept   judges the evidence (see stores/factors.py) and uses it up. Returns "right", "last_code", or nothing (wrong)
+-- forget   removes it
 local factors = {
   totp = {
     is_on = function()
       return redis.call("HEXISTS", user, "totp_secret") == 1
     end,
-    accept = function(evidence)  -- a step counts once, for ever (RFC 6238, 5.2)
+    accept = function(evidence)  -- no step counts twice, nor an earlier one (RFC 6238, 5.2)
       if evidence.step > tonumber(redis.call("HGET", user, "totp_step") or math.huge) then
         redis.call("HSET", user, "totp_step", evidence.step)
         return "right"
@@ -24,7 +24,7 @@ local factors = {
     end,
   },
   backup = {
-    is_on = function()  -- codes stand in for a second factor, and are none by themselves
+    is_on = function()  -- backup codes replace a code of a second factor; they are not one themselves
       return false
     end,
     accept = function(evidence)
@@ -49,7 +49,7 @@ local function has_mfa()
   return false
 end
 
--- Judge an answer: the password where there is no second factor, and then alone. Returns "right", "last_code" or "wrong".
+-- Judge an answer. A password counts if and only if no second factor is on. Returns "right", "last_code" or "wrong".
 local function judge(answer)
   if type(answer.evidence) ~= "table" or has_mfa() == (answer.factor == "password") then
     return "wrong"

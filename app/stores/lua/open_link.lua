@@ -1,6 +1,7 @@
--- open_link.lua: write a link that a mail is to carry
+-- open_link.lua: write a link for a mail; expired links go, and a link for a reset replaces the earlier ones
+-- Runs after session.lua, which defines KEYS[1] to KEYS[3] and ARGV[1]
 -- KEYS[4]   links of the user, a hash: id_hash of the link's secret to its record (JSON)
--- ARGV[2]   JSON: id_hash, purpose, record
+-- ARGV[2]   JSON: id_hash, purpose, record (JSON)
 -- Returns   1
 local links = KEYS[4]
 local new = cjson.decode(ARGV[2])

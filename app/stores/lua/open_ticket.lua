@@ -1,8 +1,9 @@
--- open_ticket.lua: write a ticket; a session keeps the newest of those it was given
+-- open_ticket.lua: write a ticket; a session keeps its newest ones
+-- Runs after session.lua, which defines KEYS[1] to KEYS[3] and ARGV[1]
 -- KEYS[4]   ticket, a hash
--- KEYS[5]   tickets of the session, a list of id_hashes, the newest first
--- ARGV[2]   JSON: id_hash, ticket (its fields), ttl_s, cap on the tickets of a session
--- Returns   id_hashes of the tickets that are too many now
+-- KEYS[5]   tickets of the session, a list of id_hashes, newest first
+-- ARGV[2]   JSON: id_hash, ticket (its fields), ttl_s, cap (on the tickets of a session)
+-- Returns   id_hashes of the tickets above the cap, for the caller to delete; their keys are not in KEYS
 local ticket, given = KEYS[4], KEYS[5]
 local new = cjson.decode(ARGV[2])
 for field, value in pairs(new.ticket) do

@@ -1,10 +1,10 @@
--- redeem_ticket.lua: answer a ticket; a right answer uses it up, so do five wrong ones
--- Runs after session.lua and factors.lua
+-- redeem_ticket.lua: judge the answer to a ticket; a right answer uses the ticket up, and so do max_wrong wrong ones
+-- Runs after session.lua and factors.lua, which define KEYS[1] to KEYS[5] and ARGV[1]
 -- KEYS[6]   ticket, a hash: purpose, session, wrong
--- KEYS[7]   proof, a string, written where one is earned; absent for a login
--- ARGV[2]   JSON: purpose, session (absent for a login; the link of a reset), max_wrong, proof and proof_ttl_s (absent for
---           a login), answer (factor, evidence: see factors.lua)
--- Returns   "right", "last_code" (right, and the last backup code is used up), "wrong", or "unknown" where there is no such
+-- KEYS[7]   proof, a string, written if one is earned; absent for a login and a reset
+-- ARGV[2]   JSON: purpose, session (for a reset the id_hash of its link; absent for a login), max_wrong, proof and
+--           proof_ttl_s (absent for a login and a reset), answer (factor, evidence: see factors.lua)
+-- Returns   "right"; "last_code" (right, and it was the last backup code); "wrong"; "unknown" if there is no such
 --           ticket for this session
 local ticket, proof = KEYS[6], KEYS[7]
 local asked = cjson.decode(ARGV[2])
