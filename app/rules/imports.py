@@ -8,7 +8,8 @@ from typing import Literal
 
 from app.rules.keyring import Keyring
 from app.snowflakes import new_snowflake
-from app.stores.users import NewUser, Outcome, UserStore
+from app.stores.new_users import NewUser, Outcome
+from app.stores.users import UserStore
 
 _BATCH = 500  # users that are written together
 _WAIT_S = 1  # between two looks at addresses that are claimed

@@ -1,0 +1,181 @@
+"""Writes new users, so that a process that dies meanwhile leaves nothing that stops the next try.
+
+All else about users: users.py.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, Literal, TypeVar
+
+from app.stores import keys
+from app.stores.connection.client import RedisClient
+from app.stores.connection.node import RedisCommand, Wait
+
+_CLAIM_TTL_S = 60  # an address that a registration claimed before it died is free again after this
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """A user to be written.
+
+    Attributes:
+        created_at: Unix seconds.
+        totp_secret: Encrypted.
+        totp_at: When TOTP was turned on, Unix seconds.
+    """
+
+    id: str
+    normalised_email: str
+    email: str
+    username: str
+    global_name: str | None
+    password_hash: str = field(repr=False)
+    created_at: int
+    totp_secret: str | None = field(default=None, repr=False)
+    totp_at: int | None = None
+    disabled: bool = False
+
+
+# The result of writing a user. "claimed": a registration with this address is under way, or died lately.
+Outcome = Literal["created", "email_taken", "claimed", "id_taken"]
+
+# Scripts on one key each, so that a Cluster can run them. They check and write in one step, so none overwrites the key
+# of another user.
+_WRITE = "return redis.call('EXISTS', KEYS[1]) == 0 and redis.call('HSET', KEYS[1], unpack(ARGV)) or 0"
+_KEEP = "return redis.call('GET', KEYS[1]) == ARGV[1] and {redis.call('PERSIST', KEYS[1])} or false"
+_RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
+
+
+class NewUsers:
+    def __init__(self, redis: RedisClient, wait: Wait | None) -> None:
+        """
+        Args:
+            wait: How to wait for replicas to have a new user; None does not wait.
+        """
+        self._redis = redis
+        self._wait = wait
+
+    def create_all(self, users: Sequence[NewUser]) -> Sequence[Outcome]:
+        """Write new users in a few trips for all of them. Others may want the same addresses at the same time.
+
+        First an address is claimed for a minute, then the user is written, then the claim is made lasting. If the
+        process dies in between, nothing stops the next try, which finishes what was written already.
+        """
+        outcomes: list[Outcome | None] = [None] * len(users)
+        self._run_step(users, outcomes, "claimed", _claim)
+        self._judge_taken_addresses(users, outcomes)
+        self._run_step(users, outcomes, "id_taken", _write, self._wait)
+        self._finish_half_written(users, outcomes)
+        written = [number for number, outcome in enumerate(outcomes) if outcome is None]
+        self._run_step(users, outcomes, "claimed", _keep, self._wait)
+        lost = [users[number] for number in written if outcomes[number]]  # the claim ran out, another has the address
+        self._send_for_each(lost, lambda user: ("DEL", keys.user(user.id)))
+        unused = [user for user, outcome in zip(users, outcomes, strict=True) if outcome == "id_taken"]
+        self._send_for_each(unused, _release)
+        return [outcome or "created" for outcome in outcomes]
+
+    def _judge_taken_addresses(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
+        """Set "email_taken" for each refused address whose owner is a user for good, else "claimed".
+
+        An owner whose record is written while the claim still expires may be left by a process that died in between. If
+        the record has this address, the claim is made lasting, or the address would be nobody's in a minute.
+        """
+        refused = [number for number, outcome in enumerate(outcomes) if outcome]
+        owners = self._send_for_each(refused, lambda number: ("GET", keys.email(users[number].normalised_email)))
+        ttls_s = self._send_for_each(refused, lambda number: ("TTL", keys.email(users[number].normalised_email)))
+        emails = self._send_for_each(owners, lambda owner: ("HGET", keys.user(owner or ""), "email"))
+        unfinished: list[tuple[int, str]] = []
+        for number, owner, ttl_s, email in zip(refused, owners, ttls_s, emails, strict=True):
+            is_lasting = ttl_s == -1
+            outcomes[number] = "email_taken" if email is not None and is_lasting else "claimed"
+            if not is_lasting and _is_address_of(users[number], email):
+                unfinished.append((number, owner))
+        self._make_claims_lasting(users, outcomes, unfinished)
+
+    def _finish_half_written(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
+        """Finish users whose id was refused because an earlier run wrote their record and died: they exist already."""
+        refused = [number for number, outcome in enumerate(outcomes) if outcome == "id_taken"]
+        emails = self._send_for_each(refused, lambda number: ("HGET", keys.user(users[number].id), "email"))
+        found = zip(refused, emails, strict=True)
+        self._make_claims_lasting(
+            users,
+            outcomes,
+            [(number, users[number].id) for number, email in found if _is_address_of(users[number], email)],
+        )
+
+    def _make_claims_lasting(
+        self, users: Sequence[NewUser], outcomes: list[Outcome | None], unfinished: Sequence[tuple[int, str]]
+    ) -> None:
+        """Make claims of written users lasting if they still have them. Then set "email_taken", else "claimed".
+
+        Args:
+            unfinished: For each claim, the index of the user who wants the address, and the id of the user who has it.
+        """
+        kept = self._send_for_each(
+            unfinished,
+            lambda one: ("EVAL", _KEEP, 1, keys.email(users[one[0]].normalised_email), one[1]),
+        )
+        for (number, _), is_kept in zip(unfinished, kept, strict=True):
+            outcomes[number] = "email_taken" if is_kept else "claimed"
+
+    def _run_step(
+        self,
+        users: Sequence[NewUser],
+        outcomes: list[Outcome | None],
+        otherwise: Outcome,
+        command: Callable[[NewUser], RedisCommand],
+        wait: Wait | None = None,
+    ) -> None:
+        """Send a command for each user without an outcome so far, and set the outcome `otherwise` where it fails."""
+        trying = [number for number, outcome in enumerate(outcomes) if outcome is None]
+        replies = self._send_for_each([users[number] for number in trying], command, wait)
+        for number, reply in zip(trying, replies, strict=True):
+            outcomes[number] = None if reply else otherwise
+
+    def _send_for_each(
+        self, items: Sequence[T], command: Callable[[T], RedisCommand], wait: Wait | None = None
+    ) -> list[Any]:
+        """Send one command for each item, in one trip, and return the replies."""
+        return self._redis.write(*map(command, items), wait=wait) if items else []
+
+
+def _claim(user: NewUser) -> RedisCommand:
+    return "SET", keys.email(user.normalised_email), user.id, "NX", "EX", _CLAIM_TTL_S
+
+
+def _write(user: NewUser) -> RedisCommand:
+    return "EVAL", _WRITE, 1, keys.user(user.id), *_fields(user)
+
+
+def _keep(user: NewUser) -> RedisCommand:
+    return "EVAL", _KEEP, 1, keys.email(user.normalised_email), user.id
+
+
+def _release(user: NewUser) -> RedisCommand:
+    return "EVAL", _RELEASE, 1, keys.email(user.normalised_email), user.id
+
+
+def _is_address_of(user: NewUser, email: str | None) -> bool:
+    """Tell whether the address in a record is this user's. In doubt it is not, so that no account is given away."""
+    return email is not None and (email == user.email or email.lower() == user.normalised_email)
+
+
+def _fields(user: NewUser) -> Sequence[str]:
+    """Return the fields of a user's record and their values in turn."""
+    known = {
+        "email": user.email,
+        "username": user.username,
+        "global_name": user.global_name,
+        "password_hash": user.password_hash,
+        "created_at": user.created_at,
+        "epoch": 1,
+        "totp_secret": user.totp_secret,
+        "totp_step": None if user.totp_secret is None else 0,
+        "totp_at": user.totp_at,
+        "disabled": "1" if user.disabled else None,
+    }
+    fields = [(name, str(value)) for name, value in known.items() if value is not None]
+    return [*chain.from_iterable(fields)]
