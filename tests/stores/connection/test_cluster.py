@@ -87,7 +87,7 @@ def test_a_replica_takes_over(client, servers):
         client.read(("GET", "{there}"))
     assert time.monotonic() - began < 1
     assert client.read(("GET", other_than(servers, slot))) == ["2"]
-    client.require(("GET", "{there}"))  # which keeps an instance in service that serves the others
+    client.require_answer(("GET", "{there}"))  # which keeps an instance in service that serves the others
     servers.wait_for_other_owner_of(slot, dead)
     promoted_at = time.monotonic()
     wait_until(lambda: answer_of(client, "{there}") == ["1"], "it did not find the new primary")
@@ -125,7 +125,7 @@ def test_none_of_the_named_servers_is_there():
             with pytest.raises(ConnectionError):
                 client.read(("GET", "key"))
             with pytest.raises(ConnectionError):
-                client.require(("GET", "key"))
+                client.require_answer(("GET", "key"))
             assert time.monotonic() - began < 1
 
 
