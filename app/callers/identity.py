@@ -53,9 +53,9 @@ class Callers:
             self._devices.touch(caller, self.client(environ))
         return caller
 
-    def log_out_again(self, environ: Environ, method: str) -> None:
+    def repeat_logout(self, environ: Environ, method: str) -> None:
         """End the session of a request again, so that a second try to log out waits for replicas as the first did."""
-        self._devices.log_out_again(_read_token(environ, method))
+        self._devices.repeat_logout(_read_token(environ, method))
 
     def client(self, environ: Environ) -> Client:
         """Return the description of the client of a request."""

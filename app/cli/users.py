@@ -147,10 +147,10 @@ def import_users(file: BinaryIO, as_json: bool) -> None:
     try:
         for result in services().imports.run(_read_lines(file)):
             counts[result.verdict] += 1
-            if result.said:
-                click.echo(f"line {result.number}: {result.said}", err=True)
+            if result.note:
+                click.echo(f"line {result.number}: {result.note}", err=True)
     finally:  # a run that is interrupted, or finds Redis away, has still written a part
-        services().operators.imported(counts)
+        services().operators.record_import(counts)
         _show_counts(counts, as_json)
     if counts["bad"]:
         click.get_current_context().exit(PARTLY)

@@ -45,7 +45,7 @@ class JobRefused(JobFailed):
     """This job will never succeed."""
 
 
-class Worker(Generic[T]):
+class JobWorker(Generic[T]):
     """One worker of a queue. Several can run, on any machine; each job is one worker's at a time.
 
     A job is done at least once: it is forgotten only after it succeeded and Redis heard of that.
@@ -96,7 +96,7 @@ class Worker(Generic[T]):
             if pause_s:
                 self.close()
                 stop.wait(pause_s)
-        self._end()
+        self._retire()
         log.info("the delivery of %ss has ended", self.noun)
 
     def deliver_due(self, stop: threading.Event) -> bool:
@@ -104,7 +104,7 @@ class Worker(Generic[T]):
         pause_s = 0.0
         while not pause_s and not stop.is_set():
             pause_s = self._take_turn()
-        self._end()
+        self._retire()
         return self._store_state.is_well and self._receiver_state.is_well
 
     def _take_turn(self) -> float:
@@ -172,7 +172,7 @@ class Worker(Generic[T]):
     def _describe(self, job: Job[T]) -> str:
         return f"entry {job.entry_id}" if job.content is None else self.describe(job.content)
 
-    def _end(self) -> None:
+    def _retire(self) -> None:
         self.close()
         try:
             self._settle()

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from email.message import EmailMessage
 
-from app.jobs.worker import TAKEN_OVER_AFTER_S, Worker
+from app.jobs.worker import TAKEN_OVER_AFTER_S, JobWorker
 from app.mail.transport import Transport
 from app.rules.links import RESET_TTL_S
 from app.stores.mail import MailStore, Notice
 
 
-class Delivery(Worker[Notice]):
+class Delivery(JobWorker[Notice]):
     """A worker that mails notices. docs/mail.md says when a mail comes twice."""
 
     noun = "mail"

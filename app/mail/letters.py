@@ -9,7 +9,6 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime, make_msgid
-from typing import Protocol
 
 from email_validator import EmailNotValidError, validate_email
 from flask import render_template
@@ -17,6 +16,7 @@ from flask import render_template
 from app import times
 from app.mail.transport import RecipientRefused
 from app.rules.device_names import kind_of, made_up_name
+from app.rules.links import Links
 from app.stores.mail import Notice, NoticeKind
 from app.stores.sessions import Client
 from app.stores.users import User, UserStore
@@ -27,38 +27,39 @@ _UNKNOWN = "unknown"
 # becomes of that account. So only what is on a list is named: any other word, however harmless it looks, may be a link
 # or a pitch. Programs are called here as ua-parser and Discord's clients call them; systems are those of device_names.
 _PROGRAMS = {
-    *(
-        "Brave",
-        "Chrome",
-        "Chrome Mobile",
-        "Chrome Mobile WebView",
-        "Chrome Mobile iOS",
-        "Chromium",
-        "DuckDuckGo Mobile",
-    ),
-    *(
-        "Discord Android",
-        "Discord Client",
-        "Discord iOS",
-        "Edge",
-        "Edge Mobile",
-        "Electron",
-        "Firefox",
-        "Firefox Focus",
-    ),
-    *("Firefox Mobile", "Firefox iOS", "HeadlessChrome", "IE", "Mobile Safari", "Mobile Safari UI/WKWebView", "Opera"),
-    *("Opera Mini", "Opera Mobile", "Python Requests", "Safari", "Samsung Internet", "Vivaldi", "Yandex Browser"),
-    *("aiohttp", "curl"),
+    "Brave",
+    "Chrome",
+    "Chrome Mobile",
+    "Chrome Mobile WebView",
+    "Chrome Mobile iOS",
+    "Chromium",
+    "DuckDuckGo Mobile",
+    "Discord Android",
+    "Discord Client",
+    "Discord iOS",
+    "Edge",
+    "Edge Mobile",
+    "Electron",
+    "Firefox",
+    "Firefox Focus",
+    "Firefox Mobile",
+    "Firefox iOS",
+    "HeadlessChrome",
+    "IE",
+    "Mobile Safari",
+    "Mobile Safari UI/WKWebView",
+    "Opera",
+    "Opera Mini",
+    "Opera Mobile",
+    "Python Requests",
+    "Safari",
+    "Samsung Internet",
+    "Vivaldi",
+    "Yandex Browser",
+    "aiohttp",
+    "curl",
 }
 _VERSION = re.compile(r" [0-9]{1,2}(\.[0-9]{1,2})?\Z")  # of a system, as in "Windows 8.1"
-
-
-class Links(Protocol):
-    """Issues the secrets in links."""
-
-    def not_me(self, user_id: str, session: str) -> str: ...
-
-    def reset(self, user_id: str, credentials_version: str, asked_at: float) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class _Wording:
     """
 
     subject: str
-    said: str
+    message: str
     button: str
     path: str
     advice: str
@@ -203,7 +204,7 @@ class Letters:
         words = {
             "wording": wording,
             "facts": _facts(notice),
-            "link": self._public_url + wording.path + self._secret(notice, user),
+            "link": self._public_url + wording.path + self._issue_secret(notice, user),
             "forgot": None if wording.path in ("/forgot", "/reset") else self._public_url + "/forgot",
             "site": self._public_url,
         }
@@ -212,12 +213,12 @@ class Letters:
         message.add_alternative(html, subtype="html", cte=_encoding(html))
         return message
 
-    def _secret(self, notice: Notice, user: User) -> str:
+    def _issue_secret(self, notice: Notice, user: User) -> str:
         """In the fragment, which is sent to no server, for links that do something."""
         if notice.kind == "sign_in":
-            return "#" + self._links.not_me(user.id, notice.session)
+            return "#" + self._links.issue_not_me(user.id, notice.session)
         if notice.kind == "reset":
-            return "#" + self._links.reset(user.id, notice.credentials_version, notice.at)
+            return "#" + self._links.issue_reset(user.id, notice.credentials_version, notice.at)
         return ""
 
 
@@ -235,7 +236,7 @@ def _recipient(email: str) -> Address:
 
 
 def _facts(notice: Notice) -> dict[str, str]:
-    client = _of_well_known_parts(notice.client)
+    client = _keep_known_parts(notice.client)
     return {
         "Device": made_up_name(client) if client.os or client.platform else _UNKNOWN,
         "Place": visible(client.location or "").strip() or _UNKNOWN,
@@ -244,7 +245,7 @@ def _facts(notice: Notice) -> dict[str, str]:
     }
 
 
-def _of_well_known_parts(client: Client) -> Client:
+def _keep_known_parts(client: Client) -> Client:
     system = Client(os=_VERSION.sub("", client.os or ""))
     return Client(
         os=client.os if kind_of(system) != "unknown" else None,

@@ -77,7 +77,7 @@ class Folder:
         unfinished = self._path / f".{name}"
         try:
             with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(_written(message))
+                file.write(_serialise(message))
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.rename(self._path / name)
@@ -122,11 +122,11 @@ class _Bounded:
 
     def getreply(self) -> tuple[int, bytes]:
         if self.file is None:
-            self.file = io.BufferedReader(_Answers(self))
+            self.file = io.BufferedReader(_TimedReader(self))
         return super().getreply()  # type: ignore[misc,no-any-return]
 
 
-class _Answers(io.RawIOBase):
+class _TimedReader(io.RawIOBase):
     """What a server says, each part of it a step: a socket's time-out alone begins anew with every byte."""
 
     def __init__(self, smtp: _Bounded) -> None:
@@ -235,7 +235,7 @@ class SmtpServer:
             refusal = RecipientRefused if _is_for_good(code, answer) else NotDelivered
             raise refusal(f"recipient refused, {code}")
         try:
-            code, _ = smtp.data(_written(message))
+            code, _ = smtp.data(_serialise(message))
         except smtplib.SMTPDataError as refused:
             code = refused.smtp_code
         if code != 250:
@@ -255,7 +255,7 @@ class SmtpServer:
         self._smtp = None
 
 
-def _written(message: EmailMessage) -> bytes:
+def _serialise(message: EmailMessage) -> bytes:
     needs_utf8 = not message["To"].addresses[0].addr_spec.isascii()
     return message.as_bytes(policy=SMTPUTF8 if needs_utf8 else SMTP)
 

@@ -86,7 +86,7 @@ def _template_names() -> dict[str, Any]:
         "name_of": device_names.name_of,
         "made_up_name": device_names.made_up_name,
         "kind_of": device_names.kind_of,
-        "why": device_names.why,
+        "why_ended": device_names.why_ended,
         "next_path": next_path(),
         "mail_is_sent": services().notices.are_sent,
     }

@@ -35,7 +35,7 @@ def is_ready() -> ResponseReturnValue:
 
     If Redis is away or too slow, the answer is 503, as for every other request.
     """
-    services().devices.require_store()
+    services().devices.require_reachable_store()
     return {"status": "ok"}
 
 

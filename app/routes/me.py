@@ -21,7 +21,7 @@ from app.errors import (
 )
 from app.routes.login import USER_SETTINGS, code_asked_body
 from app.rules.accounts import SecondFactorAsked
-from app.rules.device_names import name_of, why
+from app.rules.device_names import name_of, why_ended
 from app.stores.sessions import Ended, Session
 from app.times import iso
 from app.tokens import id_from_url, id_in_url
@@ -150,7 +150,7 @@ def list_ended() -> ResponseReturnValue:
 
     They are kept for as many days as the operator has set.
     """
-    return [_ended_session_body(ended) for ended in services().devices.ended(caller().user_id)]
+    return [_ended_session_body(ended) for ended in services().devices.list_ended(caller().user_id)]
 
 
 @bp.post("/me/sessions/revoke")
@@ -240,5 +240,5 @@ def _ended_session_body(ended: Ended) -> dict[str, Any]:
         "createdAt": iso(ended.session.began_at),
         "endedAt": iso(ended.ended_at),
         "reason": ended.reason,
-        "explanation": why(ended),
+        "explanation": why_ended(ended),
     }

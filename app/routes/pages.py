@@ -72,8 +72,10 @@ def show_login() -> ResponseReturnValue:
     token = request.cookies.get(SESSION_COOKIE, "")
     if token and _is_live(token):
         return redirect(next_path(), 303)
-    ended = services().devices.end_of(token)
-    notice = device_names.why_here(ended) if ended else "Your session is over. Please log in again." if token else ""
+    ended = services().devices.how_it_ended(token)
+    notice = (
+        device_names.why_ended_here(ended) if ended else "Your session is over. Please log in again." if token else ""
+    )
     return _login_page({}, notice)
 
 

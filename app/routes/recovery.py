@@ -29,7 +29,7 @@ def forget(body: Forgot) -> ResponseReturnValue:
 
     The answer is the same if there is none.
     """
-    services().recovery.forgot(body.login, client())
+    services().recovery.mail_reset_link(body.login, client())
     return "", 204
 
 

@@ -57,7 +57,7 @@ def show_forgot() -> ResponseReturnValue:
 @takes_form(ForgotSchema)
 @limited(FORGOT, FORGOT_ADDRESS)
 def send_reset_link(body: Forgot) -> ResponseReturnValue:
-    services().recovery.forgot(body.login, client())
+    services().recovery.mail_reset_link(body.login, client())
     return render_template("forgot_sent.html")
 
 

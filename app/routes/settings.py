@@ -85,7 +85,7 @@ def show_sessions() -> ResponseReturnValue:
         "sessions.html",
         current=[session for session in sessions if session.id_hash == caller().id_hash],
         others=[session for session in sessions if session.id_hash != caller().id_hash],
-        ended=services().devices.ended(caller().user_id),
+        ended=services().devices.list_ended(caller().user_id),
         retention_days=services().settings.retention_days,
         notice=_notice(),
     )

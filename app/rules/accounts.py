@@ -163,7 +163,7 @@ class Accounts:
             raise
         return self.sign_in(user, client, method, InvalidTicket)
 
-    def holder_of(self, ticket: str) -> str | None:
+    def find_ticket_owner(self, ticket: str) -> str | None:
         """The id of the user whose login an open ticket belongs to."""
         try:
             claim, _ = self.read_ticket(ticket, "login")

@@ -4,13 +4,28 @@ from typing import Literal
 
 from app.stores.sessions import Client, Ended, Session
 
-Kind = Literal["desktop", "phone", "tablet", "browser", "unknown"]
+DeviceKind = Literal["desktop", "phone", "tablet", "browser", "unknown"]
 
 _PHONES = {"android", "ios", "windows phone", "kaios", "blackberry os"}
 _TABLETS = {"ipados"}
 _DESKTOPS = {
-    *("windows", "macos", "mac os x", "linux", "chrome os", "freebsd", "openbsd", "netbsd", "solaris"),
-    *("ubuntu", "debian", "fedora", "arch linux", "red hat", "suse", "gentoo", "mint"),
+    "windows",
+    "macos",
+    "mac os x",
+    "linux",
+    "chrome os",
+    "freebsd",
+    "openbsd",
+    "netbsd",
+    "solaris",
+    "ubuntu",
+    "debian",
+    "fedora",
+    "arch linux",
+    "red hat",
+    "suse",
+    "gentoo",
+    "mint",
 }
 _CALLED = {
     "Mac OS X": "macOS",
@@ -59,7 +74,7 @@ def made_up_name(client: Client) -> str:
     return f"{platform} on {os}"
 
 
-def kind_of(client: Client) -> Kind:
+def kind_of(client: Client) -> DeviceKind:
     os = (client.os or "").lower()
     if client.form == "tablet" or os in _TABLETS:
         return "tablet"
@@ -70,7 +85,7 @@ def kind_of(client: Client) -> Kind:
     return "browser" if client.platform else "unknown"
 
 
-def why(ended: Ended) -> str:
+def why_ended(ended: Ended) -> str:
     """Why a session ended, said to its user."""
     if ended.by == ended.session:
         return _WHY["logout"]
@@ -79,7 +94,7 @@ def why(ended: Ended) -> str:
     return _WHY[ended.reason]
 
 
-def why_here(ended: Ended) -> str:
+def why_ended_here(ended: Ended) -> str:
     """The same, said to whoever comes back on the device whose session it was."""
     if ended.by == ended.session:
         return _WHY_HERE["logout"]

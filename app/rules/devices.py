@@ -66,7 +66,7 @@ class Devices:
             raise Unauthorized
         return Caller(claim.user_id, claim.id_hash, claim.at, last_used_at, proved)
 
-    def require_store(self) -> None:
+    def require_reachable_store(self) -> None:
         """Raises where no token can be checked now, as each check of one would."""
         self._store.require_readable()
 
@@ -124,13 +124,13 @@ class Devices:
         if not ended:
             raise UnknownSession
 
-    def leave(self, token: str) -> None:
+    def end_former_session(self, token: str) -> None:
         """End the session that a browser had before, if it had one."""
         claim = tokens.read(token)
         if claim:
             self._store.end_former(claim.user_id, claim.id_hash)
 
-    def log_out_again(self, token: str) -> None:
+    def repeat_logout(self, token: str) -> None:
         """End a session that is over already: who was told that replicas had not confirmed it waits for them again."""
         claim = tokens.read(token)
         if claim:
@@ -146,13 +146,13 @@ class Devices:
         if not renamed:
             raise UnknownSession
 
-    def ended(self, user_id: str) -> Sequence[Ended]:
+    def list_ended(self, user_id: str) -> Sequence[Ended]:
         """The sessions that ended and are still told of, newest first; those whose time is over among them."""
         self._store.finish_expired(user_id)
         return self._store.list_ended(user_id, self._clock() - self._lifetimes.retention_s)
 
-    def end_of(self, token: str) -> Ended | None:
+    def how_it_ended(self, token: str) -> Ended | None:
         """How the session of a token ended; None where nothing is known of it."""
         claim = tokens.read(token)
-        rows = self.ended(claim.user_id) if claim else []
+        rows = self.list_ended(claim.user_id) if claim else []
         return next((row for row in rows if claim and row.session.id_hash == claim.id_hash), None)

@@ -14,14 +14,14 @@ from app.stores.users import UserStore
 _BATCH = 500  # users that are written together
 _WAIT_S = 1  # between two looks at addresses that are claimed
 
-Verdict = Literal["imported", "there", "bad"]
+LineVerdict = Literal["imported", "there", "bad"]
 
 
 @dataclass(frozen=True, slots=True)
 class Email:
     """An address as it was told, and in the form in which two spellings are one."""
 
-    told: str
+    given: str
     normalised: str
 
 
@@ -57,17 +57,17 @@ class Result:
     """What became of a line; said: what an operator should know of it, "" where that is nothing."""
 
     number: int
-    verdict: Verdict
-    said: str = ""
+    verdict: LineVerdict
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class _Try:
+class _Attempt:
     number: int
     wanted_id: str | None
     user: NewUser
 
-    def said(self, outcome: Outcome) -> str:
+    def note(self, outcome: Outcome) -> str:
         if outcome != "created" or self.wanted_id in (None, self.user.id):
             return ""
         return f"id: is somebody else's; imported as {self.user.id}"
@@ -94,40 +94,45 @@ class Imports:
         clear whose it is.
         """
         rest = iter(lines)
-        waiting: list[_Try] = []
+        waiting: list[_Attempt] = []
         is_claimed = False
         while True:
             read = list(islice(rest, _BATCH))
             yield from (Result(line.number, "bad", line.user) for line in read if isinstance(line.user, str))
-            tries = [*waiting, *(self._try(line, line.user) for line in read if isinstance(line.user, ImportedUser))]
-            if not read and not tries:
+            attempts = [
+                *waiting,
+                *(self._prepare(line.number, line.user) for line in read if isinstance(line.user, ImportedUser)),
+            ]
+            if not read and not attempts:
                 return
             if is_claimed and not read:
                 self._wait(_WAIT_S)
             waiting, is_claimed = [], False
-            for one, outcome in zip(tries, self._users.create_all([one.user for one in tries]), strict=True):
+            for attempt, outcome in zip(
+                attempts, self._users.create_all([attempt.user for attempt in attempts]), strict=True
+            ):
                 if outcome == "claimed":
-                    waiting.append(one)
+                    waiting.append(attempt)
                     is_claimed = True
                 elif outcome == "id_taken":
-                    waiting.append(replace(one, user=replace(one.user, id=new_snowflake(self._clock()))))
+                    waiting.append(replace(attempt, user=replace(attempt.user, id=new_snowflake(self._clock()))))
                 else:
-                    yield Result(one.number, "imported" if outcome == "created" else "there", one.said(outcome))
+                    yield Result(attempt.number, "imported" if outcome == "created" else "there", attempt.note(outcome))
 
-    def _try(self, line: Line, told: ImportedUser) -> _Try:
-        return _Try(line.number, told.id, self._new_user(told))
+    def _prepare(self, number: int, user: ImportedUser) -> _Attempt:
+        return _Attempt(number, user.id, self._new_user(user))
 
-    def _new_user(self, told: ImportedUser) -> NewUser:
+    def _new_user(self, user: ImportedUser) -> NewUser:
         now = self._clock()
         return NewUser(
-            id=told.id or new_snowflake(now),
-            normalised_email=told.email.normalised,
-            email=told.email.told,
-            username=told.username,
-            global_name=told.global_name,
-            password_hash=told.password_hash,
-            created_at=int(now) if told.created_at is None else told.created_at,
-            totp_secret=self._keyring.encrypt(told.totp_secret) if told.totp_secret else None,
-            totp_at=int(now) if told.totp_secret else None,
-            disabled=told.disabled,
+            id=user.id or new_snowflake(now),
+            normalised_email=user.email.normalised,
+            email=user.email.given,
+            username=user.username,
+            global_name=user.global_name,
+            password_hash=user.password_hash,
+            created_at=int(now) if user.created_at is None else user.created_at,
+            totp_secret=self._keyring.encrypt(user.totp_secret) if user.totp_secret else None,
+            totp_at=int(now) if user.totp_secret else None,
+            disabled=user.disabled,
         )

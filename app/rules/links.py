@@ -27,14 +27,14 @@ class Links:
         self._store = store
         self._clock = clock
 
-    def reset(self, user_id: str, credentials_version: str, asked_at: float) -> str:
+    def issue_reset(self, user_id: str, credentials_version: str, asked_at: float) -> str:
         """The secret of a link with which a user sets a new password; those before it are dead.
 
         credentials_version, asked_at: of the user, and Unix seconds, when it was asked for
         """
         return self._issue(user_id, "reset", asked_at + RESET_TTL_S, credentials_version=credentials_version)
 
-    def not_me(self, user_id: str, session: str) -> str:
+    def issue_not_me(self, user_id: str, session: str) -> str:
         """The secret of a link that ends one session. session: its id_hash"""
         return self._issue(user_id, "not_me", self._clock() + NOT_ME_TTL_S, session=session)
 

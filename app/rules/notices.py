@@ -31,7 +31,7 @@ class Notices:
     def tell(self, kind: NoticeKind, user_id: str, client: Client, session: str = "") -> None:
         """Queue a notice about what `client` did; session: id_hash of the one that it is about."""
         if self._mail:
-            with _in_nobodys_way(kind):
+            with _log_if_lost(kind):
                 self._mail.add(Notice(kind, user_id, self._clock(), client, session))
 
     def send_reset(self, user_id: str, credentials_version: str, client: Client) -> None:
@@ -44,24 +44,24 @@ class Notices:
 
     def tell_of_suspicion(self, user_id: str, client: Client, session: str) -> None:
         """Tell that a session looks suspicious, as often as other notices: whoever asks for it may mean to annoy."""
-        with _in_nobodys_way("suspicious"):
+        with _log_if_lost("suspicious"):
             if self._store.count(user_id, "suspicious") <= _ONE_BY_ONE:
                 self.tell("suspicious", user_id, client, session)
 
     def forget_device(self, user_id: str, client: Client) -> None:
         """Tell of the next sign-in with this kind of device, though there was one: it was not the user's."""
-        with _in_nobodys_way("sign_in"):
+        with _log_if_lost("sign_in"):
             self._store.forget_device(user_id, kind_of_device(client))
 
     def tell_of_sign_in(self, user_id: str, client: Client, session: str) -> None:
         """Tell of a sign-in with a kind of device, or from a country, that the user has never signed in with."""
-        with _in_nobodys_way("sign_in"):
+        with _log_if_lost("sign_in"):
             if self._store.note_device(user_id, kind_of_device(client)):  # also where no mail is sent yet
                 self._tell_one_of_many("sign_in", "many_sign_ins", user_id, client, session)
 
     def tell_of_wrong_code(self, user_id: str, client: Client) -> None:
         """Tell that somebody has the password and not the second factor."""
-        with _in_nobodys_way("wrong_code"):
+        with _log_if_lost("wrong_code"):
             self._tell_one_of_many("wrong_code", "many_wrong_codes", user_id, client)
 
     def _tell_one_of_many(
@@ -75,7 +75,7 @@ class Notices:
 
 
 @contextmanager
-def _in_nobodys_way(kind: NoticeKind) -> Iterator[None]:
+def _log_if_lost(kind: NoticeKind) -> Iterator[None]:
     try:
         yield
     except StoreError as error:

@@ -121,20 +121,20 @@ class Operators:
                 if chosen.takes(session) and self._devices.expires_at(session) > now:
                     yield session
 
-    # What they do; each act ends in `_done`
+    # What they do; each act ends in `_record`
 
     def create(self, email: str, username: str, global_name: str | None, password: str) -> User:
         """Raises: errors.InvalidForm where the e-mail address is taken"""
         user = self._accounts.create(email, username, global_name, password)
-        self._done("create", user_id=user.id)
+        self._record("create", user_id=user.id)
         return user
 
     def disable(self, user: User) -> bool:
         """Shut a user out: every session ends, no login finishes. False where the user is gone."""
-        return self._accounts.disable(user.id) and self._done("disable", user_id=user.id)
+        return self._accounts.disable(user.id) and self._record("disable", user_id=user.id)
 
     def enable(self, user: User) -> bool:
-        return self._accounts.enable(user.id) and self._done("enable", user_id=user.id)
+        return self._accounts.enable(user.id) and self._record("enable", user_id=user.id)
 
     def delete(self, user: User) -> bool:
         """Remove a user and all that Redis holds of them.
@@ -145,7 +145,7 @@ class Operators:
         if not self._accounts.delete(user.id):
             return False
         self._mails.forget(user.id)
-        return self._done("delete", user_id=user.id)
+        return self._record("delete", user_id=user.id)
 
     def set_password(self, user: User, password: str) -> bool:
         """Change a password; every session ends, and a login that is under way finishes into none."""
@@ -155,7 +155,7 @@ class Operators:
             return False
         audit.credentials_changed("password", user.id)
         self._notices.tell("password_changed", user.id, Client())
-        return self._done("set-password", user_id=user.id)
+        return self._record("set-password", user_id=user.id)
 
     def reset_mfa(self, user: User) -> bool:
         """Take away every second factor, and end every session: whoever lost the one may have lost the other."""
@@ -164,18 +164,18 @@ class Operators:
             return False
         audit.credentials_changed("totp_off", user.id)
         self._notices.tell("totp_off", user.id, Client())
-        return self._done("reset-mfa", user_id=user.id)
+        return self._record("reset-mfa", user_id=user.id)
 
     def end(self, sessions: Iterable[Session]) -> Iterator[int]:
         """End sessions, given user after user as `sessions` yields them; yields how many ended at each step."""
-        return self._counted("end", self._end(sessions))
+        return self._record_total("end", self._end(sessions))
 
     def end_all(self, user_id: str | None = None) -> Iterator[int]:
         """End every session of one user or of all, and stop the logins that are under way.
 
         Yields: how many sessions each user had
         """
-        return self._counted("end-all", self._end_all(user_id))
+        return self._record_total("end-all", self._end_all(user_id))
 
     def _end(self, sessions: Iterable[Session]) -> Iterator[int]:
         for user_id, of_user in groupby(sessions, lambda session: session.user_id):
@@ -198,11 +198,11 @@ class Operators:
             self._sessions.finish_expired(user_id)
             yield user_id
 
-    def imported(self, counts: Mapping[str, int]) -> None:
+    def record_import(self, counts: Mapping[str, int]) -> None:
         """Users were imported; what became of so many lines."""
-        self._done("import", **counts)
+        self._record("import", **counts)
 
-    def _counted(self, act: Act, steps: Iterable[int]) -> Iterator[int]:
+    def _record_total(self, act: Act, steps: Iterable[int]) -> Iterator[int]:
         """The same steps; how many sessions ended in all is put on record, also where it is interrupted."""
         total, has_begun = 0, False
         try:
@@ -211,9 +211,9 @@ class Operators:
                 yield ended
         finally:
             if has_begun:
-                self._done(act, sessions=total)
+                self._record(act, sessions=total)
 
-    def _done(self, act: Act, **what: str | int) -> Literal[True]:
+    def _record(self, act: Act, **what: str | int) -> Literal[True]:
         """Every act of an operator comes by here, and is put on record as one."""
         audit.operator_acted(act, **what)
         return True

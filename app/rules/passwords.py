@@ -51,21 +51,21 @@ class Passwords:
 
     def hash(self, password: str) -> str:
         """password: at most 72 bytes in UTF-8."""
-        return self._in_turn(lambda: bcrypt.hashpw(password.encode(), bcrypt.gensalt(self._rounds))).decode()
+        return self._run_in_turn(lambda: bcrypt.hashpw(password.encode(), bcrypt.gensalt(self._rounds))).decode()
 
     def verify(self, password: str, hashed: str | None) -> bool:
         """Check against a hash. None, for an account that does not exist, takes the same work and says no."""
         raw = password.encode()
         acceptable = hashed is not None and len(raw) <= MAX_BYTES
         target = hashed if hashed is not None and acceptable else self._dummy
-        matches = self._in_turn(lambda: bcrypt.checkpw(raw[:MAX_BYTES], target.encode()))
+        matches = self._run_in_turn(lambda: bcrypt.checkpw(raw[:MAX_BYTES], target.encode()))
         return matches and acceptable
 
     def is_outdated(self, hashed: str) -> bool:
         """Whether a hash has another cost than is set now, which its time tells: $2b$<cost>$<salt and hash>."""
         return int(hashed.split("$")[2]) != self._rounds
 
-    def _in_turn(self, work: Callable[[], T]) -> T:
+    def _run_in_turn(self, work: Callable[[], T]) -> T:
         if not self._places.acquire(blocking=False):
             metrics.BCRYPT_REFUSED.inc()
             raise Unavailable
@@ -85,13 +85,13 @@ class Passwords:
     def _submit(self, work: Callable[[], T]) -> Future[T]:
         metrics.BCRYPT_WAITING.inc()
         try:
-            return self._threads.submit(_measured, work, time.perf_counter())
+            return self._threads.submit(_run_measured, work, time.perf_counter())
         except RuntimeError:  # the process ends, and takes no more work
             metrics.BCRYPT_WAITING.dec()
             raise Unavailable from None
 
 
-def _measured(work: Callable[[], T], asked_at: float) -> T:
+def _run_measured(work: Callable[[], T], asked_at: float) -> T:
     metrics.BCRYPT_WAITING.dec()
     metrics.BCRYPT_WAIT_SECONDS.observe(time.perf_counter() - asked_at)
     with metrics.BCRYPT_RUNNING.track_inprogress(), metrics.BCRYPT_SECONDS.time():

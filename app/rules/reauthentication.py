@@ -44,7 +44,7 @@ class Reauthentication:
 
         Raises: errors.Forbidden where the user has nothing to prove themselves with
         """
-        user = self._user(caller)
+        user = self._find_user(caller)
         methods = self._methods(user)
         if not methods:
             raise Forbidden
@@ -57,7 +57,7 @@ class Reauthentication:
 
     def has_logged_in_lately(self, caller: Caller) -> bool:
         """Whether a session's login counts as a proof: it was lately, and asked for all that the user now has."""
-        user = self._user(caller)
+        user = self._find_user(caller)
         had_to_prove_all = self._second_factor.is_older_than(user, caller.began_at)
         return had_to_prove_all and self._clock() < caller.began_at + self.proof_ttl_s
 
@@ -87,7 +87,7 @@ class Reauthentication:
         held = self._tickets.get(claim.user_id, claim.id_hash)
         if held is None or held.purpose != "step_up" or held.session != caller.id_hash:
             raise InvalidTicket
-        user = self._user(caller)
+        user = self._find_user(caller)
         offered = [method["type"] for method in self._methods(user)]
         if mfa_type not in offered:
             raise InvalidForm({"mfa_type": f"BASE_TYPE_CHOICES: Value must be one of {', '.join(offered)}."})
@@ -106,7 +106,7 @@ class Reauthentication:
             self._notices.tell("last_code_used", user.id, client)
         return proof
 
-    def _user(self, caller: Caller) -> User:
+    def _find_user(self, caller: Caller) -> User:
         user = self._users.get(caller.user_id)
         if user is None:
             raise Unauthorized

@@ -38,7 +38,7 @@ class Recovery:
         self._second_factor = second_factor
         self._notices = notices
 
-    def forgot(self, login: str, client: Client) -> None:
+    def mail_reset_link(self, login: str, client: Client) -> None:
         """Have a link mailed to an account. Where there is none, the same work is done, and nothing mailed."""
         user_id = self._accounts.id_of(login)
         user = self._users.get(user_id or NOBODY)
@@ -50,9 +50,9 @@ class Recovery:
 
         Raises: errors.InvalidLink
         """
-        with _telling_refusals():
+        with _record_refusals():
             link = self._links.read_reset(secret)
-            user = self._user(link)
+            user = self._find_user(link)
             password_hash = self._passwords.hash(password)
             if user.has_mfa:
                 return self._accounts.ask_for_code(user, "reset", link.id_hash, password_hash)
@@ -66,7 +66,7 @@ class Recovery:
 
         Raises: errors.InvalidCode, errors.InvalidTicket
         """
-        with _telling_refusals():
+        with _record_refusals():
             claim, held = self._read_ticket(ticket)
             user = self._users.get(claim.user_id)
             if user is None or not user.is_unchanged_since(held.credentials_version):
@@ -85,7 +85,7 @@ class Recovery:
 
     def require_ticket_for(self, ticket: str, secret: str, password: str) -> None:
         """Raises: errors.InvalidTicket where the ticket was not given for this link and this password"""
-        with _telling_refusals():
+        with _record_refusals():
             _, held = self._read_ticket(ticket)
             if held.session != tokens.id_hash(secret) or not self._passwords.verify(password, held.password_hash):
                 raise InvalidTicket
@@ -98,7 +98,7 @@ class Recovery:
         user_id, client = self._links.end_session(secret)
         self._notices.forget_device(user_id, client)
 
-    def link_of(self, secret: str) -> OpenLink | None:
+    def find_link(self, secret: str) -> OpenLink | None:
         """The link that a secret opens, or that the ticket of a reset was given for."""
         try:
             return self._links.read_reset(secret)
@@ -110,7 +110,7 @@ class Recovery:
             return None
         return OpenLink(claim.user_id, held.session, held.credentials_version)
 
-    def _user(self, link: OpenLink) -> User:
+    def _find_user(self, link: OpenLink) -> User:
         user = self._users.get(link.user_id)
         if user is None or not user.is_unchanged_since(link.credentials_version):
             raise InvalidLink
@@ -140,7 +140,7 @@ class Recovery:
 
 
 @contextmanager
-def _telling_refusals() -> Iterator[None]:
+def _record_refusals() -> Iterator[None]:
     try:
         yield
     except InvalidLink:

@@ -17,8 +17,8 @@ _MAX_SECRET_LENGTH = 128
 
 def normalise_secret(text: str) -> str | None:
     """A base32 secret as apps show it, in groups or small letters, brought to one form. None if it is not one."""
-    secret = _read(text)
-    return secret if secret and len(_bytes(secret)) >= _MIN_SECRET_BYTES else None
+    secret = _parse_secret(text)
+    return secret if secret and len(_decode(secret)) >= _MIN_SECRET_BYTES else None
 
 
 def lengthen_secret(text: str) -> str | None:
@@ -26,26 +26,26 @@ def lengthen_secret(text: str) -> str | None:
 
     Its codes stay the same: HMAC itself fills a short key with zeros (RFC 2104).
     """
-    secret = _read(text)
-    raw = _bytes(secret) if secret else b""
+    secret = _parse_secret(text)
+    raw = _decode(secret) if secret else b""
     if len(raw) < _MIN_FOREIGN_BYTES:
         return None
     return base64.b32encode(raw.ljust(_MIN_SECRET_BYTES, b"\0")).decode().rstrip("=")
 
 
-def _read(text: str) -> str | None:
+def _parse_secret(text: str) -> str | None:
     typed = re.sub(r"[\s-]", "", text).rstrip("=")
     if len(typed) > _MAX_SECRET_LENGTH or not typed.isascii():  # before it is in capitals: those of ß and ſ are ASCII
         return None
     secret = typed.upper()
     try:
-        _bytes(secret)
+        _decode(secret)
     except binascii.Error:
         return None
     return secret
 
 
-def _bytes(secret: str) -> bytes:
+def _decode(secret: str) -> bytes:
     return base64.b32decode(secret + "=" * (-len(secret) % 8))
 
 

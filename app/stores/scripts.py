@@ -66,7 +66,7 @@ class SessionScripts:
         lifetimes: Lifetimes,
         clock: Callable[[], float] = time.time,
         wait: Wait | None = None,
-        listeners: Sequence[Listener] = (audit.hear,),
+        listeners: Sequence[Listener] = (audit.record_endings,),
     ) -> None:
         self._redis = redis
         self._lifetimes = lifetimes

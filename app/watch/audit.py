@@ -47,34 +47,34 @@ for _credential in get_args(Credential):
 
 def signed_in(user_id: str, session: str, how: How) -> None:
     metrics.SIGN_INS.labels("success", how).inc()
-    _tell("signed_in", user_id=user_id, session=session, how=how)
+    _write_line("signed_in", user_id=user_id, session=session, how=how)
 
 
 def code_asked(user_id: str) -> None:
     """What was shown so far was right; a second factor is asked for."""
     metrics.SIGN_INS.labels("code_asked", "").inc()
-    _tell("code_asked", user_id=user_id)
+    _write_line("code_asked", user_id=user_id)
 
 
 def sign_in_failed(reason: WhyNot, user_id: str | None = None, account: str | None = None) -> None:
     """user_id: where one is known; else account, the digest of what was typed, if anything was"""
     metrics.SIGN_INS.labels("failed", reason).inc()
-    _tell("sign_in_failed", user_id=user_id, reason=reason, **({"account": account} if account else {}))
+    _write_line("sign_in_failed", user_id=user_id, reason=reason, **({"account": account} if account else {}))
 
 
 def step_up_passed(user_id: str, method: Method) -> None:
     """A session, which is the actor, has proved itself again."""
     metrics.STEP_UPS.labels("passed", method).inc()
-    _tell("step_up_passed", user_id=user_id, method=method)
+    _write_line("step_up_passed", user_id=user_id, method=method)
 
 
 def step_up_failed(reason: Literal["wrong", "invalid_ticket"], user_id: str, method: Method | Literal[""] = "") -> None:
     """A session, which is the actor, was asked to prove itself, or for the password, and did not give it."""
     metrics.STEP_UPS.labels(reason, method).inc()
-    _tell("step_up_failed", user_id=user_id, reason=reason, **({"method": method} if method else {}))
+    _write_line("step_up_failed", user_id=user_id, reason=reason, **({"method": method} if method else {}))
 
 
-def hear(events: Sequence[Event]) -> None:
+def record_endings(events: Sequence[Event]) -> None:
     """Put the sessions that ended on record: one line for all that one session, or nobody, ended for one reason."""
     ended: dict[tuple[str, Reason | None, str | None], list[str]] = {}
     for event in events:
@@ -88,40 +88,40 @@ def _sessions_ended(user_id: str, reason: str, sessions: Sequence[str], by: str 
     metrics.SESSIONS_ENDED.labels(reason).inc(len(sessions))
     told = {"user_id": user_id, "reason": reason, "count": len(sessions), "sessions": sessions}
     if reason in ("evicted", "expired"):  # by nobody's act
-        _tell("sessions_ended", **told, actor=None)
+        _write_line("sessions_ended", **told, actor=None)
     elif by:
-        _tell("sessions_ended", **told, actor={"user_id": user_id, "session": by})
+        _write_line("sessions_ended", **told, actor={"user_id": user_id, "session": by})
     else:
-        _tell("sessions_ended", **told)
+        _write_line("sessions_ended", **told)
 
 
 def credentials_changed(what: Credential, user_id: str, session: str | None = None) -> None:
     """session: under which the one that changed them goes on; None where they were changed by a link"""
     metrics.CREDENTIAL_CHANGES.labels(what).inc()
-    _tell("credentials_changed", user_id=user_id, what=what, session=session)
+    _write_line("credentials_changed", user_id=user_id, what=what, session=session)
 
 
 def reset_asked(user_id: str | None, account: str) -> None:
     """Somebody forgot a password. account: digest of what was typed"""
-    _tell("reset_asked", user_id=user_id, **({} if user_id else {"account": account}))
+    _write_line("reset_asked", user_id=user_id, **({} if user_id else {"account": account}))
 
 
 def account_changed(what: AccountAct, user_id: str) -> None:
-    _tell(f"account_{what}", user_id=user_id)
+    _write_line(f"account_{what}", user_id=user_id)
 
 
 def limit_hit(limit: str, counted_by: str) -> None:
     """counted_by: whose budget is spent: an address, a user id, an id_hash, a digest"""
     metrics.LIMIT_HITS.labels(limit).inc()
-    _tell("limit_hit", limit=limit, counted_by=counted_by)
+    _write_line("limit_hit", limit=limit, counted_by=counted_by)
 
 
 def operator_acted(act: str, **told: Any) -> None:
     """A command of an operator as a whole, within `context.operator`; what it does to each user is told beside it."""
-    _tell("operator_acted", act=act, **told)
+    _write_line("operator_acted", act=act, **told)
 
 
-def _tell(event: str, **told: Any) -> None:
+def _write_line(event: str, **told: Any) -> None:
     current = context.current()
     address = current.address() if current else None
     fields = {"event": event, "actor": current.actor if current else None, **told}

@@ -43,7 +43,7 @@ def has_session_cookie() -> bool:
 def sign_in_browser(token: str) -> None:
     """Sign this browser in, and end the session that it had before."""
     # With its cookie replaced, the former session would live on, and nobody would hold it to end it.
-    services().devices.leave(request.cookies.get(SESSION_COOKIE, ""))
+    services().devices.end_former_session(request.cookies.get(SESSION_COOKIE, ""))
     _set_session(token)
 
 

@@ -58,7 +58,7 @@ def end_own_session() -> None:
         services().devices.end(own, [own.id_hash], "logout")
     except Unauthorized:
         # An earlier try may have ended it without the replicas' word. Ending it again waits for them.
-        callers.log_out_again(request.environ, request.method)
+        callers.repeat_logout(request.environ, request.method)
         raise
 
 

@@ -80,7 +80,8 @@ def _by_login() -> str:
 
 def _ticket_key(ticket: str) -> str:
     """Return the id of the user who may use a ticket."""
-    return services().accounts.holder_of(ticket) or "none"  # a made-up ticket names nobody, whatever id it claims
+    # A made-up ticket names nobody, whatever id it claims.
+    return services().accounts.find_ticket_owner(ticket) or "none"
 
 
 def _account_key(login: str) -> str:
@@ -90,7 +91,7 @@ def _account_key(login: str) -> str:
 
 def _find_link() -> OpenLink | None:
     body: Any = g.body
-    return services().recovery.link_of(body.token if hasattr(body, "token") else body.ticket)
+    return services().recovery.find_link(body.token if hasattr(body, "token") else body.ticket)
 
 
 def _by_link() -> str:

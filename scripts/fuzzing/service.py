@@ -74,10 +74,10 @@ class Target:
 
     def reset_link(self, user_id: str) -> str:
         [credentials_version] = self._store.read(("HGET", keys.user(user_id), "epoch"))
-        return self._links.reset(user_id, credentials_version, time.time())
+        return self._links.issue_reset(user_id, credentials_version, time.time())
 
     def not_me_link(self, user_id: str, token: str) -> str:
-        return self._links.not_me(user_id, id_hash(token))
+        return self._links.issue_not_me(user_id, id_hash(token))
 
     def close(self) -> None:
         self.process.terminate()

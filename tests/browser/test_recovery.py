@@ -24,7 +24,7 @@ def reset_link(services, alice):
 
     def make():
         user_id = services.accounts.id_of(alice.email)
-        return "/reset#" + services.links.reset(
+        return "/reset#" + services.links.issue_reset(
             user_id, services.accounts.get(user_id).credentials_version, time.time()
         )
 
@@ -92,7 +92,7 @@ def test_this_wasnt_me(alice, new_window, services, javascript):
     tablet, own = alice.sign_in(new_window(), IPAD), alice.sign_in(new_window(), FIREFOX)
     user_id = services.accounts.id_of(alice.email)
     session = next(held for held in services.devices.list(user_id) if held.client.platform == "Mobile Safari")
-    secret = services.links.not_me(user_id, session.id_hash)
+    secret = services.links.issue_not_me(user_id, session.id_hash)
     window = new_window(java_script_enabled=javascript)
     window.goto("/not-me#" + secret)
     if javascript:

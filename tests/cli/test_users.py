@@ -156,8 +156,8 @@ def queue_mails(store, clock, alice, bob, new_device, app):
     for _ in range(2):
         mails.give_up(mails.take("worker", 60), "refused")
     links = app.extensions[EXTENSION].links
-    links.not_me(alice.user_id, alice.id_hash)
-    links.reset(alice.user_id, "9", clock())
+    links.issue_not_me(alice.user_id, alice.id_hash)
+    links.issue_reset(alice.user_id, "9", clock())
 
 
 def test_who_is_deleted_leaves_nothing(run, alice, bob, new_device, redis, store, clock, app):

@@ -157,7 +157,7 @@ def test_a_line_of_an_import_is_a_user_who_can_log_in_or_refused(raw):
         assert not re.search(r"\$[0-9]{2}\$", line.user)
         return
     user = line.user
-    assert normalise_email(user.email.told) == user.email.normalised
+    assert normalise_email(user.email.given) == user.email.normalised
     assert problem_with_text("username", user.username) is None
     assert user.global_name is None or problem_with_text("global_name", user.global_name) is None
     assert user.id is None or 0 < int(user.id) < 2**64
@@ -235,9 +235,9 @@ def test_no_secret_but_the_links_own_opens_it(store, ada, secret, purpose):
     links = Links(LinkStore(from_redis_py(store), scripts))
     credentials_version = UserStore(from_redis_py(store), scripts).get(ada.user_id).credentials_version
     good = (
-        links.reset(ada.user_id, credentials_version, time.time())
+        links.issue_reset(ada.user_id, credentials_version, time.time())
         if purpose == "reset"
-        else links.not_me(ada.user_id, "nobody's")
+        else links.issue_not_me(ada.user_id, "nobody's")
     )
     for odd in (secret, good + "A", good[:-1], good.swapcase()):
         with pytest.raises(InvalidLink):

@@ -413,13 +413,13 @@ def test_every_device_has_a_name_and_a_kind(client):
     name = device_names.made_up_name(client)
     assert name
     assert "None" not in name or "None" in f"{client.os}{client.platform}".replace("None", "", 2)
-    assert device_names.kind_of(client) in get_args(device_names.Kind)
+    assert device_names.kind_of(client) in get_args(device_names.DeviceKind)
 
 
 @given(SESSIONS, REASONS, st.none() | SESSIONS)
 def test_every_end_has_its_words(session, reason, by):
     ended = Ended(session, 0, reason, by)
-    for words in (device_names.why(ended), device_names.why_here(ended)):
+    for words in (device_names.why_ended(ended), device_names.why_ended_here(ended)):
         assert words[0].isupper()
         assert words.strip() == words
     if session.name:

@@ -65,7 +65,7 @@ def test_a_reset_link_works_once(alice, service, at_once, links, factor):
     more = [{}] * 8
     if factor == "totp":
         alice.enable_totp(time.time())
-    link = links.reset(alice.user_id, "1" if factor == "password" else "2", time.time())
+    link = links.issue_reset(alice.user_id, "1" if factor == "password" else "2", time.time())
     if factor == "totp":
         asked = [alice.post("/auth/reset", {"token": link, "password": password}).json for _ in range(8)]
         more = [{"ticket": ask["ticket"], "code": alice.backup_codes.pop(), "method": "backup"} for ask in asked]
@@ -80,7 +80,7 @@ def test_a_reset_link_works_once(alice, service, at_once, links, factor):
 
 def test_a_not_me_link_works_once(alice, service, at_once, links, real_redis):
     phone = service.device().log_in(alice)
-    link = links.not_me(alice.user_id, phone.id_hash)
+    link = links.issue_not_me(alice.user_id, phone.id_hash)
     url = service.url + "/not-me/form"
     answers = at_once(*[lambda: requests.post(url, data={"token": link}, timeout=60)] * 8)
     assert (count(answers, 200), count(answers, 400)) == (1, 7)

@@ -54,7 +54,7 @@ def test_the_first_device_is_silent_and_every_other_kind_is_told_once(alice, new
 def test_a_device_that_was_not_theirs_is_new_again(alice, new_device, app, told):
     """Or the thief would sign in again with the password that they still have, and nobody be told."""
     thief = new_device(**agent("iOS")).log_in(alice)
-    secret = app.extensions[EXTENSION].links.not_me(alice.user_id, thief.id_hash)
+    secret = app.extensions[EXTENSION].links.issue_not_me(alice.user_id, thief.id_hash)
     assert app.test_client().post("/not-me/form", data={"token": secret}).status_code == 200
     told()
     thief.log_in(alice)
@@ -154,7 +154,7 @@ def test_the_last_backup_code(alice, new_device, told, clock, where):
 
 def test_a_reset_is_told_as_a_change_of_password(alice, app, new_device, told):
     services = app.extensions[EXTENSION]
-    secret = services.links.reset(
+    secret = services.links.issue_reset(
         alice.user_id, services.accounts.get(alice.user_id).credentials_version, services.clock()
     )
     new_device(**agent("iOS")).post("/auth/reset", {"token": secret, "password": "another horse battery"})

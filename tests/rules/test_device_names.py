@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.rules.device_names import kind_of, made_up_name, name_of, why, why_here
+from app.rules.device_names import kind_of, made_up_name, name_of, why_ended, why_ended_here
 from app.stores.sessions import Client, Ended, Session
 
 
@@ -73,20 +73,20 @@ def test_kinds(client, kind):
 )
 def test_reasons(reason, text, there):
     ended = Ended(session(), 0, reason, None)
-    assert (why(ended), why_here(ended)) == (text, there)
+    assert (why_ended(ended), why_ended_here(ended)) == (text, there)
 
 
 def test_the_device_that_did_it_is_named():
     ended = Ended(session(), 0, "revoked", session("b", name="My laptop"))
-    assert why(ended) == "You signed it out from My laptop"
-    assert why_here(ended) == "This device was logged out from My laptop."
+    assert why_ended(ended) == "You signed it out from My laptop"
+    assert why_ended_here(ended) == "This device was logged out from My laptop."
 
 
 def test_an_unknown_device_fits_into_the_sentence():
     ended = Ended(session(), 0, "revoked", session("b", os=None, platform=None))
-    assert why(ended) == "You signed it out from an unknown device"
+    assert why_ended(ended) == "You signed it out from an unknown device"
 
 
 def test_one_that_ended_itself_logged_out():
     ended = Ended(session(), 0, "revoked", session())
-    assert (why(ended), why_here(ended)) == ("You logged out", "You logged out on this device.")
+    assert (why_ended(ended), why_ended_here(ended)) == ("You logged out", "You logged out on this device.")

@@ -46,14 +46,14 @@ def test_whoever_waits_too_long_hears_it(passwords, monkeypatch):
     """A turn that does not come in time is given up, and the work is not done later either."""
     monkeypatch.setattr("app.rules.passwords._LONGEST_WAIT_S", 0.01)
     release = threading.Event()
-    holding = threading.Thread(target=passwords._in_turn, args=(lambda: release.wait(10),))
+    holding = threading.Thread(target=passwords._run_in_turn, args=(lambda: release.wait(10),))
     holding.start()
     done = []
     with pytest.raises(Unavailable):
-        passwords._in_turn(lambda: done.append("late"))
+        passwords._run_in_turn(lambda: done.append("late"))
     release.set()
     holding.join(10)
-    assert passwords._in_turn(lambda: "next") == "next"
+    assert passwords._run_in_turn(lambda: "next") == "next"
     assert done == []
 
 
@@ -65,7 +65,7 @@ def test_whoever_finds_the_queue_full_hears_it_at_once(passwords):
         running.set()
         release.wait(10)
 
-    waiting = [threading.Thread(target=passwords._in_turn, args=(hold,)) for _ in range(3)]
+    waiting = [threading.Thread(target=passwords._run_in_turn, args=(hold,)) for _ in range(3)]
     for thread in waiting:
         thread.start()
     assert running.wait(10)

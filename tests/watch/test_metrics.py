@@ -112,7 +112,7 @@ class Turnstile:
 
 def test_password_hashes_count_as_they_wait_run_and_are_refused(growth):
     passwords, work = Passwords(rounds=4, concurrency=1, queue=1), Turnstile()
-    hashing = [threading.Thread(target=passwords._in_turn, args=(work,)) for _ in range(2)]
+    hashing = [threading.Thread(target=passwords._run_in_turn, args=(work,)) for _ in range(2)]
     for thread in hashing:
         thread.start()
     wait_until(lambda: (growth("bcrypt_running"), growth("bcrypt_waiting")) == (1, 1), "one does not run, one wait")

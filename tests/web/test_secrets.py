@@ -34,7 +34,7 @@ def test_no_secret_is_in_redis(alice, new_device, redis, clock, app):
     )
     codes += [code["code"] for code in renewed.json["backup_codes"]]
     links = app.extensions[EXTENSION].links
-    linked = [links.not_me(alice.user_id, alice.id_hash), links.reset(alice.user_id, "9", clock())]
+    linked = [links.issue_not_me(alice.user_id, alice.id_hash), links.issue_reset(alice.user_id, "9", clock())]
     new_device().post("/auth/forgot", {"login": alice.email})
     issued = {secret for secret in [*alice.secrets, *phone.secrets, ticket, *codes, *linked] if len(secret) >= 8}
     assert len(issued) >= 30
