@@ -1,4 +1,7 @@
-"""The accounts: registration, the way in with a password, and the password itself."""
+"""Accounts: registration, login, the password, and how an account is disabled or deleted.
+
+Records of users: stores/users.py. Commands of operators: operators.py. A forgotten password: recovery.py.
+"""
 
 import secrets
 import time
@@ -14,7 +17,7 @@ from app.errors import ApiError, InvalidForm, InvalidLogin, InvalidTicket, Unaut
 from app.rules.devices import Caller, Devices
 from app.rules.keyring import Keyring
 from app.rules.notices import Notices
-from app.rules.passwords import Passwords
+from app.rules.passwords import MISMATCH, Passwords
 from app.rules.second_factor import SecondFactor
 from app.snowflakes import NOBODY, new_snowflake
 from app.stores.factors import MfaType
@@ -36,9 +39,10 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class SecondFactorAsked:
-    """The password was right; a code is asked for.
+    """A ticket, because the password was right and a code is asked for.
 
-    offered   the names of the factors that may be the answer
+    Attributes:
+        offered: The names of the factors that may be the answer.
     """
 
     user_id: str
@@ -48,17 +52,21 @@ class SecondFactorAsked:
 
 
 def normalise_email(email: str) -> str:
-    """The form in which two spellings of an address are one: its domain as IDNA has it, all in small letters."""
-    if len(email) > MAX_EMAIL_LENGTH:  # nobody has it, and to put many marks in order takes quadratic time
+    """Return an e-mail address in one form for all its spellings: in lower case, with its domain in Unicode."""
+    if len(email) > MAX_EMAIL_LENGTH:  # nobody has it, and NFC takes quadratic time for many combining marks
         return email
     try:
         return require_email(email)
-    except EmailNotValidError:  # then nobody has it
+    except EmailNotValidError:  # nobody has it
         return unicodedata.normalize("NFC", email.strip()).lower()
 
 
 def require_email(email: str) -> str:
-    """The same of what is an address. Raises: email_validator.EmailNotValidError"""
+    """Return an e-mail address in that form.
+
+    Raises:
+        email_validator.EmailNotValidError: It is not an address.
+    """
     return validate_email(email, check_deliverability=False).normalized.lower()
 
 
@@ -87,30 +95,37 @@ class Accounts:
         self._clock = clock
 
     def get(self, user_id: str) -> User:
-        """Raises: errors.Unauthorized where the user is gone, and with them all their sessions"""
+        """Return a user.
+
+        Raises:
+            Unauthorized: The user is gone, and with them all their sessions.
+        """
         user = self._users.get(user_id)
         if user is None:
             raise Unauthorized
         return user
 
     def id_of(self, email: str) -> str | None:
+        """Return the id of the user with an e-mail address."""
         return self._users.id_of(normalise_email(email))
 
     def digest_of(self, email: str) -> str:
-        """What an account is called that need not exist, where its e-mail address must not be named."""
+        """Return a name for an account that may not exist, for logs and limits, which must not hold its address."""
         return self._keyring.digest(normalise_email(email))
 
     def register(self, email: str, username: str, global_name: str | None, password: str, client: Client) -> SignedIn:
         """Make an account and sign its first device in.
 
-        Raises: errors.InvalidForm where the e-mail address is taken
+        Raises:
+            InvalidForm: The e-mail address is taken.
         """
         return self.sign_in(self.create(email, username, global_name, password), client, "registration")
 
     def create(self, email: str, username: str, global_name: str | None, password: str) -> User:
         """Make an account.
 
-        Raises: errors.InvalidForm where the e-mail address is taken
+        Raises:
+            InvalidForm: The e-mail address is taken.
         """
         taken = InvalidForm({"email": "EMAIL_ALREADY_REGISTERED: Email is already registered."})
         normalised = normalise_email(email)
@@ -132,7 +147,11 @@ class Accounts:
         return self.get(user_id)
 
     def log_in(self, login: str, password: str, client: Client) -> SignedIn | SecondFactorAsked:
-        """Check a password; an unknown, wrong or disabled one takes the same work and has the same answer."""
+        """Check a password. Sign in, or ask for a code if MFA is on.
+
+        Raises:
+            InvalidLogin: The account is unknown or disabled, or the password is wrong. All three take equal work.
+        """
         user = self._users.get(self.id_of(login) or NOBODY)
         matches = self._passwords.verify(password, user.password_hash if user else None)
         if user is None:
@@ -152,9 +171,11 @@ class Accounts:
         return self.ask_for_code(user, "login") if user.has_mfa else self.sign_in(user, client, "password")
 
     def finish_login(self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client) -> SignedIn:
-        """Answer the ticket of a login with a code.
+        """Answer the ticket of a login with a code, and sign in.
 
-        Raises: errors.InvalidCode, errors.InvalidTicket
+        Raises:
+            InvalidCode: The code is wrong.
+            InvalidTicket: The ticket is no longer good, belongs to another login, or the credentials have changed.
         """
         try:
             user, method = self._answer_login(ticket, mfa_type, code, instance, client)
@@ -164,7 +185,7 @@ class Accounts:
         return self.sign_in(user, client, method, InvalidTicket)
 
     def find_ticket_owner(self, ticket: str) -> str | None:
-        """The id of the user whose login an open ticket belongs to."""
+        """Return the id of the user whose login an open ticket belongs to; None if it belongs to no login."""
         try:
             claim, _ = self.read_ticket(ticket, "login")
         except InvalidTicket:
@@ -172,13 +193,20 @@ class Accounts:
         return claim.user_id
 
     def require_password(self, user: User, password: str) -> None:
-        """Raises: errors.InvalidForm where it is not the user's"""
+        """Raise InvalidForm if a password is not the user's."""
         if not self._passwords.verify(password, user.password_hash):
             audit.step_up_failed("wrong", user.id, "password")
-            raise InvalidForm({"password": "PASSWORD_DOES_NOT_MATCH: Password does not match."})
+            raise _password_mismatch()
 
     def change_password(self, caller: Caller, user: User, password: str, new_password: str, client: Client) -> str:
-        """Change the password, end every other session, and go on under a new token, which is returned."""
+        """Change the password, end every other session, and replace the caller's token.
+
+        Returns:
+            The new token.
+
+        Raises:
+            InvalidForm: The old password is wrong, or the credentials changed meanwhile.
+        """
         self.require_password(user, password)
         token = tokens.issue(user.id, caller.began_at)
         change = Change(
@@ -190,31 +218,32 @@ class Accounts:
             end_others="password_change",
         )
         changed = self._users.change(user.id, change)
-        if not changed:  # somebody changed the credentials in between: what was checked no longer counts
-            raise InvalidForm({"password": "PASSWORD_DOES_NOT_MATCH: Password does not match."})
+        if not changed:  # the credentials changed after the check, so the check no longer counts
+            raise _password_mismatch()
         audit.credentials_changed("password", user.id, tokens.id_hash(token))
         self._notices.tell("password_changed", user.id, client)
         return token
 
     def end_others(self, caller: Caller) -> None:
-        """End every session but the caller's, and stop the logins that are under way."""
+        """End every session but the caller's, and stop logins that are under way."""
         self._users.change(caller.user_id, Change(caller=caller.id_hash, end_others="revoked"))
 
     def disable(self, user_id: str) -> bool:
-        """Shut a user out: every session ends, no login finishes. False where there is no such user."""
+        """End every session of a user and let no login finish. Return False if there is no such user."""
         if not self._shut_out(user_id):
             return False
         audit.account_changed("disabled", user_id)
         return True
 
     def enable(self, user_id: str) -> bool:
+        """Let a user sign in again. Return False if there is no such user."""
         if not self._users.change(user_id, Change(unset=["disabled"])):
             return False
         audit.account_changed("enabled", user_id)
         return True
 
     def delete(self, user_id: str) -> bool:
-        """Remove a user and all that is theirs. False where there is no such user."""
+        """Remove a user and all that is theirs. Return False if there is no such user."""
         user = self._users.get(user_id)
         if user is None or not self._shut_out(user_id):
             return False
@@ -223,10 +252,13 @@ class Accounts:
         return True
 
     def sign_in(self, user: User, client: Client, how: audit.How, refusal: type[ApiError] = InvalidLogin) -> SignedIn:
-        """Open a session for a user who has shown all that there is to show.
+        """Open a session for a user who has proved all that their account asks for.
 
-        Raises: `refusal` where the credentials have changed since the user was read; errors.Unconfirmed where a
-            failover could undo what let them in, as a code that would be good again
+        Args:
+            refusal: Raised if the credentials have changed since the user was read.
+
+        Raises:
+            Unconfirmed: A failover could undo a write that let them in. A code, for example, would be good again.
         """
         if context.is_unconfirmed():
             raise Unconfirmed
@@ -241,7 +273,12 @@ class Accounts:
     def ask_for_code(
         self, user: User, purpose: TicketPurpose, link: str = "", password_hash: str = ""
     ) -> SecondFactorAsked:
-        """Ask for a code with a ticket; link and password_hash: what a reset is made with."""
+        """Issue the ticket that a code is to answer.
+
+        Args:
+            link: For a reset, the id_hash of its link.
+            password_hash: For a reset, the hash of the new password.
+        """
         ticket = tokens.issue(user.id, self._clock())
         held = Ticket(purpose, link, user.credentials_version, secrets.token_urlsafe(16), password_hash)
         self._tickets.open(user.id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
@@ -250,7 +287,11 @@ class Accounts:
         return SecondFactorAsked(user.id, ticket, held.instance, offered)
 
     def read_ticket(self, ticket: str, purpose: TicketPurpose) -> tuple[tokens.Claim, Ticket]:
-        """Raises: errors.InvalidTicket for whatever is no open ticket of this purpose"""
+        """Return what a ticket claims and what Redis holds of it.
+
+        Raises:
+            InvalidTicket: It is not an open ticket of this purpose.
+        """
         claim = tokens.read(ticket)
         held = self._tickets.get(claim.user_id, claim.id_hash) if claim else None
         if claim is None or held is None or held.purpose != purpose:
@@ -263,7 +304,7 @@ class Accounts:
     def _answer_login(
         self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client
     ) -> tuple[User, audit.How]:
-        """Return who answered rightly, and with what."""
+        """Return the user who gave the right answer, and the factor it was given with."""
         claim, held = self.read_ticket(ticket, "login")
         if (instance or held.instance) != held.instance:
             raise InvalidTicket
@@ -279,3 +320,7 @@ class Accounts:
             self._notices.tell("last_code_used", user.id, client)
         self._second_factor.require_right(verdict)
         return user, answer.factor
+
+
+def _password_mismatch() -> InvalidForm:
+    return InvalidForm({"password": f"PASSWORD_DOES_NOT_MATCH: {MISMATCH}"})

@@ -1,4 +1,7 @@
-"""What people call a device, what kind of thing it is, and why its session ended, in words."""
+"""Words for people: the name of a device, its kind, and why its session ended.
+
+How a client is read from a request: callers/client_info.py. Words of mails: mail/letters.py.
+"""
 
 from typing import Literal
 
@@ -27,7 +30,7 @@ _DESKTOPS = {
     "gentoo",
     "mint",
 }
-_CALLED = {
+_COMMON_NAMES = {
     "Mac OS X": "macOS",
     "Mobile Safari": "Safari",
     "Mobile Safari UI/WKWebView": "Safari",
@@ -62,15 +65,15 @@ _WHY_HERE = {
 
 
 def name_of(session: Session) -> str:
-    """The name its user gave it, or else one made up."""
+    """Return the name that a user gave to a session, or one made up."""
     return session.name or made_up_name(session.client)
 
 
 def made_up_name(client: Client) -> str:
-    """As in "Firefox on Linux", "Firefox on Unknown"."""
+    """Return a name such as "Firefox on Linux" or "Firefox on Unknown"."""
     if client.platform is None and client.os is None:
         return _UNKNOWN
-    platform, os = (_CALLED.get(part, part) if part else "Unknown" for part in (client.platform, client.os))
+    platform, os = (_COMMON_NAMES.get(part, part) if part else "Unknown" for part in (client.platform, client.os))
     return f"{platform} on {os}"
 
 
@@ -86,7 +89,7 @@ def kind_of(client: Client) -> DeviceKind:
 
 
 def why_ended(ended: Ended) -> str:
-    """Why a session ended, said to its user."""
+    """Return why a session ended, for its user on another device."""
     if ended.by == ended.session:
         return _WHY["logout"]
     if ended.reason == "revoked" and ended.by:
@@ -95,7 +98,7 @@ def why_ended(ended: Ended) -> str:
 
 
 def why_ended_here(ended: Ended) -> str:
-    """The same, said to whoever comes back on the device whose session it was."""
+    """Return why a session ended, for the person who comes back on the device that had it."""
     if ended.by == ended.session:
         return _WHY_HERE["logout"]
     if ended.reason == "revoked" and ended.by:

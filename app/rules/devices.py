@@ -1,4 +1,7 @@
-"""The devices signed in: who calls, which devices a user has, and how they are ended."""
+"""Rules on sessions: whose a token is, how sessions begin, are listed and ended, and when one is over.
+
+Their records in Redis: stores/sessions.py. How long they last: stores/lifetimes.py. Names for them: device_names.py.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,11 +18,12 @@ from app.watch.events import Reason
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A session that was live when it was asked about.
+    """A session that was live when its token was checked.
 
-    began_at        Unix seconds
-    last_used_at    Unix seconds
-    proved          it holds a recent proof, good for what its user now has to prove
+    Attributes:
+        began_at: Unix seconds.
+        last_used_at: Unix seconds, exact to a minute.
+        proved: The request carries a recent proof of everything that the user now has to prove.
     """
 
     user_id: str
@@ -30,7 +34,7 @@ class Caller:
 
 
 class Devices:
-    """Raises errors.Unauthorized wherever a token has no live session: absence means no."""
+    """Opens, checks, lists and ends sessions. A token without a live session is refused."""
 
     def __init__(
         self, store: SessionStore, lifetimes: Lifetimes, cap: int, clock: Callable[[], float] = time.time
@@ -41,9 +45,13 @@ class Devices:
         self._clock = clock
 
     def identify(self, token: str, proof: str = "") -> Caller:
-        """Say whose a token is, in one round trip.
+        """Return the session of a token, in one round trip.
 
-        proof: what the request holds as one; whatever does not hold counts as none
+        Args:
+            proof: The proof that the request carries. One that is not good counts as none.
+
+        Raises:
+            Unauthorized: The token has no live session.
         """
         claim = tokens.read(token)
         if claim is None:
@@ -56,7 +64,7 @@ class Devices:
             last_used_at, held, has_mfa = self._store.last_used_at_with_proof(
                 claim.user_id, claim.id_hash, proof_claim.id_hash
             )
-            # Where a second factor is on, a password has proved nothing, not even shortly before.
+            # If MFA is on, the password is no proof, even if it was given shortly before MFA was turned on.
             ways = [proof_value("mfa", claim.id_hash), *([] if has_mfa else [proof_value("password", claim.id_hash)])]
             proved = held in ways
         if last_used_at is None:
@@ -67,11 +75,11 @@ class Devices:
         return Caller(claim.user_id, claim.id_hash, claim.at, last_used_at, proved)
 
     def require_reachable_store(self) -> None:
-        """Raises where no token can be checked now, as each check of one would."""
+        """Raise the error that each check of a token would raise now, if Redis does not answer it."""
         self._store.require_readable()
 
     def is_touch_due(self, caller: Caller) -> bool:
-        """Tell whether a use must be noted now. Saves a trip; lua/touch_session.lua decides for requests at once."""
+        """Tell whether the last noted use is a minute old. Saves a trip; lua/touch_session.lua decides for requests at once."""
         return self._clock() - caller.last_used_at >= TOUCH_EVERY_S
 
     def touch(self, caller: Caller, client: Client) -> None:
@@ -81,8 +89,11 @@ class Devices:
     def open(self, user_id: str, credentials_version: str, client: Client) -> str | None:
         """Sign a device in.
 
-        credentials_version: of the user, when the login began
-        Returns: the new token, or None where the credentials have changed since
+        Args:
+            credentials_version: The user's when the login began.
+
+        Returns:
+            The new token; None if the credentials have changed since.
         """
         token = tokens.issue(user_id, self._clock())
         id_hash = tokens.id_hash(token)
@@ -90,7 +101,7 @@ class Devices:
         return token if opened else None
 
     def list(self, user_id: str) -> list[Session]:
-        """The devices signed in, most recently used first."""
+        """Return the sessions of a user, most recently used first."""
         sessions = self._store.list(user_id)
         now = self._clock()
         live = [session for session in sessions if self.expires_at(session) > now]
@@ -99,26 +110,33 @@ class Devices:
         return live
 
     def find(self, token: str) -> Session | None:
-        """The live session of a token, or None. Its beginning is the token's: a record can be lost."""
+        """Return the live session of a token; None if there is none."""
+        # Its beginning is read from the token, because a record can be lost.
         claim = tokens.read(token)
         [found] = self._store.find([(claim.user_id, claim.id_hash)]) if claim else [None]
         session = replace(found, began_at=claim.at) if claim and found else None
         return session if session and self.expires_at(session) > self._clock() else None
 
     def find_ended(self, named: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
-        """Those of the sessions, given as user ids and hashes, that no longer live."""
+        """Return those of the named sessions that are over.
+
+        Args:
+            named: Pairs of a user id and an id_hash.
+        """
         now = self._clock()
         found = zip(named, self._store.find(named), strict=True)
         return [name for name, session in found if session is None or self.expires_at(session) <= now]
 
     def expires_at(self, session: Session) -> float:
-        """Unix seconds: when a session ends if it is used no more."""
+        """Return the Unix seconds when a session ends if it is not used again."""
         return self._lifetimes.ends_at(session.began_at, session.last_used_at)
 
     def end(self, caller: Caller, id_hashes: Sequence[str], reason: Reason) -> None:
-        """End sessions of the caller's user, all that are named and live, in one step.
+        """End the named sessions of the caller's user, in one step. Others are passed over.
 
-        Raises: errors.UnknownSession where none of them is one
+        Raises:
+            UnknownSession: None of them is a live session of the user.
+            Unauthorized: The caller's session is over.
         """
         ended = self._store.end(caller.user_id, id_hashes, reason, caller.id_hash)
         if not ended:
@@ -131,28 +149,33 @@ class Devices:
             self._store.end_former(claim.user_id, claim.id_hash)
 
     def repeat_logout(self, token: str) -> None:
-        """End a session that is over already: who was told that replicas had not confirmed it waits for them again."""
+        """End a session that is over already, to wait for replicas again.
+
+        Otherwise a second try to log out would succeed although no replica has confirmed the first.
+        """
         claim = tokens.read(token)
         if claim:
             with suppress(Unauthorized):
                 self._store.end(claim.user_id, [claim.id_hash], "logout", claim.id_hash)
 
     def rename(self, caller: Caller, id_hash: str, name: str | None) -> None:
-        """Give one of the user's devices a name of their own; None goes back to the one that is made up.
+        """Give a device of the caller's user a name. None goes back to the name that is made up.
 
-        Raises: errors.UnknownSession
+        Raises:
+            UnknownSession: The user has no such session.
+            Unauthorized: The caller's session is over.
         """
         renamed = self._store.rename(caller.user_id, id_hash, name, caller.id_hash)
         if not renamed:
             raise UnknownSession
 
     def list_ended(self, user_id: str) -> Sequence[Ended]:
-        """The sessions that ended and are still told of, newest first; those whose time is over among them."""
+        """Return the ended sessions that are still on record, newest first. Sessions past their time end first."""
         self._store.finish_expired(user_id)
         return self._store.list_ended(user_id, self._clock() - self._lifetimes.retention_s)
 
     def how_it_ended(self, token: str) -> Ended | None:
-        """How the session of a token ended; None where nothing is known of it."""
+        """Return how the session of a token ended; None if that is not on record."""
         claim = tokens.read(token)
         rows = self.list_ended(claim.user_id) if claim else []
         return next((row for row in rows if claim and row.session.id_hash == claim.id_hash), None)

@@ -1,6 +1,7 @@
 """The kinds of second factor, TOTP and backup codes: how a challenge offers each, and how an answer to it is read.
 
-Whether a code was used before is for Redis to say: stores/lua/factors.lua. Turning them on and off: second_factor.py.
+Redis decides that a code is used once: stores/lua/factors.lua. Turning factors on and off: second_factor.py. The
+arithmetic of TOTP: totp.py.
 """
 
 import re
@@ -25,7 +26,7 @@ class Factor(Protocol):
 
     Attributes:
         name: As clients call it, in a challenge and in the answer to one.
-        authenticator_type: Its number among Discord's authenticator types; None where it is not one.
+        authenticator_type: Its number among Discord's authenticator types; None if it is not one.
     """
 
     @property
@@ -35,13 +36,13 @@ class Factor(Protocol):
     def authenticator_type(self) -> int | None: ...
 
     def offer(self, user: User) -> dict[str, Any] | None:
-        """Return how a challenge offers it to a user; None where the user cannot answer with it."""
+        """Return how a challenge offers it to a user; None if the user cannot answer with it."""
 
     def since(self, user: User) -> int | None:
-        """Return the Unix seconds since when a user has it; None where that is not known, or where it is not on."""
+        """Return the Unix seconds when it was turned on; None if that is not known or it is not on."""
 
     def read_answer(self, user: User, typed: str) -> JudgedAnswer | None:
-        """Judge what was typed, as far as that goes without Redis; None where it is wrong."""
+        """Judge an answer as far as possible without Redis. Return None if it is wrong."""
 
 
 class TotpFactor:
@@ -65,12 +66,12 @@ class TotpFactor:
         return None if step is None else JudgedAnswer("totp", {"step": step})
 
     def step_of(self, secret: str, code: str) -> int | None:
-        """Return the step whose code this is, at most `window` away from now; None where it is of none."""
+        """Return the step, at most `window` steps away from now, that has this code; None if no step has it."""
         return totp.matching_step(secret, code, self._clock(), self._window)
 
 
 class BackupCodes:
-    """Ten codes that stand in for a second factor, each of them once."""
+    """Ten codes, each good once in place of TOTP."""
 
     name: MfaType = "backup"
     authenticator_type = None

@@ -1,4 +1,7 @@
-"""Users that come from elsewhere, many at once, with the password hashes and TOTP secrets that they have there."""
+"""Imports: users of another service, many at once, with their password hashes and TOTP secrets.
+
+How a line is read: wire/imports.py. The command: cli/users.py. The form of a file: docs/import.md.
+"""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +14,7 @@ from app.snowflakes import new_snowflake
 from app.stores.new_users import NewUser, Outcome
 from app.stores.users import UserStore
 
-_BATCH = 500  # users that are written together
+_BATCH = 500  # users written together
 _WAIT_S = 1  # between two looks at addresses that are claimed
 
 LineVerdict = Literal["imported", "there", "bad"]
@@ -19,7 +22,7 @@ LineVerdict = Literal["imported", "there", "bad"]
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """An address as it was told, and in the form in which two spellings are one."""
+    """An e-mail address, as it was given and in the one form for all its spellings."""
 
     given: str
     normalised: str
@@ -27,11 +30,12 @@ class Email:
 
 @dataclass(frozen=True, slots=True)
 class ImportedUser:
-    """A user as a line tells of them.
+    """A user, as a line describes them.
 
-    id            a snowflake, kept where it is free; None asks for a new one
-    created_at    Unix seconds; None is now
-    totp_secret   base32
+    Attributes:
+        totp_secret: Base32.
+        created_at: Unix seconds; None means now.
+        id: A snowflake, which is kept if it is free; None asks for a new one.
     """
 
     email: Email
@@ -46,7 +50,12 @@ class ImportedUser:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """number: from 1. user: who it tells of, or in a sentence what is wrong with it."""
+    """A line of the file.
+
+    Attributes:
+        number: Counted from 1.
+        user: The user that it describes, or a sentence on what is wrong with it.
+    """
 
     number: int
     user: ImportedUser | str
@@ -54,7 +63,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a line; said: what an operator should know of it, "" where that is nothing."""
+    """The outcome of a line.
+
+    Attributes:
+        note: A sentence that an operator should read; "" if there is none.
+    """
 
     number: int
     verdict: LineVerdict
@@ -87,11 +100,14 @@ class Imports:
         self._wait = wait
 
     def run(self, lines: Iterable[Line]) -> Iterator[Result]:
-        """Write the users of as many lines as there are, a batch at a time; yields what became of each, in no order.
+        """Write the users of all lines, a batch at a time.
 
-        Who has their address already is passed over, so the same lines a second time change nothing. Where an address
-        is just being registered, or an import died over it less than a minute ago, its turn comes again until it is
-        clear whose it is.
+        A user whose address is taken is passed over, so a second run of one file changes nothing. An address can be
+        claimed and not yet taken: it is just being registered, or an import died over it less than a minute ago. Such
+        a line is tried again until it is clear whose the address is.
+
+        Yields:
+            The result of each line, in no order.
         """
         rest = iter(lines)
         waiting: list[_Attempt] = []

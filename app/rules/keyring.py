@@ -1,8 +1,8 @@
-"""What SECRET_KEYS are for: TOTP secrets are encrypted, backup codes kept under a keyed hash, e-mails that nobody
-has named by one.
+"""Keys made of SECRET_KEYS: they encrypt TOTP secrets, and key the hashes of backup codes and of account names.
 
-Each purpose has a key of its own, derived from the secret. The first secret writes, all of them read, so a new
-one is put in front and the old one taken away when nothing is left under it.
+Each purpose has its own key, derived from a secret. New data is written under the first secret, and data under all of
+them can be read. To change a secret, put the new one in front, and remove the old one when no data is left under it.
+Hashes of passwords: passwords.py. Hashes of tokens: app/tokens.py.
 """
 
 import base64
@@ -31,7 +31,11 @@ class Keyring:
         return self._fernet.encrypt(text.encode()).decode()
 
     def decrypt(self, sealed: str) -> str:
-        """Raises: errors.Unavailable where no key of the ring fits: only an operator can mend that"""
+        """Decrypt a TOTP secret.
+
+        Raises:
+            Unavailable: No key fits. Only an operator can mend that.
+        """
         try:
             return self._fernet.decrypt(sealed).decode()
         except InvalidToken:
@@ -39,13 +43,14 @@ class Keyring:
             raise Unavailable from None
 
     def code_hashes(self, user_id: str, code: str) -> list[str]:
-        """The forms under which a user's backup code may be stored, the one to write first."""
+        """Return the hashes that a user's backup code may be stored under. The first one is for new codes."""
         text = f"{user_id}:{code}".encode()
         digests = (hmac.new(key, text, hashlib.sha256).digest() for key in self._code_keys)
         return [base64.b64encode(digest).decode() for digest in digests]
 
     def digest(self, account: str) -> str:
-        """A name for an account that is none: the same for the same text, and nothing to guess the text by."""
+        """Return a name for an account that may not exist. Equal texts have equal names; the text stays secret."""
+        # A hash without a key would let anybody test guesses.
         return hmac.new(self._digest_key, account.encode(), hashlib.sha256).hexdigest()[:32]
 
 

@@ -1,4 +1,7 @@
-"""The secrets in links of mails: made when the mail is, good once, and acted on by POST alone."""
+"""Links in mails: their secrets, issued when a mail is composed and good once. A link acts by POST alone.
+
+Their records in Redis: stores/links.py. The mails around them: mail/letters.py.
+"""
 
 import time
 from collections.abc import Callable
@@ -15,7 +18,12 @@ NOT_ME_TTL_S = 48 * 60 * 60
 
 @dataclass(frozen=True, slots=True)
 class OpenLink:
-    """A link that somebody followed. id_hash: of its secret."""
+    """A link that somebody followed.
+
+    Attributes:
+        id_hash: The hash of its secret.
+        credentials_version: The user's when the link was asked for.
+    """
 
     user_id: str
     id_hash: str
@@ -28,18 +36,28 @@ class Links:
         self._clock = clock
 
     def issue_reset(self, user_id: str, credentials_version: str, asked_at: float) -> str:
-        """The secret of a link with which a user sets a new password; those before it are dead.
+        """Issue the secret of a link that sets a new password. Earlier links of the user for that are then dead.
 
-        credentials_version, asked_at: of the user, and Unix seconds, when it was asked for
+        Args:
+            credentials_version: The user's when the link was asked for.
+            asked_at: Unix seconds. The link expires one hour later.
         """
         return self._issue(user_id, "reset", asked_at + RESET_TTL_S, credentials_version=credentials_version)
 
     def issue_not_me(self, user_id: str, session: str) -> str:
-        """The secret of a link that ends one session. session: its id_hash"""
+        """Issue the secret of a link that ends one session within 48 hours.
+
+        Args:
+            session: Its id_hash.
+        """
         return self._issue(user_id, "not_me", self._clock() + NOT_ME_TTL_S, session=session)
 
     def read_reset(self, secret: str) -> OpenLink:
-        """Raises: errors.InvalidLink for whatever is no link that is good for a reset"""
+        """Return the link for a reset that has this secret.
+
+        Raises:
+            InvalidLink: There is no such link, or not any more.
+        """
         claim = tokens.read(secret)
         link = self._store.get(claim.user_id, claim.id_hash) if claim else None
         if claim is None or link is None or link.purpose != "reset":
@@ -47,10 +65,13 @@ class Links:
         return OpenLink(claim.user_id, claim.id_hash, link.credentials_version)
 
     def end_session(self, secret: str) -> tuple[str, Client]:
-        """End the session that a link names, whatever became of it since.
+        """End the session that a link names, even if its token was replaced since. Use the link up.
 
-        Returns: the user's id, and the client whose session it was, as far as it is known
-        Raises: errors.InvalidLink
+        Returns:
+            The user's id, and the client whose session it was, as far as it is known.
+
+        Raises:
+            InvalidLink: There is no such link, or not any more.
         """
         claim = tokens.read(secret)
         client = self._store.end_session(claim.user_id, claim.id_hash) if claim else None

@@ -1,4 +1,7 @@
-"""What users are told by mail: who signed in, who tried to, and what changed. It is queued, nobody waits for it."""
+"""Mails to users about sign-ins, tries to sign in, and changes of credentials. They are queued; no request waits.
+
+Events for gateways: stores/lua/session.lua. Audit lines: watch/audit.py. Words and delivery of mails: app/mail/.
+"""
 
 import logging
 import time
@@ -12,14 +15,20 @@ from app.stores.sessions import Client
 
 log = logging.getLogger(__name__)
 
-_ONE_BY_ONE = 3  # in an hour; whatever is more becomes one
+_ONE_BY_ONE = 3  # mails of a kind in an hour; one more mail stands for all others
 
 
 class Notices:
-    """Whatever it tells of has happened: if Redis fails now, the notice is missing and the log says so."""
+    """Queues notices of things that have happened.
+
+    If Redis fails, the notice is lost and the log says so, because the request must not fail after its change is made.
+    """
 
     def __init__(self, mail: MailStore | None, store: NoticeStore, clock: Callable[[], float] = time.time) -> None:
-        """mail: None where no mail server is configured; then nobody is told anything"""
+        """
+        Args:
+            mail: None if no mail server is configured. No notices are queued then.
+        """
         self._mail = mail
         self._store = store
         self._clock = clock
@@ -29,38 +38,45 @@ class Notices:
         return self._mail is not None
 
     def tell(self, kind: NoticeKind, user_id: str, client: Client, session: str = "") -> None:
-        """Queue a notice about what `client` did; session: id_hash of the one that it is about."""
+        """Queue a notice about something that `client` did.
+
+        Args:
+            session: The id_hash of the session that it is about.
+        """
         if self._mail:
             with _log_if_lost(kind):
                 self._mail.add(Notice(kind, user_id, self._clock(), client, session))
 
     def send_reset(self, user_id: str, credentials_version: str, client: Client) -> None:
-        """Queue the link with which a password is set anew; it is good under this credentials version alone.
+        """Queue the mail with a link for a new password. The link is good only under this credentials version.
 
-        Raises: redis.RedisError, unlike the others: here the mail is all that was asked for
+        Raises:
+            StoreError: Redis failed. The other methods only log that, but here the mail is all that was asked for.
         """
         if self._mail:
             self._mail.add(Notice("reset", user_id, self._clock(), client, credentials_version=credentials_version))
 
     def tell_of_suspicion(self, user_id: str, client: Client, session: str) -> None:
-        """Tell that a session looks suspicious, as often as other notices: whoever asks for it may mean to annoy."""
+        """Queue a notice that a session looks suspicious, up to three an hour, because the sender may mean to annoy."""
         with _log_if_lost("suspicious"):
             if self._store.count(user_id, "suspicious") <= _ONE_BY_ONE:
                 self.tell("suspicious", user_id, client, session)
 
     def forget_device(self, user_id: str, client: Client) -> None:
-        """Tell of the next sign-in with this kind of device, though there was one: it was not the user's."""
+        """Forget a kind of device, because the user did not sign in. The next sign-in with it is mailed again."""
         with _log_if_lost("sign_in"):
             self._store.forget_device(user_id, kind_of_device(client))
 
     def tell_of_sign_in(self, user_id: str, client: Client, session: str) -> None:
-        """Tell of a sign-in with a kind of device, or from a country, that the user has never signed in with."""
+        """Queue a notice of a sign-in, if the kind of device or the country is new for the user."""
         with _log_if_lost("sign_in"):
-            if self._store.note_device(user_id, kind_of_device(client)):  # also where no mail is sent yet
+            if self._store.note_device(
+                user_id, kind_of_device(client)
+            ):  # also while no mails are sent, so that the kinds are known later
                 self._tell_one_of_many("sign_in", "many_sign_ins", user_id, client, session)
 
     def tell_of_wrong_code(self, user_id: str, client: Client) -> None:
-        """Tell that somebody has the password and not the second factor."""
+        """Queue a notice that somebody has the password, but not the second factor."""
         with _log_if_lost("wrong_code"):
             self._tell_one_of_many("wrong_code", "many_wrong_codes", user_id, client)
 
@@ -76,6 +92,7 @@ class Notices:
 
 @contextmanager
 def _log_if_lost(kind: NoticeKind) -> Iterator[None]:
+    """Log a failure of Redis within, and go on."""
     try:
         yield
     except StoreError as error:
@@ -83,6 +100,6 @@ def _log_if_lost(kind: NoticeKind) -> Iterator[None]:
 
 
 def kind_of_device(client: Client) -> str:
-    """System, client and country: not the address, which changes with every network."""
+    """Return the system, client and country as one text. The address is left out: it changes with every network."""
     country = (client.location or "").rpartition(", ")[2]
     return "|".join((client.os or "", client.platform or "", country))

@@ -1,4 +1,7 @@
-"""What operators do to users and their sessions. No session of theirs asks, and the reason is `admin`."""
+"""Acts of operators on users and sessions. Sessions end with the reason `admin`, and no session is the actor.
+
+The commands that call these: cli/users.py and cli/sessions.py. What users do themselves: accounts.py, devices.py.
+"""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +23,7 @@ from app.watch import audit
 
 Act = Literal["create", "disable", "enable", "delete", "set-password", "reset-mfa", "end", "end-all", "import"]
 
-_BATCH = 200  # users that are read in one trip
+_BATCH = 200  # users read in one round trip
 _MAX_AT_ONCE = 64  # sessions that one script ends
 
 Network = IPv4Network | IPv6Network
@@ -30,14 +33,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which sessions are meant; what is None or empty leaves nobody out.
+    """Conditions on sessions. A session must meet all that are set; one that is None or empty is not set.
 
-    country        the last part of the place, in whatever case
-    networks       that the address is in one of
-    client         what is within the device's name, program or system, in whatever case
-    unused_since   not used since then, Unix seconds
-    begun_before   Unix seconds
-    id_hashes      the sessions by name
+    Attributes:
+        country: The last part of the place, in upper or lower case.
+        networks: The address is in one of them.
+        client: A part of the device's name, program or system, in upper or lower case.
+        unused_since: Unix seconds. The last use was before.
+        begun_before: Unix seconds.
+        id_hashes: The session is one of them.
     """
 
     country: str | None = None
@@ -48,6 +52,7 @@ class Filter:
     id_hashes: frozenset[str] = frozenset()
 
     def takes(self, session: Session) -> bool:
+        """Tell whether a session meets all conditions."""
         return all(
             (
                 not self.id_hashes or session.id_hash in self.id_hashes,
@@ -61,11 +66,12 @@ class Filter:
 
     @property
     def takes_all(self) -> bool:
+        """Tell whether no condition is set."""
         return self == Filter()
 
 
 def _is_in_country(session: Session, country: str) -> bool:
-    """By its ending: a country's own name may have a comma, as "Bonaire, Sint Eustatius, and Saba" has."""
+    # The ends are compared, because the name of a country can have a comma: "Bonaire, Sint Eustatius, and Saba".
     place = f", {session.client.location or ''}".casefold()
     return place.endswith(f", {country.strip()}".casefold())
 
@@ -76,12 +82,17 @@ def _is_in_networks(session: Session, networks: Sequence[Network]) -> bool:
 
 
 def _is_client(session: Session, text: str) -> bool:
-    said = (session.name, device_names.made_up_name(session.client), session.client.platform, session.client.os)
-    return any(text.casefold() in part.casefold() for part in said if part)
+    names = (session.name, device_names.made_up_name(session.client), session.client.platform, session.client.os)
+    return any(text.casefold() in name.casefold() for name in names if name)
 
 
 class Operators:
-    """Raises redis.RedisError, left alone here, and errors.Unavailable as the rules that it calls do."""
+    """Finds users and sessions and acts on them. Each act is one audit line, beside those on the users it changes.
+
+    Raises:
+        StoreError: Redis failed.
+        Unavailable: Raised by the rules that it calls.
+    """
 
     def __init__(
         self,
@@ -102,18 +113,18 @@ class Operators:
         self._clock = clock
 
     def find(self, named: str) -> User | None:
-        """A user by their id or their e-mail address."""
+        """Return a user by their id or their e-mail address."""
         user = self._users.get(named) if named.isdecimal() else None
         user_id = None if user else self._accounts.id_of(named)
         return self._users.get(user_id) if user_id else user
 
     def users(self) -> Iterator[User]:
-        """All of them, in no order."""
+        """Return all users, in no order."""
         found = chain.from_iterable(self._users.get_all(ids) for ids in _batches(self._users.ids(), _BATCH))
         return (user for user in found if user)
 
     def sessions(self, chosen: Filter, user_id: str | None = None) -> Iterator[Session]:
-        """The live sessions that a filter takes, of one user or of all; those of a user follow each other."""
+        """Return the live sessions that a filter takes, of one user or of all. Those of one user follow each other."""
         ids = [user_id] if user_id else self._users.ids_with_sessions()
         now = self._clock()
         for batch in _batches(ids, _BATCH):
@@ -121,34 +132,37 @@ class Operators:
                 if chosen.takes(session) and self._devices.expires_at(session) > now:
                     yield session
 
-    # What they do; each act ends in `_record`
+    # The acts. Each ends in `_record`.
 
     def create(self, email: str, username: str, global_name: str | None, password: str) -> User:
-        """Raises: errors.InvalidForm where the e-mail address is taken"""
+        """Make an account.
+
+        Raises:
+            InvalidForm: The e-mail address is taken.
+        """
         user = self._accounts.create(email, username, global_name, password)
         self._record("create", user_id=user.id)
         return user
 
     def disable(self, user: User) -> bool:
-        """Shut a user out: every session ends, no login finishes. False where the user is gone."""
+        """End every session of a user and let no login finish. Return False if the user is gone."""
         return self._accounts.disable(user.id) and self._record("disable", user_id=user.id)
 
     def enable(self, user: User) -> bool:
+        """Let a user sign in again. Return False if the user is gone."""
         return self._accounts.enable(user.id) and self._record("enable", user_id=user.id)
 
     def delete(self, user: User) -> bool:
-        """Remove a user and all that Redis holds of them.
-
-        What they were to be told goes first, for who is gone is found no more; and again what was queued meanwhile.
-        """
+        """Remove a user and all that Redis holds of them. Return False if the user is gone."""
+        # Queued mails go first. If that failed after the user is gone, the user could not be found for a second try.
         self._mails.forget(user.id)
         if not self._accounts.delete(user.id):
             return False
-        self._mails.forget(user.id)
+        self._mails.forget(user.id)  # mails that were queued meanwhile
         return self._record("delete", user_id=user.id)
 
     def set_password(self, user: User, password: str) -> bool:
-        """Change a password; every session ends, and a login that is under way finishes into none."""
+        """Set a password, end every session and stop logins that are under way. Return False if the user is gone."""
         hashed = self._passwords.hash(password)
         change = Change(set={"password_hash": hashed}, end_others="admin")
         if not self._users.change(user.id, change):
@@ -158,7 +172,8 @@ class Operators:
         return self._record("set-password", user_id=user.id)
 
     def reset_mfa(self, user: User) -> bool:
-        """Take away every second factor, and end every session: whoever lost the one may have lost the other."""
+        """Turn every second factor off and end every session. Return False if the user is gone."""
+        # A user who has lost the second factor may have lost a signed-in device with it.
         change = Change(forget=get_args(MfaType), end_others="admin")
         if not self._users.change(user.id, change):
             return False
@@ -167,43 +182,58 @@ class Operators:
         return self._record("reset-mfa", user_id=user.id)
 
     def end(self, sessions: Iterable[Session]) -> Iterator[int]:
-        """End sessions, given user after user as `sessions` yields them; yields how many ended at each step."""
+        """End sessions, in steps.
+
+        Args:
+            sessions: Those of one user follow each other, as `sessions` yields them.
+
+        Yields:
+            The number of sessions that ended in a step.
+        """
         return self._record_total("end", self._end(sessions))
 
     def end_all(self, user_id: str | None = None) -> Iterator[int]:
-        """End every session of one user or of all, and stop the logins that are under way.
+        """End every session of one user or of all, and stop logins that are under way.
 
-        Yields: how many sessions each user had
+        Yields:
+            The number of sessions that ended in a step: first for each user, then for the sessions without a user.
         """
-        return self._record_total("end-all", self._end_all(user_id))
+        return self._record_total("end-all", chain(self._end_by_user(user_id), self._end_without_user(user_id)))
 
     def _end(self, sessions: Iterable[Session]) -> Iterator[int]:
         for user_id, of_user in groupby(sessions, lambda session: session.user_id):
             for some in _batches((session.id_hash for session in of_user), _MAX_AT_ONCE):
                 yield self._sessions.end(user_id, some, "admin")
 
-    def _end_all(self, user_id: str | None) -> Iterator[int]:
+    def _end_by_user(self, user_id: str | None) -> Iterator[int]:
+        """End the sessions of one user or of all users. Yield how many each had; nothing for a user who is gone."""
         for one in [user_id] if user_id else self._users.ids():
             count = len(self._sessions.list(one))
             if self._users.change(one, Change(end_others="admin")):
                 yield count
-        # Where the record of a user was lost, their sessions go on without it.
+
+    def _end_without_user(self, user_id: str | None) -> Iterator[int]:
+        """End sessions that live on although the record of their user was lost. Yield 0 for each user who has one."""
         for batch in _batches([user_id] if user_id else self._users.ids_with_sessions(), _BATCH):
             for one, user in zip(batch, self._users.get_all(batch), strict=True):
                 yield 0 if user else sum(self._end(self._sessions.list(one)))
 
     def tidy(self) -> Iterator[str]:
-        """End by time what is over, and forget what ended too long ago, of all users; yields whose was looked at."""
+        """End the sessions of all users that are past their time, and forget those that ended too long ago.
+
+        Yields:
+            The id of each user whose sessions were checked.
+        """
         for user_id in chain(self._users.ids_with_sessions(), self._users.ids_with_ended()):
             self._sessions.finish_expired(user_id)
             yield user_id
 
     def record_import(self, counts: Mapping[str, int]) -> None:
-        """Users were imported; what became of so many lines."""
+        """Record an import, with the number of lines by outcome."""
         self._record("import", **counts)
 
     def _record_total(self, act: Act, steps: Iterable[int]) -> Iterator[int]:
-        """The same steps; how many sessions ended in all is put on record, also where it is interrupted."""
+        """Pass steps on, and record how many sessions ended in all, even if the steps are interrupted."""
         total, has_begun = 0, False
         try:
             for ended in steps:
@@ -214,7 +244,7 @@ class Operators:
                 self._record(act, sessions=total)
 
     def _record(self, act: Act, **what: str | int) -> Literal[True]:
-        """Every act of an operator comes by here, and is put on record as one."""
+        """Write the audit line of an act."""
         audit.operator_acted(act, **what)
         return True
 

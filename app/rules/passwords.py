@@ -1,7 +1,7 @@
-"""Passwords: which are accepted, and their hashes, never more than a set few computed at once.
+"""Passwords: the limits on new ones, and bcrypt hashes, of which only a few are computed at once.
 
-bcrypt takes a quarter of a second of a core. It lets go of Python's lock, so here it runs in threads of its own
-that the system serves after the others: a flood of logins waits in a short queue and the other requests overtake it.
+One hash takes a quarter of a second of a core. bcrypt releases Python's lock meanwhile, so here it runs in threads of
+its own, which have a lower priority. A flood of logins waits in a short queue, and other requests overtake it.
 """
 
 import os
@@ -20,9 +20,10 @@ from app.watch import metrics
 MIN_LENGTH = 8
 MAX_BYTES = 72  # bcrypt reads no further
 MIN_ROUNDS, MAX_ROUNDS = 4, 16  # the costs of a hash; each more takes twice as long, and 16 takes seconds
-_NICENESS = 5  # behind whoever is signed in, but not so far that they can starve a sign-in
+_NICENESS = 5  # below the requests of signed-in users, but not so far that these can starve a sign-in
 _LONGEST_WAIT_S = 15
-_ANY_HASH = "." * 53  # what a hash has behind its cost; no password is known to give it
+_ANY_HASH = "." * 53  # the salt and hash of a dummy; no password is known to give it
+MISMATCH = "Password does not match."
 
 T = TypeVar("T")
 
@@ -36,12 +37,15 @@ _COMMON = _load_common()
 
 
 def is_common(password: str) -> bool:
-    """Among the 3,000 most common of 8 characters or more, in whatever case."""
+    """Tell whether a password is among the 3,000 most common of 8 characters or more, in upper or lower case."""
     return password.lower() in _COMMON
 
 
 class Passwords:
-    """Hashes and verifies; raises errors.Unavailable where the queue is full or a turn does not come in time."""
+    """Hashes and verifies passwords.
+
+    Both raise errors.Unavailable if the queue is full, or if 15 seconds in it were not enough.
+    """
 
     def __init__(self, rounds: int, concurrency: int, queue: int) -> None:
         self._rounds = rounds
@@ -50,11 +54,19 @@ class Passwords:
         self._dummy = f"$2b${rounds:02}${_ANY_HASH}"
 
     def hash(self, password: str) -> str:
-        """password: at most 72 bytes in UTF-8."""
+        """Hash a password.
+
+        Args:
+            password: At most 72 bytes in UTF-8.
+        """
         return self._run_in_turn(lambda: bcrypt.hashpw(password.encode(), bcrypt.gensalt(self._rounds))).decode()
 
     def verify(self, password: str, hashed: str | None) -> bool:
-        """Check against a hash. None, for an account that does not exist, takes the same work and says no."""
+        """Tell whether a password belongs to a hash.
+
+        Args:
+            hashed: None for an account that does not exist. The check then takes equal work and fails.
+        """
         raw = password.encode()
         acceptable = hashed is not None and len(raw) <= MAX_BYTES
         target = hashed if hashed is not None and acceptable else self._dummy
@@ -62,7 +74,8 @@ class Passwords:
         return matches and acceptable
 
     def is_outdated(self, hashed: str) -> bool:
-        """Whether a hash has another cost than is set now, which its time tells: $2b$<cost>$<salt and hash>."""
+        """Tell whether a hash has another cost than is set now. The cost shows in the time of a login."""
+        # The form of a hash is $2b$<cost>$<salt and hash>.
         return int(hashed.split("$")[2]) != self._rounds
 
     def _run_in_turn(self, work: Callable[[], T]) -> T:
@@ -86,7 +99,7 @@ class Passwords:
         metrics.BCRYPT_WAITING.inc()
         try:
             return self._threads.submit(_run_measured, work, time.perf_counter())
-        except RuntimeError:  # the process ends, and takes no more work
+        except RuntimeError:  # the process is ending and takes no more work
             metrics.BCRYPT_WAITING.dec()
             raise Unavailable from None
 
@@ -99,6 +112,6 @@ def _run_measured(work: Callable[[], T], asked_at: float) -> T:
 
 
 def _yield_to_others() -> None:
-    # On Linux a nice value belongs to a thread, elsewhere to the whole process: only there may it be raised.
+    # On Linux a nice value belongs to a thread. Elsewhere it belongs to the process, and raising it would slow all.
     if os.uname().sysname == "Linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -1,4 +1,7 @@
-"""Reauthentication: a session proves itself again before it does what a thief would do first."""
+"""Reauthentication: a session proves itself again before it does what a thief would do first.
+
+Login with a second factor: accounts.py. The factors themselves: second_factor.py. Where proof is asked: web/guards.py.
+"""
 
 import time
 from collections.abc import Callable
@@ -8,7 +11,7 @@ from app import tokens
 from app.errors import Forbidden, InvalidCode, InvalidForm, InvalidTicket, MfaRequired, Unauthorized
 from app.rules.devices import Caller
 from app.rules.notices import Notices
-from app.rules.passwords import Passwords
+from app.rules.passwords import MISMATCH, Passwords
 from app.rules.second_factor import SecondFactor
 from app.stores.factors import JudgedAnswer, MfaType
 from app.stores.sessions import Client
@@ -40,9 +43,10 @@ class Reauthentication:
         self.proof_ttl_s = proof_ttl_s
 
     def challenge(self, caller: Caller) -> MfaRequired:
-        """The refusal that asks a session to prove itself, with a new ticket for its answer.
+        """Return the refusal that asks a session to prove itself. It holds a new ticket for the answer.
 
-        Raises: errors.Forbidden where the user has nothing to prove themselves with
+        Raises:
+            Forbidden: The user has neither a second factor nor a password.
         """
         user = self._find_user(caller)
         methods = self._methods(user)
@@ -56,23 +60,32 @@ class Reauthentication:
         return MfaRequired(ticket, methods, self.proof_ttl_s)
 
     def has_logged_in_lately(self, caller: Caller) -> bool:
-        """Whether a session's login counts as a proof: it was lately, and asked for all that the user now has."""
+        """Tell whether a session's login counts as a proof.
+
+        It does if it was recent, and if the user has turned on no factor since, because it then asked for all of them.
+        """
         user = self._find_user(caller)
         had_to_prove_all = self._second_factor.is_older_than(user, caller.began_at)
         return had_to_prove_all and self._clock() < caller.began_at + self.proof_ttl_s
 
     def prove(self, caller: Caller, answer: str, client: Client) -> str:
-        """Challenge a session and answer at once, with the code where there is a second factor, else the password.
+        """Challenge a session and answer at once, with a code if the user has a second factor, else the password.
 
-        Returns and raises: as `finish`
+        Returns and raises what `finish` does, and raises Forbidden as `challenge` does.
         """
         challenge = self.challenge(caller)
         return self.finish(caller, challenge.ticket, challenge.methods[0]["type"], answer, client)
 
     def finish(self, caller: Caller, ticket: str, mfa_type: str, data: str, client: Client) -> str:
-        """Answer a challenge; the proof that a right answer earns is returned.
+        """Answer a challenge.
 
-        Raises: errors.InvalidTicket, errors.InvalidCode, errors.InvalidForm where the method was not offered
+        Returns:
+            The proof that a right answer earns.
+
+        Raises:
+            InvalidTicket: The ticket is no longer good, or not this session's.
+            InvalidCode: The answer is wrong.
+            InvalidForm: The method was not offered.
         """
         try:
             return self._finish(caller, ticket, mfa_type, data, client)
@@ -99,7 +112,7 @@ class Reauthentication:
         if verdict == "wrong":
             audit.step_up_failed("wrong", user.id, answer.factor)
         if verdict == "wrong" and mfa_type == "password":
-            raise InvalidCode("Password does not match.")
+            raise InvalidCode(MISMATCH)
         self._second_factor.require_right(verdict)
         audit.step_up_passed(user.id, answer.factor)
         if verdict == "last_code":
@@ -115,10 +128,12 @@ class Reauthentication:
     def _read_answer(self, user: User, mfa_type: str, data: str) -> JudgedAnswer:
         if mfa_type == "password":
             return JudgedAnswer("password", {} if self._passwords.verify(data, user.password_hash) else None)
-        return self._second_factor.read_answer(user, cast(MfaType, mfa_type), data)  # one that was offered
+        return self._second_factor.read_answer(
+            user, cast(MfaType, mfa_type), data
+        )  # the caller has checked that it was offered
 
     def _methods(self, user: User) -> list[dict[str, Any]]:
-        """Return what a user may prove themselves with: the second factor where there is one, and then no password."""
+        """Return the methods that a user may answer with: the second factor if there is one, else the password."""
         if user.has_mfa:
             return self._second_factor.offers(user)
         return [{"type": "password"}] if user.password_hash else []

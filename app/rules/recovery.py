@@ -1,4 +1,7 @@
-"""Recovery: a new password for whoever reads the mail of an account, and has its second factor where one is on."""
+"""Recovery: a new password by a link in a mail, and by a code if MFA is on; and the end of a session by a link.
+
+The secrets in links: links.py. The mails: notices.py queues them, mail/letters.py writes them.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,16 +42,17 @@ class Recovery:
         self._notices = notices
 
     def mail_reset_link(self, login: str, client: Client) -> None:
-        """Have a link mailed to an account. Where there is none, the same work is done, and nothing mailed."""
+        """Queue a mail with a link for a new password. An unknown account takes equal work, and no mail is sent."""
         user_id = self._accounts.id_of(login)
         user = self._users.get(user_id or NOBODY)
         audit.reset_asked(user_id, self._accounts.digest_of(login))
         self._notices.send_reset(user_id or NOBODY, user.credentials_version if user else "", client)
 
     def reset(self, secret: str, password: str, client: Client) -> SignedIn | SecondFactorAsked:
-        """Set a new password by a link, and sign in with it; where a second factor is on, ask for a code first.
+        """Set a new password by a link and sign in. If MFA is on, ask for a code first.
 
-        Raises: errors.InvalidLink
+        Raises:
+            InvalidLink: The link is unknown, used or expired, or the credentials have changed.
         """
         with _record_refusals():
             link = self._links.read_reset(secret)
@@ -62,9 +66,11 @@ class Recovery:
         return self._accounts.sign_in(changed, client, "reset")
 
     def finish_reset(self, ticket: str, mfa_type: MfaType, code: str, client: Client) -> SignedIn:
-        """Answer the ticket of a reset with a code; the password is set that the ticket was given for.
+        """Answer the ticket of a reset with a code, set the password that the ticket holds, and sign in.
 
-        Raises: errors.InvalidCode, errors.InvalidTicket
+        Raises:
+            InvalidCode: The code is wrong.
+            InvalidTicket: The ticket is no longer good, or the credentials have changed.
         """
         with _record_refusals():
             claim, held = self._read_ticket(ticket)
@@ -84,22 +90,23 @@ class Recovery:
         return self._accounts.sign_in(changed, client, "reset", InvalidTicket)
 
     def require_ticket_for(self, ticket: str, secret: str, password: str) -> None:
-        """Raises: errors.InvalidTicket where the ticket was not given for this link and this password"""
+        """Raise InvalidTicket if a ticket was not issued for this link and this password."""
         with _record_refusals():
             _, held = self._read_ticket(ticket)
             if held.session != tokens.id_hash(secret) or not self._passwords.verify(password, held.password_hash):
                 raise InvalidTicket
 
     def end_session(self, secret: str) -> None:
-        """End the session that a sign-in notice was about: its user says it was not them.
+        """End the session of a sign-in that its user says was not theirs, by the link in the notice about it.
 
-        Raises: errors.InvalidLink
+        Raises:
+            InvalidLink: The link is unknown, used or expired.
         """
         user_id, client = self._links.end_session(secret)
         self._notices.forget_device(user_id, client)
 
     def find_link(self, secret: str) -> OpenLink | None:
-        """The link that a secret opens, or that the ticket of a reset was given for."""
+        """Return the link that belongs to a secret, which may also be the ticket of a reset; None if none does."""
         try:
             return self._links.read_reset(secret)
         except InvalidLink:
@@ -120,11 +127,13 @@ class Recovery:
         return self._accounts.read_ticket(ticket, "reset")
 
     def _set_password(self, user: User, link: str, password_hash: str, client: Client) -> User | None:
-        """End every session and use the link up, as one step.
+        """Set the password, end every session and use the link up, in one step.
 
-        Returns: the user as they are from that step on, and not from a later one: whoever ends all sessions or disables
-        the user right after it ends what is begun here too. None where the link was used or the credentials changed.
+        Returns:
+            The user with the credentials version of that step; None if the link was used or the credentials changed.
         """
+        # The user is not read again. With a later version the sign-in that follows would survive an end of all
+        # sessions, or a disabling, that came right after this step.
         change = Change(
             credentials_version=user.credentials_version,
             set={"password_hash": password_hash},
@@ -141,6 +150,7 @@ class Recovery:
 
 @contextmanager
 def _record_refusals() -> Iterator[None]:
+    """Write an audit line for each link or ticket that is refused within."""
     try:
         yield
     except InvalidLink:

@@ -1,4 +1,4 @@
-"""The second factor of an account: what a challenge offers, answers read, TOTP and backup codes turned on and off.
+"""The second factor of an account: what a challenge offers, how answers are judged, TOTP and backup codes on and off.
 
 The kinds of factor: factors.py. The arithmetic of TOTP: totp.py. Proving oneself again: reauthentication.py.
 """
@@ -39,17 +39,17 @@ class SecondFactor:
         self._factors: Sequence[Factor] = (self._totp, self._backup_codes)
 
     def require_on(self, user: User) -> None:
-        """Raises errors.MfaNotOn."""
+        """Raise MfaNotOn if a user has no second factor."""
         if not user.has_mfa:
             raise MfaNotOn
 
     def require_off(self, user: User) -> None:
-        """Raises errors.MfaAlreadyOn."""
+        """Raise MfaAlreadyOn if a user has a second factor."""
         if user.has_mfa:
             raise MfaAlreadyOn
 
     def offers(self, user: User) -> list[dict[str, Any]]:
-        """Return how a challenge offers each factor that the user can answer with; none where MFA is off."""
+        """Return how a challenge offers each factor that the user can answer with; none if MFA is off."""
         offered = (factor.offer(user) for factor in self._factors) if user.has_mfa else ()
         return [offer for offer in offered if offer]
 
@@ -67,7 +67,7 @@ class SecondFactor:
         return all(since is not None and since < at for since in dates)
 
     def read_answer(self, user: User, mfa_type: MfaType, typed: str) -> JudgedAnswer:
-        """Judge what was typed, as far as that goes without Redis. Where "totp" is asked a backup code passes too."""
+        """Judge an answer as far as possible without Redis. A backup code is also good where "totp" is asked."""
         for factor in self._factors:
             if factor.name == mfa_type or (mfa_type == "totp" and factor is self._backup_codes):
                 answer = factor.read_answer(user, typed)
@@ -76,7 +76,7 @@ class SecondFactor:
         return JudgedAnswer("totp")
 
     def require_right(self, verdict: AnswerVerdict) -> None:
-        """Raises: errors.InvalidTicket, errors.InvalidCode"""
+        """Raise InvalidTicket or InvalidCode for a verdict that is not right."""
         if verdict == "unknown":
             raise InvalidTicket
         if verdict == "wrong":
@@ -85,10 +85,15 @@ class SecondFactor:
     def enable(
         self, caller: Caller, user: User, secret: str | None, code: str | None, client: Client
     ) -> tuple[str, list[str]]:
-        """Turn TOTP on, once the app has shown that it has the secret.
+        """Turn TOTP on, if a code shows that the user's app has the secret.
 
-        Returns: the token under which the caller's session goes on, and the backup codes, shown this once
-        Raises: errors.MfaAlreadyOn, errors.InvalidSecret where it is missing or short, errors.InvalidCode
+        Returns:
+            The new token of the caller's session, and the backup codes, which are shown only now.
+
+        Raises:
+            MfaAlreadyOn: The user has a second factor.
+            InvalidSecret: The secret is missing or short.
+            InvalidCode: The code is wrong.
         """
         self.require_off(user)
         normalised = totp.normalise_secret(secret or "")
@@ -118,7 +123,7 @@ class SecondFactor:
         return token, codes
 
     def disable(self, caller: Caller, user: User, client: Client) -> str:
-        """Turn TOTP off; the token under which the caller's session goes on is returned."""
+        """Turn TOTP off. Return the new token of the caller's session."""
         self.require_on(user)
         token = tokens.issue(user.id, caller.began_at)
         change = Change(
@@ -135,7 +140,7 @@ class SecondFactor:
         return token
 
     def renew_codes(self, caller: Caller, user: User, client: Client) -> list[str]:
-        """Ten new backup codes, shown this once; the old ones are dead."""
+        """Replace the backup codes. Return the ten new ones, which are shown only now."""
         self.require_on(user)
         codes = new_codes()
         change = Change(

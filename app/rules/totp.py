@@ -1,4 +1,7 @@
-"""Time-based one-time codes (RFC 6238): six digits, steps of 30 seconds, SHA-1, as every authenticator app has them."""
+"""TOTP codes (RFC 6238): six digits, steps of 30 seconds and SHA-1, which every authenticator app supports.
+
+This computes codes only. Redis decides that a step is used once: stores/lua/factors.lua. As a factor: factors.py.
+"""
 
 import base64
 import binascii
@@ -16,15 +19,19 @@ _MAX_SECRET_LENGTH = 128
 
 
 def normalise_secret(text: str) -> str | None:
-    """A base32 secret as apps show it, in groups or small letters, brought to one form. None if it is not one."""
+    """Return a base32 secret in one form; None if it is not a secret of 160 bits or more.
+
+    Args:
+        text: As apps show it, perhaps in groups or in lower case.
+    """
     secret = _parse_secret(text)
     return secret if secret and len(_decode(secret)) >= _MIN_SECRET_BYTES else None
 
 
 def lengthen_secret(text: str) -> str | None:
-    """The same of a secret that another service made, of 80 bits or more, at the length of ours. None if it is not one.
+    """Return the secret of another service at the length of ours; None if it is not a secret of 80 bits or more.
 
-    Its codes stay the same: HMAC itself fills a short key with zeros (RFC 2104).
+    Its codes do not change, because HMAC itself fills a short key with zeros (RFC 2104).
     """
     secret = _parse_secret(text)
     raw = _decode(secret) if secret else b""
@@ -35,7 +42,9 @@ def lengthen_secret(text: str) -> str | None:
 
 def _parse_secret(text: str) -> str | None:
     typed = re.sub(r"[\s-]", "", text).rstrip("=")
-    if len(typed) > _MAX_SECRET_LENGTH or not typed.isascii():  # before it is in capitals: those of ß and ſ are ASCII
+    if (
+        len(typed) > _MAX_SECRET_LENGTH or not typed.isascii()
+    ):  # asked before upper(), because it turns ß and ſ into ASCII
         return None
     secret = typed.upper()
     try:
@@ -50,12 +59,12 @@ def _decode(secret: str) -> bytes:
 
 
 def new_secret() -> str:
-    """160 random bits, as RFC 4226 recommends."""
+    """Return 160 random bits, as RFC 4226 recommends, in base32."""
     return pyotp.random_base32()
 
 
 def qr_code(secret: str, account: str) -> str:
-    """The picture, SVG, that an authenticator app reads a secret from. It has no text and no style of its own."""
+    """Return the picture (SVG) that an authenticator app reads a secret from. It has neither text nor style."""
     uri = pyotp.TOTP(secret).provisioning_uri(name=account, issuer_name=_ISSUER)
     picture: str = segno.make(uri, error="m", micro=False).svg_inline(
         omitsize=True, border=2, svgclass="qr", lineclass=None
@@ -64,9 +73,11 @@ def qr_code(secret: str, account: str) -> str:
 
 
 def matching_step(secret: str, code: str, now: float, window: int) -> int | None:
-    """The step, at most `window` away from now, whose code this is. The newest, where more than one match.
+    """Return the step, at most `window` steps away from now, that has this code; the newest if several have it.
 
-    code: six digits; spaces and dashes between them are passed over
+    Args:
+        code: Six digits. Spaces and dashes between them are ignored.
+        now: Unix seconds.
     """
     digits = re.sub(r"[\s-]", "", code)
     if not re.fullmatch(r"[0-9]{6}", digits):

@@ -1,4 +1,4 @@
-"""Every rule of the service, on the stores."""
+"""Makes all rules of the service, on the stores. What requests need beside them: web/services.py."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
