@@ -1,4 +1,4 @@
-"""Keyrack: sign-in, the devices that are signed in, and how to end that, at once and everywhere."""
+"""Keyrack: sign-in, the sessions of users, and how to end them at once and everywhere."""
 
 import logging
 import time
@@ -28,22 +28,23 @@ _MAX_BODY = 64 * 1024
 
 class Keyrack(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Flask looks at each view and hook of each request whether it is async; none is."""
+        """Return a view or hook as it is. Flask would check with each request whether it is async; none is."""
         return func
 
     def log_exception(self, exc_info: Any) -> None:
-        """By the route: a path may hold what a client made up."""
+        """Log an error with the rule of the route instead of the path, because clients make paths up."""
         log.error("%s %s failed", request.method, request.url_rule, exc_info=exc_info)
 
 
 def create_app(settings: Settings, redis: RedisClient | Redis, clock: Callable[[], float] = time.time) -> Flask:
-    """The whole service on one client of Redis; no connection is made before the first request.
+    """Return the whole service, on one client of Redis. It does not connect before the first request.
 
-    redis: what stores.connect makes, or redis-py's client of one server, fakeredis' too
+    Args:
+        redis: A client made by stores/connection/connect.py, or one of redis-py or fakeredis for a single server.
     """
     app = Keyrack("app")
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
-    app.url_map.merge_slashes = False  # a path that is none is a 404, not a redirect to the Host that a client names
+    app.url_map.merge_slashes = False  # an unknown path is a 404, not a redirect to a Host that the client names
     client = redis if isinstance(redis, RedisClient) else from_redis_py(redis)
     services = app.extensions[EXTENSION] = Services(settings, client, clock)
     app.json = OrjsonProvider(app)

@@ -1,3 +1,4 @@
-"""How jobs of a queue are worked through: one after the other, tried again, given up.
-Where they wait is stores/jobs.py; what one kind of them does is in its own package, as mail/.
+"""Jobs: how those of a queue are done one after the other, tried again, and given up.
+
+The queue: stores/jobs.py. The kinds of jobs: each in its own package, as mail/.
 """

@@ -1,6 +1,6 @@
-"""A worker of a queue of jobs (stores/jobs.py): does one after the other, each until it is done or failed for a day.
+"""A worker of a queue: does one job after the other, and tries each again until it is done or has failed for a day.
 
-What a job does is said by the kinds of workers: mail/delivery.py is the first.
+The queue: stores/jobs.py. The kinds of workers: mail/delivery.py is the first. Workers of gunicorn: serving/workers.py.
 """
 
 import logging
@@ -18,19 +18,23 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 5
 LAST_RETRY_S = 60 * 60
-GIVEN_UP_AFTER_S = 24 * 60 * 60  # after the first attempt that failed: a job that waits for a worker does not fail
-TAKEN_OVER_AFTER_S = 15 * 60  # longer than an attempt takes, so that only the jobs of dead workers are taken over
+GIVEN_UP_AFTER_S = 24 * 60 * 60  # since the first failed attempt; the wait for a worker does not count
+TAKEN_OVER_AFTER_S = 15 * 60  # longer than an attempt takes, so that only jobs of dead workers are taken over
 
-_IDLE_S = 0.5  # asks this often, because a wait in Redis would hold a connection past its read time-out
+_IDLE_S = 0.5  # between two polls; a blocking read would outlast the read time-out of a connection
 _STORE_PAUSE_S = 1.0
-_FIRST_RECEIVER_PAUSE_S = 1.0  # most are being restarted
+_FIRST_RECEIVER_PAUSE_S = 1.0  # short, because most receivers are just restarting
 _MAX_RECEIVER_PAUSE_S = 60.0
 
 T = TypeVar("T")
 
 
 class JobFailed(Exception):
-    """An attempt failed. `reason` is written to the log: a class or a status, no address and no secret."""
+    """An attempt failed.
+
+    Attributes:
+        reason: Written to the log. A class or a status, never an address or a secret.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -46,9 +50,9 @@ class JobRefused(JobFailed):
 
 
 class JobWorker(Generic[T]):
-    """One worker of a queue. Several can run, on any machine; each job is one worker's at a time.
+    """A worker of a queue. Several can run, on any machine; only one at a time has a job.
 
-    A job is done at least once: it is forgotten only after it succeeded and Redis heard of that.
+    A job is done at least once, because it leaves the queue only after it succeeded and Redis has noted that.
     """
 
     noun = "job"  # in log lines: "a job is given up"
@@ -70,11 +74,17 @@ class JobWorker(Generic[T]):
         self._receiver_pause_s = 0.0
 
     def do(self, content: T) -> None:
-        """Do a job. Raises JobFailed, or any other error, to have it tried again, JobRefused to have it given up."""
+        """Do a job.
+
+        Raises:
+            JobRefused: It is given up.
+            JobFailed: It is tried again, as after any other error.
+            ReceiverAway: It is tried again, and all jobs wait a while.
+        """
         raise NotImplementedError
 
     def why_outdated(self, content: T) -> str | None:  # noqa: ARG002 - most kinds do not age
-        """Return why a job need not be done any more; None where it must."""
+        """Return why a job need not be done any more; None if it must be done."""
         return None
 
     def describe(self, content: T) -> str:
@@ -82,14 +92,18 @@ class JobWorker(Generic[T]):
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of the receiver. The next job may follow after a pause, or never."""
+        """Disconnect from the receiver. The next job follows after a pause, or never."""
 
     def retry_dead(self) -> int:
-        """Queue again what was given up, and return how many jobs that is. Raises redis.RedisError."""
+        """Queue all jobs again that were given up. Return their number.
+
+        Raises:
+            StoreError: Redis failed.
+        """
         return self._queue.revive()
 
     def run(self, stop: threading.Event) -> None:
-        """Work until told to stop. The job under way is finished first."""
+        """Work until `stop` is set. A job that has begun is finished first."""
         log.info("%ss are delivered from now on", self.noun)
         while not stop.is_set():
             pause_s = self._take_turn()
@@ -100,7 +114,7 @@ class JobWorker(Generic[T]):
         log.info("the delivery of %ss has ended", self.noun)
 
     def deliver_due(self, stop: threading.Event) -> bool:
-        """Do what is due now. Return False where Redis or the receiver is away."""
+        """Do the jobs that are due now. Return False if Redis or the receiver is away."""
         pause_s = 0.0
         while not pause_s and not stop.is_set():
             pause_s = self._take_turn()
@@ -124,7 +138,7 @@ class JobWorker(Generic[T]):
         return 0.0 if job else _IDLE_S
 
     def _settle(self) -> None:
-        """Tell Redis what became of the last job. While that fails no other is taken, and it is not done again."""
+        """Write the outcome of the last job to Redis. While that fails, no other job is taken, and it is not redone."""
         if self._unsettled:
             self._unsettled()
             self._unsettled = None
@@ -144,7 +158,7 @@ class JobWorker(Generic[T]):
             self._receiver_state.went_away(away.reason)
             self._receiver_pause_s = min(self._receiver_pause_s * 2 or _FIRST_RECEIVER_PAUSE_S, _MAX_RECEIVER_PAUSE_S)
             return self._retry_later(job, away.reason)
-        except Exception as error:  # whatever is wrong with one job, the others are done
+        except Exception as error:  # an error of one job must not stop the others
             settle = self._after_failure(job, error)
         else:
             settle = partial(self._queue.finish, job)
@@ -161,7 +175,7 @@ class JobWorker(Generic[T]):
         if job.failing_since is not None and now - job.failing_since >= GIVEN_UP_AFTER_S:
             return self._give_up(job, failure)
         wait_s = min(FIRST_RETRY_S * 2 ** min(job.attempts, 16), LAST_RETRY_S)
-        wait_s *= 1 - random.random() / 5  # noqa: S311 - so that what failed together does not come back together
+        wait_s *= 1 - random.random() / 5  # noqa: S311 - jobs that failed together must not all return at once
         log.info("a %s is tried again in %.0f s: %s, %s", self.noun, wait_s, self._describe(job), failure)
         return partial(self._queue.postpone, job, now + wait_s)
 
@@ -182,7 +196,7 @@ class JobWorker(Generic[T]):
 
 
 class _State:
-    """Whether Redis or a receiver is there. The log hears when that changes, not how often it was noticed."""
+    """The state of Redis or of a receiver: well or away. Only a change is logged, not each failure."""
 
     def __init__(self, name: str, noun: str) -> None:
         self._name = name

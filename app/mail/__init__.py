@@ -1,3 +1,4 @@
-"""Mails to users: their words, the mail server, when one is tried again.
-Which notice is due is for rules/notices.py to say; mails wait in stores/mail.py.
+"""Mails to users: their words, the mail server, and their delivery.
+
+Which notice is due: rules/notices.py. The queue of mails: stores/mail.py. Retries: jobs/worker.py.
 """

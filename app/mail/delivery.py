@@ -1,4 +1,4 @@
-"""The delivery of mails: a job of the queue becomes a mail, and the mail server has it.
+"""The delivery of mails: each job of the queue becomes a mail, which is handed to the mail server.
 
 Retries and giving up: jobs/worker.py. The words: letters.py. The mail server: transport.py.
 """
@@ -29,7 +29,7 @@ class Delivery(JobWorker[Notice]):
     ) -> None:
         """
         Args:
-            compose: Makes the mail, in the last moment; None where its user is gone.
+            compose: Makes the mail just before it is sent. It returns None if there is nobody to send it to.
         """
         super().__init__(mails, clock, taken_over_after_s)
         self._mails = mails
@@ -37,13 +37,14 @@ class Delivery(JobWorker[Notice]):
         self._compose = compose
 
     def do(self, content: Notice) -> None:
-        self._transport.connect()  # first, because composing may issue a link, which must not be in vain
+        self._transport.connect()  # first, because composing may issue a link, and that ends the one before
         message = self._compose(content)
         if message is not None:
             self._transport.send(message)
 
     def why_outdated(self, content: Notice) -> str | None:
-        """Drop a link for a reset that is too old, or not the newest: mailed late, it would put the newer one out."""
+        """Return why a mail with a link for a reset is dropped; None for other mails."""
+        # A link is issued when its mail is made, and ends the one before. A late mail would end the newer link.
         if content.kind != "reset":
             return None
         if self._clock() - content.at > RESET_TTL_S:

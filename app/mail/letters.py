@@ -1,4 +1,7 @@
-"""What mails say: a few plain words on what happened, on which device, where and when, and what to do about it."""
+"""The words of mails: what happened, on which device, where and when, and what to do about it.
+
+Which mails are due: rules/notices.py. Sending them: transport.py. Their form: templates/mail/.
+"""
 
 import re
 import time
@@ -23,9 +26,9 @@ from app.stores.users import User, UserStore
 from app.text import visible
 
 _UNKNOWN = "unknown"
-# Clients say what they are called, and anybody can register with the address of another, who is then mailed what
-# becomes of that account. So only what is on a list is named: any other word, however harmless it looks, may be a link
-# or a pitch. Programs are called here as ua-parser and Discord's clients call them; systems are those of device_names.
+# Mails name only programs and systems on a list. Clients choose their own names, and anybody can register with
+# somebody else's address, who then gets the mails of that account. So any other word, however harmless it looks, may be
+# a link or a pitch. Programs have the names that ua-parser and Discord's clients use; device_names has the systems.
 _PROGRAMS = {
     "Brave",
     "Chrome",
@@ -64,11 +67,12 @@ _VERSION = re.compile(r" [0-9]{1,2}(\.[0-9]{1,2})?\Z")  # of a system, as in "Wi
 
 @dataclass(frozen=True, slots=True)
 class _Wording:
-    """What a kind of notice says.
+    """The words of a kind of notice.
 
-    button   what the link is called
-    path     of the link
-    advice   what stands below it
+    Attributes:
+        button: The text of the link.
+        path: The path that the link leads to.
+        advice: The text below the link.
     """
 
     subject: str
@@ -163,7 +167,7 @@ _WORDINGS: dict[NoticeKind, _Wording] = {
 
 
 class Letters:
-    """Composes mails, within Flask's application context, whose templates they are rendered from."""
+    """Composes mails. Needs Flask's application context, because they are rendered from its templates."""
 
     def __init__(
         self,
@@ -180,10 +184,13 @@ class Letters:
         self._clock = clock
 
     def compose(self, notice: Notice) -> EmailMessage | None:
-        """The mail that tells of a notice; None where the user is gone or disabled, or has new
-        credentials since a reset was asked for.
+        """Return the mail for a notice.
 
-        Raises: transport.RecipientRefused where the user's address is none that a mail can be sent to
+        Returns:
+            None if the user is gone or disabled, or if the credentials changed after a reset was asked for.
+
+        Raises:
+            RecipientRefused: No mail can be sent to the user's address.
         """
         user = self._users.get(notice.user_id)
         if (
@@ -214,7 +221,8 @@ class Letters:
         return message
 
     def _issue_secret(self, notice: Notice, user: User) -> str:
-        """In the fragment, which is sent to no server, for links that do something."""
+        """Issue the secret of a link and return it as a fragment; "" for a link that only leads to a page."""
+        # A browser sends the fragment to no server, so no log has the secret.
         if notice.kind == "sign_in":
             return "#" + self._links.issue_not_me(user.id, notice.session)
         if notice.kind == "reset":
@@ -223,7 +231,8 @@ class Letters:
 
 
 def _encoding(text: str) -> str:
-    """What every server takes; ASCII as it is, so that a link in an .eml file is in one piece."""
+    """Return an encoding that every server accepts."""
+    # ASCII is not encoded, so that a link in an .eml file is in one piece.
     return "7bit" if text.isascii() else "quoted-printable"
 
 

@@ -1,4 +1,7 @@
-"""How mails leave: to a mail server by SMTP, or into a folder."""
+"""Transports of mails: a mail server by SMTP, or a folder.
+
+When a mail is tried again: jobs/worker.py. What SMTP_URL may be: config.py.
+"""
 
 import io
 import os
@@ -18,13 +21,13 @@ from typing import Any, Protocol
 from app.jobs.worker import JobFailed, JobRefused, ReceiverAway
 from app.setting_parsers import MailServer
 
-STEP_S = 20  # for the server to be connected to, and again to answer each command
+STEP_S = 20  # to connect to the server, and again for its answer to each command
 ATTEMPT_S = 120  # from `connect` to the end of the mail's content, all steps and connections together
-# To answer to the content. Servers that scan it take their time, then accept it; whoever hung up sends it again, and
-# again. RFC 5321, 4.5.3.2.6 asks for as long as this.
+# For the answer to the content. A server that scans it needs time, and accepts it even after the client has hung up.
+# The client would then send the mail again and again. RFC 5321, 4.5.3.2.6 asks for ten minutes.
 ANSWER_TO_CONTENT_S = 10 * 60
-# An attempt takes no longer, the goodbye included. Only where more than six addresses of a server do not answer does
-# it: 20 s for each.
+# The longest that an attempt takes, with the goodbye. It takes longer only if more than six addresses of a server do
+# not answer: 20 s for each.
 LONGEST_S = ATTEMPT_S + ANSWER_TO_CONTENT_S + STEP_S
 _MAILS_PER_CONNECTION = 20  # some servers hang up after so many
 # Of the codes about addresses 5.1.7 and 5.1.8 are about the sender's, and 5.1.0 and 5.1.9 about nobody's in particular;
@@ -46,22 +49,30 @@ class RecipientRefused(NotDelivered, JobRefused):
 
 class Transport(Protocol):
     def connect(self) -> None:
-        """Be ready to send; nothing where it is already. Raises: ServerAway"""
+        """Get ready to send. Do nothing if it is ready.
+
+        Raises:
+            ServerAway: It cannot get ready.
+        """
 
     def send(self, message: EmailMessage) -> None:
-        """Hand a mail over; it is delivered when this returns. Raises: NotDelivered"""
+        """Hand a mail over. It is accepted when this returns.
+
+        Raises:
+            NotDelivered: It was not accepted.
+        """
 
     def close(self) -> None:
-        """There is nothing to send for now."""
+        """Let go of the connection. `connect` may follow."""
 
 
 def open_transport(route: MailServer | Path) -> Transport:
-    """What SMTP_URL names; nothing is connected to before the first mail."""
+    """Return the transport that SMTP_URL names. It does not connect before the first mail."""
     return Folder(route) if isinstance(route, Path) else SmtpServer(route)
 
 
 class Folder:
-    """Writes each mail into a file that only this user reads, whole or not at all."""
+    """A folder of mails. Each is a file that only this user can read, written whole or not at all."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -90,33 +101,43 @@ class Folder:
 
 
 class _Bounded:
-    """Gives every step of smtplib a while, and all together an end. It stands beside smtplib's class, and before it."""
+    """A mix-in with time limits for smtplib's classes: one for each step, and a deadline for all steps together.
+
+    Attributes:
+        has_content: The server has a whole mail. It may accept it even if the connection then fails.
+    """
 
     sock: socket.socket
     file: io.BufferedReader | None
-    has_content = False  # the server has a mail as a whole, and may accept it whatever becomes of the connection
+    has_content = False
 
     def __init__(self, deadline: float, *args: Any, **more: Any) -> None:
         self._deadline = deadline
         super().__init__(*args, **more)
 
     def end_by(self, deadline: float) -> None:
-        """Set the end of all steps from now on. deadline: of time.monotonic"""
+        """Set the deadline for all further steps.
+
+        Args:
+            deadline: Seconds, of time.monotonic.
+        """
         self._deadline = deadline
         self.has_content = False
 
     def begin_step(self) -> None:
-        """Raises: TimeoutError where there is no time left"""
+        """Give the socket its time for the next step. Raise TimeoutError if no time is left."""
         left_s = self._deadline - time.monotonic()
         if left_s <= 0:
             raise TimeoutError
         self.sock.settimeout(left_s if self.has_content else min(STEP_S, left_s))
 
     def send(self, data: str | bytes) -> None:
-        if self.sock:  # without one smtplib says so
+        if self.sock:  # without a socket smtplib raises its own error
             self.begin_step()
         super().send(data)  # type: ignore[misc]
-        if isinstance(data, bytes) and data.endswith(b"\r\n.\r\n"):  # commands are one line each, and text
+        if isinstance(data, bytes) and data.endswith(
+            b"\r\n.\r\n"
+        ):  # the end of a mail; commands are str, one line each
             self.end_by(time.monotonic() + ANSWER_TO_CONTENT_S)
             self.has_content = True
 
@@ -127,7 +148,7 @@ class _Bounded:
 
 
 class _TimedReader(io.RawIOBase):
-    """What a server says, each part of it a step: a socket's time-out alone begins anew with every byte."""
+    """A reader of a server's answers. Each read is a step, because a socket's time-out begins anew with every byte."""
 
     def __init__(self, smtp: _Bounded) -> None:
         self._smtp = smtp
@@ -152,7 +173,10 @@ class SmtpServer:
     """A connection to a mail server, made when there is something to send and used for several in a row."""
 
     def __init__(self, server: MailServer, tls: Callable[[], ssl.SSLContext] = ssl.create_default_context) -> None:
-        """tls: makes a context that verifies certificates"""
+        """
+        Args:
+            tls: Makes a context that verifies certificates.
+        """
         self._server = server
         self._tls = tls
         self._smtp: _Plain | _Encrypted | None = None
@@ -173,7 +197,13 @@ class SmtpServer:
             raise
 
     def send(self, message: EmailMessage) -> None:
-        """Raises: ServerAway, RecipientRefused, and NotDelivered where this mail was refused for now"""
+        """Hand a mail over.
+
+        Raises:
+            ServerAway: The server is down or does not let us in.
+            RecipientRefused: The server will never accept this recipient.
+            NotDelivered: The server refused this mail for now.
+        """
         smtp = self._smtp
         if smtp is None:
             raise ServerAway("not connected")
@@ -182,18 +212,18 @@ class SmtpServer:
             self._hand_over(smtp, message)
         except OSError as error:
             self._drop()
-            if smtp.has_content:  # it may be that content, which no other mail is to wait for
+            if smtp.has_content:  # the content may be the cause, and other mails must not wait for it
                 raise NotDelivered(f"no answer to the content, {_reason(error)}") from None
             raise ServerAway(_reason(error)) from None
         except NotDelivered:
-            self.close()  # what the server has of this mail must not mix with the next
+            self.close()  # or the server could mix this mail with the next
             raise
 
     def close(self) -> None:
         if self._smtp is None:
             return
         self._smtp.end_by(time.monotonic() + STEP_S)
-        with suppress(OSError):  # a server that is gone is what was wanted
+        with suppress(OSError):  # a server that is gone is closed as well
             self._smtp.quit()
         self._drop()
 
@@ -216,8 +246,8 @@ class SmtpServer:
     def _starttls_context(self) -> ssl.SSLContext:
         context = self._tls()
         if not self._server.user:
-            # Whoever can show a false certificate can as well take the offer of STARTTLS away; without a password
-            # to protect, a relay nearby with a certificate of its own making is better spoken to than not.
+            # No password is to be protected. An attacker with a false certificate could also remove the offer of
+            # STARTTLS, so a check would not stop them. It would stop a nearby relay with a self-signed certificate.
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
@@ -261,9 +291,9 @@ def _serialise(message: EmailMessage) -> bytes:
 
 
 def _is_for_good(code: int, answer: bytes) -> bool:
-    """Whether a refused recipient is the recipient's fault, and said to be so.
+    """Tell whether a server refused a recipient for good, because there is no such mailbox.
 
-    A 5xx alone is not enough: servers say 550 and 554 as well to whom they do not relay for, or have on a list.
+    A 5xx alone does not say so: servers also answer 550 and 554 to senders that they do not relay for or have blocked.
     """
     return code >= 500 and _NO_SUCH_MAILBOX.match(answer) is not None
 

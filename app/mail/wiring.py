@@ -1,4 +1,4 @@
-"""The delivery of mails, as the settings have it."""
+"""Makes the delivery of mails from the settings."""
 
 from collections.abc import Callable
 
@@ -11,8 +11,8 @@ from app.stores.wiring import Stores
 
 
 def make_delivery(settings: Settings, stores: Stores, links: Links, clock: Callable[[], float]) -> Delivery | None:
-    """Return what delivers mails; None where mails are off."""
-    if not (settings.smtp_url and settings.mail_from and settings.public_url):  # all of them or none are set
+    """Return the delivery of mails; None if mails are off."""
+    if not (settings.smtp_url and settings.mail_from and settings.public_url):  # config.py accepts all of them or none
         return None
     letters = Letters(stores.users, links, settings.mail_from, settings.public_url, clock)
     return Delivery(stores.mails, open_transport(settings.smtp_url), letters.compose, clock)

@@ -1,9 +1,11 @@
 """Audit lines: who did what to whom, each event exactly one line on the logger `keyrack.audit`, and one count.
 
-Each function here is one event. The rules call it where the event becomes true; the endings of sessions are told where
-the scripts' replies are read, so that none can be forgotten. A line says by itself which request it belongs to, from
-which address it came and who acted (`context.py`). No line holds an e-mail address, a secret or what a client made up:
-sessions are named by their id_hash, an account that is none by a keyed digest.
+Each function here is one event. The rules call it where the event becomes true. Ends of sessions are recorded where the
+replies of scripts are read (stores/scripts.py), so that none can be forgotten. Each line also has the request, its
+address and the actor (context.py). No line holds an e-mail address, a secret or a text that a client made up: sessions
+are named by their id_hash, unknown accounts by a keyed digest.
+
+Events for gateways: stores/lua/session.lua. Other log lines: logs.py. Mails to users: rules/notices.py.
 """
 
 import logging
@@ -30,7 +32,7 @@ Method = Literal["password", "totp", "backup"]
 Credential = Literal["password", "totp_on", "totp_off", "backup_codes"]
 AccountAct = Literal["registered", "disabled", "enabled", "deleted"]
 
-# What was never counted is 0, not absent: else Prometheus would miss the first of each.
+# Each starts at 0, because Prometheus misses the first increase of a figure that was absent before.
 for _how in get_args(How):
     metrics.SIGN_INS.labels("success", _how)
 for _why in get_args(WhyNot):
@@ -51,31 +53,36 @@ def signed_in(user_id: str, session: str, how: How) -> None:
 
 
 def code_asked(user_id: str) -> None:
-    """What was shown so far was right; a second factor is asked for."""
+    """Record that a password or a link was right and a code is asked for."""
     metrics.SIGN_INS.labels("code_asked", "").inc()
     _write_line("code_asked", user_id=user_id)
 
 
 def sign_in_failed(reason: WhyNot, user_id: str | None = None, account: str | None = None) -> None:
-    """user_id: where one is known; else account, the digest of what was typed, if anything was"""
+    """Record that somebody failed to sign in.
+
+    Args:
+        user_id: None if no user is known.
+        account: If no user is known, the digest of the login that was typed; None if none was typed.
+    """
     metrics.SIGN_INS.labels("failed", reason).inc()
     _write_line("sign_in_failed", user_id=user_id, reason=reason, **({"account": account} if account else {}))
 
 
 def step_up_passed(user_id: str, method: Method) -> None:
-    """A session, which is the actor, has proved itself again."""
+    """Record that the actor, a session, proved itself again."""
     metrics.STEP_UPS.labels("passed", method).inc()
     _write_line("step_up_passed", user_id=user_id, method=method)
 
 
 def step_up_failed(reason: Literal["wrong", "invalid_ticket"], user_id: str, method: Method | Literal[""] = "") -> None:
-    """A session, which is the actor, was asked to prove itself, or for the password, and did not give it."""
+    """Record that the actor, a session, was asked for a proof or for the password and failed."""
     metrics.STEP_UPS.labels(reason, method).inc()
     _write_line("step_up_failed", user_id=user_id, reason=reason, **({"method": method} if method else {}))
 
 
 def record_endings(events: Sequence[Event]) -> None:
-    """Put the sessions that ended on record: one line for all that one session, or nobody, ended for one reason."""
+    """Record the sessions that ended, in one line for each user, reason and session that ended them."""
     ended: dict[tuple[str, Reason | None, str | None], list[str]] = {}
     for event in events:
         if event.type == "AUTH_SESSION_REMOVE":
@@ -86,23 +93,31 @@ def record_endings(events: Sequence[Event]) -> None:
 
 def _sessions_ended(user_id: str, reason: str, sessions: Sequence[str], by: str | None) -> None:
     metrics.SESSIONS_ENDED.labels(reason).inc(len(sessions))
-    told = {"user_id": user_id, "reason": reason, "count": len(sessions), "sessions": sessions}
-    if reason in ("evicted", "expired"):  # by nobody's act
-        _write_line("sessions_ended", **told, actor=None)
+    fields = {"user_id": user_id, "reason": reason, "count": len(sessions), "sessions": sessions}
+    if reason in ("evicted", "expired"):  # nobody ended them, whoever made the request
+        _write_line("sessions_ended", **fields, actor=None)
     elif by:
-        _write_line("sessions_ended", **told, actor={"user_id": user_id, "session": by})
+        _write_line("sessions_ended", **fields, actor={"user_id": user_id, "session": by})
     else:
-        _write_line("sessions_ended", **told)
+        _write_line("sessions_ended", **fields)
 
 
 def credentials_changed(what: Credential, user_id: str, session: str | None = None) -> None:
-    """session: under which the one that changed them goes on; None where they were changed by a link"""
+    """Record a change of credentials.
+
+    Args:
+        session: The id_hash of the session that changed them, from now on; None if a link or an operator did.
+    """
     metrics.CREDENTIAL_CHANGES.labels(what).inc()
     _write_line("credentials_changed", user_id=user_id, what=what, session=session)
 
 
 def reset_asked(user_id: str | None, account: str) -> None:
-    """Somebody forgot a password. account: digest of what was typed"""
+    """Record that somebody asked for a new password.
+
+    Args:
+        account: The digest of the login that was typed. It is recorded if there is no such user.
+    """
     _write_line("reset_asked", user_id=user_id, **({} if user_id else {"account": account}))
 
 
@@ -111,18 +126,22 @@ def account_changed(what: AccountAct, user_id: str) -> None:
 
 
 def limit_hit(limit: str, counted_by: str) -> None:
-    """counted_by: whose budget is spent: an address, a user id, an id_hash, a digest"""
+    """Record that a request was refused by a rate limit.
+
+    Args:
+        counted_by: The key of the limit: an address, a user id, an id_hash or a digest.
+    """
     metrics.LIMIT_HITS.labels(limit).inc()
     _write_line("limit_hit", limit=limit, counted_by=counted_by)
 
 
-def operator_acted(act: str, **told: Any) -> None:
-    """A command of an operator as a whole, within `context.operator`; what it does to each user is told beside it."""
-    _write_line("operator_acted", act=act, **told)
+def operator_acted(act: str, **fields: Any) -> None:
+    """Record a command of an operator as a whole, within `context.operator`. Each user it changed has its own line."""
+    _write_line("operator_acted", act=act, **fields)
 
 
-def _write_line(event: str, **told: Any) -> None:
+def _write_line(event: str, **more: Any) -> None:
     current = context.current()
     address = current.address() if current else None
-    fields = {"event": event, "actor": current.actor if current else None, **told}
+    fields = {"event": event, "actor": current.actor if current else None, **more}
     log.info(event, extra={"fields": fields | ({"address": str(address)} if address else {})})
