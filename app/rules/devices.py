@@ -79,7 +79,7 @@ class Devices:
         self._store.require_readable()
 
     def is_touch_due(self, caller: Caller) -> bool:
-        """Tell whether the last noted use is a minute old. Saves a trip; lua/touch_session.lua decides for requests at once."""
+        """Tell whether the last noted use is a minute old. lua/touch_session.lua decides, for requests at once."""
         return self._clock() - caller.last_used_at >= TOUCH_EVERY_S
 
     def touch(self, caller: Caller, client: Client) -> None:
