@@ -4,10 +4,11 @@ Names of devices, made of this: rules/device_names.py.
 
 import base64
 import binascii
+from functools import cache
 from typing import Any
 
 import orjson
-from ua_parser import parse
+from ua_parser import Domain, Parser, load_lazy_builtins
 
 from app.callers.addresses import Address
 from app.callers.location import Locations
@@ -59,10 +60,17 @@ def _read_properties(header: str) -> dict[str, Any]:
 
 def _parse_user_agent(header: str) -> tuple[str | None, str | None]:
     """Return system and program, without characters outside ASCII: WSGI hands headers over as latin-1, not UTF-8."""
-    parsed = parse(header[:_MAX_USER_AGENT])
+    parsed = _parser()(header[:_MAX_USER_AGENT], Domain.USER_AGENT | Domain.OS)
     os = parsed.os.family if parsed.os else None
     platform = parsed.user_agent.family if parsed.user_agent else None
     return clean(os), clean(platform)
+
+
+@cache
+def _parser() -> Parser:
+    """Return a parser that knows no models of devices: nobody asks for those, and they take longest to compile."""
+    programs, systems, _ = load_lazy_builtins()
+    return Parser.from_matchers((programs, systems, []))
 
 
 def _is_tablet(device: Any, user_agent: str) -> bool:
