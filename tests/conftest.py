@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 
 import pytest
 from fakeredis import FakeRedis, FakeServer
@@ -13,7 +14,7 @@ from redis import RedisCluster
 
 from app import Keyrack, create_app
 from app.config import load_settings
-from app.stores.connection.connect import connect, from_redis_py
+from app.stores.connection.connect import StoreError, connect, from_redis_py
 from app.stores.lifetimes import Lifetimes
 from app.stores.links import LinkStore
 from app.stores.notices import NoticeStore
@@ -25,7 +26,7 @@ from tests import kept, leaks
 from tests.conformance import CheckedClient
 from tests.device import Device
 from tests.mail_server import SmtpServer
-from tests.servers import RedisServer, redis_at
+from tests.servers import RedisServer, redis_at, wait_until
 from tests.sets import ClusterSet
 
 Keyrack.test_client_class = CheckedClient
@@ -159,9 +160,20 @@ def redis(request):
 
 @pytest.fixture
 def store(request, redis):
-    """Keyrack's own client of that store."""
-    is_cluster = isinstance(redis, RedisCluster)
-    return connect(request.getfixturevalue("cluster").url) if is_cluster else from_redis_py(redis)
+    """Keyrack's own client of that store; of the Cluster, it has looked at it already.
+
+    The first command waits for that no longer than operators would: on a busy machine, not long enough.
+    """
+    if not isinstance(redis, RedisCluster):
+        return from_redis_py(redis)
+    client = connect(request.getfixturevalue("cluster").url)
+    wait_until(lambda: _has_looked(client), "the Cluster was not looked at")
+    return client
+
+
+def _has_looked(client):
+    with suppress(StoreError):
+        return client.nodes()
 
 
 @pytest.fixture
