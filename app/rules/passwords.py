@@ -74,7 +74,10 @@ class Passwords:
         return matches and acceptable
 
     def is_outdated(self, hashed: str) -> bool:
-        """Tell whether a hash has another cost than is set now. The cost shows in the time of a login."""
+        """Tell whether a hash has another cost than is set now.
+
+        Such a login takes another time than one of an unknown account, which shows that the account exists.
+        """
         # The form of a hash is $2b$<cost>$<salt and hash>.
         return int(hashed.split("$")[2]) != self._rounds
 

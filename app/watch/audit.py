@@ -94,7 +94,7 @@ def record_endings(events: Sequence[Event]) -> None:
 def _sessions_ended(user_id: str, reason: str, sessions: Sequence[str], by: str | None) -> None:
     metrics.SESSIONS_ENDED.labels(reason).inc(len(sessions))
     fields = {"user_id": user_id, "reason": reason, "count": len(sessions), "sessions": sessions}
-    if reason in ("evicted", "expired"):  # nobody ended them, whoever made the request
+    if reason in ("evicted", "expired"):  # no actor ended them, even if a request caused it
         _write_line("sessions_ended", **fields, actor=None)
     elif by:
         _write_line("sessions_ended", **fields, actor={"user_id": user_id, "session": by})
