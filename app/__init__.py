@@ -28,19 +28,20 @@ _MAX_BODY = 64 * 1024
 
 class Keyrack(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a view or hook as it is. Flask would check with each request whether it is async; none is."""
+        """Return a view or hook as it is. Flask would check at each request whether it is async. No view of ours is."""
         return func
 
     def log_exception(self, exc_info: Any) -> None:
-        """Log an error with the rule of the route instead of the path, because clients make paths up."""
+        """Log an error with the rule of the route. The path is left out, because clients can write anything into it."""
         log.error("%s %s failed", request.method, request.url_rule, exc_info=exc_info)
 
 
 def create_app(settings: Settings, redis: RedisClient | Redis, clock: Callable[[], float] = time.time) -> Flask:
-    """Return the whole service, on one client of Redis. It does not connect before the first request.
+    """Return the whole service. It connects to Redis at the first request.
 
     Args:
-        redis: A client made by stores/connection/connect.py, or one of redis-py or fakeredis for a single server.
+        redis: A client made by stores/connection/connect.py. A client of redis-py or fakeredis for a single server is
+            also accepted.
     """
     app = Keyrack("app")
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY

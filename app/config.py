@@ -12,11 +12,11 @@ from app.setting_parsers import MailServer, Networks
 
 
 class ConfigError(Exception):
-    """An environment that cannot be used. The message names every bad variable, and no value."""
+    """An environment that cannot be used. The message names every bad variable, but not its value."""
 
 
 def _setting(parse: Callable[[str], Any], meaning: str, default: str | None = None, *, secret: bool = False) -> Any:
-    """Return a field of Settings. The default is a text as in the environment; None makes the setting required."""
+    """Return a field of Settings. The default is written as in the environment. None makes the setting required."""
     return field(repr=not secret, metadata={"parse": parse, "meaning": meaning, "default": default})
 
 
@@ -152,12 +152,15 @@ class Settings:
 
 
 def _is_text(raw: str) -> bool:
-    """Tell whether a value is text. Python reads bytes that are no UTF-8 as lone surrogates, which UTF-8 refuses."""
+    """Tell whether a value can be encoded in UTF-8.
+
+    Python turns invalid UTF-8 in the environment into lone surrogates. Text with those cannot be encoded again.
+    """
     return not any("\ud800" <= char <= "\udfff" for char in raw)
 
 
 def variable(name: str) -> str:
-    """Return the name in the environment of a field of Settings."""
+    """Return the environment variable of a field of Settings."""
     return name.removesuffix("_s").upper()
 
 
@@ -165,7 +168,8 @@ def load_settings(env: Mapping[str, str]) -> Settings:
     """Read the environment. A variable that is empty counts as not set.
 
     Raises:
-        ConfigError: Some variables are bad. It names all of them, so that one restart fixes them all.
+        ConfigError: Some variables are bad. The message names all of them, so that they can all be corrected before the
+            next start.
     """
     problems: list[str] = []
     values: dict[str, Any] = {}

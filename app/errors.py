@@ -1,4 +1,4 @@
-"""Every refusal, with its status, code and message.
+"""The refusals that rules and guards raise, each with its status, code and message.
 
 ApiError
 ├── InvalidForm            400  50035   a body whose fields are wrong
@@ -10,16 +10,17 @@ ApiError
 ├── InvalidSecret          400  60005
 ├── InvalidTicket          400  60006   unknown, used, expired, exhausted or somebody else's
 ├── InvalidCode            400  60008
-├── IsCurrentSession       400  0       the caller's own session, where only others may be ended
-├── Unauthorized           401  0       no token, or one that no live session has
+├── IsCurrentSession       400  0       the caller's own session, but only others may be ended
+├── Unauthorized           401  0       no token, or no live session with it
 ├── MfaRequired            401  60003   a live session without a recent proof
 ├── Forbidden              403  0
 ├── UnknownSession         404  10020
-└── Unavailable            503  0       Redis away or too slow, or the queue for password hashes full
-    └── Unconfirmed                     done, but too few replicas have it yet: a failover could undo it
+└── Unavailable            503  0       Redis is away or too slow, or the queue for password hashes is full
+    └── Unconfirmed                     done on the primary, but too few replicas have confirmed it
 
-Rules and guards raise these. The answers are made in web/error_handlers.py, their description for the OpenAPI document
-in document/refusals.py. Nothing here knows Flask.
+Rules and guards raise these. Elsewhere are 413 (code 40005) and 429, in web/error_handlers.py, and CallerGone, in
+stores/sessions.py. The answers are made in web/error_handlers.py, their description for the OpenAPI document in
+document/refusals.py. Nothing here knows Flask.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ class ApiError(Exception):
     """A refusal with a stable code, and a sentence that a person can act on.
 
     Args:
-        message: None for the message of the class.
+        message: None stands for the message of the class.
         extra: More fields of the body.
     """
 
@@ -68,7 +69,7 @@ class InvalidForm(ApiError):
     """A body with wrong fields.
 
     Args:
-        fields: The problem of each: a text "CODE: message", a list of such texts, or a deeper mapping.
+        fields: Maps each wrong field to its problem: a text "CODE: message", a list of such texts, or a deeper mapping.
     """
 
     code = 50035
@@ -104,7 +105,7 @@ def _first_message(problem: Any) -> str:
 
 
 class InvalidLogin(InvalidForm):
-    """A login that fails. An unknown account, a wrong password and a disabled account get one and the same answer."""
+    """A login that fails. The answer is equal for an unknown account, a wrong password and a disabled account."""
 
     def __init__(self) -> None:
         problem = "INVALID_LOGIN: Login or password is invalid."
@@ -192,13 +193,16 @@ class UnknownSession(ApiError):
 
 
 class IsCurrentSession(ApiError):
-    """An attempt to end one's own session among others. Only the cookie API refuses it; Discord's clients may do so."""
+    """An attempt of a session to end itself, where only other sessions may be ended.
+
+    Only the cookie API refuses this. Discord's clients may end the caller's own session together with others.
+    """
 
     message = "Use POST /logout to end your current session."
 
 
 class Unavailable(ApiError):
-    """A request that was not carried out, or of unknown outcome. The client may send it again."""
+    """A request that was not carried out, or whose outcome is unknown. The client may send it again."""
 
     status = 503
 
@@ -207,7 +211,10 @@ class Unavailable(ApiError):
 
 
 class Unconfirmed(Unavailable):
-    """A change that the primary has, all of it or a part, but too few replicas. A failover could undo it."""
+    """A change that too few replicas have confirmed.
+
+    The primary has made it, wholly or in part. A failover could undo it.
+    """
 
     message = (
         "503: Service Unavailable. This may or may not have happened: too few replicas have confirmed it. "

@@ -1,4 +1,4 @@
-"""The parsers of settings: each takes a text and returns its value, or raises ValueError with what the text must be.
+"""The parsers of settings: each takes a text and returns its value. ValueError says what the text must be.
 
 The settings themselves: config.py.
 """
@@ -24,14 +24,14 @@ Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 _MIN_SECRET_LENGTH = 32
 _MAIL_PORTS = {"smtp": 587, "smtps": 465}
-_LONGEST_S = 100 * 365 * 24 * 60 * 60  # the end of a session must not come after the year 9999, the last in datetime
+_LONGEST_S = 100 * 365 * 24 * 60 * 60  # no session may end after the year 9999, because datetime has no later year
 _MOST_COUNTED = 1_000_000_000
 _HOST = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
 
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """The server that takes mails.
+    """The mail server.
 
     Attributes:
         user: "" if the server asks for no login.
@@ -108,7 +108,7 @@ def networks(raw: str) -> Networks:
 
 
 def _network(raw: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """Return a network. IPv4 within IPv6 becomes IPv4, because the addresses of callers do, too."""
+    """Return a network. IPv4-mapped IPv6 becomes IPv4, as caller addresses do."""
     network = ipaddress.ip_network(raw)
     mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
     return ipaddress.ip_network((mapped, network.prefixlen - 96)) if mapped and network.prefixlen >= 96 else network
@@ -138,7 +138,7 @@ def mail_route(raw: str) -> MailServer | Path:
     try:
         url = urlsplit(raw)
         return _mail_folder(url) if url.scheme == "file" else _mail_server(url)
-    except ValueError:  # UnicodeError is one, too
+    except ValueError:  # UnicodeError is a ValueError, too
         raise ValueError(
             "must be smtp://user:password@host:587, smtps://user:password@host:465 or file:folder; "
             "the user and the password, of ASCII alone, can be left out together, and are percent-encoded"
@@ -154,7 +154,7 @@ def _mail_folder(url: SplitResult) -> Path:
 
 def _mail_server(url: SplitResult) -> MailServer:
     user, password = (unquote(part or "", errors="strict") for part in (url.username, url.password))
-    is_plain = (user + password).isascii() and (user + password).isprintable()  # smtplib sends nothing else
+    is_plain = (user + password).isascii() and (user + password).isprintable()  # smtplib sends no other characters
     if url.scheme not in _MAIL_PORTS or not url.hostname or url.path not in ("", "/") or url.query or url.fragment:
         raise ValueError
     if not is_plain or bool(user) != bool(password) or ("@" in url.netloc and not user):

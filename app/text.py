@@ -1,16 +1,19 @@
-"""What may be shown of a text that somebody else wrote: the one list of hidden characters.
+"""The list of characters that are never shown or accepted in other people's text.
 
-How long a text may be is said where it is taken: wire/ for names, callers/client_info.py for clients.
+Limits on length: wire/ for names, callers/client_info.py for clients.
 """
 
 import unicodedata
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format (bidi among them), surrogate, line and paragraph marks
-_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # Hangul fillers and the Braille blank: nothing to see either
+_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # Hangul fillers and the Braille blank are invisible, too
 
 
 def visible(text: str) -> str:
-    """Return a text without its hidden characters: none moves a terminal's cursor, turns a line round or ends it."""
+    """Return a text without its hidden characters.
+
+    The rest cannot move the cursor, reverse the writing direction or end the line.
+    """
     return "".join(char for char in text if not _is_hidden(char))
 
 

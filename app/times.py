@@ -25,7 +25,7 @@ def iso_seconds(text: str) -> float:
 
 
 def before(text: str, now: float) -> float:
-    """Return the Unix seconds that a text means. A span such as 30d, 12h, 15m or 90s is counted back from now.
+    """Return a time in Unix seconds. A span such as 30d, 12h, 15m or 90s is counted back from now.
 
     Args:
         text: A span, or a date or time in ISO 8601.

@@ -2,8 +2,8 @@
 
     b64url(user id as text) . b64url(Unix seconds as 4 bytes) . b64url(32 random bytes)
 
-Clients read the first part as the user's id. The second part of a token is the time when its session began. It stays
-when the session gets a new token, so that a look-up of the hash is enough to know the session's age.
+Clients read the first part as the user's id. The second part of a token is the time when its session began. A new token
+of the session keeps this time, so that the session's age is known without a look-up of its record.
 """
 
 import base64
@@ -19,7 +19,7 @@ _USER_ID = re.compile(rb"[0-9]{1,20}")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The content of a well-formed secret. It proves nothing until a record under its hash is found.
+    """The content of a well-formed secret. It proves nothing until Redis has a record under its hash.
 
     Attributes:
         user_id: A snowflake as text.
@@ -43,7 +43,7 @@ def issue(user_id: str, at: float) -> str:
 
 
 def read(secret: str) -> Claim | None:
-    """Return the content of a secret, or None if its form is wrong. The text may be of any length."""
+    """Return the content of a secret; None if its form is wrong. The text may have any length."""
     match = _FORM.fullmatch(secret)
     if not match:
         return None
@@ -65,7 +65,7 @@ def id_in_url(id_hash: str) -> str:
 
 
 def id_from_url(text: str) -> str | None:
-    """Return the id_hash that a text means, in base64 or base64url. None if it is neither."""
+    """Return an id_hash from a text in base64 or base64url; None if the text is neither."""
     standard = text.replace("-", "+").replace("_", "/")
     return standard.rstrip("=") + "=" if _ID_IN_URL.fullmatch(standard) else None
 

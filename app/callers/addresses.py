@@ -1,5 +1,5 @@
-"""The IP address of a caller: the peer of the socket, or what trusted proxies say of it.
-Addresses of Redis: stores/redis_url.py.
+"""The IP address of a caller: the peer of the socket, or the address that trusted proxies report.
+Addresses of Redis: stores/connection/redis_url.py.
 """
 
 import ipaddress
@@ -10,15 +10,15 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def caller_address(peer: str | None, forwarded_for: str, trusted: Networks) -> Address | None:
-    """Return the address that a request counts for.
+    """Return the address of the caller.
 
-    A trusted proxy adds the address it was asked from at the right of X-Forwarded-For. So the rightmost address that no
-    trusted proxy has is the caller's. Addresses to its left may be made up. From a peer that is no trusted proxy the
-    header is not read.
+    A trusted proxy appends the address of its own peer to X-Forwarded-For. So the rightmost address that is not a
+    trusted proxy's is the caller's. Addresses to its left may be made up. If the peer is no trusted proxy, the header
+    is not read.
 
     Args:
-        peer: As the socket has it; None or "" for a unix socket.
-        forwarded_for: All X-Forwarded-For of the request, joined by commas.
+        peer: The peer of the socket; None or "" for a unix socket.
+        forwarded_for: All X-Forwarded-For headers of the request, joined by commas.
     """
     address = _parse_address(peer or "")
     if address is None or not _is_in(address, trusted):
@@ -31,8 +31,8 @@ def caller_address(peer: str | None, forwarded_for: str, trusted: Networks) -> A
 
 
 def limit_key(address: Address | None) -> str:
-    """Return the key that rate limits count an address by."""
-    # An IPv6 customer has a /64, so all of it counts as one.
+    """Return the key under which rate limits count an address."""
+    # An IPv6 customer usually has a whole /64, so its addresses count together.
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)
@@ -43,7 +43,7 @@ def _is_in(address: Address, networks: Networks) -> bool:
 
 
 def _parse_address(text: str) -> Address | None:
-    """Parse 192.0.2.1, 192.0.2.1:443, 2001:db8::1, [2001:db8::1] or [2001:db8::1]:443. Return None for all else."""
+    """Parse 192.0.2.1, 192.0.2.1:443, 2001:db8::1, [2001:db8::1] or [2001:db8::1]:443. Return None for other text."""
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]

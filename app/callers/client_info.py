@@ -1,5 +1,5 @@
 """The client of a request: system, program, place and address. A bad header counts as absent.
-Names of devices, made of this: rules/device_names.py.
+Names of devices: rules/device_names.py.
 """
 
 import base64
@@ -42,7 +42,7 @@ def read_client(properties: str, user_agent: str, address: Address | None, locat
 
 
 def clean(value: Any) -> str | None:
-    """Return a text without hidden characters, cut to 64. Return None if nothing is left, or if it is no text."""
+    """Return a text without hidden characters, cut to 64 characters; None if nothing is left, or if it is no text."""
     if not isinstance(value, str):
         return None
     return visible(value[: 4 * _MAX_VALUE]).strip()[:_MAX_VALUE].rstrip() or None
@@ -59,7 +59,7 @@ def _read_properties(header: str) -> dict[str, Any]:
 
 
 def _parse_user_agent(header: str) -> tuple[str | None, str | None]:
-    """Return system and program, without characters outside ASCII: WSGI hands headers over as latin-1, not UTF-8."""
+    """Return the names of the system and the program; None for each that is unknown."""
     parsed = _parser()(header[:_MAX_USER_AGENT], Domain.USER_AGENT | Domain.OS)
     os = parsed.os.family if parsed.os else None
     platform = parsed.user_agent.family if parsed.user_agent else None
@@ -68,13 +68,16 @@ def _parse_user_agent(header: str) -> tuple[str | None, str | None]:
 
 @cache
 def _parser() -> Parser:
-    """Return a parser that knows no models of devices: nobody asks for those, and they take longest to compile."""
+    """Return a parser of user agents.
+
+    The patterns for device models are left out: they are not needed, and take longest to compile.
+    """
     programs, systems, _ = load_lazy_builtins()
     return Parser.from_matchers((programs, systems, []))
 
 
 def _is_tablet(device: Any, user_agent: str) -> bool:
-    # An iPad says so. A browser on Android says "Mobile" on a phone alone, other programs there never do.
+    # An iPad names itself. Browsers on Android say "Mobile" only on phones. Other programs on Android never say it.
     if isinstance(device, str) and device.startswith("iPad"):
         return True
     is_browser_on_android = user_agent.startswith("Mozilla/") and "Android" in user_agent

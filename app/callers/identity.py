@@ -31,14 +31,15 @@ class Callers:
     def identify(self, environ: Environ, method: str, *, with_proof: bool = True) -> Caller:
         """Return the caller whose session a request carries, and note that the session was used.
 
-        The token is read from the Authorization header, and from the cookie if there is no such header.
+        The token is read from the Authorization header. If there is none, it is read from the cookie.
 
         Args:
-            method: The method of the caller's request. With an unsafe one a cookie counts from its own origin only.
+            method: The method of the caller's request. For methods other than GET, HEAD and OPTIONS the cookie counts
+                only if the request comes from Keyrack's own pages.
             with_proof: Look for a recent proof as well.
 
         Raises:
-            Unauthorized: There is no token, or no live session has it.
+            Unauthorized: There is no token, or no live session with it.
             Forbidden: The cookie comes from a page of another origin.
         """
         token = _read_token(environ, method)
@@ -54,7 +55,7 @@ class Callers:
         return caller
 
     def repeat_logout(self, environ: Environ, method: str) -> None:
-        """End the session of a request again, so that a second try to log out waits for replicas as the first did."""
+        """End the session of a request again, so that a second try to log out also waits for replicas."""
         self._devices.repeat_logout(_read_token(environ, method))
 
     def client(self, environ: Environ) -> Client:
@@ -87,7 +88,7 @@ def require_same_origin(environ: Environ) -> None:
     Raises:
         Forbidden: Sec-Fetch-Site or Origin names another origin.
     """
-    # A browser says where a request comes from. A request that does not is from no browser, so no page has sent it.
+    # A browser always names the origin of such a request. Without an origin no browser, and so no page, has sent it.
     site = environ.get("HTTP_SEC_FETCH_SITE")
     origin = environ.get("HTTP_ORIGIN")
     if site is not None:

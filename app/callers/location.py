@@ -11,7 +11,7 @@ from app.callers.addresses import Address
 
 log = logging.getLogger(__name__)
 
-# Not ipaddress' is_private: that has the documentation ranges in it, which demonstrations locate.
+# ipaddress' is_private is not used. It includes the documentation ranges, which demonstrations locate.
 _PRIVATE = [
     ipaddress.ip_network(network)
     for network in (
@@ -22,11 +22,11 @@ _PRIVATE = [
 
 
 class Locations:
-    """Places of addresses, from a City database in MaxMind's format. Without one every place is unknown."""
+    """Places of addresses, from a City database in MaxMind's format. Without a database every place is unknown."""
 
     def __init__(self, database: Path | None) -> None:
         self._reader = None
-        # The file was a database when the settings were read. If it is none now, the service goes on without places.
+        # The file was a database when the settings were read. If it is damaged now, the service goes on without places.
         try:
             self._reader = maxminddb.open_database(database) if database else None
         except (maxminddb.InvalidDatabaseError, OSError):
@@ -53,12 +53,12 @@ class Locations:
 
 
 def is_private(address: Address) -> bool:
-    """Tell whether an address is in a network that nobody outside can reach."""
+    """Tell whether an address is in a network that cannot be reached from outside."""
     return any(address in network for network in _PRIVATE)
 
 
 def _english_name(place: Any) -> str | None:
-    # A database of another make may have something else in the place of a name.
+    # Databases of other makers may have something else instead of a name.
     names = place.get("names") if isinstance(place, dict) else None
     name = names.get("en") if isinstance(names, dict) else None
     return name if isinstance(name, str) else None

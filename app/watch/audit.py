@@ -1,9 +1,9 @@
-"""Audit lines: who did what to whom, each event exactly one line on the logger `keyrack.audit`, and one count.
+"""Audit lines. Each event is one line on the logger `keyrack.audit`, and one increment of a metric.
 
-Each function here is one event. The rules call it where the event becomes true. Ends of sessions are recorded where the
-replies of scripts are read (stores/scripts.py), so that none can be forgotten. Each line also has the request, its
-address and the actor (context.py). No line holds an e-mail address, a secret or a text that a client made up: sessions
-are named by their id_hash, unknown accounts by a keyed digest.
+Each function here records one event. The rules call it as soon as the event has happened. Ends of sessions are recorded
+when the replies of scripts are read (stores/scripts.py), so that none can be forgotten. Each line also has the request,
+its address and the actor (context.py). No line has an e-mail address, a secret or a text that a client made up.
+Sessions are named by their id_hash, unknown accounts by a keyed digest.
 
 Events for gateways: stores/lua/session.lua. Other log lines: logs.py. Mails to users: rules/notices.py.
 """
@@ -32,7 +32,7 @@ Method = Literal["password", "totp", "backup"]
 Credential = Literal["password", "totp_on", "totp_off", "backup_codes"]
 AccountAct = Literal["registered", "disabled", "enabled", "deleted"]
 
-# Each starts at 0, because Prometheus misses the first increase of a figure that was absent before.
+# Each metric starts at 0, because Prometheus misses the first increase of a metric that was absent before.
 for _how in get_args(How):
     metrics.SIGN_INS.labels("success", _how)
 for _why in get_args(WhyNot):
@@ -53,7 +53,7 @@ def signed_in(user_id: str, session: str, how: How) -> None:
 
 
 def code_asked(user_id: str) -> None:
-    """Record that a password or a link was right and a code is asked for."""
+    """Record that a password or a link was right, and that a code is needed next."""
     metrics.SIGN_INS.labels("code_asked", "").inc()
     _write_line("code_asked", user_id=user_id)
 
@@ -63,26 +63,26 @@ def sign_in_failed(reason: WhyNot, user_id: str | None = None, account: str | No
 
     Args:
         user_id: None if no user is known.
-        account: If no user is known, the digest of the login that was typed; None if none was typed.
+        account: If no user is known, the digest of the typed login; None if no login was typed.
     """
     metrics.SIGN_INS.labels("failed", reason).inc()
     _write_line("sign_in_failed", user_id=user_id, reason=reason, **({"account": account} if account else {}))
 
 
 def step_up_passed(user_id: str, method: Method) -> None:
-    """Record that the actor, a session, proved itself again."""
+    """Record that a session, the actor, proved itself again."""
     metrics.STEP_UPS.labels("passed", method).inc()
     _write_line("step_up_passed", user_id=user_id, method=method)
 
 
 def step_up_failed(reason: Literal["wrong", "invalid_ticket"], user_id: str, method: Method | Literal[""] = "") -> None:
-    """Record that the actor, a session, was asked for a proof or for the password and failed."""
+    """Record that a session, the actor, gave a wrong answer to a challenge or a wrong password."""
     metrics.STEP_UPS.labels(reason, method).inc()
     _write_line("step_up_failed", user_id=user_id, reason=reason, **({"method": method} if method else {}))
 
 
 def record_endings(events: Sequence[Event]) -> None:
-    """Record the sessions that ended, in one line for each user, reason and session that ended them."""
+    """Record ended sessions. Sessions with equal user, reason and ending session share one line."""
     ended: dict[tuple[str, Reason | None, str | None], list[str]] = {}
     for event in events:
         if event.type == "AUTH_SESSION_REMOVE":
@@ -94,7 +94,7 @@ def record_endings(events: Sequence[Event]) -> None:
 def _sessions_ended(user_id: str, reason: str, sessions: Sequence[str], by: str | None) -> None:
     metrics.SESSIONS_ENDED.labels(reason).inc(len(sessions))
     fields = {"user_id": user_id, "reason": reason, "count": len(sessions), "sessions": sessions}
-    if reason in ("evicted", "expired"):  # no actor ended them, even if a request caused it
+    if reason in ("evicted", "expired"):  # nobody ended them, even if a request caused it
         _write_line("sessions_ended", **fields, actor=None)
     elif by:
         _write_line("sessions_ended", **fields, actor={"user_id": user_id, "session": by})
@@ -106,7 +106,7 @@ def credentials_changed(what: Credential, user_id: str, session: str | None = No
     """Record a change of credentials.
 
     Args:
-        session: The id_hash of the session that changed them, from now on; None if a link or an operator did.
+        session: The id_hash, after the change, of the session that made it; None if a link or an operator made it.
     """
     metrics.CREDENTIAL_CHANGES.labels(what).inc()
     _write_line("credentials_changed", user_id=user_id, what=what, session=session)
@@ -116,7 +116,7 @@ def reset_asked(user_id: str | None, account: str) -> None:
     """Record that somebody asked for a new password.
 
     Args:
-        account: The digest of the login that was typed. It is recorded if there is no such user.
+        account: The digest of the typed login. It is recorded only if there is no such user.
     """
     _write_line("reset_asked", user_id=user_id, **({} if user_id else {"account": account}))
 
@@ -136,7 +136,7 @@ def limit_hit(limit: str, counted_by: str) -> None:
 
 
 def operator_acted(act: str, **fields: Any) -> None:
-    """Record a command of an operator as a whole, within `context.operator`. Each user it changed has its own line."""
+    """Record a whole command of an operator, within `context.operator`. Each changed user has a line of its own."""
     _write_line("operator_acted", act=act, **fields)
 
 

@@ -1,4 +1,4 @@
-"""The context of a thread: its request, and the user or operator who acts. Log and audit lines take it from here."""
+"""The context of a thread: its request, and the acting user or operator. Log and audit lines contain it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ class Context:
     """The request that a thread serves, or the operator that it works for.
 
     Attributes:
-        request_id: From the gateway, or made here. None if no request is served.
-        address: Returns the address of the client. It is called only if the address is needed.
-        actor: {"user_id", "session"} of a caller, or {"operator"}. None until somebody is known.
-        unconfirmed: Too few replicas have confirmed a change, so that the answer must not be a success.
+        request_id: An id from the gateway, or a new one; None if no request is served.
+        address: A function that returns the address of the client. It is called only if the address is needed.
+        actor: {"user_id", "session"} for a caller, {"operator"} for an operator; None until one of them is known.
+        unconfirmed: Too few replicas have confirmed a change, so the answer must not be a success.
     """
 
     request_id: str | None
@@ -33,17 +33,17 @@ end = _current.reset
 
 
 def note_caller(user_id: str, id_hash: str) -> None:
-    """Set the session that acts from here on."""
+    """Set the acting session."""
     context = current()
     if context:
         context.actor = {"user_id": user_id, "session": id_hash}
 
 
 def note_unconfirmed() -> bool:
-    """Note that a change is unconfirmed. The request goes on, and is refused at its end (errors.Unconfirmed).
+    """Note that too few replicas have confirmed a change. The request goes on, and its answer is errors.Unconfirmed.
 
     Returns:
-        False if there is no context to note it in.
+        False if there is no context, so nothing was noted.
     """
     context = current()
     if context:

@@ -1,8 +1,8 @@
-"""Events: each change of a session is reported once, by the script that made it.
+"""Events: each change of a session is reported once, by the script that makes the change.
 
-The script (stores/lua/session.lua, `report`) publishes each event on the channel `auth-events`, where gateways listen,
-and returns it to the process that called. That process hands it to its listeners (stores/scripts.py). One of them is in
-audit.py. Mails to users: rules/notices.py.
+The script (stores/lua/session.lua, `report`) publishes each event on the channel `auth-events`, where gateways listen.
+It also returns the event to the calling process, which passes it to its listeners (stores/scripts.py). One listener is
+in audit.py. Mails to users: rules/notices.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,10 +17,10 @@ Reason = Literal["logout", "revoked", "evicted", "expired", "password_change", "
 class Event:
     """
     Attributes:
-        id_hash: The session that began or ended, or the hash under which it goes on.
-        reason: Why it ended or changed; None if it began.
-        old_id_hash: The hash that a session had before it changed; None if it began or ended.
-        by: id_hash of the session that ended it; None if no session did.
+        id_hash: The session that began or ended. If the session got a new token, the hash of that token.
+        reason: Why the session ended or changed; None if it began.
+        old_id_hash: The session's hash before it changed; None if the session began or ended.
+        by: id_hash of the session that ended this one; None if no session did.
     """
 
     type: EventType
@@ -31,5 +31,5 @@ class Event:
     by: str | None
 
 
-# Called after a script with all events that it reported, in their order. If it raises, the request fails.
+# A listener is called after a script, with all its events in order. If the listener raises, the request fails.
 Listener = Callable[[Sequence[Event]], None]

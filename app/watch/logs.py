@@ -1,7 +1,7 @@
 """The form of log lines: JSON for machines, text on a terminal. Each line has the id of its request.
 
-No line has anything that a client sent. All messages are Keyrack's own. An exception within a request is logged by its
-type and place only, because its message may quote a secret.
+No line contains anything that a client sent. All messages are Keyrack's own. Of an exception within a request only type
+and place are logged, because its message may quote a secret.
 
 Lines of the audit log: watch/audit.py. Lines of gunicorn: serving/server_log.py.
 """
@@ -20,7 +20,7 @@ AUDIT = "keyrack.audit"
 
 
 class LogSettings(Protocol):
-    """The settings (config.py) that lines depend on."""
+    """The settings that log lines depend on (config.py says what each means)."""
 
     @property
     def log_format(self) -> str: ...
@@ -31,8 +31,8 @@ class LogSettings(Protocol):
 def configure(settings: LogSettings, stream: TextIO = sys.stdout) -> None:
     """Send every log line to one stream."""
     logging.basicConfig(level=settings.log_level.upper(), handlers=[make_handler(settings, stream)], force=True)
-    logging.getLogger(AUDIT).setLevel(logging.INFO)  # whatever the level of the others
-    logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # it would repeat each hit in its own words
+    logging.getLogger(AUDIT).setLevel(logging.INFO)  # audit lines do not depend on the level of other lines
+    logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # its lines would only repeat each hit of a limit
 
 
 def make_handler(settings: LogSettings, stream: TextIO) -> logging.Handler:
@@ -55,7 +55,7 @@ class TextLine(logging.Formatter):
         first = [fields.pop(name) for name in ("time", "level", "logger", "message")]
         rest = [f"{name}={orjson.dumps(value, default=str).decode()}" for name, value in fields.items()]
         line = " ".join([*first, *rest])
-        # Characters that are not printable could move a terminal's cursor, or turn its letters round.
+        # Unprintable characters could move the terminal's cursor or reverse the writing direction.
         escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
         return f"{escaped}\n{trace}" if trace else escaped
 
@@ -68,7 +68,7 @@ def _fields_of(record: logging.LogRecord) -> dict[str, Any]:
         "time": at,
         "level": record.levelname.lower(),
         "logger": record.name,
-        # Python reads bytes that are no text as halves of surrogate pairs, and orjson refuses those.
+        # Python turns invalid UTF-8 into lone surrogates, which orjson refuses.
         "message": record.getMessage().encode("utf-8", "backslashreplace").decode(),
         "process": record.process,
         **({"request_id": current.request_id} if current and current.request_id else {}),
@@ -78,9 +78,12 @@ def _fields_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _trace(record: logging.LogRecord) -> str:
-    """Return the traceback of a record. Within a request, or of a private record, it has no messages."""
+    """Return the traceback of a record.
+
+    Exception messages are left out within a request and for records marked `is_private`.
+    """
     error = record.exc_info[1] if record.exc_info else None
-    if context.current() is None and not getattr(record, "is_private", False):  # at start: no client yet
+    if context.current() is None and not getattr(record, "is_private", False):  # at start, before any client
         return "".join(traceback.format_exception(error))
     chain = []
     while error is not None:

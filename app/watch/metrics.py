@@ -1,8 +1,9 @@
 """Every metric on /metrics, with its name, meaning and labels.
 
-No label has a user, an address or anything else that a client can make up. Each label has a small fixed set of values.
-Under gunicorn each process writes its metrics into a file of PROMETHEUS_MULTIPROC_DIR, a folder that gunicorn.conf.py
-makes. The process that is asked adds up all files. Without that folder it returns only its own metrics.
+No label contains a user, an address or anything else that a client can make up. Each label has a small fixed set of
+values. Under gunicorn each process writes its metrics into a file of PROMETHEUS_MULTIPROC_DIR, a folder that
+gunicorn.conf.py makes. The process that answers /metrics adds up all files. Without that folder it returns only its own
+metrics.
 """
 
 import os
@@ -13,9 +14,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-OTHER = "other"  # the label of all paths that Keyrack does not have
+OTHER = "other"  # the label of all unknown paths
 
-_FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # read at import, as prometheus_client does
+_FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # prometheus_client also reads the variable at import
 _REGISTRY = CollectorRegistry()
 
 
@@ -50,7 +51,7 @@ LIMIT_HITS = _counter("limit_hits", "Requests refused because a rate limit was r
 
 @cache
 def request_seconds(route: str, method: str, status: str) -> Histogram:
-    """Return the histogram of one route. The cache is here because the library's look-up takes longer than counting."""
+    """Return the histogram of one route. It is cached, because the library's look-up takes longer than counting."""
     return REQUEST_SECONDS.labels(route, method, status)
 
 
