@@ -1,6 +1,6 @@
 """The generator of /openapi.json (OpenAPI 3.1) for the JSON surfaces.
 
-It reads the routes, the docstrings of their views, and the contracts (wire/contract.py) on them. A route is in the
+It reads the routes, and the docstrings and contracts (wire/contract.py) of their views. A route is in the
 document if its view has the decorator `answers`. Bodies are described by the schemas of wire/, refusals by the classes
 of errors.py (document/refusals.py), groups of routes by the docstrings of their modules.
 """
@@ -99,7 +99,7 @@ class _Route:
 
     Attributes:
         name: The endpoint, as in "sessions.list_sessions".
-        module: The module that describes it, which is that of its view.
+        module: The module of its view. The module's docstring describes the group.
     """
 
     path: str
@@ -147,7 +147,7 @@ def make_document(app: Flask) -> JsonObject:
 
 
 def _describe_own_checks(_: OpenAPIConverter, field: Field[Any], **__: Any) -> JsonObject:
-    """Return the JSON Schema that the checks of wire/fields.py carry. apispec knows those of marshmallow itself."""
+    """Return the JSON Schema of checks from wire/fields.py. marshmallow's own validators are described by apispec."""
     described: JsonObject = {}
     for check in field.validators:
         described |= getattr(check, "json_schema", {})
@@ -164,12 +164,12 @@ def _routes(app: Flask) -> Iterator[_Route]:
         view, contract = app.view_functions[rule.endpoint], _contract(app, rule)
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}) if contract.answers else ():
             yield _Route(_path(rule), method, rule.endpoint, view.__module__, view, contract)
-    check = verify.Verify.__call__  # it is served without Flask, so that Flask has no rule for it
+    check = verify.Verify.__call__  # it is served without Flask, so Flask has no rule for it
     yield _Route(verify.PATH, "GET", "gateway.verify", _GATEWAY, check, contract_of(check))
 
 
 def _contract(app: Flask, rule: Rule) -> Contract:
-    """Return the contract of a view, joined with those of its blueprint's hooks."""
+    """Return the contract of a view, joined with the contracts of its blueprint's hooks."""
     contract = contract_of(app.view_functions[rule.endpoint])
     for hook in app.before_request_funcs.get(rule.endpoint.partition(".")[0], ()):
         contract = join(contract_of(hook), contract)
@@ -181,7 +181,7 @@ def _path(rule: Rule) -> str:
 
 
 def _groups(routes: Sequence[_Route]) -> Mapping[str, str]:
-    """Return the description of each group of routes, which is the first paragraph of their module."""
+    """Return the description of each group of routes: the first paragraph of their module's docstring."""
     return {route.group: _paragraphs(sys.modules[route.module])[0] for route in routes}
 
 
@@ -248,7 +248,7 @@ def _responses(route: _Route, refusals: Refusals) -> JsonObject:
 
 
 def _first_field(contract: Contract) -> str:
-    """Return the first field that the body must have, "" if there is none."""
+    """Return the first required field of the body; "" if no field is required."""
     shape = contract.body or contract.form
     known = shape._declared_fields if isinstance(shape, type) else {}
     return next((name for name, field in known.items() if field.required), "")

@@ -10,7 +10,7 @@ from typing import Any
 from app.document.refusals import JsonObject
 from app.web.surfaces import is_of_cookie_api
 
-_SPECIFIC = ("400", "401", "403", "404")  # shown with each operation; the others are alike for all operations
+_SPECIFIC = ("400", "401", "403", "404")  # described with each operation, other statuses only once
 _COMMON = {
     "404": "NotFound",
     "405": "MethodNotAllowed",
@@ -26,8 +26,8 @@ class FieldRow:
     """A field of a body, a parameter or a header.
 
     Attributes:
-        name: The name of a deeper field has its path, as in user_sessions[].id_hash.
-        kind: The type of a field in words, or the place of a parameter.
+        name: The name, with the path to the field, as in user_sessions[].id_hash.
+        kind: The field's type in words. For a parameter, its place.
     """
 
     name: str
@@ -38,10 +38,10 @@ class FieldRow:
 
 @dataclass(frozen=True)
 class Problem:
-    """A refusal.
+    """One refusal in the reference.
 
     Attributes:
-        code: The code in the body, "" if it has none.
+        code: The code in the body; "" if the body has no code.
     """
 
     status: str
@@ -52,10 +52,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class ResponseRow:
-    """A success.
+    """One successful response in the reference.
 
     Attributes:
-        shapes: The fields of each form that the body may have. `examples` has an example of each.
+        shapes: One list of fields for each shape the body may have. `examples` has an example for each shape.
     """
 
     status: str
@@ -71,7 +71,7 @@ class OperationSection:
 
     Attributes:
         common: Statuses whose refusals are described once for all operations.
-        curl: A command for the shell.
+        curl: An example request, as a shell command with curl.
     """
 
     id: str
@@ -143,7 +143,7 @@ class Reference:
         headers = [
             FieldRow(name, "header", header["description"], not header["required"])
             for name, header in response["headers"].items()
-            if "$ref" not in header  # a reference is a header of all answers
+            if "$ref" not in header  # headers of all answers are written as references
         ]
         described = [(self._rows(shape), _pretty(self._example(shape))) for shape in shapes if self._rows(shape)]
         phrase = HTTPStatus(int(status)).phrase

@@ -1,6 +1,6 @@
-"""Refusals as the OpenAPI document shows them: for each an example and the schema of its body.
+"""The refusals in the OpenAPI document: an example for each, and the schema of its body.
 
-The refusals themselves are in errors.py. The answers that clients get are made in web/error_handlers.py.
+The refusals are defined in errors.py. The answers to clients are made in web/error_handlers.py.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ _TEXT = {"type": "string"}
 def status_of(refusal: Refusal) -> int:
     if issubclass(refusal, ApiError):
         return refusal.status
-    assert issubclass(refusal, HTTPException)  # noqa: S101 - error_handlers.py renders these two kinds
+    assert issubclass(refusal, HTTPException)  # noqa: S101 - web/error_handlers.py renders these two kinds
     return refusal.code or InternalServerError.code
 
 
@@ -52,10 +52,10 @@ def header_refs(*names: str) -> JsonObject:
 
 
 class Refusals:
-    """The refusals of one surface. A body in Discord's form has code and message, one of the cookie API has a sentence.
+    """The refusals of one surface. In Discord's form the body has code and message, in the cookie API a sentence.
 
     Args:
-        always: Names of the headers that every answer has.
+        always: Names of the headers in every answer.
     """
 
     def __init__(self, spec: APISpec, always: Sequence[str], proof_ttl_s: int, *, in_cookie_api: bool) -> None:
@@ -71,17 +71,17 @@ class Refusals:
             self._components.schema("Challenge", schema=ChallengeSchema)
 
     def response(self, refusals: Sequence[Refusal], field: str) -> JsonObject:
-        """Return the response for one status, which any of these refusals may cause.
+        """Return the response for one status, with an example of each of these refusals.
 
         Args:
-            field: A field that the body of the request must have, for the example.
+            field: A required field of the request's body, for the example.
         """
         if len(refusals) == 1 and not issubclass(refusals[0], InvalidForm):
             return self.shared(refusals[0])
         return self._response(refusals, field)
 
     def shared(self, refusal: Refusal) -> JsonObject:
-        """Return a reference to the response that all routes of the surface have in common."""
+        """Return a reference to a response that all routes of the surface share."""
         name = refusal.__name__ + self._suffix
         if name not in self._components.responses:
             self._components.response(name, self._response([refusal], ""))
@@ -103,7 +103,7 @@ class Refusals:
         }
 
     def _example(self, refusal: Refusal, field: str) -> tuple[JsonObject, str]:
-        """Return the body as this surface has it, and its meaning in one sentence."""
+        """Return the body in the form of this surface, and its meaning in one sentence."""
         if issubclass(refusal, ApiError):
             error = self._make_error(refusal, field)
             body, sentence = error.body(), error.plainly()
@@ -121,7 +121,7 @@ class Refusals:
         return refusal()
 
     def _shape(self, refusal: Refusal, body: JsonObject) -> str:
-        """Return the name of the schema of a refusal's body. A schema that is missing is added to the document."""
+        """Return the name of the schema of a refusal's body. Add the schema to the document if it is missing."""
         if set(body) == {"error"}:
             return "Error"
         name = InvalidForm.__name__ if issubclass(refusal, InvalidForm) else refusal.__name__ + self._suffix

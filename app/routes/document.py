@@ -40,7 +40,7 @@ def _document() -> dict[str, Any]:
 
 
 def _answer_cached(content_type: str, make: Callable[[], bytes]) -> Response:
-    # Made at the first request for it: then all routes are known, and it stays as it is.
+    # It is made at the first request, when all routes are known, and does not change after that.
     made: dict[str, bytes] = current_app.extensions.setdefault(_EXTENSION, {})
     if content_type not in made:
         made[content_type] = make()

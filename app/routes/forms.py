@@ -1,4 +1,4 @@
-"""The common part of all pages: their blueprint, the names in their templates, the way back to a refused form.
+"""The common part of all pages: their blueprint, the names in their templates, and how a refused form is shown again.
 The page of a refusal without a form: web/error_handlers.py.
 """
 
@@ -24,12 +24,12 @@ Problems = dict[str, str]
 Page = Callable[[Problems], str]
 
 HOME = "/settings/sessions"
-_OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # a browser reads \ as / and passes over tabs and line ends
+_OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # browsers read \ as / and ignore tabs and line ends
 _WRONG_CODE = "That code is wrong or was used already. Try the next one."
 
 
 def page_blueprint(name: str) -> PageBlueprint:
-    """Make a blueprint of pages. It leads a visitor who is not signed in to the login page, and back after that."""
+    """Make a blueprint of pages. A visitor who is not signed in logs in first, and is led back."""
     bp = PageBlueprint(name, __name__)
     bp.context_processor(_template_names)
     bp.register_error_handler(Unauthorized, _lead_to_login)
@@ -57,21 +57,23 @@ def shows_page_on_refusal(page: Page) -> Callable[[View], View]:
 
 
 def lead_to_page(bp: Blueprint, page: str, *forms: str) -> None:
-    """Lead a visitor who opens the address of a form by hand to the page that has the form.
+    """Redirect a visitor who opens the address of a form to the page with the form.
+
+    Another view handles POST on these paths. This function adds a GET that redirects to the page.
 
     Args:
         page: The whole path, with the prefix of the blueprint.
-        forms: Paths below the prefix. Each takes POST elsewhere and gets its GET here.
+        forms: The paths of the forms, below the prefix.
     """
     for form in forms:
         bp.add_url_rule(form, f"page_of{form}", partial(redirect, page))
 
 
 def next_path() -> str:
-    """Return the path that the visitor wanted to go to. It is always one of our own, never a page of another site."""
+    """Return the path that the visitor wanted to open. It is always a path of Keyrack, never a page of another site."""
     try:
         wanted = request.values.get("next", "")
-    except HTTPException:  # a form that is too large or cut short
+    except HTTPException:  # the form is too large or incomplete
         wanted = ""
     return wanted if _OWN_PATH.fullmatch(wanted) else HOME
 
@@ -97,7 +99,7 @@ def _lead_to_login(_: Unauthorized) -> ResponseReturnValue:
 
 
 def _problems(refusal: ApiError) -> Problems:
-    """Return the problem of each field. The problem of the whole form is under ""."""
+    """Return the problem of each field. A problem of the whole form has the key ""."""
     if isinstance(refusal, InvalidLogin | Unavailable):
         return {"": "Busy right now. Please try again." if refusal.status == 503 else refusal.plainly()}
     if isinstance(refusal, InvalidForm):

@@ -1,7 +1,7 @@
-"""The questions of a gateway: the sender of a request, the meaning of a token, the sessions that are over.
+"""What a gateway may ask: who sends a request, what a token means, which sessions are over.
 
-The check of each request is in app/web/verify.py. The rest is here, behind a secret of its own. Events for gateways:
-app/stores/lua/session.lua.
+The check of each request is in app/web/verify.py. The other requests are here and need the gateway's secret. Events for
+gateways: app/stores/lua/session.lua.
 """
 
 from urllib.parse import parse_qs
@@ -40,7 +40,7 @@ def _allow_many_sessions() -> None:
 def introspect() -> ResponseReturnValue:
     """Describe a token (RFC 7662).
 
-    A token that is not active gets no other answer than that.
+    For an inactive token the answer says only that it is inactive, and no reason.
     """
     tokens = parse_qs(read_body().decode("latin-1"), keep_blank_values=True).get("token", [])
     if len(tokens) != 1:
@@ -63,7 +63,7 @@ def introspect() -> ResponseReturnValue:
 @answers(EndedSessionsSchema)
 @refuses(Unavailable)
 def reconcile(body: Reconcile) -> ResponseReturnValue:
-    """Tell a gateway that missed events which of its sessions no longer live."""
+    """Tell a gateway which of its sessions are over. It asks after it has missed events."""
     named = [(session.user_id, session.id_hash) for session in body.sessions]
     ended = services().devices.find_ended(named)
     return {"ended": [{"user_id": user_id, "id_hash": id_hash} for user_id, id_hash in ended]}

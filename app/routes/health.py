@@ -1,4 +1,4 @@
-"""The questions of operators: does the process live, can it serve, and what are its figures?
+"""Health checks and metrics for operators.
 
 The checks before the start: app/serving/checkup.py.
 """
@@ -22,7 +22,7 @@ metrics_bp = Blueprint("metrics", __name__)
 def is_alive() -> ResponseReturnValue:
     """Tell that the process answers.
 
-    Redis is not asked, because a restart of this process mends nothing there.
+    Redis is not asked, because if Redis is down, restarting this process would not help.
     """
     return {"status": "ok"}
 
@@ -33,7 +33,7 @@ def is_alive() -> ResponseReturnValue:
 def is_ready() -> ResponseReturnValue:
     """Tell that tokens can be checked.
 
-    If Redis is away or too slow, the answer is 503, as for every other request.
+    If Redis is away or too slow, the answer is 503.
     """
     services().devices.require_reachable_store()
     return {"status": "ok"}
@@ -43,6 +43,6 @@ def is_ready() -> ResponseReturnValue:
 @known_by("prometheus")
 @answers({"type": "string"}, media_type=metrics.CONTENT_TYPE.partition(";")[0])
 def tell_metrics() -> ResponseReturnValue:
-    """Give Prometheus the figures of all processes of this instance."""
+    """Return the metrics of all processes of this instance, for Prometheus."""
     require_secret(services().settings.metrics_secret or "")
     return Response(metrics.render(), content_type=metrics.CONTENT_TYPE)

@@ -1,4 +1,4 @@
-"""The cookie API: sign-in and the devices signed in, for browsers and programs like them.
+"""The cookie API: sign-in and the devices signed in, for browsers and for programs that keep cookies.
 
 For clients with a token: login.py and sessions.py.
 """
@@ -62,7 +62,7 @@ SESSION_ID = Parameter(
 
 
 class AnyText(BaseConverter):
-    """The rest of a path with all its slashes. Standard base64 has slashes, even two together or one in front."""
+    """The rest of a path, with all slashes. Standard base64 may have slashes, even two together or one at the start."""
 
     regex = ".+"
     part_isolating = False
@@ -123,7 +123,7 @@ def log_in_with_code(body: LoginCode) -> ResponseReturnValue:
 def log_out() -> ResponseReturnValue:
     """End the caller's own session.
 
-    A browser whose session is over already gets its cookies cleared all the same.
+    If the session is over already, the cookies are cleared nevertheless.
     """
     try:
         end_own_session()
@@ -148,7 +148,7 @@ def list_sessions() -> ResponseReturnValue:
 def list_ended() -> ResponseReturnValue:
     """List the sessions that ended lately, newest first.
 
-    They are kept for as many days as the operator has set.
+    The operator sets for how many days they are kept.
     """
     return [_ended_session_body(ended) for ended in services().devices.list_ended(caller().user_id)]
 
@@ -199,7 +199,7 @@ def revoke_session(session_id: str) -> ResponseReturnValue:
 def rename_session(session_id: str, body: RenameSession) -> ResponseReturnValue:
     """Give a device a name.
 
-    `null` takes the name away.
+    `null` removes the name.
     """
     services().devices.rename(caller(), _parse_session_id(session_id), body.name)
     return {"message": "Session renamed."}

@@ -1,4 +1,4 @@
-"""Answers to challenges, and the second factor turned on and off.
+"""Answers to challenges, and requests that turn the second factor on and off.
 
 The second step of a login: login.py.
 """
@@ -27,7 +27,7 @@ bp = Blueprint("mfa", __name__)
 def finish(body: FinishMfa) -> ResponseReturnValue:
     """Answer a challenge.
 
-    The proof comes as a token in the body and as a cookie.
+    The answer contains the proof as a token in the body and as a cookie.
     """
     proof = services().reauthentication.finish(caller(), body.ticket, body.mfa_type, body.data, client())
     set_proof_cookie(proof)
@@ -74,7 +74,7 @@ def disable_totp() -> ResponseReturnValue:
 @answers(BackupCodesSchema)
 @refuses(MfaNotOn, MfaRequired)
 def renew_codes(body: RenewCodes) -> ResponseReturnValue:
-    """Replace the backup codes by ten new ones."""
+    """Replace the backup codes by ten new codes."""
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_on(user)
     require_recent_proof()

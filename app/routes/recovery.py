@@ -1,4 +1,4 @@
-"""A new password for a user who has forgotten it: a link by mail, and the reset behind it.
+"""A new password for a user who has forgotten theirs: a link by mail, and the reset by that link.
 
 The pages for it: recovery_pages.py. A change of a known password: users.py.
 """
@@ -25,9 +25,9 @@ bp = Blueprint("recovery", __name__)
 @reads(SUPER_PROPERTIES)
 @answers()
 def forget(body: Forgot) -> ResponseReturnValue:
-    """Mail a link to the account, if there is one.
+    """Mail a link to the account, if the account exists.
 
-    The answer is the same if there is none.
+    The answer does not tell whether it exists.
     """
     services().recovery.mail_reset_link(body.login, client())
     return "", 204
@@ -40,7 +40,7 @@ def forget(body: Forgot) -> ResponseReturnValue:
 @answers(TokenSchema, CodeAskedSchema)
 @refuses(InvalidLink, InvalidTicket, InvalidCode)
 def reset(body: Reset) -> ResponseReturnValue:
-    """Set a new password by the link, end every session, and sign this device in.
+    """Set a new password by the link, end every session and sign this device in.
 
     If a second factor is on, the first answer asks for a code.
     """

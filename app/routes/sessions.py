@@ -1,4 +1,4 @@
-"""The devices signed in, as Discord's clients ask for them.
+"""The devices signed in, in the form that Discord's clients expect.
 
 For browsers: me.py.
 """
@@ -43,7 +43,7 @@ def list_sessions() -> ResponseReturnValue:
 def log_out_sessions(body: LogoutSessions) -> ResponseReturnValue:
     """End some sessions of the caller's user.
 
-    The caller's own may be among them.
+    The caller's own session may be among them.
     """
     require_recent_proof()
     services().devices.end(caller(), body.session_id_hashes, "revoked")

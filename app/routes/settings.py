@@ -50,12 +50,12 @@ def _security_page(problems: Problems, form: str = "") -> str:
 
 def _totp_page(problems: Problems, secret: str) -> str:
     user = services().accounts.get(caller().user_id)
-    picture = Markup(totp.qr_code(secret, user.email))  # noqa: S704 - drawn by us, no text in it
+    picture = Markup(totp.qr_code(secret, user.email))  # noqa: S704 - drawn by Keyrack, without text from users
     return render_template("totp.html", problems=problems, secret=secret, qr_code=picture, user=user)
 
 
 def _sessions_asked_for() -> Sequence[str]:
-    """Return the id_hash of each session that a form names: all others, one by its button, or the ticked ones."""
+    """Return the id_hash of each session that a form names: all others, a single one, or the ticked ones."""
     if "none" in request.form:
         return []
     if "all" in request.form:

@@ -1,4 +1,4 @@
-"""The caller's own user: who it is, and a new password.
+"""The caller's own user: its record, and a change of the password.
 
 The second factor: mfa.py. A forgotten password: recovery.py.
 """
@@ -38,7 +38,7 @@ def show_me() -> ResponseReturnValue:
 def change_password(body: ChangePassword) -> ResponseReturnValue:
     """Change the password.
 
-    Every other session ends. The caller's own goes on under a new token.
+    Every other session ends. The caller's own session goes on with a new token.
     """
     user = services().accounts.get(caller().user_id)
     if user.has_mfa:

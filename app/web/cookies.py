@@ -36,13 +36,13 @@ def is_known_by_cookie() -> bool:
 
 
 def has_session_cookie() -> bool:
-    """Tell whether the caller is a browser that believes it is signed in."""
+    """Tell whether the request has a session cookie. The session itself may be over."""
     return is_known_by_cookie() and SESSION_COOKIE in request.cookies
 
 
 def sign_in_browser(token: str) -> None:
     """Sign this browser in, and end the session that it had before."""
-    # With its cookie replaced, the former session would live on, and nobody would hold it to end it.
+    # The new cookie replaces the old one. The former session would live on, and nobody could end it with its token.
     services().devices.end_former_session(request.cookies.get(SESSION_COOKIE, ""))
     _set_session(token)
 
@@ -54,7 +54,7 @@ def renew_session_cookie(token: str) -> None:
 
 
 def set_proof_cookie(proof: str) -> None:
-    """Set the cookie that proves this browser, so that it is not challenged again while the proof is good."""
+    """Set the cookie with the proof, so that this browser is not challenged again while the proof is valid."""
     max_age = services().reauthentication.proof_ttl_s
 
     @after_this_request
@@ -75,7 +75,7 @@ def clear_cookies() -> None:
         response.delete_cookie(SESSION_COOKIE, path="/", secure=True, httponly=True, samesite="Lax")
         response.delete_cookie(PROOF_COOKIE, path="/", secure=True, httponly=True, samesite="Strict")
         response.headers["Clear-Site-Data"] = (
-            '"cache", "storage"'  # "cookies" would be those of all hosts of the domain
+            '"cache", "storage"'  # "cookies" would clear the cookies of all hosts of the domain
         )
         return response
 

@@ -1,5 +1,5 @@
-"""Refusals as HTTP answers, in the form of the surface that was asked.
-The refusals, with status and code: errors.py. Their description for the document: document/refusals.py.
+"""Refusals as HTTP answers, in the form of the surface that got the request.
+All refusals but 413 and 429: errors.py. Their description for the document: document/refusals.py.
 """
 
 import logging
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 _BODY_TOO_LARGE = 40005
 _KINDS = {TimeoutError: "late", ConnectionError: "away"}  # all other errors of Redis are "refused"
-for _kind in (*_KINDS.values(), "refused", "unconfirmed"):  # the series begins at 0, not when it first happens
+for _kind in (*_KINDS.values(), "refused", "unconfirmed"):  # so that each series starts at 0, not at the first error
     metrics.REDIS_ERRORS.labels(_kind)
 
 
@@ -35,17 +35,17 @@ def init_error_handlers(app: Flask) -> None:
 
 
 def report_redis_error(error: RedisError) -> Unavailable:
-    """Count and log an error of Redis. Return the refusal of the request that met it."""
+    """Count and log an error of Redis. Return the refusal for the request."""
     kind = next((kind for error_type, kind in _KINDS.items() if isinstance(error, error_type)), "refused")
     metrics.REDIS_ERRORS.labels(kind).inc()
-    # A refusal may quote the command after its first word, and with that an e-mail address.
+    # After its first word a refusal of Redis may quote the command, which may contain an e-mail address.
     text = str(error).partition(" ")[0] if kind == "refused" else str(error)
     log.warning("redis: %s: %s", type(error).__name__, text)
     return Unavailable()
 
 
 def _refuse_if_unconfirmed(answer: Response) -> Response:
-    """Replace an answer by a refusal, if a failover could undo what the answer calls done."""
+    """Replace an answer by a refusal, if too few replicas have confirmed a change of this request."""
     if not context.is_unconfirmed() or answer.status_code >= 500:
         return answer
     metrics.REDIS_ERRORS.labels("unconfirmed").inc()
@@ -62,7 +62,7 @@ def _refuse_after_redis_error(error: RedisError) -> ResponseReturnValue:
 
 
 def _refuse_http_error(error: HTTPException) -> ResponseReturnValue:
-    """Refuse what Flask itself refuses. An unexpected exception comes here as a 500."""
+    """Answer Flask's own refusals, such as 404 and 413. An unexpected exception comes here as a 500."""
     status = error.code or 500
     body = plain_body(status)
     valid_methods = error.valid_methods if isinstance(error, MethodNotAllowed) else None
@@ -98,7 +98,7 @@ def rate_limited_body(retry_after: float) -> dict[str, Any]:
 
 
 def _render(body: dict[str, Any], sentence: str, status: int) -> dict[str, Any] | str:
-    """Return a refusal in the form of the surface that was asked: code and message, one sentence, or a page."""
+    """Return a refusal in the form of the request's surface: code and message, one sentence, or a page."""
     surface = surface_of_request()
     if surface is Surface.PAGES:
         return render_template("refusal.html", status=status, sentence=sentence)
@@ -106,6 +106,6 @@ def _render(body: dict[str, Any], sentence: str, status: int) -> dict[str, Any] 
 
 
 def cookie_body(body: dict[str, Any], sentence: str) -> dict[str, Any]:
-    """Return the body of the cookie API: one sentence, and what a client needs to answer a challenge."""
+    """Return the body of the cookie API: one sentence, and for a challenge the fields that its answer needs."""
     challenge = {name: body[name] for name in ("code", "mfa")} if "mfa" in body else {}
     return {"error": sentence} | challenge

@@ -28,16 +28,16 @@ STANDARD = (
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
     ("Cross-Origin-Opener-Policy", "same-origin"),
-    ("Referrer-Policy", "same-origin"),  # with "no-referrer" browsers hide the Origin of our own forms
+    ("Referrer-Policy", "same-origin"),  # "no-referrer" would make browsers hide the Origin of our own forms
     ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
 )
 
 
 class _RequestBody:
-    """The body of a request. A failure to read it is an OSError, which Flask knows how to answer.
+    """The body of a request. A failed read raises OSError, which Flask can answer.
 
-    The server raises errors of its own for malformed chunks. After a failure the body is not read again, because a
-    client that went quiet would be waited for twice.
+    The server raises errors of its own for malformed chunks. After a failure the body is not read again. Otherwise a
+    client that has stopped sending would be waited for twice.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -58,7 +58,7 @@ class _RequestBody:
 class Front:
     """The WSGI application. It hands the gateway's check to `Verify` and the rest to Flask.
 
-    A header that either of them sets stays as it is.
+    If one of them has set a header, this class leaves the header unchanged.
     """
 
     def __init__(self, flask: "WSGIApplication", verify: "WSGIApplication", services: Services) -> None:
@@ -74,7 +74,7 @@ class Front:
         is_verify = environ["PATH_INFO"] == verify.PATH
         if not is_verify:
             environ["wsgi.input"] = _RequestBody(environ["wsgi.input"])
-            if "gunicorn.socket" in environ:  # a client that goes quiet within a body must not hold the thread
+            if "gunicorn.socket" in environ:  # a client that stops sending within a body must not block the thread
                 environ["gunicorn.socket"].settimeout(_QUIET_S)
         standard = _FOR_GATEWAYS if is_verify else STANDARD
         route = (verify.PATH, "any") if is_verify else (metrics.OTHER, metrics.OTHER)
@@ -106,7 +106,7 @@ def _log_request(route: str, method: str, status: str, seconds: float) -> None:
 
 
 def _find_route(environ: Environ) -> tuple[str, str]:
-    """Return rule and method of the route that Flask found. All requests without a route count as one."""
-    request = environ.get("werkzeug.request")  # it is there until Flask has answered
+    """Return rule and method of the route that Flask found. Requests without a route share one label."""
+    request = environ.get("werkzeug.request")  # Flask removes it after the answer
     rule = request.url_rule if request else None
     return (rule.rule, environ["REQUEST_METHOD"]) if rule else (metrics.OTHER, metrics.OTHER)

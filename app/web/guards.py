@@ -31,7 +31,7 @@ SUPER_PROPERTIES = Parameter(
 
 
 def require_session(view: View) -> View:
-    """Let live sessions through, known by header or cookie, and note that they were used."""
+    """Require a live session, by header or cookie, and note its use."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -42,7 +42,7 @@ def require_session(view: View) -> View:
 
 
 def caller() -> Caller:
-    """Return the caller that `require_session` let through."""
+    """Return the caller that `require_session` has found."""
     return cast(Caller, g.caller)
 
 
@@ -50,20 +50,23 @@ def end_own_session() -> None:
     """Log the caller out.
 
     Raises:
-        Unauthorized: The session was over already, or the request carries none.
+        Unauthorized: The session was over already, or the request has no token.
     """
     callers = services().callers
     try:
         own = callers.identify(request.environ, request.method)
         services().devices.end(own, [own.id_hash], "logout")
     except Unauthorized:
-        # An earlier try may have ended it without the replicas' word. Ending it again waits for them.
+        # An earlier try may have ended it before enough replicas had confirmed. Ending it again waits for them.
         callers.repeat_logout(request.environ, request.method)
         raise
 
 
 def require_same_origin(view: View) -> View:
-    """Let a browser do this from our own pages alone, so that no other page signs its visitors in as somebody else."""
+    """Require that a request from a browser comes from our own pages.
+
+    Otherwise another site could sign its visitors in to a foreign account (login CSRF).
+    """
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -74,10 +77,10 @@ def require_same_origin(view: View) -> View:
 
 
 def require_secret(secret: str) -> None:
-    """Let a program that runs beside Keyrack through, by its own secret as a bearer token.
+    """Require the secret of a program beside Keyrack, such as a gateway or Prometheus, as a bearer token.
 
     Raises:
-        Unauthorized: The secret is another, or missing.
+        Unauthorized: The secret is wrong or missing.
     """
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode("latin-1", "replace"), secret.encode()):
@@ -85,7 +88,7 @@ def require_secret(secret: str) -> None:
 
 
 def require_recent_proof() -> None:
-    """Let callers through that proved themselves in the last minutes, by a step-up.
+    """Require that the caller has proved itself in the last minutes, by a step-up.
 
     Raises:
         MfaRequired: The challenge to answer.
@@ -100,7 +103,7 @@ def has_proof_or_login() -> bool:
 
 
 def require_proof_or_login() -> None:
-    """Let callers through that proved themselves in the last minutes, by a step-up or by their login.
+    """Require that the caller has proved itself in the last minutes, by a step-up or by its login.
 
     Raises:
         MfaRequired: The challenge to answer.
@@ -113,7 +116,7 @@ def prove(answer: str) -> None:
     """Prove the caller by the code or password of a form, unless it has proved itself in the last minutes.
 
     Raises:
-        ApiError: InvalidCode, and what else `Reauthentication.prove` raises.
+        ApiError: As `Reauthentication.prove` does; InvalidCode if the answer is wrong.
     """
     if not caller().proved:
         set_proof_cookie(services().reauthentication.prove(caller(), answer, client()))
@@ -174,6 +177,6 @@ def read_body() -> bytes:
         raw = request.get_data(cache=False)
     except ClientDisconnected:
         raise InvalidJson from None
-    if len(raw) >= (request.max_content_length or 0):  # a body in chunks is cut off there, not refused
+    if len(raw) >= (request.max_content_length or 0):  # a body in chunks is cut off at the limit
         raise RequestEntityTooLarge
     return raw

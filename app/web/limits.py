@@ -1,4 +1,4 @@
-"""The rate limits. Redis counts, so that all workers count together. Without Redis a limited request is refused.
+"""The rate limits. Redis counts, so that all workers count together. If Redis is away, limited requests are refused.
 Limits of mails to one account: rules/notices.py.
 
 LOGIN           by address and account   RATE_LIMIT_LOGIN           logins and their MFA answers
@@ -11,8 +11,8 @@ STEP_UP_USER    by user                  RATE_LIMIT_STEP_UP_USER    these answer
 RESET           by link                  RATE_LIMIT_STEP_UP         new passwords by a link, and their MFA answers
 RESET_USER      by user                  RATE_LIMIT_STEP_UP_USER    these passwords and answers, over all links
 
-A made-up secret spends nobody's budget. A limit by session or user stands behind `require_session`, and a limit by link
-looks the link up first.
+A request with a made-up secret is not counted against any user. A limit by session or user runs after
+`require_session`, and a limit by link looks the link up first.
 """
 
 from collections.abc import Callable
@@ -42,9 +42,12 @@ def _audit_breach(breached: RequestLimit) -> None:
 
 
 class _Counters(RedisStorage):
-    """A storage of `limits` over the client of the stores, for one server or a Cluster. It has moving windows only."""
+    """A storage for the package `limits`, on the client of the stores: one server or a Cluster.
 
-    STORAGE_SCHEME = ["keyrack"]  # noqa: RUF012 - as limits has it
+    It supports only the moving-window strategy.
+    """
+
+    STORAGE_SCHEME = ["keyrack"]  # noqa: RUF012 - as in the package `limits`
 
     def __init__(self, uri: str, client: RedisClient, **_: Any) -> None:
         Storage.__init__(self, uri)
@@ -66,21 +69,21 @@ limiter = Limiter(
 def init_limits(app: Flask, client: RedisClient) -> None:
     app.config["RATELIMIT_STORAGE_OPTIONS"] = {"client": client}
     limiter.init_app(app)
-    # The limiter hooks into every request, for default limits and for headers of its own. Here are neither, and a view
-    # checks its limits itself, so no other request should pay for the hooks.
+    # The limiter hooks into every request, for default limits and for headers of its own. Keyrack uses neither, and a
+    # view checks its limits itself. So the hooks would only cost time.
     for hooks in (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs):
         hooks[None].pop()
 
 
 def _by_login() -> str:
-    """Return address and account, the account by a login or by the open ticket of one."""
+    """Return the address and the account. The body has a login, or the ticket of one."""
     body: Any = g.body
     return f"{_by_address()}/{_ticket_key(body.ticket) if hasattr(body, 'ticket') else _account_key(body.login)}"
 
 
 def _ticket_key(ticket: str) -> str:
-    """Return the id of the user who may use a ticket."""
-    # A made-up ticket names nobody, whatever id it claims.
+    """Return the id of the user to whom an open ticket of a login belongs; "none" for any other ticket."""
+    # A made-up ticket contains a user id, too, but must not be counted against that user.
     return services().accounts.find_ticket_owner(ticket) or "none"
 
 
@@ -114,7 +117,7 @@ def _shared_limit(setting: str, key: Callable[[], str], counted_by: str) -> Call
 
 
 def limited(*limits: Callable[[View], View]) -> Callable[[View], View]:
-    """Count a request against each of these limits, and refuse it if it is over any of them."""
+    """Count a request for each of these limits, and refuse it if one of them is exceeded."""
 
     def decorate(view: View) -> View:
         for limit in limits:

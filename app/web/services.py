@@ -22,7 +22,7 @@ EXTENSION = "keyrack"
 
 
 class Services(Rules):
-    """The rules, and beside them what a request or a command needs."""
+    """The rules, and the other objects that a request or a command needs."""
 
     def __init__(self, settings: Settings, redis: RedisClient, clock: Callable[[], float]) -> None:
         retention_s = settings.retention_days * 24 * 60 * 60
@@ -38,5 +38,5 @@ class Services(Rules):
 
 
 def services() -> Services:
-    """Return those of the application that serves this request."""
+    """Return the services of the application that handles this request."""
     return cast(Services, current_app.extensions[EXTENSION])

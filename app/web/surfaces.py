@@ -1,4 +1,4 @@
-"""The surfaces of the service, and which one a request is refused on: pages, the cookie API, or Discord's API.
+"""The surfaces of the service: pages, the cookie API and Discord's API. Each refuses requests in a form of its own.
 The form of a refusal on each: error_handlers.py. The blueprints themselves: routes/.
 """
 
@@ -45,8 +45,8 @@ class Surfaces:
     def of_path(self, path: str) -> Surface:
         """Return the surface of a path that has no view, or no view for the method.
 
-        A path of both the cookie API and pages (/login) is the cookie API's. An unknown path is a page's if a page
-        begins with the same part (/login/x), else the cookie API's if one of its paths does (/me/x).
+        A path of both the cookie API and pages (/login) belongs to the cookie API. An unknown path belongs to the
+        surface with a path of the same first part: pages first (/login/x), then the cookie API (/me/x), else the API.
         """
         if path in self._cookie_paths:
             return Surface.COOKIE_API

@@ -1,9 +1,9 @@
 """The check of each request for a gateway: a WSGI application beside Flask, for this one path.
 The other questions of gateways: routes/gateway.py.
 
-Flask's dispatch would cost more than the answer. The caller is read by the rules of every route (callers/identity.py),
-and a refusal has the form of the API. Routing, body, rate limits and the record of the user are left out, because the
-answer does not need them.
+Flask's dispatch would take longer than the check itself. The caller is read as for every route (callers/identity.py),
+and a refusal has the form of the API. Routing, body, rate limits and the user's record are left out, because the answer
+does not need them.
 """
 
 import logging
@@ -71,13 +71,13 @@ class Verify:
         Raises:
             Unauthorized: There is no live session.
             Forbidden: The cookie comes from a page of another origin.
-            MfaRequired: A recent proof is asked for, and there is none.
+            MfaRequired: A recent proof is required, but missing.
         """
-        # Any value of `require` asks for the proof, so that a misspelt one in a gateway's settings opens nothing.
+        # Any value of `require` requires the proof, so that a misspelt value in a gateway's settings admits nobody.
         query = environ.get("QUERY_STRING")
         needs_proof = bool(query) and "require" in parse_qs(query, keep_blank_values=True)
         method = environ["REQUEST_METHOD"]
-        if method in SAFE_METHODS:  # with one of these a gateway may name the method of the original request
+        if method in SAFE_METHODS:  # the headers in which a gateway may send the method of the original request
             method = environ.get("HTTP_X_FORWARDED_METHOD") or method
         caller = self._callers.identify(environ, method, with_proof=needs_proof)
         if needs_proof and not caller.proved:

@@ -1,3 +1,3 @@
-"""The shapes of bodies, by surface, and what a route says of itself (contract.py). marshmallow, no Flask.
-The rules on what a body asks for: rules/. Headers and cookies: web/ and callers/.
+"""The shapes of bodies, by surface, and the contracts of routes (contract.py). Uses marshmallow, not Flask.
+The rules: rules/. Headers and cookies: web/ and callers/.
 """

@@ -1,8 +1,7 @@
-"""The contract of a route: what it takes, answers and refuses. Its decorators leave it on its view.
-The document made of it: document/openapi_generator.py. The bodies themselves: the other modules of wire/.
+"""The contract of a route: its parameters, bodies, answers and refusals. Decorators store it on the view function.
+The document made from it: document/openapi_generator.py. The bodies themselves: the other modules of wire/.
 
-The guards leave what they know by themselves; `answers`, `refuses` and `reads` say the rest of a view. None of it is
-looked at while a request is served.
+Guards add what follows from them; `answers`, `refuses` and `reads` add the rest. No request reads a contract.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any, Literal
 from marshmallow import Schema
 
 View = Callable[..., Any]
-Shape = Schema | type[Schema] | Mapping[str, Any]  # JSON Schema as it is, where the body is no object of ours
+Shape = Schema | type[Schema] | Mapping[str, Any]  # JSON Schema, for a body without a schema class in wire/
 KnownBy = Literal["nobody", "session", "gateway", "prometheus"]
 
 _MARK = "__contract__"
@@ -20,7 +19,7 @@ _MARK = "__contract__"
 
 @dataclass(frozen=True)
 class Parameter:
-    """A part of a request beside its body. In a path it is always there, elsewhere it may be left out."""
+    """A parameter of a request, outside its body. It is required in a path and optional elsewhere."""
 
     place: Literal["path", "query", "header"]
     name: str
@@ -33,7 +32,7 @@ class Header:
     """A header of a response.
 
     Attributes:
-        always: It is in each response of its status.
+        always: Each response with this status has the header.
     """
 
     name: str
@@ -44,10 +43,10 @@ class Header:
 
 @dataclass(frozen=True)
 class Response:
-    """A response to a request that was right.
+    """A successful response.
 
     Attributes:
-        shapes: The body has one of them. Empty: there is no body.
+        shapes: The shapes that the body may have; empty if there is no body.
     """
 
     status: int
@@ -61,7 +60,7 @@ class Limit:
     """A rate limit.
 
     Attributes:
-        setting: The field of Settings that has the rate.
+        setting: The field of Settings with the rate.
     """
 
     setting: str
@@ -70,13 +69,14 @@ class Limit:
 
 @dataclass(frozen=True)
 class Contract:
-    """All that a view says of itself.
+    """The contract of a view.
 
     Attributes:
-        known_by: The caller is nobody in particular, a session, or a program that runs beside Keyrack.
+        known_by: The kind of caller: anybody, a session, or a program beside Keyrack.
         body: The schema of the JSON body.
-        form: The schema of the body, where that is a form.
-        refusals: The view raises them: errors.ApiError, and what Flask and Flask-Limiter raise.
+        form: The schema of the body, if the body is a form.
+        refusals: The exceptions that the view may raise: subclasses of errors.ApiError, and those of Flask and
+            Flask-Limiter.
     """
 
     known_by: KnownBy = "nobody"
@@ -94,7 +94,7 @@ def contract_of(view: View) -> Contract:
 
 
 def mark(view: View, **parts: Any) -> View:
-    """Leave parts of a contract on a view, and return the view. A sequence goes in front of what is there already."""
+    """Add parts of a contract to a view, and return the view. A sequence is put before the existing entries."""
     contract = contract_of(view)
     known = vars(contract)
     more = {name: (*part, *known[name]) if isinstance(known[name], tuple) else part for name, part in parts.items()}
@@ -103,7 +103,7 @@ def mark(view: View, **parts: Any) -> View:
 
 
 def join(hook: Contract, view: Contract) -> Contract:
-    """Return the contract of a view that a hook of its blueprint runs before."""
+    """Return the contract of a view joined with that of its blueprint's before-hook."""
     return replace(
         view,
         known_by=hook.known_by if view.known_by == "nobody" else view.known_by,
@@ -118,23 +118,23 @@ def answers(
     headers: Sequence[Header] = (),
     media_type: str = "application/json",
 ) -> Callable[[View], View]:
-    """Say what a view answers.
+    """Add a successful response to the contract of a view.
 
     Args:
-        shapes: The body has one of them. Without any there is no body.
-        status: 200 with a body and 204 without, if not given.
+        shapes: The shapes that the body may have. Without a shape there is no body.
+        status: None means 200 with a body and 204 without.
     """
     response = Response(status or (200 if shapes else 204), shapes, headers, media_type)
     return lambda view: mark(view, answers=[response])
 
 
 def refuses(*refusals: type[Exception]) -> Callable[[View], View]:
-    """Say what a view raises beside what its guards raise."""
+    """Add refusals to the contract of a view. Guards have already added their own."""
     return lambda view: mark(view, refusals=refusals)
 
 
 def known_by(caller: KnownBy) -> Callable[[View], View]:
-    """Say who may call a view. The refusals of all other callers follow from that."""
+    """Set who may call a view. The document derives from this how other callers are refused."""
     return lambda view: mark(view, known_by=caller)
 
 

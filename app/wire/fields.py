@@ -1,4 +1,4 @@
-"""The kinds of fields that bodies of several surfaces share, their checks, and what the document says of them.
+"""The fields that bodies of several surfaces share, with their checks and their descriptions in the document.
 The bodies themselves: the module of each surface.
 
 A check raises ValidationError with a text "CODE: message", as errors.py renders it.
@@ -20,7 +20,7 @@ NO_EMAIL = "EMAIL_TYPE_INVALID_EMAIL: Not a well formed email address."
 _USER_ID = re.compile(r"[0-9]{1,20}")
 _ID_HASH = re.compile(r"[A-Za-z0-9+/]{43}=")
 
-# Descriptions and examples in the document, of fields that several bodies have
+# Descriptions and examples for the document, of fields in several bodies
 USER_ID = {"description": "A snowflake", "examples": ["1234567890123456789"]}
 ID_HASH = {
     "description": "Names a session without giving it away: SHA-256 of its token in standard base64",
@@ -39,7 +39,7 @@ _Check = TypeVar("_Check", bound=Callable[..., Any])
 
 
 class WireSchema(Schema):
-    """A body that becomes the dataclass `into`. Unknown keys are passed over, because real clients send many."""
+    """A body that is loaded as the dataclass `into`. Unknown keys are ignored, because real clients send many."""
 
     class Meta:
         unknown = EXCLUDE
@@ -81,7 +81,7 @@ class Nested(fields.Nested):
 
 
 def documented_as(**keywords: Any) -> Callable[[_Check], _Check]:
-    """Give a check the JSON Schema keywords that describe it in the document."""
+    """Attach JSON Schema keywords to a check. They describe it in the document."""
 
     def decorate(check: _Check) -> _Check:
         check.json_schema = keywords  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Bodies of what a gateway asks: reconcile and introspect. The check of each request has none: web/verify.py."""
+"""Bodies of a gateway's requests: reconcile and introspect. The check of each request (web/verify.py) has no body."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The shape of a line of the file that `flask users import` reads. What is done with it: rules/imports.py."""
+"""The shape of a line in the file of `flask users import`. How lines are imported: rules/imports.py."""
 
 import re
 from typing import Any
@@ -13,8 +13,8 @@ from app.rules.passwords import MAX_ROUNDS, MIN_ROUNDS
 from app.times import iso_seconds
 from app.wire.fields import NO_EMAIL, Flag, Text, WireSchema, check_name, length
 
-# The last characters of salt and digest have spare bits, which must be 0. At another salt bcrypt raises, and another
-# digest matches no password.
+# The last characters of salt and digest have spare bits, which must be 0. Otherwise bcrypt raises (salt), or no
+# password matches (digest).
 _BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]")
 
 
@@ -29,7 +29,7 @@ class Snowflake(fields.Field[str]):
 
 
 class Moment(fields.Field[int]):
-    """A time in Unix seconds or ISO 8601, loaded as Unix seconds. Without a zone it is UTC."""
+    """A time in Unix seconds or ISO 8601, loaded as Unix seconds. A time without a zone is in UTC."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
         try:
@@ -42,7 +42,10 @@ class Moment(fields.Field[int]):
 
 
 class EmailAddress(Text):
-    """An e-mail address, loaded with its normalised form. A second validation would take a third of a line's time."""
+    """An e-mail address, loaded together with its normalised form.
+
+    So it is validated only once. A second validation would take a third of the time for a line.
+    """
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         email = super()._deserialize(value, *args, **kwargs)
@@ -53,7 +56,7 @@ class EmailAddress(Text):
 
 
 class TotpSecret(fields.Field[str]):
-    """A base32 secret. It may be shorter than ours, as other services made shorter ones."""
+    """A base32 secret. It may be shorter than Keyrack's own, because other services issue shorter secrets."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         secret = totp.lengthen_secret(value) if isinstance(value, str) else None

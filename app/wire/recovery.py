@@ -1,4 +1,4 @@
-"""Bodies of requests about a forgotten password, and behind the links of mails ("This wasn't me")."""
+"""Bodies of requests about a forgotten password, and of the page "This wasn't me" behind a link in a mail."""
 
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -21,7 +21,7 @@ class ForgotSchema(WireSchema):
 
 @dataclass(frozen=True)
 class Reset:
-    """A new password by a link. Ticket, code and method come with it where a code was asked for."""
+    """A new password by a link. If a code was asked for, the second request also has ticket, code and method."""
 
     token: str
     password: str
@@ -50,7 +50,7 @@ class ResetSchema(WireSchema):
 
 @dataclass(frozen=True)
 class ResetCode:
-    """A code sent by the page. The ticket knows link and password."""
+    """A code that the page sends. The ticket stands for the link and the new password."""
 
     ticket: str
     code: str

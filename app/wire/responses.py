@@ -1,7 +1,7 @@
-"""The shape of each body that a right request is answered with.
+"""The shape of the body of each successful response.
 The bodies of refusals: errors.py and web/error_handlers.py.
 
-Views write their bodies by hand, because that is fastest. The tests hold every answer against these schemas.
+Views write their bodies by hand, because that is fastest. The tests check every answer with these schemas.
 """
 
 from functools import partial
@@ -38,7 +38,7 @@ def _nullable(example: str, **more: Any) -> fields.Field[Any]:
 
 
 class ResponseSchema(Schema):
-    """A body to which later versions may add fields."""
+    """A body of a response. Later versions may add fields."""
 
     class Meta:
         unknown = EXCLUDE

@@ -1,4 +1,4 @@
-"""Bodies of requests that end sessions of the caller, or give one a name."""
+"""Bodies of requests that end or rename sessions of the caller's user."""
 
 from dataclasses import dataclass
 
