@@ -1,4 +1,4 @@
-"""All that is kept in Redis: keys.py names it, lua/ has the scripts for what must change together. No Flask here.
+"""All data in Redis. keys.py has the names of keys, lua/ the scripts for atomic changes. Nothing here knows Flask.
 
-All keys of a user have one hash tag and so are in one slot, so that each change of a user is one atomic step.
+All keys of a user share one hash tag, and so one slot. So each change of a user can be one atomic step.
 """

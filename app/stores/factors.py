@@ -1,7 +1,7 @@
-"""The kinds of second factors, and how Redis is asked which of them a user has.
+"""The kinds of second factors, and the commands that ask Redis which of them a user has.
 
-Each kind has a row in KINDS, and in lua/factors.lua for the scripts. How a challenge offers one, and how an answer is
-read: rules/factors.py.
+Each kind has a row in KINDS, and one in lua/factors.lua for the scripts. How a challenge offers a factor, and how an
+answer is read: rules/factors.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,16 +18,16 @@ MfaType = Literal["totp", "backup"]
 class FactorKind:
     """
     Attributes:
-        check_command: Makes the command that asks Redis whether a user (by id) has this factor. Any reply but 0 is a
-            yes.
-        is_in: Tells from a user's record (fields and values) whether they have it.
+        check_command: Makes the command that asks Redis whether a user (by id) has this factor. Any reply except 0
+            means yes.
+        is_in: Tells from a user's record (fields and values) whether the user has this factor.
     """
 
     check_command: Callable[[str], RedisCommand]
     is_in: Callable[[Mapping[str, str]], bool]
 
 
-# Backup codes are missing on purpose: they stand in for a second factor, and are none by themselves.
+# Backup codes are missing on purpose: they replace a code of a second factor, but are not one themselves.
 KINDS: Mapping[MfaType, FactorKind] = {
     "totp": FactorKind(
         check_command=lambda user_id: ("HEXISTS", keys.user(user_id), "totp_secret"),
@@ -39,11 +39,11 @@ CHECK_COMMANDS = tuple(kind.check_command for kind in KINDS.values())
 
 @dataclass(frozen=True, slots=True)
 class JudgedAnswer:
-    """An answer to a challenge, judged as far as that is possible without Redis. lua/factors.lua judges the rest.
+    """An answer to a challenge, judged as far as possible without Redis. lua/factors.lua judges the rest.
 
     Attributes:
         evidence: For the script. {} for a right password, {"step"} for a TOTP code (RFC 6238), {"code_hashes"} for a
-            backup code (all hashes under which it may be kept), None for an answer that is wrong.
+            backup code (all hashes under which it may be kept); None for a wrong answer.
     """
 
     factor: MfaType | Literal["password"]

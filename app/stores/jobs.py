@@ -1,6 +1,6 @@
-"""Queues of jobs in Redis: one worker takes a job, and retries it or gives it up. Mails (mail.py) are one kind.
+"""Queues of jobs in Redis: one worker takes a job, and retries it or gives it up. The only kind so far: mail.py.
 
-How a worker goes through a queue: jobs/worker.py.
+How a worker does the jobs: jobs/worker.py.
 """
 
 import secrets
@@ -27,13 +27,13 @@ class Queue:
     """The keys and bounds of one kind of jobs.
 
     Attributes:
-        ready: Stream of the jobs that are due. The three keys share a hash tag, so that they are in one slot.
-        later: Sorted set of jobs that failed, scored by when they are due again (Unix s).
+        ready: Stream of the jobs that are due. This key and the next two share a hash tag, so they are in one slot.
+        later: Sorted set of jobs that failed, scored by the time when they are due again (Unix s).
         dead: Stream of jobs that were given up.
         group: Consumer group of the workers.
-        content: The field of an entry that holds what the job is about.
-        max_ready: How many jobs are kept in `ready`, about. If there are more, the oldest are lost.
-        max_dead: How many jobs are kept in `dead`, about. If there are more, the oldest are lost.
+        content: The name of the field with a job's content.
+        max_ready: About how many jobs are kept in `ready`. If there are more, the oldest are lost.
+        max_dead: About how many jobs are kept in `dead`. If there are more, the oldest are lost.
     """
 
     ready: str
@@ -51,9 +51,9 @@ class Job(Generic[T]):
 
     Attributes:
         entry_id: Id of its entry in the stream.
-        content: None where it cannot be read.
-        attempts: How many attempts failed.
-        failing_since: When the first of them failed (Unix s); None before that.
+        content: None if it cannot be read.
+        attempts: The number of failed attempts.
+        failing_since: When the first attempt failed (Unix s); None before that.
     """
 
     entry_id: str
@@ -65,8 +65,8 @@ class Job(Generic[T]):
 class JobQueue(Generic[T]):
     """A queue of jobs. A worker takes one job at a time, and then finishes it, postpones it or gives it up.
 
-    If a worker dies with a job, another takes it over. If the consumer group is gone, alone or with all of Redis, it is
-    made again. redis.RedisError is not caught here.
+    If a worker dies with a job, another worker takes the job over. If the consumer group is gone, alone or with all
+    data, it is made again. redis.RedisError is not caught here.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class JobQueue(Generic[T]):
     ) -> None:
         """
         Args:
-            read: Parses content; raises KeyError, TypeError or ValueError where it cannot.
-            retention_s: How long jobs that were given up are kept.
+            read: Parses content; raises KeyError, TypeError or ValueError if it cannot.
+            retention_s: How long jobs are kept after they were given up.
         """
         self._redis = redis
         self._queue = queue
@@ -89,39 +89,39 @@ class JobQueue(Generic[T]):
         self._retention_s = retention_s
 
     def put(self, content: bytes, *beside: RedisCommand) -> None:
-        """Queue a job, and send further commands in the same trip."""
+        """Queue a job, and send further commands in one trip with it."""
         queue = self._queue
         row = ("attempts", 0, queue.content, content)
         self._redis.write(("XADD", queue.ready, "MAXLEN", "~", queue.max_ready, "*", *row), *beside)
 
     def new_worker(self) -> str:
-        """Return a name that no other worker has, had or will have."""
+        """Return a name that no other worker ever has."""
         return secrets.token_hex(8)
 
     def take(self, worker: str, idle_s: float) -> Job[T] | None:
-        """Take the next job for a worker that holds none.
+        """Take the next job for a worker that has no job now.
 
-        It tries, in this order: a job that this worker took although the reply was lost; a job that another worker took
-        `idle_s` ago or earlier and never settled; a job that nobody took.
+        The order is: first a job that this worker took, but whose reply was lost; then a job that another worker took
+        at least `idle_s` ago and has not settled; then a job that no worker has taken.
         """
         return self._take_new(worker, "0") or self._take_over(worker, idle_s) or self._take_new(worker, ">")
 
     def finish(self, job: Job[T]) -> None:
-        """Remove a job that is done, or that need not be done."""
+        """Remove a job that is done or need not be done."""
         self._run_script("finish_job", self._queue.later, {"id": job.entry_id})
 
     def postpone(self, job: Job[T], due_at: float) -> None:
-        """Put a job aside until `due_at` (Unix seconds), after an attempt that failed."""
+        """Postpone a job until `due_at` (Unix seconds), after a failed attempt."""
         failing_since = self._clock() if job.failing_since is None else job.failing_since
         argument = {"id": job.entry_id, "due_at": due_at, "attempts": job.attempts + 1}
         self._run_script("postpone_job", self._queue.later, argument | {"failing_since": f"{failing_since:.3f}"})
 
     def requeue_due(self) -> None:
-        """Queue jobs again that were postponed until now, a hundred at most."""
+        """Queue postponed jobs that are due again, a hundred at most."""
         self._run_script("requeue_jobs", self._queue.later, {"now": self._clock()})
 
     def give_up(self, job: Job[T], failure: str) -> None:
-        """Give a job up after an attempt that failed, and keep it among the dead."""
+        """Give a job up after a failed attempt, and keep it in the stream `dead`."""
         oldest = str(int((self._clock() - self._retention_s) * 1000))
         argument = {"id": job.entry_id, "attempts": job.attempts + 1, "failure": failure}
         self._run_script(
@@ -129,7 +129,7 @@ class JobQueue(Generic[T]):
         )
 
     def revive(self) -> int:
-        """Queue all jobs that were given up as if they were new, and return how many. Those without content stay."""
+        """Queue all given-up jobs as new jobs, and return their number. Jobs whose content is missing are left."""
         count, last = 0, "0-0"
         while last:
             last, queued = self._run_script("revive_jobs", self._queue.dead, {"after": last})
@@ -137,17 +137,17 @@ class JobQueue(Generic[T]):
         return count
 
     def retire(self, worker: str) -> None:
-        """Remove a worker that ended. If it still has jobs, it is kept, so that others can take them over."""
+        """Remove a worker that has ended. If it still has jobs, it is kept, so that others can take them over."""
         queue = self._queue
         try:
             [pending] = self._redis.read(("XPENDING", queue.ready, queue.group, "-", "+", 1, worker))
             if not pending:
                 self._redis.write(("XGROUP", "DELCONSUMER", queue.ready, queue.group, worker))
-        except ResponseError:  # the group is gone, and the worker with it
+        except ResponseError:  # the group is gone, and so is the worker
             return
 
     def discard(self, mark: str) -> None:
-        """Delete every job whose content has this text, ready, later or dead. Goes through all jobs."""
+        """Delete every job whose content contains this text: in `ready`, `later` and `dead`. This reads all jobs."""
         for stream in (self._queue.ready, self._queue.dead):
             self._discard_from_stream(stream, mark.encode())
         cursor = "0"
@@ -182,7 +182,7 @@ class JobQueue(Generic[T]):
     def _take_new(self, worker: str, after: str) -> Job[T] | None:
         """
         Args:
-            after: ">" for a job that nobody took, "0" for one that this worker took.
+            after: ">" for a job that no worker has taken, "0" for a job that this worker took.
         """
         queue = self._queue
         streams = self._send("XREADGROUP", "GROUP", queue.group, worker, "COUNT", 1, "STREAMS", queue.ready, after)
@@ -199,7 +199,7 @@ class JobQueue(Generic[T]):
                 return None
 
     def _send(self, *command: str | int | bytes) -> Any:
-        """Return the reply as bytes, because other programs may have written into the stream what is no text."""
+        """Return the reply as bytes, because other programs may have written invalid text into the stream."""
         try:
             [reply] = self._redis.write_bytes(command)
         except ResponseError:
@@ -209,7 +209,7 @@ class JobQueue(Generic[T]):
         return reply
 
     def _make_group(self) -> bool:
-        """Make the consumer group. Return False if it exists. It begins with the oldest job, so that none is lost."""
+        """Make the consumer group; False if it exists. It begins with the oldest job, so that no job is lost."""
         try:
             self._redis.write(("XGROUP", "CREATE", self._queue.ready, self._queue.group, "0", "MKSTREAM"))
         except ResponseError as refused:
@@ -221,7 +221,7 @@ class JobQueue(Generic[T]):
     def _parse_job(self, entry_id: bytes, fields: Sequence[bytes] | None) -> Job[T]:
         """
         Args:
-            fields: Names and values in turn; None if the entry was deleted since it was taken.
+            fields: Names and values in turn; None if the entry was deleted after the worker took it.
         """
         row = dict(zip((fields or ())[::2], (fields or ())[1::2], strict=True))
         try:

@@ -1,28 +1,31 @@
-"""The name of every key in Redis, with its type and content. All keys of a user carry the hash tag {user id}."""
+"""The name of every key in Redis. All keys of a user have the hash tag {user id}.
+
+The docstring of a function that names a key begins with the key's type: "Hash: …". Then it says what the key contains.
+"""
 
 from collections.abc import Sequence
 
 CHANNEL = "auth-events"
 LIMITS = "LIMITS:*"  # the pattern of all counters of rate limits; Flask-Limiter names them
 
-# The queue of mails is for all users. The hash tag {mail} keeps the three keys in one slot, that of "mail".
+# The queue of mails is for all users. The hash tag {mail} puts these three keys into one slot, that of "mail".
 MAIL = "mail"  # Stream: notices that are due
-MAIL_LATER = "{mail}:later"  # Sorted set: notices that failed, scored by when they are due again (Unix s)
+MAIL_LATER = "{mail}:later"  # Sorted set: notices that failed, scored by the time when they are due again (Unix s)
 MAIL_DEAD = "{mail}:dead"  # Stream: notices that were given up
 
 
 def is_counter_of(counter: str, names: Sequence[str]) -> bool:
     """Tell whether a key is a rate limit's counter for one of these names.
 
-    A counter is "LIMITS:LIMITER/[address/]name/scope/amount/multiple/unit". The whole name must match, not a part
-    of it. A name in base64 may have slashes itself.
+    The key of a counter is "LIMITS:LIMITER/[address/]name/scope/amount/multiple/unit". The whole name must match, not
+    only a part. A name in base64 may contain slashes.
     """
     counted = counter.rsplit("/", 4)[0]
     return any(counted.endswith(f"/{name}") for name in names)
 
 
 def user(user_id: str) -> str:
-    """Hash: the user's record. Its field `epoch` is the credentials version, which grows with every change of them."""
+    """Hash: the user's record. Its field `epoch` is the credentials version, which grows with each of their changes."""
     return f"user:{{{user_id}}}"
 
 
@@ -32,27 +35,27 @@ def user_id_in(key: str) -> str:
 
 
 def all_of_user(user_id: str) -> str:
-    """Return the pattern of all keys of a user but their record."""
+    """Return the pattern of all keys of a user except the record's."""
     return f"user:{{{user_id}}}:*"
 
 
 def email(normalised: str) -> str:
-    """String: the id of the user who has this e-mail address. It expires while a registration only claims it."""
+    """String: the id of the user who has this e-mail address. It has a TTL while a registration claims it."""
     return f"email:{normalised}"
 
 
 def last_used(user_id: str) -> str:
-    """Sorted set: id_hash of each session, scored by its last use (Unix s). A session that is not in here is over."""
+    """Sorted set: id_hash of each session, scored by its last use (Unix s). A session without an entry is over."""
     return f"user:{{{user_id}}}:last_used"
 
 
 def sessions(user_id: str) -> str:
-    """Hash: id_hash of each session to its record (JSON)."""
+    """Hash: maps the id_hash of each session to its record (JSON)."""
     return f"user:{{{user_id}}}:sessions"
 
 
 def ended(user_id: str) -> str:
-    """Sorted set: sessions that ended lately (JSON), scored by when they ended (Unix s)."""
+    """Sorted set: sessions that ended lately (JSON), scored by the time of their end (Unix s)."""
     return f"user:{{{user_id}}}:ended"
 
 
@@ -62,12 +65,12 @@ def ticket(user_id: str, id_hash: str) -> str:
 
 
 def tickets(user_id: str, session: str) -> str:
-    """List: id_hash of each ticket that a session was given, newest first."""
+    """List: id_hash of each ticket of a session, newest first."""
     return f"user:{{{user_id}}}:tickets:{session}"
 
 
 def proof(user_id: str, id_hash: str) -> str:
-    """String: how a proof was earned, and the id_hash of the session that holds it."""
+    """String: how a proof was earned, and the id_hash of its session."""
     return f"user:{{{user_id}}}:proof:{id_hash}"
 
 
@@ -77,7 +80,7 @@ def backup_codes(user_id: str) -> str:
 
 
 def links(user_id: str) -> str:
-    """Hash: id_hash of the secret of each open link in a mail to the link's record (JSON)."""
+    """Hash: maps the id_hash of each open link's secret to the link's record (JSON)."""
     return f"user:{{{user_id}}}:links"
 
 
@@ -87,15 +90,15 @@ def newest_reset(user_id: str) -> str:
 
 
 def moved(user_id: str) -> str:
-    """Hash: former id_hash of a session to the id_hash it has now, for links that name the former one."""
+    """Hash: maps a former id_hash of a session to its present id_hash, because links may have the former one."""
     return f"user:{{{user_id}}}:moved"
 
 
 def known_devices(user_id: str) -> str:
-    """Sorted set: kinds of device the user has signed in with, scored by the last time (Unix s)."""
+    """Sorted set: kinds of device that the user has signed in with, scored by the last sign-in (Unix s)."""
     return f"user:{{{user_id}}}:known_devices"
 
 
 def notice_count(user_id: str, kind: str) -> str:
-    """Hash: how many notices of this kind there were in the current hour (`count`), and when that began (`began`)."""
+    """Hash: the number of notices of a kind in the current hour (`count`), and when that hour began (`began`)."""
     return f"user:{{{user_id}}}:told:{kind}"

@@ -17,12 +17,12 @@ from app.stores.sessions import Client, client_of
 
 LinkPurpose = Literal["not_me", "reset"]
 
-_FIELDS = ("purpose", "session", "epoch", "expires_at")  # of a link in Redis, in the order of Link
+_FIELDS = ("purpose", "session", "epoch", "expires_at")  # the fields of a link in Redis, in the order of Link
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link that was not used yet.
+    """A link that has not been used yet.
 
     Attributes:
         session: id_hash of the session that "not_me" ends; "" for a reset.
@@ -44,7 +44,7 @@ class LinkStore:
         self._end_session = scripts.register("end_by_link", WAIT_OR_REFUSE)
 
     def open(self, user_id: str, id_hash: str, link: Link) -> None:
-        """Write a link under the hash of its secret. A link for a reset replaces all earlier ones."""
+        """Write a link under the hash of its secret. A link for a reset replaces all earlier links for resets."""
         argument = {"id_hash": id_hash, "purpose": link.purpose, "record": _to_json(link)}
         self._open(user_id, [keys.links(user_id)], argument)
 
@@ -54,10 +54,11 @@ class LinkStore:
         return link if link and link.expires_at > self._clock() else None
 
     def end_session(self, user_id: str, id_hash: str) -> Client | None:
-        """Use up a link and end the session it names, also if that has another hash by now.
+        """Use up a link and end the session that it names, even if that session has another hash by now.
 
         Returns:
-            The client of that session, with all fields None if it was over already. None if there is no such link.
+            The client of the session, with all fields None if the session was over already; None if there is no such
+            link.
         """
         further = (keys.links(user_id), keys.moved(user_id))
         record = self._end_session(user_id, further, {"id_hash": id_hash})

@@ -1,4 +1,4 @@
-"""The queue of mails: which notice goes to which user. It holds no e-mail address and no secret.
+"""The queue of mails: notices to users. It contains no e-mail address and no secret.
 
 The queue itself: jobs.py. Which notices are due: rules/notices.py. The words and the sending: mail/.
 """
@@ -30,8 +30,8 @@ NoticeKind = Literal[
     "reset",
 ]
 
-# While mails are queued and none is sent, because no delivery runs or the mail server is away for long, Redis must not
-# fill up, or nobody could sign in. A million take about 300 MB; if there are more, the oldest are lost.
+# If no delivery runs, or the mail server is away for long, queued mails must not fill Redis, or nobody could sign in.
+# A million mails take about 300 MB. If there are more, the oldest are lost.
 _QUEUE = Queue(
     ready=keys.MAIL,
     later=keys.MAIL_LATER,
@@ -40,18 +40,18 @@ _QUEUE = Queue(
     content="notice",
     max_ready=1_000_000,
 )
-_RESET_KEPT_S = 60 * 60  # as long as a link for a reset works
+_RESET_KEPT_S = 60 * 60  # for as long as a link for a reset works
 _KINDS = frozenset(get_args(NoticeKind))
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A mail to be written, about something that happened to an account.
+    """A mail that is still to be written, about an event on an account.
 
     Attributes:
-        at: When it happened, Unix seconds.
-        client: The device that did it.
-        session: id_hash of the session that it is about; "" if it is about none.
+        at: When the event happened, Unix seconds.
+        client: The device that caused the event.
+        session: id_hash of the session that the event is about; "" if there is none.
         credentials_version: The user's when they asked for a reset; "" in other notices.
     """
 
@@ -72,7 +72,7 @@ class MailStore(JobQueue[Notice]):
         super().__init__(redis, _QUEUE, _parse_notice, clock, retention_s)
 
     def add(self, notice: Notice) -> None:
-        """Queue a notice. If it is for a reset, also note when the user asked for it."""
+        """Queue a notice. For a reset, also note when the user asked."""
         client = {name: value for name, value in asdict(notice.client).items() if value}
         fields = asdict(notice) | {"client": client}
         content = orjson.dumps(fields | {"epoch": fields.pop("credentials_version")})
@@ -90,7 +90,7 @@ class MailStore(JobQueue[Notice]):
 
 
 def _parse_notice(content: bytes) -> Notice:
-    """Return the notice. Raises KeyError, TypeError or ValueError if it is none."""
+    """Return the notice. Raise KeyError, TypeError or ValueError if the text is not a notice."""
     fields: dict[str, Any] = orjson.loads(content)
     known = fields | {"client": Client(**fields["client"]), "credentials_version": fields["epoch"]}
     notice = Notice(**{name: value for name, value in known.items() if name != "epoch"})

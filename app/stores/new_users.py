@@ -1,6 +1,6 @@
-"""Writes new users, so that a process that dies meanwhile leaves nothing that stops the next try.
+"""Writes new users. If the process dies meanwhile, the next try still succeeds.
 
-All else about users: users.py.
+All other access to users: users.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from app.stores import keys
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import RedisCommand, Wait
 
-_CLAIM_TTL_S = 60  # an address that a registration claimed before it died is free again after this
+_CLAIM_TTL_S = 60  # If a process claims an address and dies, the address is free again after this time.
 
 T = TypeVar("T")
 
@@ -39,11 +39,12 @@ class NewUser:
     disabled: bool = False
 
 
-# The result of writing a user. "claimed": a registration with this address is under way, or died lately.
+# The outcome for one new user. "claimed": another registration with this address is under way, or its process has
+# just died.
 Outcome = Literal["created", "email_taken", "claimed", "id_taken"]
 
-# Scripts on one key each, so that a Cluster can run them. They check and write in one step, so none overwrites the key
-# of another user.
+# Each script uses one key, so that a Cluster can run it. It checks and writes in one step, so that it never overwrites
+# the key of another user.
 _WRITE = "return redis.call('EXISTS', KEYS[1]) == 0 and redis.call('HSET', KEYS[1], unpack(ARGV)) or 0"
 _KEEP = "return redis.call('GET', KEYS[1]) == ARGV[1] and {redis.call('PERSIST', KEYS[1])} or false"
 _RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
@@ -53,16 +54,16 @@ class NewUsers:
     def __init__(self, redis: RedisClient, wait: Wait | None) -> None:
         """
         Args:
-            wait: How to wait for replicas to have a new user; None does not wait.
+            wait: How to wait for replicas to confirm a new user; None means no waiting.
         """
         self._redis = redis
         self._wait = wait
 
     def create_all(self, users: Sequence[NewUser]) -> Sequence[Outcome]:
-        """Write new users in a few trips for all of them. Others may want the same addresses at the same time.
+        """Write new users, with a few trips to Redis for all together. Other processes may want these addresses, too.
 
-        First an address is claimed for a minute, then the user is written, then the claim is made lasting. If the
-        process dies in between, nothing stops the next try, which finishes what was written already.
+        First each address is claimed for a minute, then the user is written, then the claim is made permanent. If the
+        process dies in between, the next try still succeeds: it finishes users that were already written.
         """
         outcomes: list[Outcome | None] = [None] * len(users)
         self._run_step(users, outcomes, "claimed", _claim)
@@ -71,17 +72,17 @@ class NewUsers:
         self._finish_half_written(users, outcomes)
         written = [number for number, outcome in enumerate(outcomes) if outcome is None]
         self._run_step(users, outcomes, "claimed", _keep, self._wait)
-        lost = [users[number] for number in written if outcomes[number]]  # the claim ran out, another has the address
+        lost = [users[number] for number in written if outcomes[number]]  # the claim expired, another has the address
         self._send_for_each(lost, lambda user: ("DEL", keys.user(user.id)))
         unused = [user for user, outcome in zip(users, outcomes, strict=True) if outcome == "id_taken"]
         self._send_for_each(unused, _release)
         return [outcome or "created" for outcome in outcomes]
 
     def _judge_taken_addresses(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
-        """Set "email_taken" for each refused address whose owner is a user for good, else "claimed".
+        """Judge refused addresses: "email_taken" if the claim is permanent and its owner has a record, else "claimed".
 
-        An owner whose record is written while the claim still expires may be left by a process that died in between. If
-        the record has this address, the claim is made lasting, or the address would be nobody's in a minute.
+        If the owner's record has the address, but the address key still has a TTL, the process may have died between
+        the two steps. Then the TTL is removed. Otherwise the address would be free again in a minute.
         """
         refused = [number for number, outcome in enumerate(outcomes) if outcome]
         owners = self._send_for_each(refused, lambda number: ("GET", keys.email(users[number].normalised_email)))
@@ -96,7 +97,7 @@ class NewUsers:
         self._make_claims_lasting(users, outcomes, unfinished)
 
     def _finish_half_written(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
-        """Finish users whose id was refused because an earlier run wrote their record and died: they exist already."""
+        """Finish users whose id was refused because an earlier run wrote their record, and then died."""
         refused = [number for number, outcome in enumerate(outcomes) if outcome == "id_taken"]
         emails = self._send_for_each(refused, lambda number: ("HGET", keys.user(users[number].id), "email"))
         found = zip(refused, emails, strict=True)
@@ -109,10 +110,12 @@ class NewUsers:
     def _make_claims_lasting(
         self, users: Sequence[NewUser], outcomes: list[Outcome | None], unfinished: Sequence[tuple[int, str]]
     ) -> None:
-        """Make claims of written users lasting if they still have them. Then set "email_taken", else "claimed".
+        """Remove the TTL of address keys that still have the id of a written user.
+
+        The outcome is "email_taken" if that succeeds, else "claimed".
 
         Args:
-            unfinished: For each claim, the index of the user who wants the address, and the id of the user who has it.
+            unfinished: For each address, the index of the new user, and the id of the written user.
         """
         kept = self._send_for_each(
             unfinished,
@@ -129,7 +132,7 @@ class NewUsers:
         command: Callable[[NewUser], RedisCommand],
         wait: Wait | None = None,
     ) -> None:
-        """Send a command for each user without an outcome so far, and set the outcome `otherwise` where it fails."""
+        """Send a command for each user without an outcome so far. If it fails, set the outcome given as `otherwise`."""
         trying = [number for number, outcome in enumerate(outcomes) if outcome is None]
         replies = self._send_for_each([users[number] for number in trying], command, wait)
         for number, reply in zip(trying, replies, strict=True):
@@ -138,7 +141,7 @@ class NewUsers:
     def _send_for_each(
         self, items: Sequence[T], command: Callable[[T], RedisCommand], wait: Wait | None = None
     ) -> list[Any]:
-        """Send one command for each item, in one trip, and return the replies."""
+        """Send one command for each item, all in one trip, and return the replies."""
         return self._redis.write(*map(command, items), wait=wait) if items else []
 
 
@@ -159,12 +162,12 @@ def _release(user: NewUser) -> RedisCommand:
 
 
 def _is_address_of(user: NewUser, email: str | None) -> bool:
-    """Tell whether the address in a record is this user's. In doubt it is not, so that no account is given away."""
+    """Tell whether the address in a record is this user's. In doubt say no, so that nobody gets a foreign account."""
     return email is not None and (email == user.email or email.lower() == user.normalised_email)
 
 
 def _fields(user: NewUser) -> Sequence[str]:
-    """Return the fields of a user's record and their values in turn."""
+    """Return the fields of a user's record, names and values in turn."""
     known = {
         "email": user.email,
         "username": user.username,

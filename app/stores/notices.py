@@ -1,6 +1,6 @@
-"""The kinds of device that a user has signed in with, and how many notices of each kind there were this hour.
+"""The kinds of device that a user has signed in with, and the number of notices of each kind in this hour.
 
-Both decide which notices are sent (rules/notices.py). The queue of notices: mail.py.
+Which notices are sent depends on both (rules/notices.py). The queue of notices: mail.py.
 """
 
 from app.stores import keys
@@ -18,15 +18,15 @@ class NoticeStore:
     def note_device(self, user_id: str, device: str) -> bool:
         """Note the kind of device that a user signs in with, and return whether it is new to them.
 
-        An account's first device is not new. If several sign in at once with one new kind, it is new for one of them.
+        An account's first device is not new. If several devices of a new kind sign in at once, only one is new.
         """
         further = (keys.known_devices(user_id), keys.user(user_id))
         return bool(self._note_device(user_id, further, {"device": device}))
 
     def forget_device(self, user_id: str, device: str) -> None:
-        """Forget a kind of device, so that it is new again the next time."""
+        """Forget a kind of device, so that it is new at the next sign-in."""
         self._redis.write(("ZREM", keys.known_devices(user_id), device))
 
     def count(self, user_id: str, kind: NoticeKind) -> int:
-        """Count one more notice of this kind. Return how many there were this hour, this one included."""
+        """Count one more notice of this kind. Return the number in this hour, including this one."""
         return int(self._count(user_id, [keys.notice_count(user_id, kind)]))

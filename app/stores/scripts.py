@@ -1,6 +1,6 @@
-"""Runs the scripts on one user's sessions, waits for replicas, and hands on the events that a script reported.
+"""Runs the scripts on one user's sessions, waits for replicas, and passes the reported events to listeners.
 
-The scripts themselves: lua/. Those on queues of jobs: jobs.py.
+The scripts themselves: lua/. Scripts on queues of jobs: jobs.py.
 """
 
 import logging
@@ -27,10 +27,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ReplicaPolicy:
-    """How a script waits for as many replicas as REDIS_WAIT_REPLICAS asks for.
+    """The way in which a script waits for REDIS_WAIT_REPLICAS replicas.
 
     Attributes:
-        refuses: Called with the script's result where too few have confirmed it. True refuses the request.
+        refuses: Called with the script's result if too few replicas have confirmed it. If it returns True, the request
+            is refused.
     """
 
     waits: bool = True
@@ -38,9 +39,9 @@ class ReplicaPolicy:
 
 
 DO_NOT_WAIT = ReplicaPolicy(waits=False)
-# For what a failover can lose without letting anybody in.
+# For changes that a failover may undo, because that would let nobody in.
 WAIT_AND_GO_ON = ReplicaPolicy()
-# Refuses also where the script changed nothing: a client that repeats a refused request must not hear 204 too early.
+# Refuses even if the script changed nothing: a client that repeats a refused request must not get 204 too early.
 WAIT_OR_REFUSE = ReplicaPolicy(refuses=lambda _: True)
 
 
@@ -48,8 +49,8 @@ class Call(Protocol):
     """Runs a script on the sessions of a user and returns its result.
 
     Raises:
-        redis.RedisError: Not caught here; the client is answered 503.
-        Unconfirmed: Too few replicas have it, and no request is being served whose answer could say so.
+        redis.RedisError: Not caught here; the client gets 503.
+        Unconfirmed: Too few replicas have confirmed it, and there is no request or command that could report it.
     """
 
     def __call__(
@@ -58,7 +59,7 @@ class Call(Protocol):
 
 
 class SessionScripts:
-    """The scripts on one user's sessions, as functions. All scripts get the same first keys and the same context."""
+    """The scripts on one user's sessions, as functions. All scripts get equal first keys and an equal context."""
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class SessionScripts:
     def _run(self, script: Script, all_keys: Sequence[str], args: Sequence[bytes], wait: Wait | None) -> Any:
         try:
             return self._redis.run_script(script.source, all_keys, args, wait)
-        except ResponseError as refused:  # logged without its text, which may quote a value
+        except ResponseError as refused:  # its text is not logged, because it may quote a value
             log.warning("redis: %s at %s", str(refused).partition(" ")[0], script.place_of(refused))
             raise
 

@@ -1,6 +1,6 @@
-"""The sessions of each user: the devices that are signed in, and those that ended lately.
+"""The sessions of each user: live sessions, and sessions that ended lately.
 
-When a session is over: lifetimes.py, and lua/session.lua for the scripts. Who calls: rules/devices.py.
+When a session is over: lifetimes.py, and lua/session.lua for the scripts. The rules: rules/devices.py.
 """
 
 import logging
@@ -21,18 +21,18 @@ from app.watch.events import Reason
 
 log = logging.getLogger(__name__)
 
-# A use of a session is noted at most once a minute. Two places hold to it: rules/devices.py (is_touch_due) saves most
-# requests a trip to Redis, and lua/touch_session.lua lets only one of several requests at once write.
+# A use of a session is noted at most once a minute. Two places check this: rules/devices.py (is_touch_due) saves most
+# requests a trip to Redis, and lua/touch_session.lua lets only one of several simultaneous requests write.
 TOUCH_EVERY_S = 60
 
 
 class CallerGone(Unauthorized):
-    """The session that asked for a change ended before it, so the change was not made."""
+    """The session that asked for a change had ended before, so the change was not made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The device and program that sent a request, as far as the request says. None stands for unknown.
+    """The device and program that sent a request. None stands for unknown.
 
     Attributes:
         form: "tablet" for a tablet, because neither system nor program says so.
@@ -52,8 +52,8 @@ class Session:
     Attributes:
         began_at: Unix seconds.
         last_used_at: Unix seconds, exact to a minute.
-        proved_at: Unix seconds of the last right answer to a challenge; None if there was none.
-        name: The name that its user gave it.
+        proved_at: Unix seconds of the last right answer to a challenge; None if there was no such answer.
+        name: The name that the user gave to the session.
     """
 
     user_id: str
@@ -70,9 +70,9 @@ class Ended:
     """A session that ended.
 
     Attributes:
-        session: The session as it was. Its last use is not kept; `last_used_at` is the time at which it ended.
+        session: The session before its end. Its last use is not kept; `last_used_at` is the time of its end.
         ended_at: Unix seconds.
-        by: The session that ended it, which may be itself; None if no session did.
+        by: The session that ended it, which may be this session itself; None if no session ended it.
     """
 
     session: Session
@@ -82,11 +82,11 @@ class Ended:
 
 
 class SessionStore:
-    """Opens, touches, lists and ends sessions. redis.RedisError is not caught here; the client is answered 503."""
+    """Opens, touches, lists and ends sessions. redis.RedisError is not caught here; the client gets 503."""
 
     def __init__(self, redis: RedisClient, scripts: SessionScripts) -> None:
         self._redis = redis
-        # A login may end the least recently used session. If it were refused for that, each retry would end another.
+        # A login may end the least recently used session. If it were then refused, each retry would end another one.
         self._open = scripts.register("open_session", WAIT_AND_GO_ON)
         self._touch = scripts.register("touch_session")
         self._end = scripts.register("end_sessions", WAIT_OR_REFUSE)
@@ -97,20 +97,20 @@ class SessionStore:
     def open(
         self, user_id: str, id_hash: str, began_at: int, client: Client, credentials_version: str, cap: int
     ) -> bool:
-        """Open a session. If the user has `cap` of them, the least recently used one ends.
+        """Open a session. If the user already has `cap` sessions, the least recently used one ends.
 
         Args:
             credentials_version: The user's when the login began.
 
         Returns:
-            False if the user's credentials have changed since then, or the user is disabled or gone.
+            False if the user's credentials have changed since the login began, or the user is disabled or gone.
         """
         record = orjson.dumps({"began_at": began_at, **_known_fields(client)}).decode()
         argument = {"id_hash": id_hash, "record": record, "credentials_version": credentials_version, "cap": cap}
         return bool(self._open(user_id, [keys.user(user_id)], argument))
 
     def last_used_at(self, user_id: str, id_hash: str) -> float | None:
-        """Return when a session was last used, in Unix seconds; None if the user has no such session. One command."""
+        """Return when a session was last used, in Unix seconds; None if there is no such session. One command."""
         [score] = self._redis.read(("ZSCORE", keys.last_used(user_id), id_hash))
         return None if score is None else float(score)
 
@@ -120,8 +120,8 @@ class SessionStore:
         """Look up a session and a proof in one round trip.
 
         Returns:
-            When the session was last used (Unix s), None if there is none. Then the value of the proof (`proof_value`),
-            None if there is none. Then whether the user has a second factor.
+            When the session was last used (Unix s); None if there is no such session. Then the value of the proof
+            (`proof_value`); None if there is no such proof. Then whether the user has a second factor.
         """
         score, proof, *factors_on = self._redis.read(
             ("ZSCORE", keys.last_used(user_id), id_hash),
@@ -133,8 +133,8 @@ class SessionStore:
     def require_readable(self) -> None:
         """Raise redis.RedisError if tokens cannot be checked now.
 
-        It reads what each check of a token reads, of a user that does not exist. It does not send PING, because a Redis
-        that fails to write its snapshot refuses PING, while sessions can still be read.
+        It sends the command of a token check, for a user that does not exist. It does not send PING, because a Redis
+        that cannot write its snapshot refuses PING, although sessions can still be read.
         """
         self._redis.require_answer(("ZSCORE", keys.last_used(NOBODY), ""))
 
@@ -142,7 +142,7 @@ class SessionStore:
         """Note that a session was used, and by which client, at most once a minute. A session that ended stays ended.
 
         Returns:
-            Whether it was noted. A Redis that is full or takes no writes notes nothing, which signs nobody out.
+            Whether the use was noted. A Redis that is full or refuses writes notes nothing. Sessions stay signed in.
         """
         argument = {"id_hash": id_hash, "every_s": TOUCH_EVERY_S, "client": _known_fields(client)}
         try:
@@ -152,15 +152,15 @@ class SessionStore:
             return False
 
     def list(self, user_id: str) -> Sequence[Session]:
-        """Return all sessions that Redis has of a user, most recently used first. Expired ones may be among them.
+        """Return all sessions of a user in Redis, most recently used first. Some may have expired.
 
-        A session whose record was lost is listed with unknown client, because the user must see all that is signed in.
+        A session whose record was lost is listed with unknown client, because the user must see every session.
         """
         return self.list_all([user_id])
 
     def list_all(self, user_ids: Sequence[str]) -> Sequence[Session]:
         """Return the sessions of several users as `list` does, one user after the other, in one trip."""
-        # Records first, so that a session that ends between the two commands is not listed.
+        # Records are read first, so that a session that ends between the two commands is not listed.
         commands = (
             command
             for user_id in user_ids
@@ -180,7 +180,7 @@ class SessionStore:
         return listed
 
     def find(self, named: Sequence[tuple[str, str]]) -> Sequence[Session | None]:
-        """Return sessions by user id and id_hash, in this order; None for each that does not exist. One trip."""
+        """Return sessions by user id and id_hash, in this order and one trip; None for each that does not exist."""
         commands = (
             command
             for user_id, id_hash in named
@@ -194,14 +194,14 @@ class SessionStore:
         return [None if score is None else _parse_session(*name, float(score), record) for name, score, record in found]
 
     def end(self, user_id: str, id_hashes: Sequence[str], reason: Reason, caller: str | None = None) -> int:
-        """End sessions of one user, passing over hashes that are not theirs.
+        """End sessions of one user. Hashes that are not theirs are skipped.
 
         Args:
             id_hashes: 1 to 64 hashes, each standard base64 of 32 bytes (SHA-256 of the token).
             caller: id_hash of the session that asks; None for an operator.
 
         Returns:
-            How many were ended, 0 to len(id_hashes).
+            The number of ended sessions, 0 to len(id_hashes).
 
         Raises:
             CallerGone: The caller's session is over.
@@ -215,12 +215,12 @@ class SessionStore:
     def end_former(self, user_id: str, id_hash: str) -> None:
         """End the session that a browser had before it signed in again.
 
-        It goes on also where too few replicas confirm it, because the new sign-in must not be refused for that.
+        The request goes on even if too few replicas confirm this, because that must not refuse the new sign-in.
         """
         self._end_former(user_id, (), {"id_hashes": [id_hash], "reason": "logout", "caller": id_hash})
 
     def rename(self, user_id: str, id_hash: str, name: str | None, caller: str) -> bool:
-        """Give a session the name that its user chose; None removes it.
+        """Give a session the name that its user chose; None removes the name.
 
         Args:
             caller: id_hash of the session that asks.
@@ -243,7 +243,7 @@ class SessionStore:
         return [_parse_ended(user_id, raw, float(score)) for raw, score in zip(rows[::2], rows[1::2], strict=True)]
 
     def finish_expired(self, user_id: str) -> None:
-        """End the expired sessions of a user. They count as ended already; now the event is sent and the end recorded.
+        """End the expired sessions of a user: send their events and record their ends. They count as ended already.
 
         Sessions that ended longer ago than the retention are forgotten.
         """
@@ -255,7 +255,7 @@ def _known_fields(client: Client) -> dict[str, str]:
 
 
 def client_of(record: str) -> Client:
-    """Return the client in a session's record (JSON), with all fields None if the record is empty."""
+    """Return the client in a session's record (JSON). If the record is empty, all fields are None."""
     return _parse_session("", "", 0, record).client
 
 

@@ -15,7 +15,7 @@ from app.stores.scripts import ReplicaPolicy, SessionScripts
 TicketPurpose = Literal["login", "step_up", "reset"]
 AnswerVerdict = Literal["right", "last_code", "wrong", "unknown"]
 
-_FIELDS = ("purpose", "session", "epoch", "instance", "password_hash")  # of a ticket in Redis, in the order of Ticket
+_FIELDS = ("purpose", "session", "epoch", "instance", "password_hash")  # in Redis, in the order of Ticket
 
 MAX_WRONG_ANSWERS = 5
 MAX_OPEN_TICKETS = 16
@@ -23,12 +23,12 @@ MAX_OPEN_TICKETS = 16
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A challenge that is open.
+    """An open challenge.
 
     Attributes:
-        session: id_hash of the session that was challenged, or of the link of a reset; "" for a login.
+        session: id_hash of the challenged session; for a reset, of the link's secret; "" for a login.
         credentials_version: The user's when the login began.
-        instance: An id that the first step of a login gave the client, to send with the second step.
+        instance: An id that the client gets in the first step of a login, and sends with the second step.
         password_hash: In a reset, the hash of the new password.
     """
 
@@ -46,7 +46,7 @@ class TicketStore:
         self._redeem = scripts.register("redeem_ticket", ReplicaPolicy(refuses=_is_right))
 
     def open(self, user_id: str, id_hash: str, ticket: Ticket, ttl_s: int) -> None:
-        """Write a ticket. A session keeps only its newest MAX_OPEN_TICKETS, so that it cannot fill Redis."""
+        """Write a ticket. A session keeps only its newest MAX_OPEN_TICKETS tickets, so that it cannot fill Redis."""
         further = [keys.ticket(user_id, id_hash), keys.tickets(user_id, ticket.session)]
         argument = {
             "id_hash": id_hash,
@@ -65,7 +65,7 @@ class TicketStore:
         return Ticket(cast(TicketPurpose, values[0]), *(value or "" for value in values[1:]))
 
     def redeem_login(self, user_id: str, id_hash: str, answer: JudgedAnswer) -> AnswerVerdict:
-        """Answer the ticket of a login. If several right answers come at once, only one of them counts as right."""
+        """Answer the ticket of a login. Of several simultaneous right answers only one counts as right."""
         return self._redeem_ticket(user_id, id_hash, answer, {"purpose": "login"})
 
     def redeem_reset(self, user_id: str, id_hash: str, answer: JudgedAnswer, link: str) -> AnswerVerdict:
@@ -104,5 +104,5 @@ def _is_right(verdict: AnswerVerdict) -> bool:
 
 
 def proof_value(how: Literal["password", "mfa"], session: str) -> str:
-    """Return the value that Redis keeps for a proof: how it was earned, and by which session."""
+    """Return the value of a proof in Redis: how the proof was earned, and by which session."""
     return f"{how} {session}"

@@ -24,16 +24,16 @@ from app.watch.events import Reason
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user as Redis has them.
+    """The record of a user.
 
     Attributes:
-        email: As they gave it. They are found by its normalised form.
+        email: As the user gave it. Look-ups use its normalised form.
         created_at: Unix seconds.
-        credentials_version: Grows with every change of credentials; logins and links with an older one are refused.
-        totp_secret: Encrypted; None while TOTP is off.
+        credentials_version: Grows with every change of credentials. Logins and links with an older version are refused.
+        totp_secret: The encrypted secret; None while TOTP is off.
         totp_at: When TOTP was turned on, Unix seconds.
-        backup_codes_left: How many are not used yet.
-        factors: The second factors that are on. Backup codes do not count as one.
+        backup_codes_left: The number of unused backup codes.
+        factors: The second factors that are on. Backup codes do not count.
     """
 
     id: str
@@ -54,31 +54,32 @@ class User:
         return bool(self.factors)
 
     def is_unchanged_since(self, credentials_version: str) -> bool:
-        """Tell whether the user is not disabled and their credentials are still of this version."""
+        """Tell whether the user is not disabled and still has this credentials version."""
         return not self.disabled and self.credentials_version == credentials_version
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of a user's record or credentials, and what it does to their sessions. None changes nothing.
+    """A change of a user's record or credentials, and its effect on their sessions. A field that is None is left alone.
 
-    Any fields go together, but `new_id_hash` needs `caller`. Of `set`, `unset`, `forget` and `backup_codes`, a later
-    one overrides an earlier one.
+    All fields can be combined, but `new_id_hash` needs `caller`. `set`, `unset`, `forget` and `backup_codes` take
+    effect in this order.
 
     Attributes:
-        credentials_version: The change is refused if the user's is another by now.
-        same_credentials: True if what proves the user stays the same, as a new hash of an old password does. The
-            credentials version does not grow, so logins under way go on, and no replica can get the change refused.
-        caller: id_hash of the session that asks. The change is refused if it is over.
-        set: Fields of the user's record to values.
+        credentials_version: The change is refused if the user has another version by now.
+        same_credentials: True if the user's credentials stay valid, as with a new hash of an old password. Then the
+            credentials version does not grow, so logins under way go on. Missing confirmations of
+            replicas do not refuse it.
+        caller: id_hash of the session that asks. The change is refused if this session is over.
+        set: Maps fields of the user's record to new values.
         unset: Fields of the user's record to remove.
         forget: Second factors to remove.
-        backup_codes: Hashes of the backup codes that replace all earlier ones.
-        new_id_hash: The caller's session goes on under this hash.
-        reason: The reason in the event of that new hash; used for nothing else.
-        end_others: The reason for which all sessions but the caller's end. Without a caller, all sessions end, and all
+        backup_codes: Hashes of new backup codes, which replace all earlier codes.
+        new_id_hash: The new hash of the caller's session.
+        reason: The reason in the event about the new hash; not used for anything else.
+        end_others: End all sessions except the caller's, for this reason. Without a caller, all sessions end, and all
             links stop working.
-        link: id_hash of the secret of a reset's link, which the change uses up. The change is refused if the link does
+        link: id_hash of the secret of a link for a reset. The change uses the link up. It is refused if the link does
             not work any more.
     """
 
@@ -99,7 +100,7 @@ class UserStore:
     def __init__(self, redis: RedisClient, scripts: SessionScripts, wait: Wait | None = None) -> None:
         """
         Args:
-            wait: How to wait for replicas to have a new user; None does not wait.
+            wait: How to wait for replicas to confirm a write; None means no waiting.
         """
         self._redis = redis
         self._wait = wait
@@ -123,7 +124,7 @@ class UserStore:
         return self.create_all([user]) == ["created"]
 
     def create_all(self, users: Sequence[NewUser]) -> Sequence[Outcome]:
-        """Write new users in a few trips for all of them, and return what became of each."""
+        """Write new users, with a few trips to Redis for all together, and return the outcome of each."""
         return self._new_users.create_all(users)
 
     def id_of(self, normalised_email: str) -> str | None:
@@ -132,15 +133,15 @@ class UserStore:
         return found
 
     def ids(self) -> Iterator[str]:
-        """Yield the ids of all users, in no order. One may come twice while users are made or deleted."""
+        """Yield the ids of all users, in no order. An id may come twice if users are made or deleted meanwhile."""
         return self._ids_with(keys.user)
 
     def ids_with_sessions(self) -> Iterator[str]:
-        """Yield the ids of users who have sessions, also of those whose record was lost."""
+        """Yield the ids of users with sessions, even if the user's record was lost."""
         return self._ids_with(keys.last_used)
 
     def ids_with_ended(self) -> Iterator[str]:
-        """Yield the ids of users who have sessions that ended lately."""
+        """Yield the ids of users with sessions that ended lately."""
         return self._ids_with(keys.ended)
 
     def _ids_with(self, key: Callable[[str], str]) -> Iterator[str]:
@@ -151,7 +152,7 @@ class UserStore:
         return user
 
     def get_all(self, user_ids: Sequence[str]) -> Sequence[User | None]:
-        """Return users by id, in this order, in one trip."""
+        """Return users by id, in the order given, in one trip."""
         commands = (
             command
             for user_id in user_ids
@@ -165,8 +166,8 @@ class UserStore:
         """Change a user and their sessions as one step.
 
         Returns:
-            The credentials version after it. None if the change was refused: the version is another by now, the link
-            does not work any more, or the user is gone.
+            The credentials version after the change. None if the change was refused: the version is another by now, the
+            link does not work any more, or the user is gone.
 
         Raises:
             CallerGone: The caller's session is over.
@@ -181,12 +182,12 @@ class UserStore:
         return str(outcome) if outcome else None
 
     def delete(self, user_id: str, normalised_email: str, digest: str) -> None:
-        """Remove a user whose sessions have ended, and all that Redis has of them. Their record goes last.
+        """Remove a user whose sessions have ended, and all their data in Redis. The record is removed last.
 
-        It goes through every key there is, because tickets, proofs and rate limits are found by their names alone.
+        This reads the names of all keys, because tickets, proofs and rate limits can only be found by name.
 
         Args:
-            digest: The name that rate limits use for the e-mail address where no account has it.
+            digest: The keyed hash of the e-mail address. Rate limits count under it while no account has the address.
         """
         named = (user_id, digest, *self._known_id_hashes(user_id))
         doomed = [keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id), keys.backup_codes(user_id)]
@@ -202,7 +203,7 @@ class UserStore:
             raise Unconfirmed
 
     def _known_id_hashes(self, user_id: str) -> Sequence[str]:
-        """Return the hashes of ended sessions, and former hashes of sessions, because rate limits count by them."""
+        """Return the hashes of ended sessions and former hashes of sessions. Rate limits may have counted by them."""
         rows, moved = self._redis.read(("ZRANGE", keys.ended(user_id), 0, -1), ("HKEYS", keys.moved(user_id)))
         return [*(orjson.loads(row)["id_hash"] for row in rows), *moved]
 

@@ -18,7 +18,7 @@ class Stores:
     def __init__(self, redis: RedisClient, lifetimes: Lifetimes, clock: Callable[[], float], wait: Wait | None) -> None:
         """
         Args:
-            wait: How to wait for replicas; None does not wait.
+            wait: How to wait for replicas; None means no waiting.
         """
         scripts = SessionScripts(redis, lifetimes, clock, wait)
         self.lifetimes = lifetimes

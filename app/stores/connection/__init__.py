@@ -1,4 +1,4 @@
 """The client of Redis: one server, a set that Sentinels watch, or a Cluster.
 
-What Redis keeps: the stores beside this package.
+The data in Redis: app/stores/.
 """

@@ -14,7 +14,7 @@ _GRACE_S = 0.25
 
 
 class NothingSent(ConnectionBroken):
-    """No server was there to send a command to, so it has not happened."""
+    """No server could be reached, so the command was not sent."""
 
 
 class CircuitOpen(NothingSent):
@@ -22,17 +22,17 @@ class CircuitOpen(NothingSent):
 
 
 class Circuit:
-    """Open while a server is known not to answer.
+    """A circuit that is open while a server does not answer.
 
-    A request that waited in vain opens it. A thread of its own then asks the server until it answers, and closes it. A
-    request that comes meanwhile waits a moment for that, so that none is refused although the server is back. A server
-    that refuses connections fails at once by itself and opens nothing.
+    A request that waited in vain opens the circuit. A thread then asks the server until it answers, and closes the
+    circuit. While it is open, a request waits briefly for it to close, in case the server has just come back. A refused
+    connection fails at once, so it need not open the circuit.
     """
 
     def __init__(self, probe: Callable[[], None]) -> None:
         """
         Args:
-            probe: Asks the server for any answer; raises where none comes.
+            probe: Asks the server for any answer; raises if there is no answer.
         """
         self._probe = probe
         self._lock = threading.Lock()
@@ -46,7 +46,7 @@ class Circuit:
         return not self._closed.is_set()
 
     def require_closed(self) -> None:
-        """Raise CircuitOpen if the circuit is open and does not close within a moment."""
+        """Raise CircuitOpen if the circuit is open and does not close within a short time."""
         if not self._closed.is_set() and not self._closed.wait(_GRACE_S):
             raise CircuitOpen(f"the server does not answer: {self._problem}")
 
@@ -54,7 +54,7 @@ class Circuit:
         """Open the circuit, and start the thread that closes it.
 
         Args:
-            problem: The error of the request that waited, for messages.
+            problem: The error of the request, for messages.
         """
         with self._lock:
             if self.is_open or self._is_given_up:
@@ -63,13 +63,13 @@ class Circuit:
             self._closed.clear()
             try:
                 threading.Thread(target=self._close_once_it_answers, daemon=True).start()
-            except RuntimeError:  # no thread can be started, so nothing would close it
+            except RuntimeError:  # no thread can be started, so nothing would close the circuit
                 self._closed.set()
                 return
         log.warning("redis does not answer, all that needs it is refused until it does: %s", problem)
 
     def give_up(self) -> None:
-        """Ask no more, because this server is no longer needed."""
+        """Stop asking, because this server is no longer needed."""
         self._is_given_up = True
 
     def _close_once_it_answers(self) -> None:

@@ -19,14 +19,14 @@ from app.stores.connection.circuit import NothingSent
 from app.stores.connection.node import Node, RedisCommand, Wait
 from app.stores.connection.redis_url import TIMEOUT_S
 
-_SCAN_COUNT = 1000  # keys that a server goes through in one step of a scan
+_SCAN_COUNT = 1000  # keys that a server reads in one step of a scan
 
 
 class RedisClient(ABC):
-    """A client of Redis. Commands are tuples as redis-py encodes them, replies are raw.
+    """A client of Redis. Commands are tuples for redis-py's encoder, replies are raw.
 
-    A write is sent once. A command whose reply was lost may have happened, so the caller hears of the error. A read is
-    sent once more after a connection broke. All methods raise redis.RedisError.
+    A write is sent only once. If its reply is lost, it may have been executed, so the error is raised. A read is sent
+    once more after its connection broke. All methods raise redis.RedisError.
     """
 
     @abstractmethod
@@ -36,8 +36,7 @@ class RedisClient(ABC):
         """Send commands, in one trip for each server that they concern.
 
         Returns:
-            The replies in order, refusals among them. Then whether as many replicas as `wait` asks for have what was
-            written, on each of those servers.
+            The replies in order, including refusals; and True if on each server enough replicas (`wait`) confirmed.
         """
 
     @abstractmethod
@@ -57,23 +56,22 @@ class RedisClient(ABC):
         return _require_accepted(replies)
 
     def write(self, *commands: RedisCommand, wait: Wait | None = None) -> list[Any]:
-        """Send writes and return their replies. It waits for replicas, but does not say whether enough confirmed."""
+        """Send writes and return their replies. This waits for replicas, but does not tell whether enough confirmed."""
         replies, _ = self.send(commands, wait)
         return _require_accepted(replies)
 
     def write_bytes(self, *commands: RedisCommand) -> list[Any]:
-        """Send writes and return their replies as bytes, because other programs may have written what is no text."""
+        """Send writes and return their replies as bytes, because other programs may have written invalid text."""
         replies, _ = self.send(commands, decoded=False)
         return _require_accepted(replies)
 
     def run_script(
         self, script: str, keys: Sequence[str], args: Sequence[str | bytes | int | float], wait: Wait | None = None
     ) -> tuple[Any, bool]:
-        """Run a script by its hash, or by its text where the server does not know the hash.
+        """Run a script by its hash, or by its text if the server does not know the hash.
 
         Returns:
-            The script's reply. Then whether as many replicas as `wait` asks for have what it wrote, and all that was
-            written before it.
+            The script's reply, and True if enough replicas (`wait`) have confirmed its writes and all earlier ones.
         """
         rest: RedisCommand = (len(keys), *keys, *args)
         [reply], is_on_replicas = self.send([("EVALSHA", _sha1(script), *rest)], wait)
@@ -82,12 +80,12 @@ class RedisClient(ABC):
         return _require_accepted([reply])[0], is_on_replicas
 
     def register_script(self, script: bytes) -> Callable[[Sequence[str], Sequence[str | bytes | int | float]], Any]:
-        """Return a function of keys and arguments that runs a script, as the rate limiter expects it of redis-py."""
+        """Return a function of keys and arguments that runs a script, as redis-py does, for the rate limiter."""
         text = script.decode()
         return lambda keys, args: self.run_script(text, keys, args)[0]
 
     def require_answer(self, command: RedisCommand) -> None:
-        """Raise redis.RedisError unless a server answers this command without refusing it.
+        """Raise redis.RedisError if no server answers this command, or if it is refused.
 
         In a Cluster one server is enough, because the users on it are served.
         """
@@ -107,11 +105,11 @@ class RedisClient(ABC):
         raise problem
 
     def scan(self, pattern: str) -> Iterator[str]:
-        """Yield the names of all keys that match, in no order. One may come twice while keys come and go.
+        """Yield the names of all matching keys, in no order. A name may come twice while keys are made or deleted.
 
         Raises:
-            redis.ConnectionError: Also where a server restarted or another took over meanwhile. Its keys have another
-                order then, so names would be missing.
+            redis.ConnectionError: Also if a server restarted or was replaced meanwhile. The order of keys is then
+                another, so names would be missing.
         """
         for node in self.nodes():
             cursor, connection = "0", None

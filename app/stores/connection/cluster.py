@@ -24,19 +24,19 @@ _KEY_AT = {
     "EVALSHA": 3,
     "XGROUP": 2,
     "XREADGROUP": 7,
-}  # index of the key in a command; in all others it is 1
+}  # index of the key in a command; 1 in all other commands
 _REFRESH_EVERY_S = 0.1
 _HOPS = 5
-_MOVING_S = 0.5  # how long a command waits for a user's keys that are moving to another server
+_MOVING_S = 0.5  # how long a command waits while a user's keys move to another server
 _MOVING_RETRY_EVERY_S = 0.02
 
 
 class Cluster(RedisClient):
-    """The client of a Cluster. It asks the server that has a key's slot.
+    """The client of a Cluster. It sends a command to the server that has the key's slot.
 
-    A thread of its own asks which server has which slots, as soon as a reply shows that this has changed. Only the very
-    first request waits for that. redis-py's RedisCluster asks within the request, one server after the other and one
-    thread after the other, which takes minutes where servers do not answer.
+    When a reply shows that slots have moved, a thread asks which server has which slots. Only the very first request
+    waits for that thread. redis-py's RedisCluster asks within the request, one server after the other and one thread
+    after the other. This takes minutes if servers do not answer.
     """
 
     def __init__(self, start: Sequence[Host], connect_to: Callable[[Host], Any]) -> None:
@@ -75,10 +75,10 @@ class Cluster(RedisClient):
         return list({node: None for node in self._require_slots() if node})
 
     def scan(self, pattern: str) -> Iterator[str]:
-        """Yield the names of all keys that match, on all servers.
+        """Yield the names of all matching keys, on all servers.
 
         Raises:
-            redis.ConnectionError: Also where slots moved meanwhile, because their keys may have been missed.
+            redis.ConnectionError: Also if slots moved meanwhile, because their keys may have been missed.
         """
         before = list(self._require_slots())
         yield from super().scan(pattern)
@@ -94,7 +94,7 @@ class Cluster(RedisClient):
     def _exchange(
         self, node: Node, commands: Sequence[RedisCommand], wait: Wait | None, decoded: bool
     ) -> tuple[list[Any], int]:
-        """Return the replies, and the number of replicas that have what was written."""
+        """Return the replies, and the number of replicas that confirmed the writes."""
         try:
             replies = node.exchange(commands, wait, decoded=decoded)
         except (RedisError, OSError):
@@ -105,12 +105,13 @@ class Cluster(RedisClient):
     def _follow_refusal(
         self, command: RedisCommand, node: Node, reply: Any, wait: Wait | None, decoded: bool
     ) -> tuple[Any, int]:
-        """Send a refused command to the server that the refusal names, until one does not refuse it.
+        """Send a refused command to the server that the refusal names, until a server accepts it.
 
-        Such a refusal says that nothing was done, so the command may be sent again.
+        A refused command was not executed, so it may be sent again.
 
         Returns:
-            The last reply, a refusal where no server took the command. Then the number of replicas that confirmed.
+            The last reply, which is a refusal if no server accepted the command, and the number of replicas that
+            confirmed.
         """
         opening: list[RedisCommand] = []
         replicas, hops, until = 0, 0, time.monotonic() + _MOVING_S
@@ -150,7 +151,7 @@ class Cluster(RedisClient):
         return self._slots
 
     def _refresh_soon(self) -> threading.Event:
-        """Have a thread ask which server has which slots. Return an event that is set when it is done."""
+        """Start a thread that asks which server has which slots. Return an event that is set at its end."""
         with self._lock:
             if self._refreshing is None:
                 is_done = threading.Event()
@@ -180,8 +181,8 @@ class Cluster(RedisClient):
     def _ask_any_server(self) -> tuple[Host, list[Any]]:
         """Return the first server that answers, and its reply to CLUSTER SLOTS.
 
-        Servers that are known not to answer come last. The others come in random order: one that is cut off from the
-        Cluster without knowing it must not be the first every time.
+        Servers that are known not to answer are asked last. The others are asked in random order, because a server may
+        be cut off from the Cluster without knowing it, and must not be the first every time.
         """
         said = ""
         with self._lock:
@@ -203,7 +204,7 @@ class Cluster(RedisClient):
 
         Args:
             asked: The server that answered. It may leave its own host out.
-            ranges: As CLUSTER SLOTS has them: first and last slot, host and port of the primary, then the replicas.
+            ranges: The reply to CLUSTER SLOTS: first and last slot, host and port of the primary, then the replicas.
         """
         slots: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         for first, last, (host, port, *_), *_ in ranges:

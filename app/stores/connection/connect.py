@@ -23,7 +23,7 @@ __all__ = ["StoreError", "connect", "describe", "from_redis_py"]
 
 
 def connect(url: str) -> RedisClient:
-    """Return a client of what the URL names. It connects with the first command. Raises what redis_url.parse raises."""
+    """Return a client for a URL. It connects at the first command. It raises what redis_url.parse raises."""
     address = parse(url)
 
     def connect_to(host: Host, **options: Any) -> Any:
@@ -37,13 +37,13 @@ def connect(url: str) -> RedisClient:
 
 
 def from_redis_py(redis: Redis) -> RedisClient:
-    """Return a client of the server that a client of redis-py or fakeredis speaks to."""
+    """Return a client for the server of a client of redis-py or fakeredis."""
     pool = redis.connection_pool
     return OneServer(Node(lambda: pool.connection_class(**pool.connection_kwargs)))
 
 
 def describe(error: StoreError) -> str:
-    """Return an error's name and message; of a refusal only the first word, because the rest may quote an e-mail."""
+    """Return an error's name and message. Of a refusal only the first word is kept: the rest may quote an address."""
     message = str(error) if isinstance(error, ConnectionBroken | AnswerTooLate) else str(error).partition(" ")[0]
     return f"{type(error).__name__}: {message}"
 
@@ -51,13 +51,13 @@ def describe(error: StoreError) -> str:
 def _refuse_replica(connection: Any) -> None:
     """Raise ConnectionBroken if this is a connection to a replica.
 
-    A Sentinel that has not heard of a failover yet may name one, and its data may be old.
+    A Sentinel that does not know of a failover yet may name a replica, and a replica's data may be old.
     """
     connection.on_connect()
     connection.send_command("ROLE")
     try:
         [role, *_] = connection.read_response()
-    except NoPermissionError:  # a replica takes no writes in any case
+    except NoPermissionError:  # a replica refuses writes anyway
         return
     if role != "master":
         raise ConnectionBroken("whom the Sentinels name is a replica")

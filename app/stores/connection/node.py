@@ -16,15 +16,15 @@ from app.watch import metrics
 
 RedisCommand = tuple[str | bytes | int | float, ...]
 
-_MEASURED_ONCE_IN = 16  # trips: to measure each would make all of them a tenth slower
-_WAITED_S = 0.1  # an error that came later than this came of waiting
+_MEASURED_ONCE_IN = 16  # trips; to measure each trip would make all trips a tenth slower
+_WAITED_S = 0.1  # an error that came later than this was a time-out
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
     """
     Attributes:
-        replicas: How many replicas must have a write.
+        replicas: How many replicas must confirm a write.
         ms: How long to wait for them, in milliseconds.
     """
 
@@ -35,7 +35,7 @@ class Wait:
 class Node:
     """A server, with one connection for each thread.
 
-    It goes around redis-py's pool, retries and callbacks, because they take longer than Redis takes to answer
+    It does not use redis-py's pool, retries and callbacks, because they take longer than Redis takes to answer
     (docs/performance.md has the figures). A connection on which anything went wrong is closed at once, so that a late
     reply is never taken for the reply to another request.
     """
@@ -44,7 +44,7 @@ class Node:
         """
         Args:
             make: Makes a connection of redis-py, not yet open.
-            host: The server it leads to, where there are several.
+            host: The server of the connection, if there are several servers.
         """
         self.make_connection = make
         self.host = host
@@ -56,15 +56,15 @@ class Node:
     def exchange(
         self, commands: Sequence[RedisCommand], wait: Wait | None = None, *, decoded: bool = True
     ) -> list[Any]:
-        """Send commands in one trip, and return their raw replies in order, refusals among them.
+        """Send commands in one trip, and return their raw replies in order, including refusals.
 
         Args:
-            wait: Adds one more reply: the number of replicas that have all that this connection wrote.
+            wait: Adds one more reply: the number of replicas that have everything that this connection wrote.
 
         Raises:
             redis.ConnectionError: No reply came. The commands may have been executed.
             redis.TimeoutError: As above.
-            NothingSent: A ConnectionError where nothing was sent; CircuitOpen where the server did not answer lately.
+            NothingSent: A ConnectionError if nothing was sent; CircuitOpen if the server did not answer lately.
         """
         if next(self._trips) % _MEASURED_ONCE_IN:
             return self._exchange(commands, wait, decoded)
@@ -77,7 +77,7 @@ class Node:
         return getattr(self._local, "connection", None)
 
     def renew(self) -> None:
-        """Have each thread make a new connection before it asks anything else."""
+        """Make each thread open a new connection before its next command."""
         self._generation += 1
 
     def _exchange(self, commands: Sequence[RedisCommand], wait: Wait | None, decoded: bool) -> list[Any]:
@@ -101,13 +101,13 @@ class Node:
         return replies
 
     def _usable_connection(self) -> Any:
-        """Return this thread's connection, a new one where the last one cannot be used any more."""
+        """Return this thread's connection; a new connection if the last one cannot be used any more."""
         connection = self.connection
         if connection is not None and (self._local.generation != self._generation or _is_stale(connection)):
             self._drop(connection)
             connection = None
         if connection is None:
-            generation = self._generation  # read first: a renewal meanwhile must count for this connection too
+            generation = self._generation  # read first, so that a renewal meanwhile counts for it
             try:
                 connection = self._local.connection = self.make_connection()
             except ConnectionBroken as nowhere:
@@ -129,7 +129,7 @@ class Node:
         connection = self.make_connection()
         try:
             connection.send_command("PING")
-            _read_reply(connection, decoded=True)  # any reply will do, an error too
+            _read_reply(connection, decoded=True)  # any reply is enough, even an error
         finally:
             connection.disconnect()
         self.renew()
@@ -143,7 +143,10 @@ def _read_reply(connection: Any, decoded: bool) -> Any:
 
 
 def _read_confirmations(connection: Any, wait: Wait) -> int:
-    """Return how many replicas confirmed; 0 where the server refuses WAIT, as one does that became a replica itself."""
+    """Return how many replicas confirmed.
+
+    Return 0 if the server refuses WAIT, as a server does that has become a replica.
+    """
     try:
         replicas: int = connection.read_response(timeout=connection.socket_timeout + wait.ms / 1000)
     except ResponseError:
@@ -152,7 +155,10 @@ def _read_confirmations(connection: Any, wait: Wait) -> int:
 
 
 def _is_stale(connection: Any) -> bool:
-    """Tell whether the server closed the connection. No reply is outstanding, so what can be read is its goodbye."""
+    """Tell whether the server closed the connection.
+
+    No reply is expected, so readable data means that the server closed.
+    """
     try:
         return bool(connection.can_read(timeout=0))
     except (RedisError, OSError):

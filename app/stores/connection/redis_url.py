@@ -19,8 +19,8 @@ _parse_url: Callable[[str], dict[str, Any]] = redis_py.parse_url
 Host = tuple[str, int]
 RedisKind = Literal["server", "sentinel", "cluster"]
 
-TIMEOUT_S = 0.75  # to connect, and again for the reply: a request that finds Redis gone is answered 503 within 1.5 s
-_SENTINEL_TIMEOUT_S = 0.25  # three of them may be asked in turn
+TIMEOUT_S = 0.75  # for connecting, and again for the reply. So a request gets 503 within 1.5 s if Redis is away.
+_SENTINEL_TIMEOUT_S = 0.25  # three Sentinels may be asked in turn
 _LONGEST_S = 3600
 
 _PORTS = {"server": 6379, "sentinel": 26379, "cluster": 6379}
@@ -33,8 +33,8 @@ _OPTIONS = {
     *("ssl_check_hostname", "ssl_min_version", "ssl_ciphers", "ssl_include_verify_flags", "ssl_exclude_verify_flags"),
 }
 _SENTINEL_OPTIONS = {"sentinel_username", "sentinel_password"}
-# Accepted and ignored: options of redis-py's pools and retries. Many URLs have them; here are no pools and retries, and
-# replies are always decoded in one way.
+# Accepted and ignored: options of redis-py's pools and retries. Many URLs have them, but Keyrack uses neither pools nor
+# retries, and always decodes replies in one way.
 _WITHOUT_MEANING = {
     *("max_connections", "timeout", "retry_on_timeout", "health_check_interval", "decode_responses", "protocol"),
 }
@@ -46,9 +46,9 @@ class RedisUrl:
 
     Attributes:
         hosts: The Sentinels, or some nodes of the Cluster. Empty for one server.
-        service: The name that the Sentinels have for the set.
-        options: For a connection to a server that keeps data, named as in redis-py.
-        sentinel_options: For a connection to a Sentinel.
+        service: The Sentinels' name for the set.
+        options: Options for a connection to a server with data, named as in redis-py.
+        sentinel_options: Options for a connection to a Sentinel.
     """
 
     kind: RedisKind
@@ -65,12 +65,12 @@ def parse(url: str) -> RedisUrl:
     redis://  rediss://  unix://                             one server; the "s" is for TLS
     redis+sentinel://user:password@host:port,host:port/service/db   user and password are for the servers; the options
                                                              sentinel_username and sentinel_password for the Sentinels
-    redis+cluster://user:password@host:port,host:port        some of the nodes; they name the others
+    redis+cluster://user:password@host:port,host:port        some nodes; they name the others
     rediss+sentinel://  rediss+cluster://                    with TLS, to the Sentinels as well
 
     Raises:
-        ValueError: The URL has none of these forms, or an option that is unknown or wrong. TypeError, OSError and
-            redis.RedisError mean the same.
+        ValueError: The URL has none of these forms, or an option is unknown or wrong. TypeError, OSError and
+            redis.RedisError also mean this.
     """
     if " " in url or not url.isprintable():
         raise ValueError
@@ -146,8 +146,8 @@ def _parse_host(text: str, default_port: int) -> Host:
 def _parse_options(url: str, known: set[str]) -> dict[str, Any]:
     """Return the options that redis-py reads from a URL.
 
-    redis-py accepts any name, also of options that no text can express, and any timeout. Here unknown names are
-    refused, and timeouts that are not above 0 and at most 3600 seconds.
+    redis-py accepts any name, even of options whose values are objects, and any timeout. Here an unknown name is
+    refused, and so is a timeout that is not above 0 and at most 3600 seconds.
     """
     names = {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
     options = {"db": 0} | _parse_url(url)
@@ -160,7 +160,7 @@ def _parse_options(url: str, known: set[str]) -> dict[str, Any]:
 
 
 def _with_timeouts(options: Mapping[str, Any], timeout_s: float = TIMEOUT_S) -> Mapping[str, Any]:
-    """Return options with timeouts. They make redis-py decode replies, and never send a command twice by itself.
+    """Add timeouts to options. Make redis-py decode replies, and never send a command twice by itself.
 
     Only the caller knows whether a command may be sent again.
     """
@@ -170,13 +170,16 @@ def _with_timeouts(options: Mapping[str, Any], timeout_s: float = TIMEOUT_S) -> 
 
 
 def _require_usable(connection_class: type[Any], options: Mapping[str, Any]) -> None:
-    """Raise if the class does not know an option, or TLS cannot be set up with them. Nothing is connected to."""
+    """Raise if the connection class does not know one of the options, or if TLS cannot be set up with them.
+
+    No connection is made.
+    """
     connection = connection_class(**options)
     if isinstance(connection, SSLConnection):
         if connection.ca_path and not Path(connection.ca_path).is_dir():
             raise ValueError
-        # With a password set, be it empty, OpenSSL does not ask for one on the terminal.
+        # If a password is set, even an empty one, OpenSSL does not ask for a password on the terminal.
         connection.certificate_password = connection.certificate_password or ""
-        wrap: Callable[[socket.socket], socket.socket] = connection._wrap_socket_with_ssl  # as after each connect
+        wrap: Callable[[socket.socket], socket.socket] = connection._wrap_socket_with_ssl  # as after connecting
         with socket.socket() as unconnected:
             wrap(unconnected).close()

@@ -1,4 +1,4 @@
-"""The primary of a set that Sentinels watch. After a failover connections to the former primary are given up."""
+"""The primary of a set that Sentinels watch. After a failover, connections to the former primary are closed."""
 
 import threading
 import time
@@ -13,14 +13,14 @@ from app.stores.connection.node import Node
 from app.stores.connection.redis_url import Host
 
 _CHECK_EVERY_S = 1.0
-_CHECK_AFTER_FAILURES_S = 5.0  # after no Sentinel answered twice in a row: asking them may take long
+_CHECK_AFTER_FAILURES_S = 5.0  # if no Sentinel answered twice in a row, because asking may take long
 
 
 class Sentinels:
-    """Sentinels, asked in turn until one names the primary of a set. The one that did is asked first the next time.
+    """Sentinels. They are asked in turn until one names the primary of a set. Next time that Sentinel is asked first.
 
     redis-py's Sentinel class changes the order of its list from several threads at once, so that one Sentinel may
-    overwrite another. It also hides why each of them did not answer.
+    overwrite another. It also hides why a Sentinel did not answer.
     """
 
     def __init__(self, clients: Sequence[Redis], service: str) -> None:
@@ -31,7 +31,7 @@ class Sentinels:
         """Return the primary's host and port.
 
         Raises:
-            MasterNotFoundError: Some Sentinels answered, and none knows a primary.
+            MasterNotFoundError: Some Sentinels answered, but they know no primary.
             redis.ConnectionError: No Sentinel answered.
         """
         said: list[str] = []
@@ -80,10 +80,11 @@ class Primary(Node):
         return host
 
     def _usable_connection(self) -> Any:
-        """Return this thread's connection. Once a second the thread that comes first asks the Sentinels before that.
+        """Return this thread's connection.
 
-        A former primary may not know yet that it is none any more. Other threads go on meanwhile with the primary that
-        is known, unless the check is more than a second overdue. Then they wait.
+        Before that, at most once a second, one thread asks the Sentinels, because a former primary may not yet know
+        that it was replaced. Meanwhile other threads use the known primary. Only if the check is more than a second
+        overdue, they wait for it.
         """
         late_s = time.monotonic() - self._check_at
         if late_s >= 0 and self._checking.acquire(blocking=late_s >= _CHECK_EVERY_S):
@@ -95,7 +96,7 @@ class Primary(Node):
         return super()._usable_connection()
 
     def _check(self) -> None:
-        """Ask the Sentinels for the primary. If none answers, or none knows it, connections that work are kept."""
+        """Ask the Sentinels for the primary. If no Sentinel answers or knows it, working connections are kept."""
         failures, self._failures = self._failures, 0
         try:
             self._find_host()

@@ -1,6 +1,6 @@
-"""What Redis servers say of their settings, for checks at the start and `flask doctor`. Managed ones hide some of it.
+"""The settings of Redis servers, for checks at the start and `flask doctor`. Managed servers hide some settings.
 
-What is made of it: serving/checkup.py.
+The checks: serving/checkup.py.
 """
 
 import ipaddress
@@ -20,16 +20,16 @@ Reach = Literal["local", "private", "public"]
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server and its settings. None stands for what it does not say.
+    """A server and its settings. None stands for a setting that the server hides.
 
     Attributes:
-        name: Host and port where there are several servers, else "".
+        name: Host and port if there are several servers, else "".
         product: For example "Redis 7.2.4".
         appends: It writes an append-only file.
         snapshots: It writes snapshots.
         clock_ahead_s: How far its clock is ahead of ours, in seconds.
-        replicas: How many replicas follow it now.
-        reads_when_down: It answers reads from its own data also while it knows that it lost touch with its Cluster.
+        replicas: The number of replicas that follow it now.
+        reads_when_down: It still answers reads from its own data when it knows that it is cut off from its Cluster.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Server:
 
 
 def inspect_servers(redis: RedisClient, clock: Callable[[], float] = time.time) -> Sequence[Server]:
-    """Return what each server says that keeps data: one, or the primaries of a Cluster.
+    """Return the settings of each server with data: one server, or the primaries of a Cluster.
 
     Raises:
         redis.RedisError: One of them does not answer.
@@ -79,18 +79,21 @@ def _inspect(node: Node, clock: Callable[[], float]) -> Server:
 
 
 def _replicas(info: Mapping[str, str]) -> int:
-    """Return how many replicas are up to date. One that is still receiving its first copy confirms nothing."""
+    """Return how many replicas are up to date. A replica confirms nothing while it receives its first copy."""
     rows = [info.get(f"slave{number}", "") for number in range(int(info["connected_slaves"]))]
     return sum("state=online" in row for row in rows)
 
 
 def _takes_any_password(config: Mapping[str, str], username: str | None) -> bool:
-    """Tell whether any password is accepted. Without `requirepass` the user `default` has none, and all are right."""
+    """Tell whether any password is accepted.
+
+    Without `requirepass` the user `default` has no password, so every password is accepted.
+    """
     return config.get("requirepass") == "" and (username or "default") == "default"
 
 
 def _mapping_of(reply: Any) -> Mapping[str, str]:
-    """Return the reply to INFO or CONFIG GET as a mapping, empty where the server does not know or allow it."""
+    """Return the reply to INFO or CONFIG GET as a mapping; empty if the server refuses the command."""
     if isinstance(reply, ResponseError):
         return {}
     if isinstance(reply, str):
@@ -99,7 +102,11 @@ def _mapping_of(reply: Any) -> Mapping[str, str]:
 
 
 def reach_of(host: str | None) -> Reach:
-    """Return from where a server at this address can be reached. None stands for a socket of this machine."""
+    """Return "local", "private" or "public": from where a server at this host can be reached.
+
+    Args:
+        host: None stands for a socket of this machine.
+    """
     if host is None:
         return "local"
     try:

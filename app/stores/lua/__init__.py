@@ -1,6 +1,6 @@
-"""The scripts, for what must change together in Redis. scripts.py runs those on sessions, jobs.py those on queues.
+"""The Lua scripts. Each is one atomic step. Their callers: stores/scripts.py for sessions, stores/jobs.py for jobs.
 
-A script is made of files: its openings, which define what several scripts share, then the file of its own name.
+A script is joined from files: first the openings, shared files (session.lua, factors.lua, jobs.lua), then its own file.
 """
 
 import re
@@ -14,7 +14,7 @@ _OPENINGS = {
     "redeem_ticket": ("session", "factors"),
     "change_user": ("session", "factors"),
 }
-_LINE = re.compile(r"(?:user_script|\]):(\d+)")  # the line of a script, as Redis and Valkey, or fakeredis, name it
+_LINE = re.compile(r"(?:user_script|\]):(\d+)")  # the line of a script, in messages of Redis, Valkey or fakeredis
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Script:
     """
     Attributes:
         source: The text that Redis runs.
-        starts: For each file in it, the number of lines before it, and its name.
+        starts: For each file in `source`, the number of lines before it, and its name.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Script:
 
 @cache
 def session_script(name: str) -> Script:
-    """Return a script on a user's sessions. It returns its own result, and the events that it reported."""
+    """Return a script on a user's sessions. The script returns its own result and the events that it reported."""
     return _joined(
         name, [*_OPENINGS.get(name, ("session",))], "local function run()", "end\nreturn { run(), reported }"
     )

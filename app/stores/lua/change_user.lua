@@ -1,18 +1,18 @@
--- change_user.lua: change a user's record or credentials, and what follows for their sessions, as one step
+-- change_user.lua: change a user's record or credentials, and with them the user's sessions, as one step
 -- Runs after session.lua and factors.lua, which define KEYS[1] to KEYS[5] and ARGV[1]
 -- KEYS[6]   links in mails, a hash: id_hash of the secret to its record (JSON)
 -- KEYS[7]   moved, a hash: former id_hash of a session to the id_hash it has now
--- ARGV[2]   JSON. What is absent changes nothing:
---             caller               id_hash of the session that asks; the change is refused if it is over
---             credentials_version  the change is refused if the user's is another by now
---             same_credentials     true if what proves the user stays the same, so that logins under way go on
+-- ARGV[2]   JSON. An absent field changes nothing:
+--             caller               id_hash of the session that asks; the change is refused if this session is over
+--             credentials_version  the change is refused if the user has another version by now
+--             same_credentials     true if the user's credentials stay valid, so that logins under way go on
 --             set, unset           fields of the user: names to values; names
 --             forget               second factors to remove: names, as in factors.lua
---             backup_codes         hashes of the codes that replace all earlier ones
---             new_id_hash          the caller's session goes on under this hash
---             reason               the reason in the event of that new hash
---             end_others           the reason for which all sessions but the caller's end
---             link                 id_hash of the secret of a reset's link, which is used up
+--             backup_codes         hashes of new backup codes, which replace all earlier codes
+--             new_id_hash          the new hash of the caller's session
+--             reason               the reason in the event about the new hash
+--             end_others           end all sessions except the caller's, for this reason
+--             link                 id_hash of the secret of a link for a reset; the link is used up
 -- Returns   the credentials version after the change; 0 if it is another by now, the link does not work any more or the
 --           user is gone; -1 if the caller's session is over
 local links, moved = KEYS[6], KEYS[7]
@@ -57,7 +57,7 @@ if change.end_others then
   finish_expired()
   finish_others(change.caller, change.end_others, change.caller and ender(change.caller))
 end
-if change.end_others and not change.caller then  -- if all sessions end, the links have nothing left to do
+if change.end_others and not change.caller then  -- if all sessions end, no link is needed any more
   redis.call("DEL", links)
 end
 if change.new_id_hash then
@@ -71,7 +71,7 @@ if change.new_id_hash then
   end
   keep()
   redis.call("HSET", moved, change.caller, change.new_id_hash)
-  redis.call("EXPIRE", moved, call.max_age_s)  -- no session that a link looks for lasts longer
+  redis.call("EXPIRE", moved, call.max_age_s)  -- no session lasts longer, so no link needs it longer
   report("AUTH_SESSION_CHANGE", change.new_id_hash, change.reason, change.caller)
 end
 return tonumber(redis.call("HGET", user, "epoch"))

@@ -1,7 +1,7 @@
--- count_notice.lua: count one more notice of a kind; the hour begins with the first
+-- count_notice.lua: count one more notice of a kind; an hour begins with its first notice
 -- Runs after session.lua, which defines KEYS[1] to KEYS[3] and ARGV[1]
 -- KEYS[4]   notice_count, a hash: began (Unix s), count
--- Returns   how many there were this hour, this one included
+-- Returns   the number in this hour, including this notice
 local HOUR_S = 3600
 local counted = KEYS[4]
 local began = redis.call("HGET", counted, "began")

@@ -1,9 +1,10 @@
 -- end_by_link.lua: end the session that a link from a mail names, and use the link up
 -- Runs after session.lua, which defines KEYS[1] to KEYS[3] and ARGV[1]
 -- KEYS[4]   links of the user, a hash: id_hash of the link's secret to its record (JSON)
--- KEYS[5]   moved, a hash: former id_hash of a session to the id_hash it has now
+-- KEYS[5]   moved, a hash: former id_hash of a session to its present id_hash
 -- ARGV[2]   JSON: id_hash of the link's secret
--- Returns   the record of the session that ended (JSON); "" if it has none or is over already; 0 if no such link works
+-- Returns   the record of the session that ended (JSON); "" if the session has no record or is over already;
+--           0 if there is no such link, or it has expired
 local links, moved = KEYS[4], KEYS[5]
 local asked = cjson.decode(ARGV[2])
 local record = redis.call("HGET", links, asked.id_hash)

@@ -1,7 +1,7 @@
--- end_sessions.lua: end some sessions of a user, and pass over hashes that are not theirs
+-- end_sessions.lua: end some sessions of a user, and skip hashes that are not theirs
 -- Runs after session.lua, which defines KEYS[1] to KEYS[3] and ARGV[1]
 -- ARGV[2]   JSON: id_hashes, reason, caller (id_hash of the session that asks; absent for an operator)
--- Returns   how many were ended; -1 if the caller's session is over
+-- Returns   the number of ended sessions; -1 if the caller's session is over
 local asked = cjson.decode(ARGV[2])
 if asked.caller and not is_live(asked.caller) then
   finish_expired()

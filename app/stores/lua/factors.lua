@@ -1,19 +1,19 @@
--- factors.lua: the second factors of a user: which there are, whether an answer is right, and how one is removed
--- Runs after session.lua, before a script whose KEYS[4] and KEYS[5] are these
+-- factors.lua: the second factors of a user: list them, judge an answer, remove a factor
+-- Runs after session.lua. The script that follows has these KEYS, too
 -- KEYS[4]   user, a hash
 -- KEYS[5]   backup_codes, a set of keyed hashes
 -- Defines   user, backup_codes; factors, has_mfa, judge
 local user, backup_codes = KEYS[4], KEYS[5]
 
--- is_on    tells whether the user has it; then a password alone proves nothing
--- accept   judges the evidence (see stores/factors.py) and uses it up. Returns "right", "last_code", or nothing (wrong)
--- forget   removes it
+-- is_on    tells whether the user has the factor; then a password alone is no proof
+-- accept   judges the evidence (see stores/factors.py) and uses the code up. Returns "right", "last_code" or nothing
+-- forget   removes the factor
 local factors = {
   totp = {
     is_on = function()
       return redis.call("HEXISTS", user, "totp_secret") == 1
     end,
-    accept = function(evidence)  -- no step counts twice, nor an earlier one (RFC 6238, 5.2)
+    accept = function(evidence)  -- a step counts only once, and then no earlier step (RFC 6238, 5.2)
       if evidence.step > tonumber(redis.call("HGET", user, "totp_step") or math.huge) then
         redis.call("HSET", user, "totp_step", evidence.step)
         return "right"

@@ -1,8 +1,8 @@
--- give_up_job.lua: give up a job that a worker took, and keep it among the dead; nothing if another worker settled it
+-- give_up_job.lua: give up a job that a worker took, and keep it in `dead`; do nothing if another worker settled it
 -- Runs after jobs.lua, which defines KEYS[1] and ARGV[1]
 -- KEYS[2]   dead, a stream: the fields that the job had, attempts and failure
--- ARGV[2]   JSON: id of the entry, attempts (how many failed), failure (the last one), oldest (an id; dead jobs before
---           it are removed), retention_s (all dead jobs go after this long, if none is added)
+-- ARGV[2]   JSON: id of the entry, attempts (how many failed), failure (the last one), oldest (an id; older dead jobs
+--           are removed), retention_s (all dead jobs go after this long, if none is added)
 -- Returns   nothing
 local asked = cjson.decode(ARGV[2])
 local fields = take_out(asked.id)

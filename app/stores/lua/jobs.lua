@@ -1,12 +1,12 @@
 -- jobs.lua: the beginning of every script on a queue of jobs
 -- KEYS[1]   ready, a stream: jobs that are due
--- ARGV[1]   JSON: group (of the workers), content (the field that holds what a job is about), max_ready and max_dead
---           (how many are kept, about)
+-- ARGV[1]   JSON: group (of the workers), content (the name of the field with a job's content), max_ready and
+--           max_dead (about how many are kept)
 -- Defines   ready, call (ARGV[1]); take_out, queue
 local ready = KEYS[1]
 local call = cjson.decode(ARGV[1])
 
--- Take a job that a worker holds out of the stream. Returns its fields; nothing if another worker was faster.
+-- Remove a worker's job from the stream. Returns its fields; nothing if another worker has settled it.
 local function take_out(entry_id)
   local entry = redis.call("XRANGE", ready, entry_id, entry_id)[1]
   if redis.call("XACK", ready, call.group, entry_id) == 0 or not entry then

@@ -1,4 +1,4 @@
--- open_link.lua: write a link for a mail; expired links go, and a link for a reset replaces the earlier ones
+-- open_link.lua: write a link for a mail; remove expired links, and for a reset all earlier links for resets
 -- Runs after session.lua, which defines KEYS[1] to KEYS[3] and ARGV[1]
 -- KEYS[4]   links of the user, a hash: id_hash of the link's secret to its record (JSON)
 -- ARGV[2]   JSON: id_hash, purpose, record (JSON)

@@ -1,9 +1,9 @@
--- open_session.lua: open a session, if the user's credentials are still those that the login began with
+-- open_session.lua: open a session, if the user's credentials have not changed since the login began
 -- Runs after session.lua, which defines KEYS[1] to KEYS[3] and ARGV[1]
 -- KEYS[4]   user, a hash
--- ARGV[2]   JSON: id_hash, record (JSON), credentials_version (when the login began), cap (on the user's sessions;
---           above it the least recently used ones end)
--- Returns   1; 0 if the credentials have changed since, or the user is gone or disabled
+-- ARGV[2]   JSON: id_hash, record (JSON), credentials_version (when the login began), cap (if the user has more
+--           sessions, the least recently used ones end)
+-- Returns   1; 0 if the credentials have changed, or the user is gone or disabled
 local new = cjson.decode(ARGV[2])
 local is_outdated = redis.call("HGET", KEYS[4], "epoch") ~= new.credentials_version
 if is_outdated or redis.call("HEXISTS", KEYS[4], "disabled") == 1 then

@@ -1,4 +1,4 @@
--- open_ticket.lua: write a ticket; a session keeps its newest ones
+-- open_ticket.lua: write a ticket; a session keeps only its newest tickets
 -- Runs after session.lua, which defines KEYS[1] to KEYS[3] and ARGV[1]
 -- KEYS[4]   ticket, a hash
 -- KEYS[5]   tickets of the session, a list of id_hashes, newest first

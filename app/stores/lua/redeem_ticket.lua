@@ -1,7 +1,7 @@
--- redeem_ticket.lua: judge the answer to a ticket; a right answer uses the ticket up, and so do max_wrong wrong ones
+-- redeem_ticket.lua: judge the answer to a ticket; a right answer uses the ticket up, and so do max_wrong wrong answers
 -- Runs after session.lua and factors.lua, which define KEYS[1] to KEYS[5] and ARGV[1]
 -- KEYS[6]   ticket, a hash: purpose, session, wrong
--- KEYS[7]   proof, a string, written if one is earned; absent for a login and a reset
+-- KEYS[7]   proof, a string, written after a right answer; absent for a login and a reset
 -- ARGV[2]   JSON: purpose, session (for a reset the id_hash of its link; absent for a login), max_wrong, proof and
 --           proof_ttl_s (absent for a login and a reset), answer (factor, evidence: see factors.lua)
 -- Returns   "right"; "last_code" (right, and it was the last backup code); "wrong"; "unknown" if there is no such

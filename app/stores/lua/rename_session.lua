@@ -9,7 +9,7 @@ end
 if not is_live(asked.id_hash) then
   return 0
 end
--- A session whose record was lost gets a new one, which begins with its last use, as in the list of sessions.
+-- If a session's record was lost, it gets a new record. Its beginning is then the last use, as in the list of sessions.
 local record = record_of(asked.id_hash) or { began_at = math.floor(redis.call("ZSCORE", last_used, asked.id_hash)) }
 record.name = asked.name
 redis.call("HSET", sessions, asked.id_hash, cjson.encode(record))

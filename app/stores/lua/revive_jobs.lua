@@ -1,8 +1,8 @@
--- revive_jobs.lua: queue jobs that were given up as if they were new, a hundred at most; those without content stay
+-- revive_jobs.lua: queue given-up jobs as new jobs, a hundred at most; jobs without content stay
 -- Runs after jobs.lua, which defines KEYS[1] and ARGV[1]
 -- KEYS[2]   dead, a stream: see give_up_job.lua
 -- ARGV[2]   JSON: after (the id after which to begin)
--- Returns   the id of the last job looked at, "" if there was none; how many were queued
+-- Returns   the id of the last job looked at, "" if there was none; the number of queued jobs
 local asked = cjson.decode(ARGV[2])
 local rows = redis.call("XRANGE", KEYS[2], "(" .. asked.after, "+", "COUNT", 100)
 local queued = 0

@@ -4,14 +4,14 @@
 -- KEYS[3]   ended, a sorted set: sessions that ended (JSON), scored by when they ended (Unix s)
 -- ARGV[1]   JSON: user_id, now (Unix s), at (now in ISO 8601), ttl_s, max_age_s, retention_s, channel
 -- Defines   last_used, sessions, ended, call (ARGV[1]), reported
---           record_of, began_at, ends_at, is_over, is_live   what is known of a session
+--           record_of, began_at, ends_at, is_over, is_live   what is known about a session
 --           finish, finish_by_time, finish_expired, finish_others, ender   the ways in which sessions end
 --           report, forget, keep   an event; the retention; the expiry of the keys
 -- Returns   two values: the result of the script that follows, and `reported`
 local last_used, sessions, ended = KEYS[1], KEYS[2], KEYS[3]
 local call = cjson.decode(ARGV[1])
 local KEPT_ENDED = 100
-local reported = {}  -- the events of this call, each type, id_hash, reason, old_id_hash, by; "" where absent
+local reported = {}  -- the events of this call; for each: type, id_hash, reason, old_id_hash, by ("" if absent)
 
 local function record_of(id_hash)
   local record = redis.call("HGET", sessions, id_hash)
@@ -23,7 +23,7 @@ local function began_at(id_hash)
   return record and tonumber(string.match(record, '"began_at":(%d+)'))
 end
 
--- Returns when a session with this last use (score) ends or ended by time, in Unix seconds. The rule: lifetimes.py.
+-- Returns the Unix seconds when a session with this last use (score) expires or expired. The rule: stores/lifetimes.py.
 local function ends_at(id_hash, score)
   local by_idleness = tonumber(score) + call.ttl_s
   local began = began_at(id_hash)
@@ -38,8 +38,8 @@ local function is_live(id_hash)
   return not is_over(id_hash, redis.call("ZSCORE", last_used, id_hash))
 end
 
--- Report an event: on the channel to those who listen now, and to the process that called. by: id_hash of the session
--- that caused it, if one did.
+-- Report an event, on the channel and to the calling process. by: id_hash of the session that caused the event, if any
+-- did.
 local function report(type, id_hash, reason, old_id_hash, by)
   redis.call("PUBLISH", call.channel, cjson.encode({
     type = type,
@@ -54,18 +54,18 @@ local function report(type, id_hash, reason, old_id_hash, by)
   end
 end
 
--- Returns the session that ends others, as rows in `ended` name it. Look it up first, because it may end itself.
+-- Returns the session that ends others, for rows in `ended`. Call this before the end, because it may end itself.
 local function ender(id_hash)
   return { id_hash = id_hash, record = redis.call("HGET", sessions, id_hash) }
 end
 
--- Remove rows of sessions that ended longer ago than the retention.
+-- Remove the rows of sessions that ended longer ago than the retention.
 local function forget()
   redis.call("ZREMRANGEBYSCORE", ended, "-inf", call.now - call.retention_s)
 end
 
--- End a session. There is no other way in which one ends. by: the `ender`, if a session ended it. Records are put into
--- the row as they are, because to decode and encode them would take longer than all the rest.
+-- End a session. Sessions end only here. by: the `ender`, if a session ended this one. The row contains the JSON of the
+-- records unchanged, because decoding and encoding would take longer than everything else here.
 local function finish(id_hash, reason, by, ended_at)
   local record = redis.call("HGET", sessions, id_hash)
   redis.call("ZREM", last_used, id_hash)
@@ -101,7 +101,7 @@ local function finish_others(kept, reason, by)
   end
 end
 
--- Let the keys expire, later than any session does, so that its end by time can be noticed, reported and shown.
+-- Let the keys expire later than any session, so that its expiry can be noticed, reported and shown.
 local function keep()
   redis.call("EXPIRE", last_used, call.ttl_s + call.retention_s)
   redis.call("EXPIRE", sessions, call.ttl_s + call.retention_s)

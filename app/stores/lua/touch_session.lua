@@ -1,12 +1,12 @@
 -- touch_session.lua: note that a session was used, and by which client; a session that ended stays ended
 -- Runs after session.lua, which defines KEYS[1] to KEYS[3] and ARGV[1]
 -- ARGV[2]   JSON: id_hash, every_s (a use within this time after the last one is not noted), client (os, platform,
---           form, location, ip; unknown ones absent)
+--           form, location, ip; unknown fields absent)
 -- Returns   1 if it was noted; 0 if the session is over or was noted less than every_s ago
 local seen = cjson.decode(ARGV[2])
 local score = redis.call("ZSCORE", last_used, seen.id_hash)
--- rules/devices.py (is_touch_due) has compared with every_s before, to save a trip. It is compared again here, so that
--- of several requests at once one writes. The value is TOUCH_EVERY_S in stores/sessions.py.
+-- rules/devices.py (is_touch_due) has checked every_s before, to save a trip. It is checked again here, so that only
+-- one of several simultaneous requests writes. The value is TOUCH_EVERY_S in stores/sessions.py.
 if is_over(seen.id_hash, score) or call.now - score < seen.every_s then
   return 0
 end
@@ -19,8 +19,8 @@ if record then
   record.location, record.ip = seen.client.location, seen.client.ip
   redis.call("HSET", sessions, seen.id_hash, cjson.encode(record))
 end
--- Old sessions and their addresses go while the user is active, also if nobody opens the list. The first session is the
--- least recently used one.
+-- Old sessions and their addresses are removed while the user is active, even if nobody opens the list. The first
+-- session is the least recently used one.
 local first = redis.call("ZRANGE", last_used, 0, 0, "WITHSCORES")
 if is_over(first[1], first[2]) then
   finish_expired()
