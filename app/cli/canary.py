@@ -14,14 +14,17 @@ from app.routes import API
 from app.stores.users import User
 from app.web.services import Services
 
-PRETENDED = "192.0.2.77"  # an address for documentation, which nobody has (RFC 5737)
+PRETENDED = "192.0.2.77"  # an address for documentation, which no host has (RFC 5737)
 _TIMEOUT_S = 10
-_TRIES = 10  # on the open connection, and as many on fresh ones
+_TRIES = 10  # on the open connection, and as many on new connections
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class ProbeError(Exception):
-    """A request without an answer, or with an unexpected one. Its text is the rest of a sentence about the URL."""
+    """A request without an answer, or with an unexpected answer.
+
+    The text follows the URL, as in "URL: it answers 500 to a login".
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ _CONNECTIONS: dict[str, type[http.client.HTTPConnection]] = {
 
 
 class Connection:
-    """One connection to Keyrack through a URL. It is kept open from request to request.
+    """One connection to Keyrack through a URL. It stays open between requests.
 
     Raises:
         ProbeError: The URL cannot be used.
@@ -73,7 +76,7 @@ class Connection:
         try:
             parts = urlsplit(url)
             kind = _CONNECTIONS[parts.scheme]
-            # The port is always passed. Otherwise http.client looks for one in the host, and finds the colons of IPv6.
+            # The port is always passed. Otherwise http.client looks for it in the host, and finds the colons of IPv6.
             self._connection = kind(parts.hostname or "", parts.port or kind.default_port, timeout=_TIMEOUT_S)
         except (KeyError, ValueError, http.client.HTTPException):
             raise ProbeError("it is no http:// or https:// URL") from None
@@ -86,7 +89,7 @@ class Connection:
 
         Args:
             path: The part after the URL of this connection.
-            body: Is sent as JSON.
+            body: The body, which is sent as JSON.
 
         Raises:
             ProbeError: No answer came.
@@ -100,7 +103,7 @@ class Connection:
             own_address = self._connection.sock.getsockname()[0]
             response = self._connection.getresponse()
             return Reply(response.status, response.read(), own_address)
-        except (OSError, http.client.HTTPException, UnicodeError) as problem:  # UnicodeError comes from a host or path
+        except (OSError, http.client.HTTPException, UnicodeError) as problem:  # a host or path may cause UnicodeError
             self._connection.close()
             raise ProbeError(f"it cannot be asked: {type(problem).__name__}") from None
 
@@ -116,7 +119,7 @@ class Canary:
     password: str
 
     def log_in(self, connection: Connection) -> tuple[str, Reply]:
-        """Return a new token, and the answer that had it.
+        """Return a new token, and the response that contained it.
 
         Raises:
             ProbeError: The login failed.
@@ -133,7 +136,8 @@ class Canary:
 def throw_away_user(services: Services) -> Iterator[Canary]:
     """Create a throw-away user, and delete it at the end: also after Ctrl-C, SIGTERM, or when the terminal closes.
 
-    The user stays if Redis goes away meanwhile, or if this process is killed. The audit log has named it before.
+    If Redis goes away meanwhile, or this process is killed, the user stays. Its creation is in the audit log already,
+    so it can be found.
     """
     name = f"doctor-{secrets.token_hex(8)}"
     email, password = f"{name}@doctor.invalid", secrets.token_urlsafe(24)
@@ -153,7 +157,7 @@ def throw_away_user(services: Services) -> Iterator[Canary]:
 
 
 def find_seen_address(connection: Connection, token: str) -> str | None:
-    """Return the address that Keyrack sees behind this connection, None if it sees none.
+    """Return the caller's address that Keyrack sees on this connection; None if it sees no address.
 
     Raises:
         ProbeError: The list of sessions could not be read.
@@ -168,10 +172,10 @@ def find_seen_address(connection: Connection, token: str) -> str | None:
 
 
 def try_paths(url: str, open_connection: Connection, paths: Sequence[str], token: str) -> Sequence[str]:
-    """Ask for each path many times, in turn over the open connection and over fresh ones.
+    """Ask for each path many times, alternately over the open connection and a new one.
 
     Returns:
-        The path of each answer that was a success. A path may be in it several times.
+        The path of each successful answer. A path may occur several times.
 
     Raises:
         ProbeError: A request had no answer.

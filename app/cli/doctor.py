@@ -98,7 +98,7 @@ def check_location(database: Path | None, now: float) -> Finding:
 
 
 def check_mail(route: MailServer | Path | None) -> Finding:
-    """Check that mails can be delivered: the server answers and the login succeeds, or the folder can be written to."""
+    """Check that mails can be delivered: the server answers and the login succeeds, or the folder is writable."""
     if route is None:
         return ok("mail", "SMTP_URL is not set: no mail is sent.")
     place = f"folder {route}" if isinstance(route, Path) else f"server {route.host}:{route.port}"
@@ -114,7 +114,7 @@ def check_mail(route: MailServer | Path | None) -> Finding:
 
 
 def _check_address(canary: Canary, url: str, settings: Settings) -> Finding:
-    """Check that Keyrack sees the caller's own address through a URL, and not one that the caller claims."""
+    """Check that Keyrack sees the caller's own address through a URL, and not an address that the caller made up."""
     try:
         with closing(Connection(url)) as connection:
             token, reply = canary.log_in(connection)
@@ -127,7 +127,7 @@ def _check_address(canary: Canary, url: str, settings: Settings) -> Finding:
 
 
 def judge_address(seen: str | None, own: str, trusted: Networks) -> tuple[Level, str]:
-    """Return how good it is that Keyrack sees this address, and what to do ("" if nothing).
+    """Judge the address that Keyrack sees (ok, warn or fail), and say what to do ("" if nothing).
 
     Args:
         own: The address of this end of the connection.
@@ -150,7 +150,7 @@ def judge_address(seen: str | None, own: str, trusted: Networks) -> tuple[Level,
 
 
 def _check_ended_session(wired: Services, canary: Canary, url: str, paths: tuple[str, ...]) -> Finding:
-    """Check that the gateway admits a live session, and refuses it from the moment when it has ended."""
+    """Check that the gateway admits a live session, and refuses it as soon as it has ended."""
     check = "gateway"
     try:
         with closing(Connection(url)) as connection:
@@ -169,6 +169,6 @@ def _check_ended_session(wired: Services, canary: Canary, url: str, paths: tuple
         said = f"{url} admitted a session {len(after)} times after its end, at {wrong}."
         return fail(check, said, "A hop keeps answers: turn its cache off for Keyrack and for /gateway/verify.")
     said = f"{url} refuses a session that has ended, at {' '.join(paths)}."
-    if set(paths) == {_OWN_PATH}:  # a gateway passes it on and asks /gateway/verify nothing
+    if set(paths) == {_OWN_PATH}:  # a gateway passes this path on without asking /gateway/verify
         return warn(check, said, "The gateway's own question was not tried; name a path with --path.")
     return ok(check, said)

@@ -39,6 +39,6 @@ def _stop_at_signals() -> threading.Event:
     """Return an event that is set at SIGTERM and SIGINT."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        # Set by another thread, because a handler interrupts this one, which may hold the event's own lock.
+        # Another thread sets the event. The handler interrupts this thread, which may hold the event's own lock.
         signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
     return stop

@@ -30,7 +30,7 @@ class _Network(click.ParamType[Network]):
 
 
 class _TimeOrSpan(click.ParamType[str]):
-    """A date or time, or a span before now. It stays text, because the service's clock is not at hand here."""
+    """A date or time, or a span before now. It is converted later, because only the application has the clock."""
 
     name = "time"
 
@@ -43,7 +43,7 @@ class _TimeOrSpan(click.ParamType[str]):
 
 
 class _Words(click.ParamType[str]):
-    """A text that is not empty. An empty one, from a variable that is not set, would match every session."""
+    """A text that is not empty. An empty text, from a variable that is not set, would match every session."""
 
     name = "text"
 
@@ -69,7 +69,7 @@ _FILTERS = [
 
 
 def _takes_filters(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the filter options. It is called with the user's id, None for all users, and a Filter."""
+    """Give a command the filter options. The command is called with a Filter and the user's id (None for all users)."""
 
     @wraps(command)
     def with_filter(
@@ -100,9 +100,9 @@ def _takes_filters(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _find_user_id(named: str | None) -> str | None:
-    """Return the id of the user that is named, None if none is. An id without a record is returned as it is.
+    """Return the id of the named user; None if no user is named.
 
-    Such an id may still have sessions, if the record was lost.
+    An id without a record is returned unchanged, because it may still have sessions if the record was lost.
 
     Raises:
         NothingThere: No user has this e-mail address.
@@ -172,7 +172,7 @@ def tidy(as_json: bool) -> None:
 
 
 def _count_and_confirm(user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as_json: bool) -> bool:
-    """Count the sessions that would end, and ask whether to go on. With --yes do neither.
+    """Count the sessions that would end, and ask whether to go on. With --yes do not count and do not ask.
 
     Returns:
         False after --dry-run.

@@ -1,11 +1,11 @@
 """Common parts of all commands: exit codes, questions, and output without hidden characters.
 
 Exit codes   0  done
-             1  nothing was found to do it to; `doctor`: there are warnings
+             1  no user or session matched; `doctor`: there are warnings
              2  the command line, or a typed value, cannot be used
              3  Redis is away
-             4  refused: by a rule, by the answer to a question, or because nobody was there to answer
-             5  done in part, as an import with bad lines; `doctor`: something is wrong
+             4  refused: by a rule, by the answer to a question, or because nobody could be asked
+             5  partly done, such as an import with bad lines; `doctor`: something is wrong
 """
 
 import json
@@ -59,17 +59,17 @@ class Refused(Failure):
 
 @contextmanager
 def by_an_operator(settings: Settings) -> Iterator[None]:
-    """Record the actions inside as those of the operator, in audit lines on the error output.
+    """Record the actions in the `with` block as the operator's, in audit lines on the error output.
 
     Raises:
-        Failure: The actions were refused, or Redis is away. Its sentence takes the place of a traceback.
+        Failure: The actions were refused, or Redis is away. The user sees its sentence instead of a traceback.
     """
     try:
         with context.operator(_find_operator_name()), _audit_on_stderr(settings):
             try:
                 yield
             except NothingThere:
-                # A command that is repeated may find nothing left to do, while too few replicas have confirmed it.
+                # A repeated command may have nothing left to do, although the first try is unconfirmed.
                 if not context.is_unconfirmed():
                     raise
             if context.is_unconfirmed():
@@ -85,7 +85,10 @@ def by_an_operator(settings: Settings) -> Iterator[None]:
 
 
 def _find_operator_name() -> str:
-    """Return the name of the login on this terminal, even after su or sudo. Else that of this process's user."""
+    """Return the name of the login on this terminal, even after su or sudo.
+
+    Without one, return the name of the user who runs this process.
+    """
     try:
         return os.getlogin()
     except OSError:
@@ -115,7 +118,7 @@ def _settings(ctx: click.Context) -> Settings:
 
 
 class CommandGroup(AppGroup):
-    """A group of commands that are recorded as an operator's, and whose failures are sentences."""
+    """A group of commands. Their acts are recorded as an operator's. A failure prints one sentence, no traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         with by_an_operator(_settings(ctx)):
@@ -123,7 +126,7 @@ class CommandGroup(AppGroup):
 
 
 class SingleCommand(click.Command):
-    """A command outside a group. It is recorded, and fails, as those of a CommandGroup do."""
+    """A command outside a group. It is recorded and reports failures like the commands of a CommandGroup."""
 
     def invoke(self, ctx: click.Context) -> Any:
         with by_an_operator(_settings(ctx)):
@@ -138,7 +141,7 @@ def find_user(named: str) -> User:
     """Return a user by id or e-mail address.
 
     Raises:
-        NothingThere: There is none.
+        NothingThere: There is no such user.
     """
     user = services().operators.find(named)
     if user is None:
@@ -147,13 +150,13 @@ def find_user(named: str) -> User:
 
 
 def require_still_there(done: bool) -> None:
-    """Raise NothingThere if a user was deleted after the look-up, so that nothing was done."""
+    """Raise NothingThere if nothing was done, because the user was deleted after the look-up."""
     if not done:
         raise NothingThere("The user is gone.")
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Ask, and return after a yes.
+    """Ask a question, and return after a yes.
 
     Args:
         yes: The option --yes was given, so do not ask.
@@ -170,17 +173,17 @@ def confirm(question: str, yes: bool) -> None:
 
 
 def _asks_on_the_error_output() -> bool:
-    """Tell whether questions go to the error output, so that the output has results only.
+    """Tell whether questions go to the error output, so that standard output has only results.
 
-    They go to the output if just the error output was sent into a file: nobody would see them there.
+    If only the error output goes into a file, questions go to standard output, or nobody would see them.
     """
     return sys.stderr.isatty() or not sys.stdout.isatty()
 
 
 def read_new_password() -> str:
-    """Ask for a password twice on a terminal. Without one read the first line of the input.
+    """Ask for a password twice on a terminal. Without a terminal read the first line of the input.
 
-    It is no argument of a command, because lists of processes show arguments.
+    The password is never an argument, because `ps` shows those to everybody.
     """
     if sys.stdin.isatty():
         return click.prompt(
@@ -195,7 +198,7 @@ def say(*cells: str) -> None:
 
 
 def say_json(record: dict[str, Any]) -> None:
-    """Print a line of JSON in printable ASCII, so that nothing in it can move a terminal's cursor."""
+    """Print a line of JSON in printable ASCII, so that it cannot move a terminal's cursor."""
     click.echo(json.dumps(record).replace("\x7f", "\\u007f"))
 
 
@@ -222,7 +225,7 @@ def progress(steps: Iterable[T], label: str, length: int | None = None) -> Itera
 
 
 def load_typed(schema: Callable[[], Any], data: dict[str, Any]) -> Any:
-    """Check typed values by a schema of wire/, and return what it makes of them.
+    """Check typed values by a schema of wire/, and return the object that the schema builds.
 
     Raises:
         Unusable: A value is wrong.

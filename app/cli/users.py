@@ -149,7 +149,7 @@ def import_users(file: BinaryIO, as_json: bool) -> None:
             counts[result.verdict] += 1
             if result.note:
                 click.echo(f"line {result.number}: {result.note}", err=True)
-    finally:  # a run that is interrupted, or finds Redis away, has still written a part
+    finally:  # an interrupted run, or a run without Redis, has still written a part
         services().operators.record_import(counts)
         _show_counts(counts, as_json)
     if counts["bad"]:
@@ -164,7 +164,7 @@ def _show_counts(counts: dict[str, int], as_json: bool) -> None:
 
 
 def _read_lines(file: BinaryIO) -> Iterator[Line]:
-    """Yield each line that is not blank. On a terminal a bar shows how much of the file was read."""
+    """Yield each line that is not blank. On a terminal a bar shows the progress."""
     size = _size(file) if sys.stderr.isatty() else None
     if size is None:
         yield from (_read_line(number, raw) for number, raw in enumerate(file, 1) if raw.strip())
@@ -184,7 +184,7 @@ _schema = ImportedUserSchema()
 
 
 def _read_line(number: int, raw: bytes) -> Line:
-    """Return the user that a line describes, or what is wrong with it. The text of the line is never repeated."""
+    """Return the user that a line describes, or a sentence that says what is wrong. Never repeat the line's text."""
     try:
         data = orjson.loads(raw) if len(raw) <= _MAX_LINE else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""Jobs: how those of a queue are done one after the other, tried again, and given up.
+"""How the jobs of a queue are done one after another, retried and given up.
 
-The queue: stores/jobs.py. The kinds of jobs: each in its own package, as mail/.
+The queue: stores/jobs.py. Each kind of job is in a package of its own. The only kind so far: mail/.
 """

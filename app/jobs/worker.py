@@ -1,6 +1,6 @@
-"""A worker of a queue: does one job after the other, and tries each again until it is done or has failed for a day.
+"""A worker of a queue. It does one job after another, and retries each until it is done or has failed for a day.
 
-The queue: stores/jobs.py. The kinds of workers: mail/delivery.py is the first. Workers of gunicorn: serving/workers.py.
+The queue: stores/jobs.py. The only kind of worker so far: mail/delivery.py. Workers of gunicorn: serving/workers.py.
 """
 
 import logging
@@ -18,12 +18,12 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 5
 LAST_RETRY_S = 60 * 60
-GIVEN_UP_AFTER_S = 24 * 60 * 60  # since the first failed attempt; the wait for a worker does not count
-TAKEN_OVER_AFTER_S = 15 * 60  # longer than an attempt takes, so that only jobs of dead workers are taken over
+GIVEN_UP_AFTER_S = 24 * 60 * 60  # counted from the first failed attempt; the wait for a worker does not count
+TAKEN_OVER_AFTER_S = 15 * 60  # longer than any attempt, so that only jobs of dead workers are taken over
 
-_IDLE_S = 0.5  # between two polls; a blocking read would outlast the read time-out of a connection
+_IDLE_S = 0.5  # between two polls; a blocking read would exceed the read time-out of a connection
 _STORE_PAUSE_S = 1.0
-_FIRST_RECEIVER_PAUSE_S = 1.0  # short, because most receivers are just restarting
+_FIRST_RECEIVER_PAUSE_S = 1.0  # short, because usually the receiver is just restarting
 _MAX_RECEIVER_PAUSE_S = 60.0
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class JobFailed(Exception):
     """An attempt failed.
 
     Attributes:
-        reason: Written to the log. A class or a status, never an address or a secret.
+        reason: The text for the log: a class or a status, never an address or a secret.
     """
 
     def __init__(self, reason: str) -> None:
@@ -42,7 +42,7 @@ class JobFailed(Exception):
 
 
 class ReceiverAway(JobFailed):
-    """No job of this kind would succeed now, because its receiver is down or does not let us in."""
+    """No job of this kind can succeed now, because the receiver is down or refuses the login."""
 
 
 class JobRefused(JobFailed):
@@ -50,12 +50,12 @@ class JobRefused(JobFailed):
 
 
 class JobWorker(Generic[T]):
-    """A worker of a queue. Several can run, on any machine; only one at a time has a job.
+    """A worker of a queue. Several can run, on any machine; each job is held by one worker at a time.
 
-    A job is done at least once, because it leaves the queue only after it succeeded and Redis has noted that.
+    A job is done at least once, because it is removed from the queue only after its success.
     """
 
-    noun = "job"  # in log lines: "a job is given up"
+    noun = "job"  # used in log lines, as in "a job is given up"
     receiver = "the receiver"
 
     def __init__(
@@ -77,25 +77,25 @@ class JobWorker(Generic[T]):
         """Do a job.
 
         Raises:
-            JobRefused: It is given up.
-            JobFailed: It is tried again, as after any other error.
-            ReceiverAway: It is tried again, and all jobs wait a while.
+            JobRefused: The job is given up.
+            JobFailed: The job is retried, as after any other error.
+            ReceiverAway: The job is retried, and all jobs wait a while.
         """
         raise NotImplementedError
 
-    def why_outdated(self, content: T) -> str | None:  # noqa: ARG002 - most kinds do not age
-        """Return why a job need not be done any more; None if it must be done."""
+    def why_outdated(self, content: T) -> str | None:  # noqa: ARG002 - most kinds of jobs do not become outdated
+        """Return why a job need not be done any more; None if it must still be done."""
         return None
 
     def describe(self, content: T) -> str:
-        """Return how log lines name a job."""
+        """Return the name of a job in log lines."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Disconnect from the receiver. The next job follows after a pause, or never."""
+        """Disconnect from the receiver. This is called before a pause and at the end."""
 
     def retry_dead(self) -> int:
-        """Queue all jobs again that were given up. Return their number.
+        """Queue all given-up jobs again. Return their number.
 
         Raises:
             StoreError: Redis failed.
@@ -103,7 +103,7 @@ class JobWorker(Generic[T]):
         return self._queue.revive()
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set. A job that has begun is finished first."""
+        """Work until `stop` is set. A job under way is finished first."""
         log.info("%ss are delivered from now on", self.noun)
         while not stop.is_set():
             pause_s = self._take_turn()
@@ -138,13 +138,16 @@ class JobWorker(Generic[T]):
         return 0.0 if job else _IDLE_S
 
     def _settle(self) -> None:
-        """Write the outcome of the last job to Redis. While that fails, no other job is taken, and it is not redone."""
+        """Write the outcome of the last job to Redis.
+
+        Until that works, no other job is taken, and this one is not done again.
+        """
         if self._unsettled:
             self._unsettled()
             self._unsettled = None
 
     def _attempt(self, job: Job[T]) -> Callable[[], None]:
-        """Try to do a job. Return how to settle it."""
+        """Try to do a job. Return a function that writes the outcome to Redis."""
         if job.content is None:
             return self._give_up(job, "it cannot be read")
         if outdated := self.why_outdated(job.content):
@@ -158,7 +161,7 @@ class JobWorker(Generic[T]):
             self._receiver_state.went_away(away.reason)
             self._receiver_pause_s = min(self._receiver_pause_s * 2 or _FIRST_RECEIVER_PAUSE_S, _MAX_RECEIVER_PAUSE_S)
             return self._retry_later(job, away.reason)
-        except Exception as error:  # an error of one job must not stop the others
+        except Exception as error:  # an error in one job must not stop the other jobs
             settle = self._after_failure(job, error)
         else:
             settle = partial(self._queue.finish, job)
@@ -175,7 +178,7 @@ class JobWorker(Generic[T]):
         if job.failing_since is not None and now - job.failing_since >= GIVEN_UP_AFTER_S:
             return self._give_up(job, failure)
         wait_s = min(FIRST_RETRY_S * 2 ** min(job.attempts, 16), LAST_RETRY_S)
-        wait_s *= 1 - random.random() / 5  # noqa: S311 - jobs that failed together must not all return at once
+        wait_s *= 1 - random.random() / 5  # noqa: S311 - jobs that failed together must not all be retried at once
         log.info("a %s is tried again in %.0f s: %s, %s", self.noun, wait_s, self._describe(job), failure)
         return partial(self._queue.postpone, job, now + wait_s)
 
@@ -196,7 +199,7 @@ class JobWorker(Generic[T]):
 
 
 class _State:
-    """The state of Redis or of a receiver: well or away. Only a change is logged, not each failure."""
+    """The state of Redis or of a receiver: well or away. Only changes of the state are logged, not each failure."""
 
     def __init__(self, name: str, noun: str) -> None:
         self._name = name

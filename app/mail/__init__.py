@@ -1,4 +1,4 @@
-"""Mails to users: their words, the mail server, and their delivery.
+"""Mails to users: their texts, the mail server, and the delivery.
 
-Which notice is due: rules/notices.py. The queue of mails: stores/mail.py. Retries: jobs/worker.py.
+Which notices are due: rules/notices.py. The queue of mails: stores/mail.py. Retries: jobs/worker.py.
 """

@@ -1,4 +1,4 @@
-"""The delivery of mails: each job of the queue becomes a mail, which is handed to the mail server.
+"""The delivery of mails: each job of the queue becomes a mail, and the mail is sent to the mail server.
 
 Retries and giving up: jobs/worker.py. The words: letters.py. The mail server: transport.py.
 """
@@ -14,7 +14,7 @@ from app.stores.mail import MailStore, Notice
 
 
 class Delivery(JobWorker[Notice]):
-    """A worker that mails notices. docs/mail.md says when a mail comes twice."""
+    """A worker that sends notices as mails. docs/mail.md says when a mail may come twice."""
 
     noun = "mail"
     receiver = "the mail server"
@@ -29,7 +29,7 @@ class Delivery(JobWorker[Notice]):
     ) -> None:
         """
         Args:
-            compose: Makes the mail just before it is sent. It returns None if there is nobody to send it to.
+            compose: Makes the mail just before it is sent. It returns None if there is no recipient.
         """
         super().__init__(mails, clock, taken_over_after_s)
         self._mails = mails
@@ -37,14 +37,14 @@ class Delivery(JobWorker[Notice]):
         self._compose = compose
 
     def do(self, content: Notice) -> None:
-        self._transport.connect()  # first, because composing may issue a link, and that ends the one before
+        self._transport.connect()  # first, because composing may issue a link, and a new link ends the earlier one
         message = self._compose(content)
         if message is not None:
             self._transport.send(message)
 
     def why_outdated(self, content: Notice) -> str | None:
-        """Return why a mail with a link for a reset is dropped; None for other mails."""
-        # A link is issued when its mail is made, and ends the one before. A late mail would end the newer link.
+        """Return why a mail with a link for a reset is dropped; None if it must be sent, as every other mail."""
+        # A link is issued when its mail is composed, and ends earlier links. A late mail would end a newer link.
         if content.kind != "reset":
             return None
         if self._clock() - content.at > RESET_TTL_S:

@@ -1,4 +1,4 @@
-"""The words of mails: what happened, on which device, where and when, and what to do about it.
+"""The texts of mails: what happened, on which device, where and when, and what the user should do.
 
 Which mails are due: rules/notices.py. Sending them: transport.py. Their form: templates/mail/.
 """
@@ -26,9 +26,10 @@ from app.stores.users import User, UserStore
 from app.text import visible
 
 _UNKNOWN = "unknown"
-# Mails name only programs and systems on a list. Clients choose their own names, and anybody can register with
-# somebody else's address, who then gets the mails of that account. So any other word, however harmless it looks, may be
-# a link or a pitch. Programs have the names that ua-parser and Discord's clients use; device_names has the systems.
+# Mails name only programs and systems on a list. Clients choose their own names, and anybody can register with somebody
+# else's address, so that this person gets the mails of the account. So any other name, even if it looks harmless, may
+# be a link or an advertisement. The names of programs are those of ua-parser and Discord's clients. The systems are in
+# rules/device_names.py.
 _PROGRAMS = {
     "Brave",
     "Chrome",
@@ -62,16 +63,16 @@ _PROGRAMS = {
     "aiohttp",
     "curl",
 }
-_VERSION = re.compile(r" [0-9]{1,2}(\.[0-9]{1,2})?\Z")  # of a system, as in "Windows 8.1"
+_VERSION = re.compile(r" [0-9]{1,2}(\.[0-9]{1,2})?\Z")  # the version of a system, as in "Windows 8.1"
 
 
 @dataclass(frozen=True, slots=True)
 class _Wording:
-    """The words of a kind of notice.
+    """The text of a kind of notice.
 
     Attributes:
         button: The text of the link.
-        path: The path that the link leads to.
+        path: The path of the link.
         advice: The text below the link.
     """
 
@@ -167,7 +168,7 @@ _WORDINGS: dict[NoticeKind, _Wording] = {
 
 
 class Letters:
-    """Composes mails. Needs Flask's application context, because they are rendered from its templates."""
+    """Composes mails. It needs Flask's application context, because mails are rendered from Flask's templates."""
 
     def __init__(
         self,
@@ -187,7 +188,7 @@ class Letters:
         """Return the mail for a notice.
 
         Returns:
-            None if the user is gone or disabled, or if the credentials changed after a reset was asked for.
+            None if the user is gone or disabled, or if the credentials changed after a reset was requested.
 
         Raises:
             RecipientRefused: No mail can be sent to the user's address.
@@ -207,7 +208,7 @@ class Letters:
         message["Subject"] = wording.subject
         message["Date"] = format_datetime(datetime.fromtimestamp(self._clock(), UTC))
         message["Message-ID"] = make_msgid(domain=self._from.domain)
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's automatic reply is wanted
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: asks for no automatic replies
         words = {
             "wording": wording,
             "facts": _facts(notice),
@@ -221,8 +222,8 @@ class Letters:
         return message
 
     def _issue_secret(self, notice: Notice, user: User) -> str:
-        """Issue the secret of a link and return it as a fragment; "" for a link that only leads to a page."""
-        # A browser sends the fragment to no server, so no log has the secret.
+        """Issue the secret of a link and return it as a URL fragment; "" for a link that only leads to a page."""
+        # A browser never sends the fragment to a server, so the secret is in no log.
         if notice.kind == "sign_in":
             return "#" + self._links.issue_not_me(user.id, notice.session)
         if notice.kind == "reset":
@@ -232,7 +233,7 @@ class Letters:
 
 def _encoding(text: str) -> str:
     """Return an encoding that every server accepts."""
-    # ASCII is not encoded, so that a link in an .eml file is in one piece.
+    # ASCII is not encoded, so that links in .eml files are not broken into lines.
     return "7bit" if text.isascii() else "quoted-printable"
 
 

@@ -21,58 +21,58 @@ from typing import Any, Protocol
 from app.jobs.worker import JobFailed, JobRefused, ReceiverAway
 from app.setting_parsers import MailServer
 
-STEP_S = 20  # to connect to the server, and again for its answer to each command
+STEP_S = 20  # for connecting to the server, and again for its answer to each command
 ATTEMPT_S = 120  # from `connect` to the end of the mail's content, all steps and connections together
-# For the answer to the content. A server that scans it needs time, and accepts it even after the client has hung up.
-# The client would then send the mail again and again. RFC 5321, 4.5.3.2.6 asks for ten minutes.
+# For the answer to the content. A server that scans the content needs time, and may accept it even after the client has
+# disconnected. The client would then send the mail again and again. RFC 5321, 4.5.3.2.6 demands ten minutes.
 ANSWER_TO_CONTENT_S = 10 * 60
-# The longest that an attempt takes, with the goodbye. It takes longer only if more than six addresses of a server do
-# not answer: 20 s for each.
+# The longest time for an attempt, including QUIT. It takes longer only if more than six addresses of a server do not
+# answer: 20 s for each.
 LONGEST_S = ATTEMPT_S + ANSWER_TO_CONTENT_S + STEP_S
-_MAILS_PER_CONNECTION = 20  # some servers hang up after so many
-# Of the codes about addresses 5.1.7 and 5.1.8 are about the sender's, and 5.1.0 and 5.1.9 about nobody's in particular;
-# 5.2.1 is a mailbox that is closed. Source: RFC 3463, 3.2 and 3.3; RFC 7505, 4.1 for 5.1.10
+_MAILS_PER_CONNECTION = 20  # some servers disconnect after about so many mails
+# Codes about the recipient's address. 5.2.1 is a closed mailbox. Left out are 5.1.7 and 5.1.8, which are about the
+# sender, and 5.1.0 and 5.1.9, which name no address. Source: RFC 3463, 3.2 and 3.3; RFC 7505, 4.1 for 5.1.10
 _NO_SUCH_MAILBOX = re.compile(rb"5\.(1\.([12346]|10)|2\.1)(?!\d)")
 
 
 class NotDelivered(JobFailed):
-    """A mail was not accepted. Its reason never quotes the server, because that names addresses."""
+    """A mail was not accepted. The reason never quotes the server, because a server names addresses."""
 
 
 class ServerAway(NotDelivered, ReceiverAway):
-    """No mail would be accepted now: the server is down, or does not let us in."""
+    """No mail can be accepted now: the server is down or refuses the login."""
 
 
 class RecipientRefused(NotDelivered, JobRefused):
-    """This recipient's mail will never be accepted."""
+    """A mail to this recipient will never be accepted."""
 
 
 class Transport(Protocol):
     def connect(self) -> None:
-        """Get ready to send. Do nothing if it is ready.
+        """Connect to the server, if there is no connection yet.
 
         Raises:
-            ServerAway: It cannot get ready.
+            ServerAway: No connection could be made.
         """
 
     def send(self, message: EmailMessage) -> None:
-        """Hand a mail over. It is accepted when this returns.
+        """Send a mail. When this returns, the mail was accepted.
 
         Raises:
-            NotDelivered: It was not accepted.
+            NotDelivered: The mail was not accepted.
         """
 
     def close(self) -> None:
-        """Let go of the connection. `connect` may follow."""
+        """Close the connection. `connect` may be called again."""
 
 
 def open_transport(route: MailServer | Path) -> Transport:
-    """Return the transport that SMTP_URL names. It does not connect before the first mail."""
+    """Return the transport that SMTP_URL names. It connects at the first mail."""
     return Folder(route) if isinstance(route, Path) else SmtpServer(route)
 
 
 class Folder:
-    """A folder of mails. Each is a file that only this user can read, written whole or not at all."""
+    """A folder of mails. Each mail is a file that only this user can read. A file is written whole or not at all."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -104,7 +104,7 @@ class _Bounded:
     """A mix-in with time limits for smtplib's classes: one for each step, and a deadline for all steps together.
 
     Attributes:
-        has_content: The server has a whole mail. It may accept it even if the connection then fails.
+        has_content: The server has received the whole mail. It may accept the mail even if the connection then fails.
     """
 
     sock: socket.socket
@@ -119,25 +119,26 @@ class _Bounded:
         """Set the deadline for all further steps.
 
         Args:
-            deadline: Seconds, of time.monotonic.
+            deadline: Seconds of time.monotonic.
         """
         self._deadline = deadline
         self.has_content = False
 
     def begin_step(self) -> None:
-        """Give the socket its time for the next step. Raise TimeoutError if no time is left."""
+        """Set the socket's time-out for the next step, at most what is left of the deadline.
+
+        Raises:
+            TimeoutError: No time is left."""
         left_s = self._deadline - time.monotonic()
         if left_s <= 0:
             raise TimeoutError
         self.sock.settimeout(left_s if self.has_content else min(STEP_S, left_s))
 
     def send(self, data: str | bytes) -> None:
-        if self.sock:  # without a socket smtplib raises its own error
+        if self.sock:  # without a socket smtplib itself raises an error
             self.begin_step()
         super().send(data)  # type: ignore[misc]
-        if isinstance(data, bytes) and data.endswith(
-            b"\r\n.\r\n"
-        ):  # the end of a mail; commands are str, one line each
+        if isinstance(data, bytes) and data.endswith(b"\r\n.\r\n"):  # the end of a mail; commands are str
             self.end_by(time.monotonic() + ANSWER_TO_CONTENT_S)
             self.has_content = True
 
@@ -148,7 +149,11 @@ class _Bounded:
 
 
 class _TimedReader(io.RawIOBase):
-    """A reader of a server's answers. Each read is a step, because a socket's time-out begins anew with every byte."""
+    """A reader of a server's answers.
+
+    The time limit is set anew before each read, from what is left of the deadline. Otherwise a server that sends byte
+    by byte could go on for ever.
+    """
 
     def __init__(self, smtp: _Bounded) -> None:
         self._smtp = smtp
@@ -170,12 +175,12 @@ class _Encrypted(_Bounded, smtplib.SMTP_SSL):  # type: ignore[misc]
 
 
 class SmtpServer:
-    """A connection to a mail server, made when there is something to send and used for several in a row."""
+    """A connection to a mail server. It is made when there is a mail to send, and used for several mails in a row."""
 
     def __init__(self, server: MailServer, tls: Callable[[], ssl.SSLContext] = ssl.create_default_context) -> None:
         """
         Args:
-            tls: Makes a context that verifies certificates.
+            tls: Makes an SSL context that verifies certificates.
         """
         self._server = server
         self._tls = tls
@@ -197,10 +202,10 @@ class SmtpServer:
             raise
 
     def send(self, message: EmailMessage) -> None:
-        """Hand a mail over.
+        """Send a mail.
 
         Raises:
-            ServerAway: The server is down or does not let us in.
+            ServerAway: The server is down or refuses the login.
             RecipientRefused: The server will never accept this recipient.
             NotDelivered: The server refused this mail for now.
         """
@@ -212,18 +217,18 @@ class SmtpServer:
             self._hand_over(smtp, message)
         except OSError as error:
             self._drop()
-            if smtp.has_content:  # the content may be the cause, and other mails must not wait for it
+            if smtp.has_content:  # the content may be the cause, and must not delay other mails
                 raise NotDelivered(f"no answer to the content, {_reason(error)}") from None
             raise ServerAway(_reason(error)) from None
         except NotDelivered:
-            self.close()  # or the server could mix this mail with the next
+            self.close()  # otherwise the server could mix this mail with the next
             raise
 
     def close(self) -> None:
         if self._smtp is None:
             return
         self._smtp.end_by(time.monotonic() + STEP_S)
-        with suppress(OSError):  # a server that is gone is closed as well
+        with suppress(OSError):  # if the server is gone, the connection is closed anyway
             self._smtp.quit()
         self._drop()
 
@@ -246,8 +251,8 @@ class SmtpServer:
     def _starttls_context(self) -> ssl.SSLContext:
         context = self._tls()
         if not self._server.user:
-            # No password is to be protected. An attacker with a false certificate could also remove the offer of
-            # STARTTLS, so a check would not stop them. It would stop a nearby relay with a self-signed certificate.
+            # There is no password to protect. An attacker with a false certificate could also remove the offer of
+            # STARTTLS, so a check would not stop them. It would exclude nearby relays with self-signed ones.
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
@@ -291,9 +296,9 @@ def _serialise(message: EmailMessage) -> bytes:
 
 
 def _is_for_good(code: int, answer: bytes) -> bool:
-    """Tell whether a server refused a recipient for good, because there is no such mailbox.
+    """Tell whether a server refused a recipient for ever, because there is no such mailbox.
 
-    A 5xx alone does not say so: servers also answer 550 and 554 to senders that they do not relay for or have blocked.
+    A 5xx alone does not mean this. Servers also answer 550 and 554 if they have blocked the sender or do not relay.
     """
     return code >= 500 and _NO_SUCH_MAILBOX.match(answer) is not None
 

@@ -1,4 +1,4 @@
-"""Rules: what people and operators may do and what follows from it, one noun a module, in plain Python.
+"""The rules of the service: what users and operators may do, and what follows. One module for each noun.
 
-Nothing here knows Flask or Redis. Changes that Redis must make together: stores/lua/.
+Nothing here knows Flask or Redis. Atomic changes in Redis: stores/lua/.
 """

@@ -26,9 +26,9 @@ from app.stores.tickets import Ticket, TicketPurpose, TicketStore
 from app.stores.users import Change, User, UserStore
 from app.watch import audit, context
 
-email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()  # an intranet's .local and .test are somebody's addresses
+email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()  # in an intranet, addresses may end in .local or .test
 
-MAX_EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
+MAX_EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class SecondFactorAsked:
-    """A ticket, because the password was right and a code is asked for.
+    """The outcome of a right password, or of a reset, that still needs a code. It has the ticket.
 
     Attributes:
-        offered: The names of the factors that may be the answer.
+        offered: The names of the factors that the user may answer with.
     """
 
     user_id: str
@@ -52,17 +52,17 @@ class SecondFactorAsked:
 
 
 def normalise_email(email: str) -> str:
-    """Return an e-mail address in one form for all its spellings: in lower case, with its domain in Unicode."""
-    if len(email) > MAX_EMAIL_LENGTH:  # nobody has it, and NFC takes quadratic time for many combining marks
+    """Return the normalised form of an e-mail address: lower case, with the domain in Unicode."""
+    if len(email) > MAX_EMAIL_LENGTH:  # no account has it, and NFC takes quadratic time for many combining marks
         return email
     try:
         return require_email(email)
-    except EmailNotValidError:  # nobody has it
+    except EmailNotValidError:  # no account has such an address
         return unicodedata.normalize("NFC", email.strip()).lower()
 
 
 def require_email(email: str) -> str:
-    """Return an e-mail address in that form.
+    """Return an e-mail address in the form of `normalise_email`.
 
     Raises:
         email_validator.EmailNotValidError: It is not an address.
@@ -98,7 +98,7 @@ class Accounts:
         """Return a user.
 
         Raises:
-            Unauthorized: The user is gone, and with them all their sessions.
+            Unauthorized: The user was deleted, with all their sessions.
         """
         user = self._users.get(user_id)
         if user is None:
@@ -106,11 +106,11 @@ class Accounts:
         return user
 
     def id_of(self, email: str) -> str | None:
-        """Return the id of the user with an e-mail address."""
+        """Return the id of the user with an e-mail address; None if there is no such user."""
         return self._users.id_of(normalise_email(email))
 
     def digest_of(self, email: str) -> str:
-        """Return a name for an account that may not exist, for logs and limits, which must not hold its address."""
+        """Return a keyed hash of an address. Logs and limits use it, because they must not contain the address."""
         return self._keyring.digest(normalise_email(email))
 
     def register(self, email: str, username: str, global_name: str | None, password: str, client: Client) -> SignedIn:
@@ -150,7 +150,7 @@ class Accounts:
         """Check a password. Sign in, or ask for a code if MFA is on.
 
         Raises:
-            InvalidLogin: The account is unknown or disabled, or the password is wrong. All three take equal work.
+            InvalidLogin: The account is unknown or disabled, or the password is wrong. Each case takes equal work.
         """
         user = self._users.get(self.id_of(login) or NOBODY)
         matches = self._passwords.verify(password, user.password_hash if user else None)
@@ -175,7 +175,7 @@ class Accounts:
 
         Raises:
             InvalidCode: The code is wrong.
-            InvalidTicket: The ticket is no longer good, belongs to another login, or the credentials have changed.
+            InvalidTicket: The ticket is not valid any more, belongs to another login, or the credentials have changed.
         """
         try:
             user, method = self._answer_login(ticket, mfa_type, code, instance, client)
@@ -185,7 +185,7 @@ class Accounts:
         return self.sign_in(user, client, method, InvalidTicket)
 
     def find_ticket_owner(self, ticket: str) -> str | None:
-        """Return the id of the user whose login an open ticket belongs to; None if it belongs to no login."""
+        """Return the id of the user to whom an open ticket of a login belongs; None for any other ticket."""
         try:
             claim, _ = self.read_ticket(ticket, "login")
         except InvalidTicket:
@@ -193,7 +193,7 @@ class Accounts:
         return claim.user_id
 
     def require_password(self, user: User, password: str) -> None:
-        """Raise InvalidForm if a password is not the user's."""
+        """Raise InvalidForm if a password is not the password of the user."""
         if not self._passwords.verify(password, user.password_hash):
             audit.step_up_failed("wrong", user.id, "password")
             raise _password_mismatch()
@@ -218,14 +218,14 @@ class Accounts:
             end_others="password_change",
         )
         changed = self._users.change(user.id, change)
-        if not changed:  # the credentials changed after the check, so the check no longer counts
+        if not changed:  # the credentials changed after the check, so the check does not count any more
             raise _password_mismatch()
         audit.credentials_changed("password", user.id, tokens.id_hash(token))
         self._notices.tell("password_changed", user.id, client)
         return token
 
     def end_others(self, caller: Caller) -> None:
-        """End every session but the caller's, and stop logins that are under way."""
+        """End every session except the caller's, and stop logins under way."""
         self._users.change(caller.user_id, Change(caller=caller.id_hash, end_others="revoked"))
 
     def disable(self, user_id: str) -> bool:
@@ -243,7 +243,7 @@ class Accounts:
         return True
 
     def delete(self, user_id: str) -> bool:
-        """Remove a user and all that is theirs. Return False if there is no such user."""
+        """Remove a user and all their data. Return False if there is no such user."""
         user = self._users.get(user_id)
         if user is None or not self._shut_out(user_id):
             return False
@@ -252,13 +252,14 @@ class Accounts:
         return True
 
     def sign_in(self, user: User, client: Client, how: audit.How, refusal: type[ApiError] = InvalidLogin) -> SignedIn:
-        """Open a session for a user who has proved all that their account asks for.
+        """Open a session for a user who has passed all checks of a sign-in.
 
         Args:
             refusal: Raised if the credentials have changed since the user was read.
 
         Raises:
-            Unconfirmed: A failover could undo a write that let them in. A code, for example, would be good again.
+            Unconfirmed: Too few replicas have confirmed a write that this sign-in relies on. After a failover, for
+                example, the used code would be valid again.
         """
         if context.is_unconfirmed():
             raise Unconfirmed
@@ -273,7 +274,7 @@ class Accounts:
     def ask_for_code(
         self, user: User, purpose: TicketPurpose, link: str = "", password_hash: str = ""
     ) -> SecondFactorAsked:
-        """Issue the ticket that a code is to answer.
+        """Issue the ticket that the user answers with a code.
 
         Args:
             link: For a reset, the id_hash of its link.
@@ -287,10 +288,10 @@ class Accounts:
         return SecondFactorAsked(user.id, ticket, held.instance, offered)
 
     def read_ticket(self, ticket: str, purpose: TicketPurpose) -> tuple[tokens.Claim, Ticket]:
-        """Return what a ticket claims and what Redis holds of it.
+        """Return the claim and the record of a ticket.
 
         Raises:
-            InvalidTicket: It is not an open ticket of this purpose.
+            InvalidTicket: It is not an open ticket for this purpose.
         """
         claim = tokens.read(ticket)
         held = self._tickets.get(claim.user_id, claim.id_hash) if claim else None
@@ -304,7 +305,7 @@ class Accounts:
     def _answer_login(
         self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client
     ) -> tuple[User, audit.How]:
-        """Return the user who gave the right answer, and the factor it was given with."""
+        """Return the user who gave the right answer, and the factor that they used."""
         claim, held = self.read_ticket(ticket, "login")
         if (instance or held.instance) != held.instance:
             raise InvalidTicket

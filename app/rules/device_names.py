@@ -65,7 +65,7 @@ _WHY_HERE = {
 
 
 def name_of(session: Session) -> str:
-    """Return the name that a user gave to a session, or one made up."""
+    """Return the name that a user gave to a session, else `made_up_name`."""
     return session.name or made_up_name(session.client)
 
 
@@ -89,7 +89,7 @@ def kind_of(client: Client) -> DeviceKind:
 
 
 def why_ended(ended: Ended) -> str:
-    """Return why a session ended, for its user on another device."""
+    """Return why a session ended, as text for the list on other devices."""
     if ended.by == ended.session:
         return _WHY["logout"]
     if ended.reason == "revoked" and ended.by:
@@ -98,7 +98,7 @@ def why_ended(ended: Ended) -> str:
 
 
 def why_ended_here(ended: Ended) -> str:
-    """Return why a session ended, for the person who comes back on the device that had it."""
+    """Return why a session ended, as text for the login page of the device whose session ended."""
     if ended.by == ended.session:
         return _WHY_HERE["logout"]
     if ended.reason == "revoked" and ended.by:

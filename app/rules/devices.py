@@ -1,4 +1,4 @@
-"""Rules on sessions: whose a token is, how sessions begin, are listed and ended, and when one is over.
+"""Rules on sessions: checking tokens, and opening, listing and ending sessions.
 
 Their records in Redis: stores/sessions.py. How long they last: stores/lifetimes.py. Names for them: device_names.py.
 """
@@ -23,7 +23,7 @@ class Caller:
     Attributes:
         began_at: Unix seconds.
         last_used_at: Unix seconds, exact to a minute.
-        proved: The request carries a recent proof of everything that the user now has to prove.
+        proved: The request has a recent proof by what is needed now: the second factor if MFA is on, else the password.
     """
 
     user_id: str
@@ -34,7 +34,7 @@ class Caller:
 
 
 class Devices:
-    """Opens, checks, lists and ends sessions. A token without a live session is refused."""
+    """Checks tokens, and opens, lists and ends sessions. A token without a live session is refused."""
 
     def __init__(
         self, store: SessionStore, lifetimes: Lifetimes, cap: int, clock: Callable[[], float] = time.time
@@ -48,7 +48,7 @@ class Devices:
         """Return the session of a token, in one round trip.
 
         Args:
-            proof: The proof that the request carries. One that is not good counts as none.
+            proof: The proof in the request. An invalid proof counts as absent.
 
         Raises:
             Unauthorized: The token has no live session.
@@ -75,25 +75,28 @@ class Devices:
         return Caller(claim.user_id, claim.id_hash, claim.at, last_used_at, proved)
 
     def require_reachable_store(self) -> None:
-        """Raise the error that each check of a token would raise now, if Redis does not answer it."""
+        """Raise redis.RedisError if Redis does not answer the command of a token check."""
         self._store.require_readable()
 
     def is_touch_due(self, caller: Caller) -> bool:
-        """Tell whether the last noted use is a minute old. lua/touch_session.lua decides, for requests at once."""
+        """Tell whether the last noted use is at least a minute ago.
+
+        Among simultaneous requests the script lua/touch_session.lua decides which one writes.
+        """
         return self._clock() - caller.last_used_at >= TOUCH_EVERY_S
 
     def touch(self, caller: Caller, client: Client) -> None:
-        """Note that a session is in use, and by which client."""
+        """Note a use of a session, and the client that used it."""
         self._store.touch(caller.user_id, caller.id_hash, client)
 
     def open(self, user_id: str, credentials_version: str, client: Client) -> str | None:
         """Sign a device in.
 
         Args:
-            credentials_version: The user's when the login began.
+            credentials_version: The user's version when the login began.
 
         Returns:
-            The new token; None if the credentials have changed since.
+            The new token; None if the credentials have changed since then.
         """
         token = tokens.issue(user_id, self._clock())
         id_hash = tokens.id_hash(token)
@@ -111,14 +114,14 @@ class Devices:
 
     def find(self, token: str) -> Session | None:
         """Return the live session of a token; None if there is none."""
-        # Its beginning is read from the token, because a record can be lost.
+        # Its beginning is read from the token, because the record may be lost.
         claim = tokens.read(token)
         [found] = self._store.find([(claim.user_id, claim.id_hash)]) if claim else [None]
         session = replace(found, began_at=claim.at) if claim and found else None
         return session if session and self.expires_at(session) > self._clock() else None
 
     def find_ended(self, named: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
-        """Return those of the named sessions that are over.
+        """Return the named sessions that are over.
 
         Args:
             named: Pairs of a user id and an id_hash.
@@ -132,10 +135,10 @@ class Devices:
         return self._lifetimes.ends_at(session.began_at, session.last_used_at)
 
     def end(self, caller: Caller, id_hashes: Sequence[str], reason: Reason) -> None:
-        """End the named sessions of the caller's user, in one step. Others are passed over.
+        """End the named sessions of the caller's user, in one step. Sessions of other users are skipped.
 
         Raises:
-            UnknownSession: None of them is a live session of the user.
+            UnknownSession: No named session is a live session of the user.
             Unauthorized: The caller's session is over.
         """
         ended = self._store.end(caller.user_id, id_hashes, reason, caller.id_hash)
@@ -143,15 +146,15 @@ class Devices:
             raise UnknownSession
 
     def end_former_session(self, token: str) -> None:
-        """End the session that a browser had before, if it had one."""
+        """End the former session of a browser, if there is one."""
         claim = tokens.read(token)
         if claim:
             self._store.end_former(claim.user_id, claim.id_hash)
 
     def repeat_logout(self, token: str) -> None:
-        """End a session that is over already, to wait for replicas again.
+        """End a session that is over already, in order to wait for replicas again.
 
-        Otherwise a second try to log out would succeed although no replica has confirmed the first.
+        Otherwise a second try to log out would succeed, although no replica has confirmed the first.
         """
         claim = tokens.read(token)
         if claim:
@@ -159,7 +162,7 @@ class Devices:
                 self._store.end(claim.user_id, [claim.id_hash], "logout", claim.id_hash)
 
     def rename(self, caller: Caller, id_hash: str, name: str | None) -> None:
-        """Give a device of the caller's user a name. None goes back to the name that is made up.
+        """Give a device of the caller's user a name. None restores `made_up_name`.
 
         Raises:
             UnknownSession: The user has no such session.
@@ -170,12 +173,12 @@ class Devices:
             raise UnknownSession
 
     def list_ended(self, user_id: str) -> Sequence[Ended]:
-        """Return the ended sessions that are still on record, newest first. Sessions past their time end first."""
+        """Return the ended sessions that are still on record, newest first. Before that, end expired sessions."""
         self._store.finish_expired(user_id)
         return self._store.list_ended(user_id, self._clock() - self._lifetimes.retention_s)
 
     def how_it_ended(self, token: str) -> Ended | None:
-        """Return how the session of a token ended; None if that is not on record."""
+        """Return how the session of a token ended; None if its end is not on record."""
         claim = tokens.read(token)
         rows = self.list_ended(claim.user_id) if claim else []
         return next((row for row in rows if claim and row.session.id_hash == claim.id_hash), None)

@@ -1,6 +1,6 @@
-"""The kinds of second factor, TOTP and backup codes: how a challenge offers each, and how an answer to it is read.
+"""The kinds of second factor, TOTP and backup codes: how challenges offer them, and how answers are read.
 
-Redis decides that a code is used once: stores/lua/factors.lua. Turning factors on and off: second_factor.py. The
+Redis lets a code be used only once: stores/lua/factors.lua. Turning factors on and off: second_factor.py. The
 arithmetic of TOTP: totp.py.
 """
 
@@ -25,8 +25,8 @@ class Factor(Protocol):
     """One kind of second factor.
 
     Attributes:
-        name: As clients call it, in a challenge and in the answer to one.
-        authenticator_type: Its number among Discord's authenticator types; None if it is not one.
+        name: Its name in challenges and in answers.
+        authenticator_type: Discord's number for this type of authenticator; None if Discord has no number.
     """
 
     @property
@@ -36,13 +36,13 @@ class Factor(Protocol):
     def authenticator_type(self) -> int | None: ...
 
     def offer(self, user: User) -> dict[str, Any] | None:
-        """Return how a challenge offers it to a user; None if the user cannot answer with it."""
+        """Return the entry for this factor in a challenge's `methods`; None if the user cannot answer with it."""
 
     def since(self, user: User) -> int | None:
-        """Return the Unix seconds when it was turned on; None if that is not known or it is not on."""
+        """Return the Unix seconds when the factor was turned on; None if it is off or the time is unknown."""
 
     def read_answer(self, user: User, typed: str) -> JudgedAnswer | None:
-        """Judge an answer as far as possible without Redis. Return None if it is wrong."""
+        """Judge an answer as far as possible without Redis. Return None if the answer is wrong."""
 
 
 class TotpFactor:
@@ -66,12 +66,12 @@ class TotpFactor:
         return None if step is None else JudgedAnswer("totp", {"step": step})
 
     def step_of(self, secret: str, code: str) -> int | None:
-        """Return the step, at most `window` steps away from now, that has this code; None if no step has it."""
+        """Return the step with this code, at most `window` steps from now; None if there is no such step."""
         return totp.matching_step(secret, code, self._clock(), self._window)
 
 
 class BackupCodes:
-    """Ten codes, each good once in place of TOTP."""
+    """Ten codes. Each is accepted once instead of a TOTP code."""
 
     name: MfaType = "backup"
     authenticator_type = None
@@ -92,7 +92,7 @@ class BackupCodes:
         return JudgedAnswer("backup", {"code_hashes": self._keyring.code_hashes(user.id, code)})
 
     def hashes(self, user_id: str, codes: Sequence[str]) -> list[str]:
-        """Return the forms in which new codes are kept."""
+        """Return the keyed hashes of new codes."""
         return [self._keyring.code_hashes(user_id, code)[0] for code in codes]
 
 

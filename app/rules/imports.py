@@ -14,15 +14,15 @@ from app.snowflakes import new_snowflake
 from app.stores.new_users import NewUser, Outcome
 from app.stores.users import UserStore
 
-_BATCH = 500  # users written together
-_WAIT_S = 1  # between two looks at addresses that are claimed
+_BATCH = 500  # users written in one go
+_WAIT_S = 1  # between two tries of lines whose address is claimed
 
 LineVerdict = Literal["imported", "there", "bad"]
 
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """An e-mail address, as it was given and in the one form for all its spellings."""
+    """An e-mail address, as given and in its normalised form."""
 
     given: str
     normalised: str
@@ -30,12 +30,12 @@ class Email:
 
 @dataclass(frozen=True, slots=True)
 class ImportedUser:
-    """A user, as a line describes them.
+    """The user that a line describes.
 
     Attributes:
         totp_secret: Base32.
         created_at: Unix seconds; None means now.
-        id: A snowflake, which is kept if it is free; None asks for a new one.
+        id: A snowflake. If it is taken, or None, the user gets a new id.
     """
 
     email: Email
@@ -54,7 +54,7 @@ class Line:
 
     Attributes:
         number: Counted from 1.
-        user: The user that it describes, or a sentence on what is wrong with it.
+        user: The user that the line describes, or a sentence that says what is wrong with the line.
     """
 
     number: int
@@ -66,7 +66,7 @@ class Result:
     """The outcome of a line.
 
     Attributes:
-        note: A sentence that an operator should read; "" if there is none.
+        note: A sentence for the operator; "" if there is nothing to say.
     """
 
     number: int
@@ -102,9 +102,9 @@ class Imports:
     def run(self, lines: Iterable[Line]) -> Iterator[Result]:
         """Write the users of all lines, a batch at a time.
 
-        A user whose address is taken is passed over, so a second run of one file changes nothing. An address can be
-        claimed and not yet taken: it is just being registered, or an import died over it less than a minute ago. Such
-        a line is tried again until it is clear whose the address is.
+        A user whose address is taken is skipped, so a second run of a file changes nothing. An address may be claimed
+        but not yet taken: somebody is just registering with it, or an import crashed while it wrote this user, less
+        than a minute ago. Such a line is tried again until the address is taken or free.
 
         Yields:
             The result of each line, in no order.

@@ -1,7 +1,7 @@
-"""Keys made of SECRET_KEYS: they encrypt TOTP secrets, and key the hashes of backup codes and of account names.
+"""Keys derived from SECRET_KEYS: for encrypting TOTP secrets, and for keyed hashes of backup codes and of addresses.
 
-Each purpose has its own key, derived from a secret. New data is written under the first secret, and data under all of
-them can be read. To change a secret, put the new one in front, and remove the old one when no data is left under it.
+Each purpose has its own key, derived from a secret. New data is written with the first secret. Data of every secret can
+be read. To change a secret, put the new one in front, and remove the old one when no data depends on it any more.
 Hashes of passwords: passwords.py. Hashes of tokens: app/tokens.py.
 """
 
@@ -34,7 +34,7 @@ class Keyring:
         """Decrypt a TOTP secret.
 
         Raises:
-            Unavailable: No key fits. Only an operator can mend that.
+            Unavailable: No key fits. Only an operator can repair this.
         """
         try:
             return self._fernet.decrypt(sealed).decode()
@@ -43,14 +43,14 @@ class Keyring:
             raise Unavailable from None
 
     def code_hashes(self, user_id: str, code: str) -> list[str]:
-        """Return the hashes that a user's backup code may be stored under. The first one is for new codes."""
+        """Return the keyed hashes under which a user's backup code may be stored. New codes use the first one."""
         text = f"{user_id}:{code}".encode()
         digests = (hmac.new(key, text, hashlib.sha256).digest() for key in self._code_keys)
         return [base64.b64encode(digest).decode() for digest in digests]
 
     def digest(self, account: str) -> str:
-        """Return a name for an account that may not exist. Equal texts have equal names; the text stays secret."""
-        # A hash without a key would let anybody test guesses.
+        """Return a keyed hash of an address. Logs and limits use it, because they must not contain the address."""
+        # With a hash without a key anybody could test guesses.
         return hmac.new(self._digest_key, account.encode(), hashlib.sha256).hexdigest()[:32]
 
 

@@ -1,4 +1,6 @@
-"""Links in mails: their secrets, issued when a mail is composed and good once. A link acts by POST alone.
+"""Links in mails. A secret is issued when its mail is composed, and can be used once.
+
+Opening a link (GET) changes nothing, only the POST behind it does.
 
 Their records in Redis: stores/links.py. The mails around them: mail/letters.py.
 """
@@ -18,11 +20,11 @@ NOT_ME_TTL_S = 48 * 60 * 60
 
 @dataclass(frozen=True, slots=True)
 class OpenLink:
-    """A link that somebody followed.
+    """An open link for a reset.
 
     Attributes:
         id_hash: The hash of its secret.
-        credentials_version: The user's when the link was asked for.
+        credentials_version: The user's version when the link was requested.
     """
 
     user_id: str
@@ -36,24 +38,24 @@ class Links:
         self._clock = clock
 
     def issue_reset(self, user_id: str, credentials_version: str, asked_at: float) -> str:
-        """Issue the secret of a link that sets a new password. Earlier links of the user for that are then dead.
+        """Issue the secret of a link that sets a new password. The user's earlier reset links stop working.
 
         Args:
-            credentials_version: The user's when the link was asked for.
+            credentials_version: The user's version when the link was requested.
             asked_at: Unix seconds. The link expires one hour later.
         """
         return self._issue(user_id, "reset", asked_at + RESET_TTL_S, credentials_version=credentials_version)
 
     def issue_not_me(self, user_id: str, session: str) -> str:
-        """Issue the secret of a link that ends one session within 48 hours.
+        """Issue the secret of a link that ends one session. The link expires after 48 hours.
 
         Args:
-            session: Its id_hash.
+            session: id_hash of the session.
         """
         return self._issue(user_id, "not_me", self._clock() + NOT_ME_TTL_S, session=session)
 
     def read_reset(self, secret: str) -> OpenLink:
-        """Return the link for a reset that has this secret.
+        """Return the reset link with this secret.
 
         Raises:
             InvalidLink: There is no such link, or not any more.
@@ -65,10 +67,10 @@ class Links:
         return OpenLink(claim.user_id, claim.id_hash, link.credentials_version)
 
     def end_session(self, secret: str) -> tuple[str, Client]:
-        """End the session that a link names, even if its token was replaced since. Use the link up.
+        """End the session that a link names, even if its token was replaced since then. Use the link up.
 
         Returns:
-            The user's id, and the client whose session it was, as far as it is known.
+            The user's id, and the client of the session. Unknown fields of the client are None.
 
         Raises:
             InvalidLink: There is no such link, or not any more.

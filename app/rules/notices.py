@@ -1,4 +1,4 @@
-"""Mails to users about sign-ins, tries to sign in, and changes of credentials. They are queued; no request waits.
+"""Mails to users about sign-ins, failed sign-ins and changes of credentials. They are queued; no request waits.
 
 Events for gateways: stores/lua/session.lua. Audit lines: watch/audit.py. Words and delivery of mails: app/mail/.
 """
@@ -15,19 +15,19 @@ from app.stores.sessions import Client
 
 log = logging.getLogger(__name__)
 
-_ONE_BY_ONE = 3  # mails of a kind in an hour; one more mail stands for all others
+_ONE_BY_ONE = 3  # mails of a kind in an hour; after these one mail stands for all further notices
 
 
 class Notices:
-    """Queues notices of things that have happened.
+    """Queues notices about events.
 
-    If Redis fails, the notice is lost and the log says so, because the request must not fail after its change is made.
+    If Redis fails, the notice is lost and this is logged. The request must not fail, because its change is made.
     """
 
     def __init__(self, mail: MailStore | None, store: NoticeStore, clock: Callable[[], float] = time.time) -> None:
         """
         Args:
-            mail: None if no mail server is configured. No notices are queued then.
+            mail: None if no mail server is configured. Then no notices are queued.
         """
         self._mail = mail
         self._store = store
@@ -38,32 +38,35 @@ class Notices:
         return self._mail is not None
 
     def tell(self, kind: NoticeKind, user_id: str, client: Client, session: str = "") -> None:
-        """Queue a notice about something that `client` did.
+        """Queue a notice about an act of `client`.
 
         Args:
-            session: The id_hash of the session that it is about.
+            session: The id_hash of the session that the notice is about.
         """
         if self._mail:
             with _log_if_lost(kind):
                 self._mail.add(Notice(kind, user_id, self._clock(), client, session))
 
     def send_reset(self, user_id: str, credentials_version: str, client: Client) -> None:
-        """Queue the mail with a link for a new password. The link is good only under this credentials version.
+        """Queue the mail with a link for a new password. It works only while the user has this credentials version.
 
         Raises:
-            StoreError: Redis failed. The other methods only log that, but here the mail is all that was asked for.
+            StoreError: Redis failed. The other methods only log this, but here the mail is the only purpose.
         """
         if self._mail:
             self._mail.add(Notice("reset", user_id, self._clock(), client, credentials_version=credentials_version))
 
     def tell_of_suspicion(self, user_id: str, client: Client, session: str) -> None:
-        """Queue a notice that a session looks suspicious, up to three an hour, because the sender may mean to annoy."""
+        """Queue a notice that a session looks suspicious.
+
+        At most three an hour are queued, so that nobody can flood a user with mails.
+        """
         with _log_if_lost("suspicious"):
             if self._store.count(user_id, "suspicious") <= _ONE_BY_ONE:
                 self.tell("suspicious", user_id, client, session)
 
     def forget_device(self, user_id: str, client: Client) -> None:
-        """Forget a kind of device, because the user did not sign in. The next sign-in with it is mailed again."""
+        """Forget a kind of device, because it was not the user who signed in. Its next sign-in causes a mail again."""
         with _log_if_lost("sign_in"):
             self._store.forget_device(user_id, kind_of_device(client))
 
@@ -72,11 +75,11 @@ class Notices:
         with _log_if_lost("sign_in"):
             if self._store.note_device(
                 user_id, kind_of_device(client)
-            ):  # also while no mails are sent, so that the kinds are known later
+            ):  # even if no mails are sent, so that the kinds are known later
                 self._tell_one_of_many("sign_in", "many_sign_ins", user_id, client, session)
 
     def tell_of_wrong_code(self, user_id: str, client: Client) -> None:
-        """Queue a notice that somebody has the password, but not the second factor."""
+        """Queue a notice that somebody gave the right password, but a wrong code."""
         with _log_if_lost("wrong_code"):
             self._tell_one_of_many("wrong_code", "many_wrong_codes", user_id, client)
 
@@ -92,7 +95,7 @@ class Notices:
 
 @contextmanager
 def _log_if_lost(kind: NoticeKind) -> Iterator[None]:
-    """Log a failure of Redis within, and go on."""
+    """Log a failure of Redis in the `with` block, and go on."""
     try:
         yield
     except StoreError as error:
@@ -100,6 +103,6 @@ def _log_if_lost(kind: NoticeKind) -> Iterator[None]:
 
 
 def kind_of_device(client: Client) -> str:
-    """Return the system, client and country as one text. The address is left out: it changes with every network."""
+    """Return the system, client and country as one text. The address is left out, because it changes too often."""
     country = (client.location or "").rpartition(", ")[2]
     return "|".join((client.os or "", client.platform or "", country))

@@ -1,6 +1,6 @@
-"""Acts of operators on users and sessions. Sessions end with the reason `admin`, and no session is the actor.
+"""Acts of operators on users and sessions. Sessions end for the reason `admin`; no session is named as their ender.
 
-The commands that call these: cli/users.py and cli/sessions.py. What users do themselves: accounts.py, devices.py.
+The commands: cli/users.py and cli/sessions.py. What users do themselves: accounts.py, devices.py.
 """
 
 import time
@@ -24,7 +24,7 @@ from app.watch import audit
 Act = Literal["create", "disable", "enable", "delete", "set-password", "reset-mfa", "end", "end-all", "import"]
 
 _BATCH = 200  # users read in one round trip
-_MAX_AT_ONCE = 64  # sessions that one script ends
+_MAX_AT_ONCE = 64  # sessions ended by one script
 
 Network = IPv4Network | IPv6Network
 
@@ -33,15 +33,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Conditions on sessions. A session must meet all that are set; one that is None or empty is not set.
+    """Conditions on sessions. A session must meet all of them. A condition that is None or empty is ignored.
 
     Attributes:
-        country: The last part of the place, in upper or lower case.
-        networks: The address is in one of them.
-        client: A part of the device's name, program or system, in upper or lower case.
-        unused_since: Unix seconds. The last use was before.
-        begun_before: Unix seconds.
-        id_hashes: The session is one of them.
+        country: The last part of the session's place. Case is ignored.
+        networks: One of these networks contains the session's address.
+        client: A part of the device's name, program or system. Case is ignored.
+        unused_since: The last use was before this time, in Unix seconds.
+        begun_before: The session began before this time, in Unix seconds.
+        id_hashes: The session has one of these hashes.
     """
 
     country: str | None = None
@@ -71,7 +71,7 @@ class Filter:
 
 
 def _is_in_country(session: Session, country: str) -> bool:
-    # The ends are compared, because the name of a country can have a comma: "Bonaire, Sint Eustatius, and Saba".
+    # The ends are compared, because the name of a country may contain a comma: "Bonaire, Sint Eustatius, and Saba".
     place = f", {session.client.location or ''}".casefold()
     return place.endswith(f", {country.strip()}".casefold())
 
@@ -87,7 +87,7 @@ def _is_client(session: Session, text: str) -> bool:
 
 
 class Operators:
-    """Finds users and sessions and acts on them. Each act is one audit line, beside those on the users it changes.
+    """Finds users and sessions and acts on them. Each act writes one audit line, and one more for each changed user.
 
     Raises:
         StoreError: Redis failed.
@@ -113,7 +113,7 @@ class Operators:
         self._clock = clock
 
     def find(self, named: str) -> User | None:
-        """Return a user by their id or their e-mail address."""
+        """Return a user by id or e-mail address; None if there is no such user."""
         user = self._users.get(named) if named.isdecimal() else None
         user_id = None if user else self._accounts.id_of(named)
         return self._users.get(user_id) if user_id else user
@@ -124,7 +124,7 @@ class Operators:
         return (user for user in found if user)
 
     def sessions(self, chosen: Filter, user_id: str | None = None) -> Iterator[Session]:
-        """Return the live sessions that a filter takes, of one user or of all. Those of one user follow each other."""
+        """Return the live sessions that meet a filter, of one user or of all. Those of one user follow each other."""
         ids = [user_id] if user_id else self._users.ids_with_sessions()
         now = self._clock()
         for batch in _batches(ids, _BATCH):
@@ -153,16 +153,16 @@ class Operators:
         return self._accounts.enable(user.id) and self._record("enable", user_id=user.id)
 
     def delete(self, user: User) -> bool:
-        """Remove a user and all that Redis holds of them. Return False if the user is gone."""
-        # Queued mails go first. If that failed after the user is gone, the user could not be found for a second try.
+        """Remove a user and all their data in Redis. Return False if the user is gone."""
+        # Queued mails are removed first. If this failed after the deletion, a second try could not find the user.
         self._mails.forget(user.id)
         if not self._accounts.delete(user.id):
             return False
-        self._mails.forget(user.id)  # mails that were queued meanwhile
+        self._mails.forget(user.id)  # mails that were queued during the deletion
         return self._record("delete", user_id=user.id)
 
     def set_password(self, user: User, password: str) -> bool:
-        """Set a password, end every session and stop logins that are under way. Return False if the user is gone."""
+        """Set a password, end every session and stop logins under way. Return False if the user is gone."""
         hashed = self._passwords.hash(password)
         change = Change(set={"password_hash": hashed}, end_others="admin")
         if not self._users.change(user.id, change):
@@ -173,7 +173,7 @@ class Operators:
 
     def reset_mfa(self, user: User) -> bool:
         """Turn every second factor off and end every session. Return False if the user is gone."""
-        # A user who has lost the second factor may have lost a signed-in device with it.
+        # A user who has lost the second factor may also have lost a signed-in device.
         change = Change(forget=get_args(MfaType), end_others="admin")
         if not self._users.change(user.id, change):
             return False
@@ -185,7 +185,7 @@ class Operators:
         """End sessions, in steps.
 
         Args:
-            sessions: Those of one user follow each other, as `sessions` yields them.
+            sessions: Sessions of one user follow each other, as in the result of `sessions`.
 
         Yields:
             The number of sessions that ended in a step.
@@ -193,10 +193,10 @@ class Operators:
         return self._record_total("end", self._end(sessions))
 
     def end_all(self, user_id: str | None = None) -> Iterator[int]:
-        """End every session of one user or of all, and stop logins that are under way.
+        """End every session of one user or of all users, and stop logins under way.
 
         Yields:
-            The number of sessions that ended in a step: first for each user, then for the sessions without a user.
+            The number of sessions that ended in a step: first for each user, then for each user id without a record.
         """
         return self._record_total("end-all", chain(self._end_by_user(user_id), self._end_without_user(user_id)))
 
@@ -206,20 +206,20 @@ class Operators:
                 yield self._sessions.end(user_id, some, "admin")
 
     def _end_by_user(self, user_id: str | None) -> Iterator[int]:
-        """End the sessions of one user or of all users. Yield how many each had; nothing for a user who is gone."""
+        """End the sessions of one user or of all users. Yield the number for each user, except users who are gone."""
         for one in [user_id] if user_id else self._users.ids():
             count = len(self._sessions.list(one))
             if self._users.change(one, Change(end_others="admin")):
                 yield count
 
     def _end_without_user(self, user_id: str | None) -> Iterator[int]:
-        """End sessions that live on although the record of their user was lost. Yield 0 for each user who has one."""
+        """End live sessions whose user's record was lost. Yield the number for each user; 0 if there is a record."""
         for batch in _batches([user_id] if user_id else self._users.ids_with_sessions(), _BATCH):
             for one, user in zip(batch, self._users.get_all(batch), strict=True):
                 yield 0 if user else sum(self._end(self._sessions.list(one)))
 
     def tidy(self) -> Iterator[str]:
-        """End the sessions of all users that are past their time, and forget those that ended too long ago.
+        """End the expired sessions of all users, and forget sessions that ended too long ago.
 
         Yields:
             The id of each user whose sessions were checked.
@@ -229,11 +229,11 @@ class Operators:
             yield user_id
 
     def record_import(self, counts: Mapping[str, int]) -> None:
-        """Record an import, with the number of lines by outcome."""
+        """Record an import, with the number of lines for each outcome."""
         self._record("import", **counts)
 
     def _record_total(self, act: Act, steps: Iterable[int]) -> Iterator[int]:
-        """Pass steps on, and record how many sessions ended in all, even if the steps are interrupted."""
+        """Yield the steps, and record the total of ended sessions, even if the steps are interrupted."""
         total, has_begun = 0, False
         try:
             for ended in steps:

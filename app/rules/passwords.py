@@ -1,7 +1,7 @@
-"""Passwords: the limits on new ones, and bcrypt hashes, of which only a few are computed at once.
+"""Passwords: the limits on new passwords, and bcrypt hashes. Only a few hashes are computed at once.
 
-One hash takes a quarter of a second of a core. bcrypt releases Python's lock meanwhile, so here it runs in threads of
-its own, which have a lower priority. A flood of logins waits in a short queue, and other requests overtake it.
+One hash takes a quarter of a second of a core. bcrypt releases Python's lock meanwhile, so it runs in threads of its
+own, with a lower priority. If many logins come, they wait in a short queue, and other requests go first.
 """
 
 import os
@@ -18,11 +18,11 @@ from app.errors import Unavailable
 from app.watch import metrics
 
 MIN_LENGTH = 8
-MAX_BYTES = 72  # bcrypt reads no further
-MIN_ROUNDS, MAX_ROUNDS = 4, 16  # the costs of a hash; each more takes twice as long, and 16 takes seconds
-_NICENESS = 5  # below the requests of signed-in users, but not so far that these can starve a sign-in
+MAX_BYTES = 72  # bcrypt reads only so many bytes
+MIN_ROUNDS, MAX_ROUNDS = 4, 16  # the costs of a hash; each step doubles the time, and 16 takes seconds
+_NICENESS = 5  # lower than for other requests, but not so low that these could block a sign-in
 _LONGEST_WAIT_S = 15
-_ANY_HASH = "." * 53  # the salt and hash of a dummy; no password is known to give it
+_ANY_HASH = "." * 53  # the salt and hash of a dummy, for which no password is known
 MISMATCH = "Password does not match."
 
 T = TypeVar("T")
@@ -37,14 +37,14 @@ _COMMON = _load_common()
 
 
 def is_common(password: str) -> bool:
-    """Tell whether a password is among the 3,000 most common of 8 characters or more, in upper or lower case."""
+    """Tell whether a password is among the 3,000 most common of 8 characters or more. Case is ignored."""
     return password.lower() in _COMMON
 
 
 class Passwords:
     """Hashes and verifies passwords.
 
-    Both raise errors.Unavailable if the queue is full, or if 15 seconds in it were not enough.
+    `hash` and `verify` raise errors.Unavailable if the queue is full, or if their turn does not come within 15 seconds.
     """
 
     def __init__(self, rounds: int, concurrency: int, queue: int) -> None:
@@ -65,7 +65,7 @@ class Passwords:
         """Tell whether a password belongs to a hash.
 
         Args:
-            hashed: None for an account that does not exist. The check then takes equal work and fails.
+            hashed: None for an account that does not exist. Then the check takes equal work, and fails.
         """
         raw = password.encode()
         acceptable = hashed is not None and len(raw) <= MAX_BYTES
@@ -74,9 +74,10 @@ class Passwords:
         return matches and acceptable
 
     def is_outdated(self, hashed: str) -> bool:
-        """Tell whether a hash has another cost than is set now.
+        """Tell whether a hash has another cost than new hashes.
 
-        Such a login takes another time than one of an unknown account, which shows that the account exists.
+        Verifying it takes longer or shorter than for an unknown account, which would reveal that the account exists. So
+        it is renewed.
         """
         # The form of a hash is $2b$<cost>$<salt and hash>.
         return int(hashed.split("$")[2]) != self._rounds
@@ -102,7 +103,7 @@ class Passwords:
         metrics.BCRYPT_WAITING.inc()
         try:
             return self._threads.submit(_run_measured, work, time.perf_counter())
-        except RuntimeError:  # the process is ending and takes no more work
+        except RuntimeError:  # the process is ending and accepts no more work
             metrics.BCRYPT_WAITING.dec()
             raise Unavailable from None
 
@@ -115,6 +116,6 @@ def _run_measured(work: Callable[[], T], asked_at: float) -> T:
 
 
 def _yield_to_others() -> None:
-    # On Linux a nice value belongs to a thread. Elsewhere it belongs to the process, and raising it would slow all.
+    # On Linux a nice value belongs to a thread. Elsewhere it belongs to the process, and would slow down all threads.
     if os.uname().sysname == "Linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -1,6 +1,7 @@
-"""Reauthentication: a session proves itself again before it does what a thief would do first.
+"""Reauthentication: a session proves itself again before it ends sessions, changes the password or the second factor.
 
-Login with a second factor: accounts.py. The factors themselves: second_factor.py. Where proof is asked: web/guards.py.
+Login with a second factor: accounts.py. The factors themselves: second_factor.py. Which views need a proof:
+web/guards.py.
 """
 
 import time
@@ -43,7 +44,7 @@ class Reauthentication:
         self.proof_ttl_s = proof_ttl_s
 
     def challenge(self, caller: Caller) -> MfaRequired:
-        """Return the refusal that asks a session to prove itself. It holds a new ticket for the answer.
+        """Return the refusal that asks a session to prove itself. It has a new ticket for the answer.
 
         Raises:
             Forbidden: The user has neither a second factor nor a password.
@@ -62,16 +63,17 @@ class Reauthentication:
     def has_logged_in_lately(self, caller: Caller) -> bool:
         """Tell whether a session's login counts as a proof.
 
-        It does if it was recent, and if the user has turned on no factor since, because it then asked for all of them.
+        Yes if the login was recent and no factor was turned on since. Then the login asked for every factor that is on
+        now.
         """
         user = self._find_user(caller)
         had_to_prove_all = self._second_factor.is_older_than(user, caller.began_at)
         return had_to_prove_all and self._clock() < caller.began_at + self.proof_ttl_s
 
     def prove(self, caller: Caller, answer: str, client: Client) -> str:
-        """Challenge a session and answer at once, with a code if the user has a second factor, else the password.
+        """Challenge a session and answer at once, with a code if the user has a second factor, else with the password.
 
-        Returns and raises what `finish` does, and raises Forbidden as `challenge` does.
+        This returns and raises as `finish` does, and raises Forbidden as `challenge` does.
         """
         challenge = self.challenge(caller)
         return self.finish(caller, challenge.ticket, challenge.methods[0]["type"], answer, client)
@@ -80,10 +82,10 @@ class Reauthentication:
         """Answer a challenge.
 
         Returns:
-            The proof that a right answer earns.
+            The proof.
 
         Raises:
-            InvalidTicket: The ticket is no longer good, or not this session's.
+            InvalidTicket: The ticket is not valid any more, or belongs to another session.
             InvalidCode: The answer is wrong.
             InvalidForm: The method was not offered.
         """
@@ -130,10 +132,10 @@ class Reauthentication:
             return JudgedAnswer("password", {} if self._passwords.verify(data, user.password_hash) else None)
         return self._second_factor.read_answer(
             user, cast(MfaType, mfa_type), data
-        )  # the caller has checked that it was offered
+        )  # the caller has checked that this method was offered
 
     def _methods(self, user: User) -> list[dict[str, Any]]:
-        """Return the methods that a user may answer with: the second factor if there is one, else the password."""
+        """Return the methods that a user may answer with: the second factors that are on, else the password."""
         if user.has_mfa:
             return self._second_factor.offers(user)
         return [{"type": "password"}] if user.password_hash else []

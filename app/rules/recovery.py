@@ -1,4 +1,4 @@
-"""Recovery: a new password by a link in a mail, and by a code if MFA is on; and the end of a session by a link.
+"""Recovery: a new password by a link in a mail (and by a code if MFA is on), and the end of a session by a link.
 
 The secrets in links: links.py. The mails: notices.py queues them, mail/letters.py writes them.
 """
@@ -42,7 +42,7 @@ class Recovery:
         self._notices = notices
 
     def mail_reset_link(self, login: str, client: Client) -> None:
-        """Queue a mail with a link for a new password. An unknown account takes equal work, and no mail is sent."""
+        """Queue a mail with a link for a new password. For an unknown account take equal time, but send no mail."""
         user_id = self._accounts.id_of(login)
         user = self._users.get(user_id or NOBODY)
         audit.reset_asked(user_id, self._accounts.digest_of(login))
@@ -70,7 +70,7 @@ class Recovery:
 
         Raises:
             InvalidCode: The code is wrong.
-            InvalidTicket: The ticket is no longer good, or the credentials have changed.
+            InvalidTicket: The ticket is not valid any more, or the credentials have changed.
         """
         with _record_refusals():
             claim, held = self._read_ticket(ticket)
@@ -97,7 +97,7 @@ class Recovery:
                 raise InvalidTicket
 
     def end_session(self, secret: str) -> None:
-        """End the session of a sign-in that its user says was not theirs, by the link in the notice about it.
+        """End the session of a sign-in that was not the user's own, by the link in the notice about this sign-in.
 
         Raises:
             InvalidLink: The link is unknown, used or expired.
@@ -106,7 +106,11 @@ class Recovery:
         self._notices.forget_device(user_id, client)
 
     def find_link(self, secret: str) -> OpenLink | None:
-        """Return the link that belongs to a secret, which may also be the ticket of a reset; None if none does."""
+        """Return the link that belongs to a secret; None if there is no such link.
+
+        Args:
+            secret: A link's secret, or the ticket of a reset that began with a link.
+        """
         try:
             return self._links.read_reset(secret)
         except InvalidLink:
@@ -130,10 +134,10 @@ class Recovery:
         """Set the password, end every session and use the link up, in one step.
 
         Returns:
-            The user with the credentials version of that step; None if the link was used or the credentials changed.
+            The user with the credentials version of this step; None if the link was used or the credentials changed.
         """
-        # The user is not read again. With a later version the sign-in that follows would survive an end of all
-        # sessions, or a disabling, that came right after this step.
+        # The user is not read again. If all sessions are ended, or the user is disabled, right after this step, the
+        # version grows. With that later version the sign-in that follows would still succeed.
         change = Change(
             credentials_version=user.credentials_version,
             set={"password_hash": password_hash},
@@ -150,7 +154,7 @@ class Recovery:
 
 @contextmanager
 def _record_refusals() -> Iterator[None]:
-    """Write an audit line for each link or ticket that is refused within."""
+    """Write an audit line for each link or ticket that is refused in the `with` block."""
     try:
         yield
     except InvalidLink:

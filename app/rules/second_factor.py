@@ -1,6 +1,6 @@
-"""The second factor of an account: what a challenge offers, how answers are judged, TOTP and backup codes on and off.
+"""The second factor of an account: offers in challenges, judging answers, and turning TOTP and backup codes on and off.
 
-The kinds of factor: factors.py. The arithmetic of TOTP: totp.py. Proving oneself again: reauthentication.py.
+The kinds of factor: factors.py. The arithmetic of TOTP: totp.py. Proofs of a session: reauthentication.py.
 """
 
 import time
@@ -49,12 +49,12 @@ class SecondFactor:
             raise MfaAlreadyOn
 
     def offers(self, user: User) -> list[dict[str, Any]]:
-        """Return how a challenge offers each factor that the user can answer with; none if MFA is off."""
+        """Return a challenge's entry for each factor that the user can answer with; an empty list if MFA is off."""
         offered = (factor.offer(user) for factor in self._factors) if user.has_mfa else ()
         return [offer for offer in offered if offer]
 
     def authenticator_types(self, user: User) -> list[int]:
-        """Return the numbers that clients know the user's factors by."""
+        """Return Discord's numbers for the factors that are on."""
         return [
             factor.authenticator_type
             for factor in self._factors
@@ -67,7 +67,7 @@ class SecondFactor:
         return all(since is not None and since < at for since in dates)
 
     def read_answer(self, user: User, mfa_type: MfaType, typed: str) -> JudgedAnswer:
-        """Judge an answer as far as possible without Redis. A backup code is also good where "totp" is asked."""
+        """Judge an answer as far as possible without Redis. A backup code is also accepted for "totp"."""
         for factor in self._factors:
             if factor.name == mfa_type or (mfa_type == "totp" and factor is self._backup_codes):
                 answer = factor.read_answer(user, typed)
@@ -85,7 +85,7 @@ class SecondFactor:
     def enable(
         self, caller: Caller, user: User, secret: str | None, code: str | None, client: Client
     ) -> tuple[str, list[str]]:
-        """Turn TOTP on, if a code shows that the user's app has the secret.
+        """Turn TOTP on, if a code proves that the user's app has the secret.
 
         Returns:
             The new token of the caller's session, and the backup codes, which are shown only now.
@@ -140,7 +140,7 @@ class SecondFactor:
         return token
 
     def renew_codes(self, caller: Caller, user: User, client: Client) -> list[str]:
-        """Replace the backup codes. Return the ten new ones, which are shown only now."""
+        """Replace the backup codes. Return the ten new codes, which are shown only now."""
         self.require_on(user)
         codes = new_codes()
         change = Change(

@@ -1,6 +1,7 @@
 """TOTP codes (RFC 6238): six digits, steps of 30 seconds and SHA-1, which every authenticator app supports.
 
-This computes codes only. Redis decides that a step is used once: stores/lua/factors.lua. As a factor: factors.py.
+This module only computes codes. Redis makes sure that a step is used only once: stores/lua/factors.lua. TOTP as a
+factor: factors.py.
 """
 
 import base64
@@ -19,17 +20,17 @@ _MAX_SECRET_LENGTH = 128
 
 
 def normalise_secret(text: str) -> str | None:
-    """Return a base32 secret in one form; None if it is not a secret of 160 bits or more.
+    """Return a base32 secret in its normalised form; None if it is not a secret of 160 bits or more.
 
     Args:
-        text: As apps show it, perhaps in groups or in lower case.
+        text: The secret as apps show it, perhaps in groups or in lower case.
     """
     secret = _parse_secret(text)
     return secret if secret and len(_decode(secret)) >= _MIN_SECRET_BYTES else None
 
 
 def lengthen_secret(text: str) -> str | None:
-    """Return the secret of another service at the length of ours; None if it is not a secret of 80 bits or more.
+    """Return another service's secret, lengthened to 160 bits; None if it is not a secret of 80 bits or more.
 
     Its codes do not change, because HMAC itself fills a short key with zeros (RFC 2104).
     """
@@ -44,7 +45,7 @@ def _parse_secret(text: str) -> str | None:
     typed = re.sub(r"[\s-]", "", text).rstrip("=")
     if (
         len(typed) > _MAX_SECRET_LENGTH or not typed.isascii()
-    ):  # asked before upper(), because it turns ß and ſ into ASCII
+    ):  # checked before upper(), because upper() turns ß and ſ into ASCII
         return None
     secret = typed.upper()
     try:
@@ -64,7 +65,7 @@ def new_secret() -> str:
 
 
 def qr_code(secret: str, account: str) -> str:
-    """Return the picture (SVG) that an authenticator app reads a secret from. It has neither text nor style."""
+    """Return the picture (SVG) from which an authenticator app reads a secret. It has neither text nor style."""
     uri = pyotp.TOTP(secret).provisioning_uri(name=account, issuer_name=_ISSUER)
     picture: str = segno.make(uri, error="m", micro=False).svg_inline(
         omitsize=True, border=2, svgclass="qr", lineclass=None
@@ -73,7 +74,7 @@ def qr_code(secret: str, account: str) -> str:
 
 
 def matching_step(secret: str, code: str, now: float, window: int) -> int | None:
-    """Return the step, at most `window` steps away from now, that has this code; the newest if several have it.
+    """Return the newest step with this code, at most `window` steps from now; None if there is no such step.
 
     Args:
         code: Six digits. Spaces and dashes between them are ignored.

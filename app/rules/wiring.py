@@ -1,4 +1,4 @@
-"""Makes all rules of the service, on the stores. What requests need beside them: web/services.py."""
+"""Makes all rules of the service, on the stores. Other objects that requests need: web/services.py."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -18,7 +18,7 @@ from app.stores.wiring import Stores
 
 
 class RuleSettings(Protocol):
-    """The settings that rules are made with; config.py says what each means."""
+    """The settings that the rules need. config.py says what each means."""
 
     @property
     def secret_keys(self) -> Sequence[str]: ...

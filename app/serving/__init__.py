@@ -1,3 +1,3 @@
-"""Changes to gunicorn: its workers, listeners and log, settings at a reload, and checks at start.
-Everything that one request passes through: web/.
+"""Changes to gunicorn: workers, listeners, log, settings at a reload, and checks at start.
+The layers for each request: web/.
 """

@@ -17,7 +17,7 @@ from app.stores.connection.server import Server, inspect_servers
 
 Level = Literal["ok", "warn", "fail"]
 
-_LONGEST_S = 2.5  # a start waits so long for Redis and for the name of its host
+_LONGEST_S = 2.5  # how long a start waits for Redis and for the look-up of its host
 _MIN_BITS = 64
 _GENERATE = 'python3 -c "import secrets; print(secrets.token_urlsafe(32))" makes one.'
 _PLACEHOLDER = re.compile("change.?me|secret|password|example|default|insecure|keyrack|qwerty", re.IGNORECASE)
@@ -29,9 +29,9 @@ class Finding:
     """The result of one check.
 
     Attributes:
-        check: What was checked, in two or three words.
-        said: What was found, a sentence.
-        advice: What to do, a sentence. "" if nothing.
+        check: The name of the check, two or three words.
+        said: The result, a sentence.
+        advice: The advice, a sentence; "" if there is nothing to do.
     """
 
     check: str
@@ -53,7 +53,7 @@ def fail(check: str, said: str, advice: str) -> Finding:
 
 
 def check_secrets(settings: Settings) -> Iterator[Finding]:
-    """Check that no secret can be guessed, and that not every address is a trusted proxy."""
+    """Check that no secret can be guessed, and that TRUSTED_PROXIES does not contain every address."""
     weak = [str(number) for number, key in enumerate(settings.secret_keys, 1) if _is_weak(key)]
     if weak:
         said = f"Secret {' and '.join(weak)} of SECRET_KEYS could be guessed."
@@ -69,10 +69,10 @@ def check_secrets(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_secret(check: str, name: str, secret: str | None, without: str) -> Finding:
-    """Check one secret that is optional.
+    """Check one optional secret.
 
     Args:
-        without: What it means that there is none.
+        without: The text to show if it is not set.
     """
     if not secret:
         return ok(check, f"{name} is not set: {without}.")
@@ -84,8 +84,8 @@ def _check_secret(check: str, name: str, secret: str | None, without: str) -> Fi
 def _is_weak(secret: str) -> bool:
     """Tell whether a secret could be guessed: it has few different characters, repeats itself, or is from an example.
 
-    The length alone says little: one letter 32 times is long enough. So the entropy (Shannon) of the shortest part that
-    repeats is measured. 20 random characters have some 80 bits.
+    The length alone says little: one letter 32 times is long enough. So the Shannon entropy is measured, of the
+    shortest part whose repetition makes up the secret. 20 random characters have about 80 bits.
     """
     part = next(secret[:length] for length in range(1, len(secret) + 1) if _repeats(secret, length))
     counts = Counter(part).values()
@@ -191,7 +191,7 @@ def warn_at_start(settings: Settings, warning: Callable[..., None]) -> None:
     """Log what is wrong with the secrets and with Redis. The start goes on after _LONGEST_S at the latest.
 
     Args:
-        warning: The method of a logger.
+        warning: A logger's method `warning`.
     """
 
     def check() -> None:

@@ -1,10 +1,10 @@
-"""The listeners of the port: one for each worker of gunicorn. The master makes them and holds them.
+"""The listeners of the port: one for each worker of gunicorn. The master opens them and keeps them open.
 
-With one common listener a single worker may take all the connections that a gateway keeps open, while the others idle.
+With one common listener a single worker may get all connections that a gateway keeps open, while other workers idle.
 docs/performance.md has the figures. The kernel divides connections evenly among several listeners.
 
 Connections that wait in the queue of a listener are lost when the last process closes it. So the master keeps each
-listener, and hands it from worker to worker, and to the next master.
+listener, and passes it on to the next worker, and to the next master.
 
 The methods have the names of the hooks in gunicorn.conf.py that call them.
 """
@@ -29,18 +29,18 @@ Listener = Any
 class Listeners:
     def __init__(self, host: str, port: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        is_dual = host == "::" and socket.has_dualstack_ipv6()  # all addresses, those of IPv4 as well
+        is_dual = host == "::" and socket.has_dualstack_ipv6()  # all addresses, including IPv4
         self._listen_on = partial(socket.create_server, (host, port), family=family, dualstack_ipv6=is_dual)
         self.bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def on_starting(self, master: Master) -> None:
-        """Open the first listener, or end if the port is taken.
+        """Open the first listener, or exit if the port is taken.
 
-        The check is needed, because the kernel lets other processes share a port that has several listeners.
+        The check is needed, because with several listeners the kernel would let another process share the port.
         """
         if master.cfg.bind != [self.bind]:
             sys.exit("HOST and PORT say where Keyrack listens, --bind does not")
-        if master.master_pid:  # an upgrade: the old master hands its listeners on
+        if master.master_pid:  # an upgrade: the old master passes its listeners on
             return
         try:
             self._listen_on().close()
@@ -49,18 +49,24 @@ class Listeners:
             sys.exit(f"Keyrack cannot listen on {self.bind}: {problem.strerror}")
 
     def when_ready(self, master: Master) -> None:
-        """Close surplus listeners after an upgrade to fewer workers. They end with the old workers."""
+        """Close surplus listeners after an upgrade to fewer workers.
+
+        The old workers still hold them, so they disappear with those workers.
+        """
         _close(master, master.LISTENERS[master.num_workers :])
 
     def nworkers_changed(self, master: Master, count: int, _count_before: int | None) -> None:
-        """Close the listeners of the oldest workers, which gunicorn ends when there are to be fewer (SIGTTOU)."""
+        """Close the listeners of the oldest workers, which gunicorn ends if the number is reduced (SIGTTOU)."""
         by_age = sorted(master.WORKERS.values(), key=lambda worker: worker.age)
         staying = [worker.sockets[0] for worker in by_age[-count:]]
         if by_age:
             _close(master, [listener for listener in master.LISTENERS if listener not in staying])
 
     def pre_fork(self, master: Master, worker: Worker) -> None:
-        """Give a new worker the listener whose youngest worker is the oldest. At a reload that one is about to end."""
+        """Give a new worker the listener that has waited longest for a new worker.
+
+        At a reload that listener's worker is the next to end.
+        """
         if len(master.LISTENERS) < master.num_workers:
             master.LISTENERS.append(self._listen(master))
 
@@ -70,13 +76,16 @@ class Listeners:
         worker.sockets = [min(master.LISTENERS, key=age_of_youngest)]
 
     def post_fork(self, master: Master, worker: Worker) -> None:
-        """Close the listeners of other workers, which would go on queueing here after their own worker left them."""
+        """Close the inherited copies of other workers' listeners.
+
+        Otherwise connections would still queue on them after their workers have closed them.
+        """
         for listener in master.LISTENERS:
             if listener is not worker.sockets[0]:
                 listener.close()
 
     def post_worker_init(self, worker: Worker) -> None:
-        """Finish an upgrade (SIGUSR2) when its last worker has booted: tell systemd the new master, end the old one."""
+        """Finish an upgrade (SIGUSR2) when its last worker is up: tell systemd the new master, and end the old one."""
         if "GUNICORN_PID" in os.environ and worker.age == worker.cfg.workers:
             sd_notify(f"MAINPID={worker.ppid}", worker.log)
             os.kill(int(os.environ["GUNICORN_PID"]), signal.SIGTERM)

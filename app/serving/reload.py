@@ -1,4 +1,4 @@
-"""The settings of this process and of those that it forks, at start and at a reload."""
+"""The settings of this process and of its forks, at start and after a reload."""
 
 import logging
 from collections.abc import Mapping
@@ -7,16 +7,16 @@ from app.config import ConfigError, Settings, load_settings
 
 log = logging.getLogger(__name__)
 
-_in_force: list[Settings] = []  # none or one
+_in_force: list[Settings] = []  # empty, or one element
 
 
 def load_or_keep_settings(env: Mapping[str, str]) -> Settings:
-    """Load the settings. If they are bad, return those that this process or its parent loaded last.
+    """Load the settings. If they are bad, return the settings that this process or its parent loaded last.
 
-    A reload must not end the service, for example because a database is only half copied.
+    A reload with bad settings must not end the service. For example, a database may be only half copied.
 
     Raises:
-        ConfigError: The settings are bad, and none were loaded before.
+        ConfigError: The settings are bad, and no settings were loaded before.
     """
     try:
         _in_force[:] = [load_settings(env)]

@@ -1,7 +1,7 @@
-"""gunicorn's workers, changed in three points.
+"""gunicorn's workers, with three changes.
 
-A worker serves all who wait at its listener before it ends. It does not wait for half a request for ever. Its own
-refusals are JSON.
+A worker serves all connections that wait at its listener before it ends. A request whose head stays incomplete is
+dropped. The worker's own refusals are JSON.
 """
 
 import select
@@ -16,19 +16,19 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from app.errors import status_message
 
-_HEAD_S = 5  # within this time the head of a request must be there
+_HEAD_S = 5  # within this time the head of a request must be complete
 
 
 class Worker(ThreadWorker):
     """A worker with a time limit on heads of requests, and with an end that loses no connection.
 
-    gunicorn reads a head without a limit of time. As many half heads as there are threads would block the worker. A
-    gateway reads heads before it passes requests on, so the limit is for clients that reach the port without one.
+    gunicorn reads a head without a time limit. As many incomplete heads as there are threads would block it. A gateway
+    reads heads before it passes requests on, so the limit is for clients that reach the port without a gateway.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._due: dict[Any, float] = {}  # connections that a thread reads, until the head is whole; monotonic seconds
+        self._due: dict[Any, float] = {}  # deadline (monotonic s) of each incomplete head
 
     def handle(self, conn: Any) -> Any:
         self._due[conn] = time.monotonic() + _HEAD_S
@@ -42,25 +42,25 @@ class Worker(ThreadWorker):
         return super().handle_request(req, conn)
 
     def murder_keepalived(self, *args: Any, **kwargs: Any) -> None:
-        """Close idle connections, and those whose head is late. gunicorn's main thread calls this each second."""
+        """Close idle connections, and connections with a late head. gunicorn's main thread calls this each second."""
         now = time.monotonic()
         for conn, due in list(self._due.items()):
             if due <= now:
-                with suppress(OSError):  # it may be shut already
-                    conn.sock.shutdown(socket.SHUT_RDWR)  # the thread that reads from it finds its end
+                with suppress(OSError):  # it may be closed already
+                    conn.sock.shutdown(socket.SHUT_RDWR)  # the thread that reads from it gets the end of the stream
         super().murder_keepalived(*args, **kwargs)
 
     def is_parent_alive(self) -> bool:
-        """Tell whether the master lives, and mark this worker as ending if it does not.
+        """Tell whether the master is alive. If not, mark this worker as ending.
 
-        gunicorn leaves the loop, but does not mark the worker. Busy connections would then keep it until its time is
-        up, and it would hold the port of the next master.
+        gunicorn leaves its loop, but does not mark the worker. With busy connections the worker would then live until
+        its time-out, and would hold the port that the next master needs.
         """
         self.alive = self.alive and super().is_parent_alive()
         return self.alive
 
     def set_accept_enabled(self, enabled: bool | None) -> None:
-        """Accept connections or stop doing so. A worker that is about to end leaves its listener, too."""
+        """Accept connections or stop accepting. A worker that is about to end also closes its listener."""
         super().set_accept_enabled(enabled)
         if not enabled and not self.alive:
             self._leave_listeners()
@@ -68,8 +68,8 @@ class Worker(ThreadWorker):
     def _leave_listeners(self) -> None:
         """Accept all connections that wait, then close the listeners.
 
-        At a reload the master holds them, too, and the next worker goes on. At a stop nobody does, and the port closes.
-        gunicorn's own worker holds them for some two seconds more, and answers nobody who connects meanwhile.
+        At a reload the master holds them, too, and the next worker uses them. At a stop nobody else holds them, so the
+        port closes. gunicorn's own worker holds them for about two seconds more, and answers no new connections.
         """
         listeners, self.sockets = self.sockets, []
         for listener in listeners:
@@ -84,7 +84,7 @@ def write_error(sock: socket.socket, status_int: int, reason: str, mesg: str) ->
     """Refuse a request that cannot reach the application, such as a bad request line, in the form of all refusals.
 
     Args:
-        mesg: Is not sent, because it repeats what the client sent.
+        mesg: Not sent, because it repeats text of the client.
     """
     message = status_message(status_int)
     body = orjson.dumps({"code": 0, "message": message})
