@@ -1,12 +1,16 @@
 """What the papers promise is there: each requirement has its line, and each path that they name exists."""
 
+import ast
+import io
 import re
+import tokenize
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 REQUIREMENTS = 38
+CODE = sorted(path for path in (ROOT / "app").rglob("*") if path.suffix in (".py", ".lua"))
 PAPERS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "findings").glob("*.md")])
 
 
@@ -33,6 +37,29 @@ def test_every_path_that_a_paper_names_is_there(paper):
     linked = re.findall(r"\]\(([^)#:]+)[)#]", text)
     missing = [path for path in named if not (ROOT / path).exists()]
     assert missing + [path for path in linked if not (paper.parent / path).exists()] == []
+
+
+def said_in(code):
+    """Docstrings and comments of a file."""
+    text = code.read_text(encoding="utf-8")
+    if code.suffix == ".lua":
+        return re.findall(r"--.*", text)
+    nodes = (
+        node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+    )
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
+    return [*(ast.get_docstring(node) or "" for node in nodes), *comments]
+
+
+@pytest.mark.parametrize("code", CODE, ids=lambda code: str(code.relative_to(ROOT)))
+def test_every_path_that_a_docstring_or_comment_names_is_there(code):
+    """Paths are written whole, from the top, or from app/, app/stores/ or the file's own folder."""
+    said = "\n".join(said_in(code))
+    named = re.findall(r"(?<![\w./-])[\w./@-]+\.(?:conf|lua|md|py)\b", said)
+    named += re.findall(r"(?<![\w./-])(?:app|cli|docs|lua|mail|routes|rules|stores|tests|web|wire)/(?![\w.])", said)
+    folders = (ROOT, ROOT / "app", ROOT / "app/stores", code.parent)
+    assert [path for path in named if not any((folder / path).exists() for folder in folders)] == []
 
 
 def test_the_house_names_every_package():
