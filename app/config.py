@@ -154,7 +154,7 @@ class Settings:
 def _is_text(raw: str) -> bool:
     """Tell whether a value can be encoded in UTF-8.
 
-    Python turns invalid UTF-8 in the environment into lone surrogates. Text with those cannot be encoded again.
+    Python turns invalid UTF-8 in the environment into lone surrogates. Text with surrogates cannot be encoded again.
     """
     return not any("\ud800" <= char <= "\udfff" for char in raw)
 

@@ -193,7 +193,7 @@ class UnknownSession(ApiError):
 
 
 class IsCurrentSession(ApiError):
-    """An attempt of a session to end itself, where only other sessions may be ended.
+    """An attempt of a session to end itself, although the request may end only other sessions.
 
     Only the cookie API refuses this. Discord's clients may end the caller's own session together with others.
     """

@@ -2,7 +2,7 @@
 
 import secrets
 
-_EPOCH_MS = 1_420_070_400_000  # 2015-01-01, where the ids of Discord's users begin
+_EPOCH_MS = 1_420_070_400_000  # 2015-01-01, the first day of Discord's ids
 NOBODY = "0"  # An id that no user has. It is looked up if there is no user, so that both cases take equal work.
 
 

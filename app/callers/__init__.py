@@ -1,3 +1,3 @@
 """The caller, read from a request: token, address, client and place.
-What a caller may do: rules/. What Flask does with a request: web/.
+The rights of a caller: rules/. Flask's work on a request: web/.
 """

@@ -31,7 +31,7 @@ class Callers:
     def identify(self, environ: Environ, method: str, *, with_proof: bool = True) -> Caller:
         """Return the caller whose session a request carries, and note that the session was used.
 
-        The token is read from the Authorization header. If there is none, it is read from the cookie.
+        The token is read from the Authorization header. Without this header it is read from the cookie.
 
         Args:
             method: The method of the caller's request. For methods other than GET, HEAD and OPTIONS the cookie counts

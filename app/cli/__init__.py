@@ -1,4 +1,4 @@
-"""Commands of `flask --app wsgi`: those that operators type, and the one that delivers mails beside the service."""
+"""Commands of `flask --app wsgi`: the commands of operators, and the command that delivers mails beside the service."""
 
 from flask import Flask
 

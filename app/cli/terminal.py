@@ -87,7 +87,7 @@ def by_an_operator(settings: Settings) -> Iterator[None]:
 def _find_operator_name() -> str:
     """Return the name of the login on this terminal, even after su or sudo.
 
-    Without one, return the name of the user who runs this process.
+    Without a login, return the name of the user who runs this process.
     """
     try:
         return os.getlogin()
@@ -183,7 +183,7 @@ def _asks_on_the_error_output() -> bool:
 def read_new_password() -> str:
     """Ask for a password twice on a terminal. Without a terminal read the first line of the input.
 
-    The password is never an argument, because `ps` shows those to everybody.
+    The password is never an argument, because `ps` shows arguments to everybody.
     """
     if sys.stdin.isatty():
         return click.prompt(

@@ -12,7 +12,7 @@ from app.stores.wiring import Stores
 
 def make_delivery(settings: Settings, stores: Stores, links: Links, clock: Callable[[], float]) -> Delivery | None:
     """Return the delivery of mails; None if mails are off."""
-    if not (settings.smtp_url and settings.mail_from and settings.public_url):  # config.py accepts all of them or none
+    if not (settings.smtp_url and settings.mail_from and settings.public_url):  # config.py requires all three
         return None
     letters = Letters(stores.users, links, settings.mail_from, settings.public_url, clock)
     return Delivery(stores.mails, open_transport(settings.smtp_url), letters.compose, clock)

@@ -1,6 +1,6 @@
 """Acts of operators on users and sessions. Sessions end for the reason `admin`; no session is named as their ender.
 
-The commands: cli/users.py and cli/sessions.py. What users do themselves: accounts.py, devices.py.
+The commands: cli/users.py and cli/sessions.py. Acts of users themselves: accounts.py, devices.py.
 """
 
 import time

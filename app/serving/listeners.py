@@ -51,7 +51,7 @@ class Listeners:
     def when_ready(self, master: Master) -> None:
         """Close surplus listeners after an upgrade to fewer workers.
 
-        The old workers still hold them, so they disappear with those workers.
+        The old workers still hold these listeners, so they disappear when the old workers end.
         """
         _close(master, master.LISTENERS[master.num_workers :])
 

@@ -26,7 +26,7 @@ class Link:
 
     Attributes:
         session: id_hash of the session that "not_me" ends; "" for a reset.
-        credentials_version: The user's when they asked for a reset; "" for "not_me".
+        credentials_version: The user's version when the reset was requested; "" for "not_me".
         expires_at: Unix seconds.
     """
 

@@ -52,7 +52,7 @@ class Notice:
         at: When the event happened, Unix seconds.
         client: The device that caused the event.
         session: id_hash of the session that the event is about; "" if there is none.
-        credentials_version: The user's when they asked for a reset; "" in other notices.
+        credentials_version: The user's version when the reset was requested; "" in other notices.
     """
 
     kind: NoticeKind

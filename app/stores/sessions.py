@@ -100,7 +100,7 @@ class SessionStore:
         """Open a session. If the user already has `cap` sessions, the least recently used one ends.
 
         Args:
-            credentials_version: The user's when the login began.
+            credentials_version: The user's version when the login began.
 
         Returns:
             False if the user's credentials have changed since the login began, or the user is disabled or gone.

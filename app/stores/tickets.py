@@ -27,7 +27,7 @@ class Ticket:
 
     Attributes:
         session: id_hash of the challenged session; for a reset, of the link's secret; "" for a login.
-        credentials_version: The user's when the login began.
+        credentials_version: The user's version when the login began.
         instance: An id that the client gets in the first step of a login, and sends with the second step.
         password_hash: In a reset, the hash of the new password.
     """
@@ -65,7 +65,7 @@ class TicketStore:
         return Ticket(cast(TicketPurpose, values[0]), *(value or "" for value in values[1:]))
 
     def redeem_login(self, user_id: str, id_hash: str, answer: JudgedAnswer) -> AnswerVerdict:
-        """Answer the ticket of a login. Of several simultaneous right answers only one counts as right."""
+        """Answer the ticket of a login. If several right answers come at once, only one counts as right."""
         return self._redeem_ticket(user_id, id_hash, answer, {"purpose": "login"})
 
     def redeem_reset(self, user_id: str, id_hash: str, answer: JudgedAnswer, link: str) -> AnswerVerdict:
@@ -75,7 +75,7 @@ class TicketStore:
     def redeem_step_up(
         self, user_id: str, id_hash: str, answer: JudgedAnswer, session: str, proof_hash: str, proof_ttl_s: int
     ) -> AnswerVerdict:
-        """Answer the challenge of a session. A right answer writes its proof in the same step."""
+        """Answer the challenge of a session. A right answer also writes its proof, in one atomic step."""
         held = proof_value("password" if answer.factor == "password" else "mfa", session)
         asked: dict[str, str | int] = {
             "purpose": "step_up",

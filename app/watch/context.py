@@ -58,7 +58,7 @@ def is_unconfirmed() -> bool:
 
 @contextmanager
 def operator(name: str) -> Iterator[None]:
-    """Record the actions inside as those of an operator.
+    """Record the actions in the `with` block as an operator's.
 
     Args:
         name: The operator's name on this machine.

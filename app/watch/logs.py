@@ -1,7 +1,7 @@
 """The form of log lines: JSON for machines, text on a terminal. Each line has the id of its request.
 
-No line contains anything that a client sent. All messages are Keyrack's own. Of an exception within a request only type
-and place are logged, because its message may quote a secret.
+No line contains anything that a client sent. All messages are Keyrack's own. An exception within a request is logged
+by type and place only, because its message may quote a secret.
 
 Lines of the audit log: watch/audit.py. Lines of gunicorn: serving/server_log.py.
 """

@@ -56,7 +56,7 @@ class _RequestBody:
 
 
 class Front:
-    """The WSGI application. It hands the gateway's check to `Verify` and the rest to Flask.
+    """The WSGI application. It passes the gateway's check to `Verify`, and all other requests to Flask.
 
     If one of them has set a header, this class leaves the header unchanged.
     """

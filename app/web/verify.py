@@ -49,7 +49,7 @@ class Verify:
         """Tell a gateway in front of other services who sends a request.
 
         The gateway sends the headers of the original request. Every method is answered alike. The gateway can pass a
-        challenge on to the client as it is.
+        challenge on to the client unchanged.
         """
         try:
             caller = self._verify(environ)

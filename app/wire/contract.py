@@ -75,8 +75,8 @@ class Contract:
         known_by: The kind of caller: anybody, a session, or a program beside Keyrack.
         body: The schema of the JSON body.
         form: The schema of the body, if the body is a form.
-        refusals: The exceptions that the view may raise: subclasses of errors.ApiError, and those of Flask and
-            Flask-Limiter.
+        refusals: The exceptions that the view may raise: subclasses of errors.ApiError, and exceptions of Flask
+            and Flask-Limiter.
     """
 
     known_by: KnownBy = "nobody"

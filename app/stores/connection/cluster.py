@@ -200,7 +200,7 @@ class Cluster(RedisClient):
         raise ConnectionBroken(f"no server of the Cluster answers: {said}")
 
     def _set_slots(self, asked: Host, ranges: list[Any]) -> None:
-        """Note which server has which slots, and stop asking servers that have none.
+        """Note which server has which slots, and stop asking servers without slots.
 
         Args:
             asked: The server that answered. It may leave its own host out.

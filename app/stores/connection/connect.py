@@ -43,7 +43,7 @@ def from_redis_py(redis: Redis) -> RedisClient:
 
 
 def describe(error: StoreError) -> str:
-    """Return an error's name and message. Of a refusal only the first word is kept: the rest may quote an address."""
+    """Return an error's name and message. A refusal is cut to its first word: the rest may quote an address."""
     message = str(error) if isinstance(error, ConnectionBroken | AnswerTooLate) else str(error).partition(" ")[0]
     return f"{type(error).__name__}: {message}"
 

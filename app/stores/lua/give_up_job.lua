@@ -2,7 +2,7 @@
 -- Runs after jobs.lua, which defines KEYS[1] and ARGV[1]
 -- KEYS[2]   dead, a stream: the fields that the job had, attempts and failure
 -- ARGV[2]   JSON: id of the entry, attempts (how many failed), failure (the last one), oldest (an id; older dead jobs
---           are removed), retention_s (all dead jobs go after this long, if none is added)
+--           are removed), retention_s (if no job is added for so long, all are removed)
 -- Returns   nothing
 local asked = cjson.decode(ARGV[2])
 local fields = take_out(asked.id)

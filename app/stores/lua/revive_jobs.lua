@@ -2,7 +2,7 @@
 -- Runs after jobs.lua, which defines KEYS[1] and ARGV[1]
 -- KEYS[2]   dead, a stream: see give_up_job.lua
 -- ARGV[2]   JSON: after (the id after which to begin)
--- Returns   the id of the last job looked at, "" if there was none; the number of queued jobs
+-- Returns   the id of the last job that was read, "" if there was no job; the number of queued jobs
 local asked = cjson.decode(ARGV[2])
 local rows = redis.call("XRANGE", KEYS[2], "(" .. asked.after, "+", "COUNT", 100)
 local queued = 0
