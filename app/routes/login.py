@@ -37,7 +37,7 @@ def register(body: Register) -> ResponseReturnValue:
 
 @bp.post("/auth/login")
 @takes(LoginSchema)
-@limited(LOGIN, LOGIN_ADDRESS)
+@limited(LOGIN_ADDRESS, LOGIN)
 @reads(SUPER_PROPERTIES)
 @answers(SignedInSchema, CodeAskedSchema)
 @refuses(InvalidLogin)
@@ -51,7 +51,7 @@ def log_in(body: Login) -> ResponseReturnValue:
 
 @bp.post("/auth/mfa/totp")
 @takes(LoginCodeSchema)
-@limited(LOGIN, LOGIN_ADDRESS)
+@limited(LOGIN_ADDRESS, LOGIN)
 @reads(SUPER_PROPERTIES)
 @answers(FinishedLoginSchema)
 @refuses(InvalidTicket, InvalidCode)
@@ -62,7 +62,7 @@ def log_in_with_totp(body: LoginCode) -> ResponseReturnValue:
 
 @bp.post("/auth/mfa/backup")
 @takes(LoginCodeSchema)
-@limited(LOGIN, LOGIN_ADDRESS)
+@limited(LOGIN_ADDRESS, LOGIN)
 @reads(SUPER_PROPERTIES)
 @answers(FinishedLoginSchema)
 @refuses(InvalidTicket, InvalidCode)

@@ -89,7 +89,7 @@ def register(body: Register) -> ResponseReturnValue:
 @bp.post("/login")
 @require_same_origin
 @takes(LoginSchema)
-@limited(LOGIN, LOGIN_ADDRESS)
+@limited(LOGIN_ADDRESS, LOGIN)
 @reads(SUPER_PROPERTIES)
 @answers(SignedInByCookieSchema, CodeAskedSchema, headers=[replace(SETS_SESSION, always=False)])
 @refuses(InvalidLogin)
@@ -105,7 +105,7 @@ def log_in(body: Login) -> ResponseReturnValue:
 @bp.post("/login/mfa")
 @require_same_origin
 @takes(LoginCodeSchema)
-@limited(LOGIN, LOGIN_ADDRESS)
+@limited(LOGIN_ADDRESS, LOGIN)
 @reads(SUPER_PROPERTIES)
 @answers(SignedInByCookieSchema, headers=[SETS_SESSION])
 @refuses(InvalidTicket, InvalidCode)

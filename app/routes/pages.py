@@ -83,7 +83,7 @@ def show_login() -> ResponseReturnValue:
 @require_same_origin
 @shows_page_on_refusal(_login_page)
 @takes_form(LoginSchema)
-@limited(LOGIN, LOGIN_ADDRESS)
+@limited(LOGIN_ADDRESS, LOGIN)
 def log_in(body: Login) -> ResponseReturnValue:
     outcome = services().accounts.log_in(body.login, body.password, client())
     if isinstance(outcome, SecondFactorAsked):
@@ -95,7 +95,7 @@ def log_in(body: Login) -> ResponseReturnValue:
 @require_same_origin
 @shows_page_on_refusal(lambda problems: _login_page(problems) if "ticket" in problems else _code_page(problems))
 @takes_form(LoginCodeSchema)
-@limited(LOGIN, LOGIN_ADDRESS)
+@limited(LOGIN_ADDRESS, LOGIN)
 def log_in_with_code(body: LoginCode) -> ResponseReturnValue:
     return _sign_in_and_go_on(services().accounts.finish_login(body.ticket, "totp", body.code, None, client()))
 

@@ -21,7 +21,7 @@ bp = Blueprint("recovery", __name__)
 
 @bp.post("/auth/forgot")
 @takes(ForgotSchema)
-@limited(FORGOT, FORGOT_ADDRESS)
+@limited(FORGOT_ADDRESS, FORGOT)
 @reads(SUPER_PROPERTIES)
 @answers()
 def forget(body: Forgot) -> ResponseReturnValue:
@@ -35,7 +35,7 @@ def forget(body: Forgot) -> ResponseReturnValue:
 
 @bp.post("/auth/reset")
 @takes(ResetSchema)
-@limited(RESET, RESET_USER, LOGIN_ADDRESS)
+@limited(LOGIN_ADDRESS, RESET, RESET_USER)
 @reads(SUPER_PROPERTIES)
 @answers(TokenSchema, CodeAskedSchema)
 @refuses(InvalidLink, InvalidTicket, InvalidCode)

@@ -55,7 +55,7 @@ def show_forgot() -> ResponseReturnValue:
 @require_same_origin
 @shows_page_on_refusal(_forgot_page)
 @takes_form(ForgotSchema)
-@limited(FORGOT, FORGOT_ADDRESS)
+@limited(FORGOT_ADDRESS, FORGOT)
 def send_reset_link(body: Forgot) -> ResponseReturnValue:
     services().recovery.mail_reset_link(body.login, client())
     return render_template("forgot_sent.html")
@@ -70,7 +70,7 @@ def show_reset() -> ResponseReturnValue:
 @require_same_origin
 @shows_page_on_refusal(_reset_page)
 @takes_form(ResetSchema)
-@limited(RESET, RESET_USER, LOGIN_ADDRESS)
+@limited(LOGIN_ADDRESS, RESET, RESET_USER)
 def reset(body: Reset) -> ResponseReturnValue:
     outcome = services().recovery.reset(body.token, body.password, client())
     return _code_page({}, outcome.ticket) if isinstance(outcome, SecondFactorAsked) else _sign_in_and_go_on(outcome)
@@ -80,7 +80,7 @@ def reset(body: Reset) -> ResponseReturnValue:
 @require_same_origin
 @shows_page_on_refusal(lambda problems: _reset_page_again() if "ticket" in problems else _code_page(problems))
 @takes_form(ResetCodeSchema)
-@limited(RESET, RESET_USER, LOGIN_ADDRESS)
+@limited(LOGIN_ADDRESS, RESET, RESET_USER)
 def finish_reset(body: ResetCode) -> ResponseReturnValue:
     return _sign_in_and_go_on(services().recovery.finish_reset(body.ticket, "totp", body.code, client()))
 

@@ -15,7 +15,10 @@ A request with a made-up secret is not counted against any user. A limit by sess
 `require_session`, and a limit by link looks the link up first.
 """
 
+import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 from flask import Flask, g, request
@@ -107,22 +110,45 @@ def _by_link_user() -> str:
     return f"reset/{link.user_id if link else _by_address()}"
 
 
-def _shared_limit(setting: str, key: Callable[[], str], counted_by: str) -> Callable[[View], View]:
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class _SharedLimit:
+    """A limit that several views have together. count: counts the current request; raises RateLimitExceeded"""
+
+    described: Limit
+    count: Callable[[], None]
+
+
+def _shared_limit(setting: str, key: Callable[[], str], counted_by: str) -> _SharedLimit:
     scope = setting.removeprefix("rate_limit_")
     metrics.LIMIT_HITS.labels(scope)
+
+    def count() -> None:
+        """Flask-Limiter counts, and refuses, before this is called."""
+
+    count.__qualname__ = f"count_{next(_numbers)}"  # the limiter tells limits apart by the names of what they stand on
     limit = limiter.shared_limit(lambda: getattr(services().settings, setting), scope=scope, key_func=key)
-    return lambda view: mark(
-        limit(view), limits=[Limit(setting, counted_by)], refusals=[RateLimitExceeded, Unavailable]
-    )
+    return _SharedLimit(Limit(setting, counted_by), limit(count))
 
 
-def limited(*limits: Callable[[View], View]) -> Callable[[View], View]:
-    """Count a request for each of these limits, and refuse it if one of them is exceeded."""
+def limited(*limits: _SharedLimit) -> Callable[[View], View]:
+    """Count a request against these limits, one after the other, and refuse it at the first that it is over.
+
+    The limits behind that one do not count it. So whoever is over a limit of their own spends nobody else's budget, and
+    leaves nothing in Redis: the limit by address comes first.
+    """
 
     def decorate(view: View) -> View:
-        for limit in limits:
-            view = limit(view)
-        return view
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            for limit in limits:
+                limit.count()
+            return view(*args, **kwargs)
+
+        described = [limit.described for limit in limits]
+        return mark(guarded, limits=described, refusals=[RateLimitExceeded, Unavailable])
 
     return decorate
 

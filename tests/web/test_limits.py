@@ -3,6 +3,7 @@
 import pytest
 
 from app import tokens
+from app.wire.contract import contract_of
 from tests.device import PASSWORD, Device
 
 
@@ -144,3 +145,31 @@ def test_looking_is_not_limited(alice, make_app):
     device = Device(make_app(RATE_LIMIT_STEP_UP="1 per hour").test_client(use_cookies=False))
     device.token = alice.token
     assert [device.get("/auth/sessions").status_code for _ in range(60)] == [200] * 60
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "limits"),
+    [
+        ("/auth/forgot", {"login": ""}, {"RATE_LIMIT_FORGOT": "2 per hour"}),
+        ("/auth/login", {"login": "", "password": "wrong"}, {"RATE_LIMIT_LOGIN_ADDRESS": "2 per hour"}),
+    ],
+)
+def test_who_is_over_the_limit_of_their_address_spends_nobodys_budget_and_leaves_nothing(
+    alice, limited_device, redis, path, body, limits
+):
+    """A limit with a longer span than the address' is no exception: what refuses comes first, whatever its numbers."""
+    attacker, app = limited_device(RATE_LIMIT_LOGIN="2 per minute", **limits)
+    elsewhere, _ = limited_device(app, "192.0.2.2")
+    for number in range(2):
+        attacker.post(path, body | {"login": f"nobody{number}@example.com"})
+    before = redis.dbsize()
+    refused = [attacker.post(path, body | {"login": login}) for login in [alice.email, *"abcde"] * 2]
+    assert {answer.status_code for answer in refused} == {429}
+    assert redis.dbsize() == before
+    assert elsewhere.post(path, body | {"login": alice.email}).status_code in (204, 400)
+
+
+def test_every_route_counts_by_address_first(app):
+    for view in app.view_functions.values():
+        counted_by = [limit.counted_by for limit in contract_of(view).limits]
+        assert "address" not in counted_by[1:]
