@@ -42,6 +42,11 @@ def issue(user_id: str, at: float) -> str:
     return ".".join(_b64url(part) for part in (user_id.encode(), seconds, secrets.token_bytes(32)))
 
 
+def is_well_formed(secret: str) -> bool:
+    """Tell whether a text has the form of a token, whoever may have made it."""
+    return _FORM.fullmatch(secret) is not None
+
+
 def read(secret: str) -> Claim | None:
     """Return the content of a secret; None if its form is wrong. The text may have any length."""
     match = _FORM.fullmatch(secret)

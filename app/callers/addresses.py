@@ -8,6 +8,8 @@ from app.setting_parsers import Networks
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
 
 def caller_address(peer: str | None, forwarded_for: str, trusted: Networks) -> Address | None:
     """Return the address of the caller.
@@ -23,10 +25,14 @@ def caller_address(peer: str | None, forwarded_for: str, trusted: Networks) -> A
     address = _parse_address(peer or "")
     if address is None or not _is_in(address, trusted):
         return address
-    for hop in reversed(forwarded_for.split(",")):
+    nearest = address
+    for hop in reversed(list(filter(None, map(str.strip, forwarded_for.split(","))))):
         forwarded = _parse_address(hop)
-        if forwarded is not None and not _is_in(forwarded, trusted):
+        if forwarded is None:  # a proxy that does not know whom it was asked by: what stands to the left may be made up
+            return nearest
+        if not _is_in(forwarded, trusted):
             return forwarded
+        nearest = forwarded
     return address
 
 
@@ -53,4 +59,9 @@ def _parse_address(text: str) -> Address | None:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    return getattr(address, "ipv4_mapped", None) or address
+    return getattr(address, "ipv4_mapped", None) or _of_nat64(address) or address
+
+
+def _of_nat64(address: Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address in one of 64:ff9b::/96 (RFC 6052), so that not all behind a NAT64 count as one."""
+    return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None

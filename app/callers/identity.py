@@ -1,10 +1,11 @@
 """The caller of a request, read from its WSGI environment: for Flask, and for web/verify.py, which works without it."""
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from werkzeug.sansio.http import parse_cookie
 
+from app import tokens
 from app.callers.addresses import Address, caller_address
 from app.callers.client_info import read_client
 from app.callers.location import Locations
@@ -19,6 +20,8 @@ PROOF_COOKIE = "__Secure-recent_mfa"
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
+_PORTS = {"http": 80, "https": 443}
+
 Environ = dict[str, Any]
 
 
@@ -31,8 +34,6 @@ class Callers:
     def identify(self, environ: Environ, method: str, *, with_proof: bool = True) -> Caller:
         """Return the caller whose session a request carries, and note that the session was used.
 
-        The token is read from the Authorization header. Without this header it is read from the cookie.
-
         Args:
             method: The method of the caller's request. For methods other than GET, HEAD and OPTIONS the cookie counts
                 only if the request comes from Keyrack's own pages.
@@ -42,7 +43,7 @@ class Callers:
             Unauthorized: There is no token, or no live session with it.
             Forbidden: The cookie comes from a page of another origin.
         """
-        token = _read_token(environ, method)
+        token = read_token(environ, method)
         if not token:
             raise Unauthorized
         proof = ""
@@ -55,8 +56,8 @@ class Callers:
         return caller
 
     def repeat_logout(self, environ: Environ, method: str) -> None:
-        """End the session of a request again, so that a second try to log out also waits for replicas."""
-        self._devices.repeat_logout(_read_token(environ, method))
+        """End the session of a request again, so that a second try to log out waits for replicas as the first did."""
+        self._devices.repeat_logout(read_token(environ, method))
 
     def client(self, environ: Environ) -> Client:
         """Return the description of the client of a request."""
@@ -68,18 +69,42 @@ class Callers:
         return caller_address(environ.get("REMOTE_ADDR"), forwarded_for, self._trusted_proxies)
 
 
-def _read_token(environ: Environ, method: str) -> str:
-    authorization: str | None = environ.get("HTTP_AUTHORIZATION")
-    if authorization is not None:
-        return authorization[7:] if authorization[:7].lower() == "bearer " else authorization
-    token = _read_cookie(environ, SESSION_COOKIE)
-    if token and method not in SAFE_METHODS:
-        require_same_origin(environ)
+def read_token(environ: Environ, method: str) -> str:
+    """Return the token of a request, "" if it has none: that of the Authorization header, else that of the cookie.
+
+    Raises:
+        Forbidden: The cookie of an unsafe method comes from a page of another origin.
+    """
+    token = _read_header_token(environ)
+    if not token:
+        token = _read_cookie(environ, SESSION_COOKIE)
+        if token and method not in SAFE_METHODS:
+            require_same_origin(environ)
     return token
 
 
+def is_known_by_header(environ: Environ) -> bool:
+    """Tell whether the Authorization header has the token of a request. A cookie does not count then."""
+    return bool(_read_header_token(environ))
+
+
+def _read_header_token(environ: Environ) -> str:
+    """Return a token of our form, "" if there is none. Whether it is good is another question."""
+    # A proxy in front may add a scheme of its own (Basic, Negotiate), and clients send "Bearer undefined". These are no
+    # tokens of ours and must not hide a good cookie. Several fields of the name arrive joined by commas.
+    for value in environ.get("HTTP_AUTHORIZATION", "").split(","):
+        scheme, _, rest = value.strip().partition(" ")
+        token = rest.strip() if scheme.lower() == "bearer" else value.strip()
+        if tokens.is_well_formed(token):
+            return cast(str, token)
+    return ""
+
+
 def _read_cookie(environ: Environ, name: str) -> str:
-    return parse_cookie(environ.get("HTTP_COOKIE", "")).get(name, "")
+    """Return the first value of a cookie that has the form of a token; if none has it, the first value."""
+    # Two Cookie fields arrive joined by a comma. A sibling host can set a cookie of the name that stands in front.
+    values = parse_cookie(environ.get("HTTP_COOKIE", "").replace(",", ";")).getlist(name)
+    return next(filter(tokens.is_well_formed, values), values[0] if values else "")
 
 
 def require_same_origin(environ: Environ) -> None:
@@ -94,13 +119,17 @@ def require_same_origin(environ: Environ) -> None:
     if site is not None:
         same = site in ("same-origin", "none")
     else:
-        same = origin is None or _host(origin) == environ.get("HTTP_HOST", "")
+        same = origin is None or _is_origin_of(origin, environ.get("HTTP_HOST", ""))
     if not same:
         raise Forbidden
 
 
-def _host(origin: str) -> str | None:
+def _is_origin_of(origin: str, host: str) -> bool:
+    """Tell whether an origin is that of a host. Case and the scheme's own port do not count (RFC 6454, RFC 9110)."""
     try:
-        return urlsplit(origin).netloc or None
+        url, own = urlsplit(origin), urlsplit(f"//{host}")
+        port = _PORTS.get(url.scheme)
+        same_port = (url.port or port) == (own.port or port)
     except ValueError:
-        return None
+        return False
+    return same_port and url.hostname is not None and url.hostname == own.hostname

@@ -11,6 +11,7 @@ from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException
+from werkzeug.urls import iri_to_uri
 
 from app import times
 from app.errors import ApiError, InvalidCode, InvalidForm, InvalidLogin, InvalidTicket, Unauthorized, Unavailable
@@ -24,7 +25,7 @@ Problems = dict[str, str]
 Page = Callable[[Problems], str]
 
 HOME = "/settings/sessions"
-_OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # browsers read \ as / and ignore tabs and line ends
+_OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~\u00a1-\U0010ffff]*")  # browsers read \ as /, and skip tabs and line ends
 _WRONG_CODE = "That code is wrong or was used already. Try the next one."
 
 
@@ -75,7 +76,7 @@ def next_path() -> str:
         wanted = request.values.get("next", "")
     except HTTPException:  # the form is too large or incomplete
         wanted = ""
-    return wanted if _OWN_PATH.fullmatch(wanted) else HOME
+    return iri_to_uri(wanted) if _OWN_PATH.fullmatch(wanted) and wanted.isprintable() else HOME
 
 
 def _template_names() -> dict[str, Any]:

@@ -5,7 +5,7 @@ Pages behind links in mails: recovery_pages.py. Pages of a user who is signed in
 from flask import redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from app.callers.identity import SESSION_COOKIE
+from app.callers.identity import read_token
 from app.errors import Unauthorized
 from app.routes.forms import HOME, Problems, lead_to_page, next_path, page_blueprint, shows_page_on_refusal
 from app.rules import device_names
@@ -68,8 +68,8 @@ lead_to_page(bp, "/register", "/register/form")
 
 @bp.get("/login")
 def show_login() -> ResponseReturnValue:
-    """Show the login page. If the visitor's session has ended, show why. Redirect a visitor who is signed in."""
-    token = request.cookies.get(SESSION_COOKIE, "")
+    """Show the login page, with the reason if the visitor's session was ended. A visitor who is signed in goes on."""
+    token = read_token(request.environ, request.method)
     if token and _is_live(token):
         return redirect(next_path(), 303)
     ended = services().devices.how_it_ended(token)

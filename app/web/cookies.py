@@ -4,7 +4,7 @@ The cookies of a request are read in callers/identity.py.
 
 from flask import Response, after_this_request, request
 
-from app.callers.identity import PROOF_COOKIE, SESSION_COOKIE
+from app.callers.identity import PROOF_COOKIE, SESSION_COOKIE, is_known_by_header
 from app.web.services import services
 from app.wire.contract import Header
 
@@ -32,7 +32,7 @@ CLEARS_COOKIES = (
 
 def is_known_by_cookie() -> bool:
     """Tell whether the caller is known by its cookie, not by a header. If both are sent, the header counts."""
-    return "Authorization" not in request.headers
+    return not is_known_by_header(request.environ)
 
 
 def has_session_cookie() -> bool:

@@ -123,13 +123,20 @@ def test_a_visitor_is_led_to_login_and_back(alice, new_browser, path):
         "evil",
         "/a\\b",
         "",
-        "/é",
+        "/\u2028x",
+        "/a b",
     ],
 )
 def test_nobody_is_led_elsewhere(alice, new_browser, wanted):
     answer = new_browser().post("/login/form", data=LOGIN | {"next": wanted})
     assert (answer.status_code, answer.location) == (303, "/settings/sessions")
     assert alice.get("/login", query_string={"next": wanted}).location == "/settings/sessions"
+
+
+def test_the_way_back_keeps_letters_of_all_scripts(alice, new_browser):
+    answer = new_browser().post("/login/form", data=LOGIN | {"next": "/déjà?q=ä"})
+    assert answer.location == "/d%C3%A9j%C3%A0?q=%C3%A4"
+    assert alice.get("/login", query_string={"next": "/d%C3%A9j%C3%A0"}).location == "/d%C3%A9j%C3%A0"
 
 
 def test_a_wrong_login_shows_the_form_again(alice, new_browser):

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import pytest
 
+from app import tokens
 from tests.device import Device, errors
 
 DAY = 24 * 3600
@@ -208,7 +209,7 @@ def test_the_cookie_is_a_token_too(alice, app):
     browser = Device(app.test_client(use_cookies=False))
     cookie = f"__Host-session={alice.token}"
     assert browser.get("/auth/sessions", Cookie=cookie).status_code == 200
-    assert browser.get("/auth/sessions", Cookie=cookie, Authorization="nonsense").status_code == 401
+    assert browser.get("/auth/sessions", Cookie=cookie, Authorization=tokens.issue("1", 0)).status_code == 401
 
 
 @pytest.mark.parametrize(
