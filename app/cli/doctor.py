@@ -19,7 +19,7 @@ from app.cli.terminal import PARTLY, RedisAway, SingleCommand, as_json, say, say
 from app.config import Settings
 from app.mail.transport import ServerAway, open_transport
 from app.routes import API
-from app.serving.checkup import Finding, Level, check_redis, check_secrets, fail, ok, warn
+from app.serving.checkup import Finding, Level, check_redis, check_rights, check_secrets, fail, ok, warn
 from app.setting_parsers import MailServer, Networks
 from app.stores.connection.connect import StoreError, describe
 from app.web.services import Services, services
@@ -73,7 +73,9 @@ def _findings(through: str | None, paths: tuple[str, ...]) -> Iterator[Finding]:
     settings = wired.settings
     yield ok("settings", "All settings can be read.")
     yield from check_secrets(settings)
-    yield from check_redis(wired.look_at_redis(), settings.redis_wait_replicas)
+    servers = wired.look_at_redis()
+    yield check_rights(wired.find_missing_rights())
+    yield from check_redis(servers, settings.redis_wait_replicas)
     yield check_location(settings.geoip_database, wired.clock())
     yield check_mail(settings.smtp_url)
     address_url = settings.public_url or through

@@ -3,6 +3,8 @@
 The checks before the start: app/serving/checkup.py.
 """
 
+import logging
+
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 
@@ -12,6 +14,8 @@ from app.web.guards import require_secret
 from app.web.services import services
 from app.wire.contract import answers, known_by, refuses
 from app.wire.responses import StatusSchema
+
+log = logging.getLogger(__name__)
 
 bp = Blueprint("health", __name__)
 metrics_bp = Blueprint("metrics", __name__)
@@ -33,9 +37,12 @@ def is_alive() -> ResponseReturnValue:
 def is_ready() -> ResponseReturnValue:
     """Tell that tokens can be checked.
 
-    If Redis is away or too slow, the answer is 503.
+    If Redis is away or too slow, or refuses Keyrack a right that it needs, the answer is 503.
     """
     services().devices.require_reachable_store()
+    if missing := services().find_missing_rights():
+        log.error("redis: Keyrack's user lacks rights: %s", " ".join(missing))
+        raise Unavailable
     return {"status": "ok"}
 
 

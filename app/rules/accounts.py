@@ -20,6 +20,7 @@ from app.rules.notices import Notices
 from app.rules.passwords import MISMATCH, Passwords
 from app.rules.second_factor import SecondFactor
 from app.snowflakes import NOBODY, new_snowflake
+from app.stores.connection.connect import StoreRefused
 from app.stores.factors import MfaType
 from app.stores.sessions import Client
 from app.stores.tickets import Ticket, TicketPurpose, TicketStore
@@ -119,7 +120,13 @@ class Accounts:
         Raises:
             InvalidForm: The e-mail address is taken.
         """
-        return self.sign_in(self.create(email, username, global_name, password), client, "registration")
+        user = self.create(email, username, global_name, password)
+        try:
+            return self.sign_in(user, client, "registration")
+        except StoreRefused:  # the answer tells of no account, so none may stay, nor keep its address
+            self._users.take_back(user.id, normalise_email(email))
+            audit.account_changed("deleted", user.id)
+            raise
 
     def create(self, email: str, username: str, global_name: str | None, password: str) -> User:
         """Make an account.

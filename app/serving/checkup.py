@@ -14,6 +14,7 @@ from typing import Literal
 from app.config import Settings
 from app.stores.connection.connect import StoreError, connect
 from app.stores.connection.server import Server, inspect_servers
+from app.stores.rights import find_missing_rights
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -95,6 +96,19 @@ def _is_weak(secret: str) -> bool:
 
 def _repeats(text: str, length: int) -> bool:
     return (text[:length] * (len(text) // length + 1))[: len(text)] == text
+
+
+def check_rights(missing: Sequence[str]) -> Finding:
+    """Check that Redis allows what Keyrack needs.
+
+    Args:
+        missing: As find_missing_rights returns them.
+    """
+    if not missing:
+        return ok("redis rights", "Redis refuses nothing that Keyrack needs, or does not tell.")
+    rights = " ".join(missing)
+    said = f"Redis refuses Keyrack: {rights}. Requests that need it are answered by 503."
+    return fail("redis rights", said, f"ACL SETUSER <the user of REDIS_URL> {rights}, then ACL SAVE or CONFIG REWRITE.")
 
 
 def check_redis(servers: Sequence[Server], wait_replicas: int) -> Iterator[Finding]:
@@ -199,11 +213,11 @@ def warn_at_start(settings: Settings, warning: Callable[..., None]) -> None:
             _warn_of(finding, warning)
         try:
             with connect(settings.redis_url) as redis:
-                servers = inspect_servers(redis)
+                servers, missing = inspect_servers(redis), find_missing_rights(redis)
         except StoreError as problem:
             warning("Redis cannot be asked: %s", type(problem).__name__)
             return
-        for finding in check_redis(servers, settings.redis_wait_replicas):
+        for finding in (check_rights(missing), *check_redis(servers, settings.redis_wait_replicas)):
             _warn_of(finding, warning)
 
     checking = threading.Thread(target=check, daemon=True)  # the look-up of a host name may take longer

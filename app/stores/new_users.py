@@ -78,6 +78,11 @@ class NewUsers:
         self._send_for_each(unused, _release)
         return [outcome or "created" for outcome in outcomes]
 
+    def take_back(self, user_id: str, normalised_email: str) -> None:
+        """Remove a user who was written just now, and give their address free if it is still theirs."""
+        release = ("EVAL", _RELEASE, 1, keys.email(normalised_email), user_id)
+        self._redis.write(("DEL", keys.user(user_id)), release)
+
     def _judge_taken_addresses(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
         """Judge refused addresses: "email_taken" if the claim is permanent and its owner has a record, else "claimed".
 

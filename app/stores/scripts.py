@@ -16,6 +16,7 @@ from redis import ResponseError
 from app.errors import Unconfirmed
 from app.stores import keys
 from app.stores.connection.client import RedisClient
+from app.stores.connection.connect import describe
 from app.stores.connection.node import Wait
 from app.stores.lifetimes import Lifetimes
 from app.stores.lua import Script, session_script
@@ -94,8 +95,8 @@ class SessionScripts:
     def _run(self, script: Script, all_keys: Sequence[str], args: Sequence[bytes], wait: Wait | None) -> Any:
         try:
             return self._redis.run_script(script.source, all_keys, args, wait)
-        except ResponseError as refused:  # its text is not logged, because it may quote a value
-            log.warning("redis: %s at %s", str(refused).partition(" ")[0], script.place_of(refused))
+        except ResponseError as refused:  # logged without its text, which may quote a value
+            log.warning("redis: %s at %s", describe(refused), script.place_of(refused))
             raise
 
     def _hand_on(self, user_id: str, reported: Sequence[str]) -> None:

@@ -181,6 +181,10 @@ class UserStore:
             raise CallerGone
         return str(outcome) if outcome else None
 
+    def take_back(self, user_id: str, normalised_email: str) -> None:
+        """Remove a user who was written just now and never had a session."""
+        self._new_users.take_back(user_id, normalised_email)
+
     def delete(self, user_id: str, normalised_email: str, digest: str) -> None:
         """Remove a user whose sessions have ended, and all their data in Redis. The record is removed last.
 

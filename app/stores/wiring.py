@@ -20,7 +20,7 @@ class Stores:
         Args:
             wait: How to wait for replicas; None means no waiting.
         """
-        scripts = SessionScripts(redis, lifetimes, clock, wait)
+        scripts = self.scripts = SessionScripts(redis, lifetimes, clock, wait)
         self.lifetimes = lifetimes
         self.users = UserStore(redis, scripts, wait)
         self.sessions = SessionStore(redis, scripts)

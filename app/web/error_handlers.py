@@ -14,6 +14,7 @@ from redis import ConnectionError, RedisError, TimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app.errors import ApiError, Unavailable, Unconfirmed, status_message
+from app.stores.connection.connect import describe
 from app.watch import context, metrics
 from app.web.limits import limiter
 from app.web.surfaces import Surface, surface_of_request
@@ -38,9 +39,7 @@ def report_redis_error(error: RedisError) -> Unavailable:
     """Count and log an error of Redis. Return the refusal for the request."""
     kind = next((kind for error_type, kind in _KINDS.items() if isinstance(error, error_type)), "refused")
     metrics.REDIS_ERRORS.labels(kind).inc()
-    # After its first word a refusal of Redis may quote the command, which may contain an e-mail address.
-    text = str(error).partition(" ")[0] if kind == "refused" else str(error)
-    log.warning("redis: %s: %s", type(error).__name__, text)
+    log.warning("redis: %s", describe(error))
     return Unavailable()
 
 

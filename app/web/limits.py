@@ -47,10 +47,13 @@ def _audit_breach(breached: RequestLimit) -> None:
 class _Counters(RedisStorage):
     """A storage for the package `limits`, on the client of the stores: one server or a Cluster.
 
-    It supports only the moving-window strategy.
-    """
-
-    STORAGE_SCHEME = ["keyrack"]  # noqa: RUF012 - as in the package `limits`
+    STORAGE_SCHEME = ["keyrack"]  # noqa: RUF012 - as limits has it
+    # A full Redis lets a script write that begins with a removal, also of nothing. Answers to challenges are counted
+    # so, because they are on the way to ending a session; who gives them is signed in.
+    SCRIPT_ACQUIRE_MOVING_WINDOW = (
+        b"if string.find(KEYS[1], '/step_up', 1, true) then redis.call('LREM', KEYS[1], 0, '') end\n"
+        + RedisStorage.SCRIPT_ACQUIRE_MOVING_WINDOW
+    )
 
     def __init__(self, uri: str, client: RedisClient, **_: Any) -> None:
         Storage.__init__(self, uri)

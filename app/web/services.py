@@ -16,6 +16,7 @@ from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
 from app.stores.connection.server import Server, inspect_servers
 from app.stores.lifetimes import Lifetimes
+from app.stores.rights import find_missing_rights
 from app.stores.wiring import Stores
 
 EXTENSION = "keyrack"
@@ -35,6 +36,7 @@ class Services(Rules):
         self.callers = Callers(self.devices, Locations(settings.geoip_database), settings.trusted_proxies)
         self.delivery: Delivery | None = make_delivery(settings, stores, self.links, clock)
         self.look_at_redis: Callable[[], Sequence[Server]] = partial(inspect_servers, redis, clock)
+        self.find_missing_rights: Callable[[], Sequence[str]] = partial(find_missing_rights, redis)
 
 
 def services() -> Services:

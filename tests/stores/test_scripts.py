@@ -41,7 +41,7 @@ def test_an_error_of_a_script_names_file_and_line_and_quotes_nothing(sessions, r
         sessions.open("1", FIRST, 1, Client(), "1", 50)
     lines = session_script("open_session").source.splitlines()
     [(_, _, said)] = caplog.record_tuples
-    kind, _, place = said.removeprefix("redis: ").partition(" at ")
+    kind, _, place = said.removeprefix("redis: ResponseError: ").partition(" at ")
     name, _, line = place.partition(":")
     assert (kind, name) == ("WRONGTYPE", "open_session.lua")
     start = {file: before for before, file in session_script("open_session").starts}["open_session"]

@@ -10,6 +10,7 @@ from typing import Any
 from redis import ConnectionError as ConnectionBroken
 from redis import Redis, SSLConnection
 from redis import RedisError as StoreError
+from redis import ResponseError as StoreRefused
 from redis import TimeoutError as AnswerTooLate
 from redis.exceptions import NoPermissionError
 
@@ -19,7 +20,7 @@ from app.stores.connection.node import Node
 from app.stores.connection.redis_url import Host, RedisUrl, parse
 from app.stores.connection.sentinel import Primary, Sentinels
 
-__all__ = ["StoreError", "connect", "describe", "from_redis_py"]
+__all__ = ["StoreError", "StoreRefused", "connect", "describe", "from_redis_py"]
 
 
 def connect(url: str) -> RedisClient:
@@ -43,8 +44,12 @@ def from_redis_py(redis: Redis) -> RedisClient:
 
 
 def describe(error: StoreError) -> str:
-    """Return an error's name and message. A refusal is cut to its first word: the rest may quote an address."""
-    message = str(error) if isinstance(error, ConnectionBroken | AnswerTooLate) else str(error).partition(" ")[0]
+    """Return an error's name and message; of a refusal only the first word, because the rest may quote an e-mail.
+
+    A right that is missing is told whole: servers name the command or the channel there, and no value.
+    """
+    is_told = isinstance(error, ConnectionBroken | AnswerTooLate | NoPermissionError)
+    message = str(error) if is_told else str(error).partition(" ")[0]
     return f"{type(error).__name__}: {message}"
 
 

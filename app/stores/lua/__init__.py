@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from app.stores.lua.rights import commands_in, refuse_without
+
 _HERE = Path(__file__).parent
 _OPENINGS = {
     "redeem_ticket": ("session", "factors"),
     "change_user": ("session", "factors"),
 }
-_LINE = re.compile(r"(?:user_script|\]):(\d+)")  # the line of a script, in messages of Redis, Valkey or fakeredis
+# Another script follows them in the same request. It must not be refused after they have changed something, so they ask
+# for its rights too.
+_BEFORE_OTHERS = ("change_user", "redeem_ticket")
+_LINE = re.compile(r"(?:user_script|\]):(\d+)")  # the line of a script, as Redis and Valkey, or fakeredis, name it
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +46,9 @@ class Script:
 
 @cache
 def session_script(name: str) -> Script:
-    """Return a script on a user's sessions. The script returns its own result and the events that it reported."""
-    return _joined(
-        name, [*_OPENINGS.get(name, ("session",))], "local function run()", "end\nreturn { run(), reported }"
-    )
+    """Return a script on a user's sessions. It returns its own result, and the events that it reported."""
+    openings = _OPENINGS.get(name, ("session",))
+    return _joined(name, openings, "local function run()", "end\nreturn { run(), reported }")
 
 
 @cache
@@ -54,11 +58,24 @@ def job_script(name: str) -> Script:
 
 
 def _joined(name: str, openings: Sequence[str], before: str = "", after: str = "") -> Script:
+    files = {file: (_HERE / f"{file}.lua").read_text(encoding="utf-8").splitlines() for file in (*openings, name)}
+    commands = (
+        all_commands() if name in _BEFORE_OTHERS else commands_in(line for lines in files.values() for line in lines)
+    )
     lines: list[str] = []
     starts = []
-    for file in (*openings, name):
-        if file == name and before:
-            lines.append(before)
+    for file, own in files.items():
+        if file == name:
+            lines += [refuse_without(commands), *([before] if before else [])]
         starts.append((len(lines), file))
-        lines += (_HERE / f"{file}.lua").read_text(encoding="utf-8").splitlines()
+        lines += own
     return Script(name, "\n".join([*lines, after, ""]), starts)
+
+
+@cache
+def all_commands() -> Sequence[str]:
+    """Return all commands of all scripts on sessions."""
+    names = (path.stem for path in _HERE.glob("*.lua") if path.stem != "jobs" and "job" not in path.stem)
+    return commands_in(
+        line for name in names for line in (_HERE / f"{name}.lua").read_text(encoding="utf-8").splitlines()
+    )

@@ -31,11 +31,17 @@ if change.link then
   if not link or link.purpose ~= "reset" or link.expires_at <= call.now then
     return 0
   end
-  redis.call("HDEL", links, change.link)
 end
 
+-- A reset and a new token go on with a session, which a full Redis would refuse: they are refused as a whole instead.
+if change.end_others and not change.link and not change.new_id_hash then
+  write_when_full()
+end
 if not change.same_credentials then
   redis.call("HINCRBY", user, "epoch", 1)
+end
+if change.link then
+  redis.call("HDEL", links, change.link)
 end
 for field, value in pairs(change.set or {}) do
   redis.call("HSET", user, field, value)

@@ -6,6 +6,9 @@
 -- Returns   id_hashes of the tickets above the cap, for the caller to delete; their keys are not in KEYS
 local ticket, given = KEYS[4], KEYS[5]
 local new = cjson.decode(ARGV[2])
+if new.ticket.purpose == "step_up" then
+  write_when_full()
+end
 for field, value in pairs(new.ticket) do
   redis.call("HSET", ticket, field, value)
 end

@@ -17,6 +17,9 @@ if asked.purpose == "step_up" and not is_live(asked.session) then
   return "unknown"
 end
 
+if asked.purpose == "step_up" then
+  write_when_full()
+end
 local verdict = judge(asked.answer)
 if verdict == "wrong" then
   if redis.call("HINCRBY", ticket, "wrong", 1) >= asked.max_wrong then

@@ -6,7 +6,7 @@
 -- Defines   last_used, sessions, ended, call (ARGV[1]), reported
 --           record_of, began_at, ends_at, is_over, is_live   what is known about a session
 --           finish, finish_by_time, finish_expired, finish_others, ender   the ways in which sessions end
---           report, forget, keep   an event; the retention; the expiry of the keys
+--           report, forget, keep, write_when_full   an event; the retention; the expiry of the keys; a full Redis
 -- Returns   two values: the result of the script that follows, and `reported`
 local last_used, sessions, ended = KEYS[1], KEYS[2], KEYS[3]
 local call = cjson.decode(ARGV[1])
@@ -101,7 +101,13 @@ local function finish_others(kept, reason, by)
   end
 end
 
--- Let the keys expire later than any session, so that its expiry can be noticed, reported and shown.
+-- Let this script write although Redis is full. A server refuses a script's first write if that may need memory, and lets
+-- all pass that follow a removal, also of what is not there. For endings, and for the step-up on the way to one.
+local function write_when_full()
+  redis.call("ZREM", last_used, "")
+end
+
+-- Let the keys expire, later than any session does, so that its end by time can be noticed, reported and shown.
 local function keep()
   redis.call("EXPIRE", last_used, call.ttl_s + call.retention_s)
   redis.call("EXPIRE", sessions, call.ttl_s + call.retention_s)
