@@ -1,8 +1,10 @@
 """What the tests share: a clock they set, the store on fakeredis and on a real server, devices that call the API."""
 
 import os
+import re
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from fakeredis import FakeRedis, FakeServer
@@ -10,7 +12,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
-from redis import RedisCluster
+from redis import Redis, RedisCluster
 
 from app import Keyrack, create_app
 from app.config import load_settings
@@ -110,8 +112,17 @@ def city_database(tmp_path_factory):
 @pytest.fixture(scope="session")
 def redis_server():
     server = RedisServer()
+    with redis_at(server.url) as client:
+        client.execute_command(*least_rights())
     yield server
     server.close()
+
+
+def least_rights() -> list[str]:
+    """Return the command that makes the user whom docs/operations.md tells operators to make, by the name of least."""
+    page = Path("docs/operations.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"^(ACL SETUSER keyrack .*?)^```", page, re.MULTILINE | re.DOTALL)
+    return command.replace(" keyrack ", " least ").split()
 
 
 @pytest.fixture(scope="session")
@@ -160,12 +171,17 @@ def redis(request):
 
 @pytest.fixture
 def store(request, redis):
-    """Keyrack's own client of that store; of the Cluster, it has looked at it already.
+    """Keyrack's own client of that store: on a real server as the user of least rights.
 
-    The first command waits for that no longer than operators would: on a busy machine, not long enough.
+    Of the Cluster, it has looked at it already. The first command waits for that no longer than operators would: on a
+    busy machine, not long enough.
     """
-    if not isinstance(redis, RedisCluster):
+    if isinstance(redis, FakeRedis):
         return from_redis_py(redis)
+    if not isinstance(redis, RedisCluster):
+        url = request.getfixturevalue("redis_server").url
+        user = {"username": "least", "password": "PASSWORD"}
+        return from_redis_py(Redis.from_url(url, **user, decode_responses=True, protocol=2))
     client = connect(request.getfixturevalue("cluster").url)
     wait_until(lambda: _has_looked(client), "the Cluster was not looked at")
     return client

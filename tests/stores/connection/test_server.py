@@ -42,7 +42,7 @@ def test_a_real_server(store, configured, clock):
     assert found.product.startswith(("Redis ", "Valkey "))
     assert found.version >= (6, 2)
     assert (found.maxmemory_policy, found.appends, found.snapshots) == ("noeviction", False, False)
-    assert (found.reach, found.has_password) == ("local", False)
+    assert (found.reach, found.has_password) == ("local", True)
     configured(maxmemory_policy="allkeys-lru", appendonly="yes", save="60 1")
     changed = replace(found, maxmemory_policy="allkeys-lru", appends=True, snapshots=True)
     assert replace(inspect_servers(store, clock)[0], clock_ahead_s=0) == replace(changed, clock_ahead_s=0)
