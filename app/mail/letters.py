@@ -194,11 +194,7 @@ class Letters:
             RecipientRefused: No mail can be sent to the user's address.
         """
         user = self._users.get(notice.user_id)
-        if (
-            user is None
-            or user.disabled
-            or (notice.kind == "reset" and notice.credentials_version != user.credentials_version)
-        ):
+        if user is None or user.disabled or (notice.kind == "reset" and notice.secrets_version != user.secrets_version):
             return None
         recipient = _recipient(user.email)
         wording = _WORDINGS[notice.kind]
@@ -227,7 +223,7 @@ class Letters:
         if notice.kind == "sign_in":
             return "#" + self._links.issue_not_me(user.id, notice.session)
         if notice.kind == "reset":
-            return "#" + self._links.issue_reset(user.id, notice.credentials_version, notice.at)
+            return "#" + self._links.issue_reset(user.id, notice.secrets_version, notice.at)
         return ""
 
 

@@ -288,7 +288,9 @@ class Accounts:
             password_hash: For a reset, the hash of the new password.
         """
         ticket = tokens.issue(user.id, self._clock())
-        held = Ticket(purpose, link, user.credentials_version, secrets.token_urlsafe(16), password_hash)
+        # Ending sessions stops a login that is under way, but no reset: whoever has the password alone could do that.
+        version = user.secrets_version if purpose == "reset" else user.credentials_version
+        held = Ticket(purpose, link, version, secrets.token_urlsafe(16), password_hash)
         self._tickets.open(user.id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
         audit.code_asked(user.id)
         offered = frozenset(offer["type"] for offer in self._second_factor.offers(user))

@@ -24,12 +24,12 @@ class OpenLink:
 
     Attributes:
         id_hash: The hash of its secret.
-        credentials_version: The user's version when the link was requested.
+        secrets_version: The user's when the link was asked for.
     """
 
     user_id: str
     id_hash: str
-    credentials_version: str
+    secrets_version: str
 
 
 class Links:
@@ -37,14 +37,14 @@ class Links:
         self._store = store
         self._clock = clock
 
-    def issue_reset(self, user_id: str, credentials_version: str, asked_at: float) -> str:
-        """Issue the secret of a link that sets a new password. The user's earlier reset links stop working.
+    def issue_reset(self, user_id: str, secrets_version: str, asked_at: float) -> str:
+        """Issue the secret of a link that sets a new password. Earlier links of the user for that are then dead.
 
         Args:
-            credentials_version: The user's version when the link was requested.
+            secrets_version: The user's when the link was asked for.
             asked_at: Unix seconds. The link expires one hour later.
         """
-        return self._issue(user_id, "reset", asked_at + RESET_TTL_S, credentials_version=credentials_version)
+        return self._issue(user_id, "reset", asked_at + RESET_TTL_S, secrets_version=secrets_version)
 
     def issue_not_me(self, user_id: str, session: str) -> str:
         """Issue the secret of a link that ends one session. The link expires after 48 hours.
@@ -64,7 +64,7 @@ class Links:
         link = self._store.get(claim.user_id, claim.id_hash) if claim else None
         if claim is None or link is None or link.purpose != "reset":
             raise InvalidLink
-        return OpenLink(claim.user_id, claim.id_hash, link.credentials_version)
+        return OpenLink(claim.user_id, claim.id_hash, link.secrets_version)
 
     def end_session(self, secret: str) -> tuple[str, Client]:
         """End the session that a link names, even if its token was replaced since then. Use the link up.
@@ -82,8 +82,8 @@ class Links:
         return claim.user_id, client
 
     def _issue(
-        self, user_id: str, purpose: LinkPurpose, expires_at: float, session: str = "", credentials_version: str = ""
+        self, user_id: str, purpose: LinkPurpose, expires_at: float, session: str = "", secrets_version: str = ""
     ) -> str:
         secret = tokens.issue(user_id, self._clock())
-        self._store.open(user_id, tokens.id_hash(secret), Link(purpose, session, credentials_version, expires_at))
+        self._store.open(user_id, tokens.id_hash(secret), Link(purpose, session, secrets_version, expires_at))
         return secret

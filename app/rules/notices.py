@@ -47,14 +47,14 @@ class Notices:
             with _log_if_lost(kind):
                 self._mail.add(Notice(kind, user_id, self._clock(), client, session))
 
-    def send_reset(self, user_id: str, credentials_version: str, client: Client) -> None:
-        """Queue the mail with a link for a new password. It works only while the user has this credentials version.
+    def send_reset(self, user_id: str, secrets_version: str, client: Client) -> None:
+        """Queue the mail with a link for a new password. The link is good only under this credentials version.
 
         Raises:
             StoreError: Redis failed. The other methods only log this, but here the mail is the only purpose.
         """
         if self._mail:
-            self._mail.add(Notice("reset", user_id, self._clock(), client, credentials_version=credentials_version))
+            self._mail.add(Notice("reset", user_id, self._clock(), client, secrets_version=secrets_version))
 
     def tell_of_suspicion(self, user_id: str, client: Client, session: str) -> None:
         """Queue a notice that a session looks suspicious.

@@ -46,7 +46,7 @@ class Recovery:
         user_id = self._accounts.id_of(login)
         user = self._users.get(user_id or NOBODY)
         audit.reset_asked(user_id, self._accounts.digest_of(login))
-        self._notices.send_reset(user_id or NOBODY, user.credentials_version if user else "", client)
+        self._notices.send_reset(user_id or NOBODY, user.secrets_version if user else "", client)
 
     def reset(self, secret: str, password: str, client: Client) -> SignedIn | SecondFactorAsked:
         """Set a new password by a link and sign in. If MFA is on, ask for a code first.
@@ -75,7 +75,7 @@ class Recovery:
         with _record_refusals():
             claim, held = self._read_ticket(ticket)
             user = self._users.get(claim.user_id)
-            if user is None or not user.is_unchanged_since(held.credentials_version):
+            if user is None or not user.has_secrets_of(held.credentials_version):
                 raise InvalidTicket
             answer = self._second_factor.read_answer(user, mfa_type, code)
             verdict = self._tickets.redeem_reset(user.id, claim.id_hash, answer, held.session)
@@ -123,7 +123,7 @@ class Recovery:
 
     def _find_user(self, link: OpenLink) -> User:
         user = self._users.get(link.user_id)
-        if user is None or not user.is_unchanged_since(link.credentials_version):
+        if user is None or not user.has_secrets_of(link.secrets_version):
             raise InvalidLink
         return user
 

@@ -17,7 +17,7 @@ from app.stores.sessions import Client, client_of
 
 LinkPurpose = Literal["not_me", "reset"]
 
-_FIELDS = ("purpose", "session", "epoch", "expires_at")  # the fields of a link in Redis, in the order of Link
+_FIELDS = ("purpose", "session", "secrets_version", "expires_at")  # of a link in Redis, in the order of Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,13 @@ class Link:
 
     Attributes:
         session: id_hash of the session that "not_me" ends; "" for a reset.
-        credentials_version: The user's version when the reset was requested; "" for "not_me".
+        secrets_version: The user's when they asked for a reset; "" for "not_me".
         expires_at: Unix seconds.
     """
 
     purpose: LinkPurpose
     session: str
-    credentials_version: str
+    secrets_version: str
     expires_at: float
 
 
@@ -71,4 +71,4 @@ def _to_json(link: Link) -> str:
 
 def _parse_link(raw: str) -> Link:
     record = orjson.loads(raw)
-    return Link(*(record[name] for name in _FIELDS))
+    return Link(*(record.get(name, "") for name in _FIELDS))  # an earlier release kept no secrets version

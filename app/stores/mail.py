@@ -49,10 +49,10 @@ class Notice:
     """A mail that is still to be written, about an event on an account.
 
     Attributes:
-        at: When the event happened, Unix seconds.
-        client: The device that caused the event.
-        session: id_hash of the session that the event is about; "" if there is none.
-        credentials_version: The user's version when the reset was requested; "" in other notices.
+        at: When it happened, Unix seconds.
+        client: The device that did it.
+        session: id_hash of the session that it is about; "" if it is about none.
+        secrets_version: The user's when they asked for a reset; "" in other notices.
     """
 
     kind: NoticeKind
@@ -60,7 +60,7 @@ class Notice:
     at: float
     client: Client
     session: str = ""
-    credentials_version: str = ""
+    secrets_version: str = ""
 
 
 class MailStore(JobQueue[Notice]):
@@ -75,7 +75,7 @@ class MailStore(JobQueue[Notice]):
         """Queue a notice. For a reset, also note when the user asked."""
         client = {name: value for name, value in asdict(notice.client).items() if value}
         fields = asdict(notice) | {"client": client}
-        content = orjson.dumps(fields | {"epoch": fields.pop("credentials_version")})
+        content = orjson.dumps(fields)
         newest = ("SET", keys.newest_reset(notice.user_id), repr(notice.at), "EX", _RESET_KEPT_S)
         self.put(content, *([newest] if notice.kind == "reset" else []))
 
@@ -92,9 +92,9 @@ class MailStore(JobQueue[Notice]):
 def _parse_notice(content: bytes) -> Notice:
     """Return the notice. Raise KeyError, TypeError or ValueError if the text is not a notice."""
     fields: dict[str, Any] = orjson.loads(content)
-    known = fields | {"client": Client(**fields["client"]), "credentials_version": fields["epoch"]}
-    notice = Notice(**{name: value for name, value in known.items() if name != "epoch"})
-    texts = (notice.user_id, notice.session, notice.credentials_version, *fields["client"].values())
+    fields.pop("epoch", None)  # an earlier release wrote it; a reset that was asked for then is dropped
+    notice = Notice(**fields | {"client": Client(**fields["client"])})
+    texts = (notice.user_id, notice.session, notice.secrets_version, *fields["client"].values())
     if notice.kind not in _KINDS or not all(isinstance(text, str) for text in texts):
         raise ValueError
     if not isinstance(notice.at, (int, float)):

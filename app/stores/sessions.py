@@ -120,15 +120,19 @@ class SessionStore:
         """Look up a session and a proof in one round trip.
 
         Returns:
-            When the session was last used (Unix s); None if there is no such session. Then the value of the proof
-            (`proof_value`); None if there is no such proof. Then whether the user has a second factor.
+            When the session was last used (Unix s), None if there is none. Then the value of the proof (`proof_value`),
+            None if there is none, or if the user's secrets have changed since it was earned. Then whether the user has
+            a second factor.
         """
-        score, proof, *factors_on = self._redis.read(
+        score, proof, version, *factors_on = self._redis.read(
             ("ZSCORE", keys.last_used(user_id), id_hash),
             ("GET", keys.proof(user_id, proof_hash)),
+            ("HGET", keys.user(user_id), "secrets_version"),
             *(make(user_id) for make in CHECK_COMMANDS),
         )
-        return None if score is None else float(score), proof, any(factors_on)
+        value, _, earned_under = (proof or "").rpartition(" ")
+        is_current = earned_under == (version or "0")
+        return None if score is None else float(score), value if is_current else None, any(factors_on)
 
     def require_readable(self) -> None:
         """Raise redis.RedisError if tokens cannot be checked now.

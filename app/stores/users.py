@@ -29,8 +29,11 @@ class User:
     Attributes:
         email: As the user gave it. Look-ups use its normalised form.
         created_at: Unix seconds.
-        credentials_version: Grows with every change of credentials. Logins and links with an older version are refused.
-        totp_secret: The encrypted secret; None while TOTP is off.
+        credentials_version: Grows with every change of credentials, and when all others are ended; logins that began
+            under an older one are refused.
+        secrets_version: Grows with every change of the password, a factor or the backup codes; proofs and links for a
+            reset from under an older one are refused.
+        totp_secret: Encrypted; None while TOTP is off.
         totp_at: When TOTP was turned on, Unix seconds.
         backup_codes_left: The number of unused backup codes.
         factors: The second factors that are on. Backup codes do not count.
@@ -48,6 +51,7 @@ class User:
     disabled: bool
     backup_codes_left: int
     factors: frozenset[MfaType] = frozenset()
+    secrets_version: str = "0"
 
     @property
     def has_mfa(self) -> bool:
@@ -56,6 +60,10 @@ class User:
     def is_unchanged_since(self, credentials_version: str) -> bool:
         """Tell whether the user is not disabled and still has this credentials version."""
         return not self.disabled and self.credentials_version == credentials_version
+
+    def has_secrets_of(self, secrets_version: str) -> bool:
+        """Tell whether a reset that was asked for under this version may go on: not disabled, the secrets the same."""
+        return not self.disabled and self.secrets_version == secrets_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,5 +238,6 @@ def _parse_user(user_id: str, fields: Sequence[str], backup_codes_left: int) -> 
         totp_at=int(record["totp_at"]) if "totp_at" in record else None,
         disabled="disabled" in record,
         backup_codes_left=backup_codes_left,
+        secrets_version=record.get("secrets_version", "0"),
         factors=frozenset(name for name, kind in KINDS.items() if kind.is_in(record)),
     )

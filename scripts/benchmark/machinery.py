@@ -123,7 +123,7 @@ class Seeds:
 
     def proof(self, user_id: str, session: str) -> str:
         proof = tokens.issue(user_id, time.time())
-        value = proof_value("password", tokens.id_hash(session))
+        value = proof_value("password", tokens.id_hash(session)) + " 0"  # the secrets version of a new user
         self._redis.raw.set(keys.proof(user_id, tokens.id_hash(proof)), value, ex=3600)
         return proof
 

@@ -73,8 +73,8 @@ class Target:
         return self.process.poll() is None and self._workers() == self.workers
 
     def reset_link(self, user_id: str) -> str:
-        [credentials_version] = self._store.read(("HGET", keys.user(user_id), "epoch"))
-        return self._links.issue_reset(user_id, credentials_version, time.time())
+        [version] = self._store.read(("HGET", keys.user(user_id), "secrets_version"))
+        return self._links.issue_reset(user_id, version or "0", time.time())
 
     def not_me_link(self, user_id: str, token: str) -> str:
         return self._links.issue_not_me(user_id, id_hash(token))

@@ -25,7 +25,7 @@ def reset_link(services, alice):
     def make():
         user_id = services.accounts.id_of(alice.email)
         return "/reset#" + services.links.issue_reset(
-            user_id, services.accounts.get(user_id).credentials_version, time.time()
+            user_id, services.accounts.get(user_id).secrets_version, time.time()
         )
 
     return make

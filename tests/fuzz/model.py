@@ -73,7 +73,8 @@ class UserModel:
     moved: dict[str, str] = field(default_factory=dict)
     tickets: dict[str, OpenTicket] = field(default_factory=dict)
     given: dict[str, list[str]] = field(default_factory=dict)
-    proofs: dict[str, str] = field(default_factory=dict)
+    proofs: dict[str, tuple[str, int]] = field(default_factory=dict)
+    secrets_version: int = 0
     links: dict[str, Link] = field(default_factory=dict)
     devices: dict[str, float] = field(default_factory=dict)
     told: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -218,6 +219,8 @@ class UserModel:
             return None
         if not change.same_credentials:
             self.credentials_version += 1
+            named = {"password_hash", "totp_secret"} & {*(change.set or ())}
+            self.secrets_version += bool(named or change.forget is not None or change.backup_codes is not None)
         self.fields |= change.set or {}
         for name in change.unset or ():
             self.fields.pop(name, None)
@@ -261,6 +264,11 @@ class UserModel:
 
     # Tickets and proofs; their time runs out in Redis, by its own clock, in no example
 
+    def proof(self, id_hash: str) -> str | None:
+        """What a proof says that was earned under the secrets of now."""
+        said, version = self.proofs.get(id_hash, (None, self.secrets_version))
+        return said if version == self.secrets_version else None
+
     def open_ticket(self, id_hash: str, ticket: Ticket) -> None:
         self.tickets[id_hash] = OpenTicket(ticket)
         if ticket.session:
@@ -289,7 +297,8 @@ class UserModel:
             return verdict
         del self.tickets[id_hash]
         if purpose == "step_up":
-            self.proofs[proof] = f"{'password' if answer.factor == 'password' else 'mfa'} {session}"
+            how = "password" if answer.factor == "password" else "mfa"
+            self.proofs[proof] = (f"{how} {session}", self.secrets_version)
             prover = self.sessions[session]
             prover.record = prover.record and replace(prover.record, proved_at=int(self.clock()))
         return verdict

@@ -529,7 +529,7 @@ class Stores(RuleBasedStateMachine):
         user_id, shown_by = session
         shown = next((one for owner, one in self.proofs[::-1] if owner == user_id), proof[1]) if is_own else proof[1]
         user = self.users[user_id]
-        expected = (user.last_used_at(shown_by), user.proofs.get(shown), user.has_totp)
+        expected = (user.last_used_at(shown_by), user.proof(shown), user.has_totp)
         assert self.stores.sessions.last_used_at_with_proof(user_id, shown_by, shown) == expected
         assert self.stores.sessions.last_used_at(user_id, shown_by) == expected[0]
 
@@ -676,6 +676,7 @@ class Stores(RuleBasedStateMachine):
             assert (held.pop("disabled"), held.pop("created_at")) == ("disabled" in model.fields, 7)
             assert held.pop("backup_codes_left") == len(model.backup_codes)
             totp_at = model.fields.get("totp_at")
+            assert held.pop("secrets_version") == str(model.secrets_version)
             assert held.pop("factors") == ({"totp"} if "totp_secret" in model.fields else set())
             assert held.pop("totp_at") == (int(totp_at) if totp_at else None)
             assert held == {name: model.fields.get(name) for name in held}

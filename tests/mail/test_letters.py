@@ -66,7 +66,7 @@ def compose(app, letters, user):
 
     def sent(kind="sign_in", client=CLIENT, address="ada@example.com"):
         with app.app_context():
-            message = letters.compose(Notice(kind, user(address), AT, client, SESSION, credentials_version="1"))
+            message = letters.compose(Notice(kind, user(address), AT, client, SESSION, secrets_version="0"))
         return email.message_from_bytes(message.as_bytes(), policy=SMTP)
 
     return sent

@@ -240,3 +240,51 @@ def test_backup_codes_need_the_password_and_the_factor(alice, with_totp, bob):
     assert errors(wrong, "password") == ["PASSWORD_DOES_NOT_MATCH"]
     kept = with_totp.post("/users/@me/mfa/codes", {"password": PASSWORD, "regenerate": False})
     assert errors(kept, "regenerate") == ["BASE_TYPE_CHOICES"]
+
+
+def refused_everywhere(device, proof):
+    guarded = [
+        device.get("/gateway/verify?require=mfa", X_Discord_MFA_Authorization=proof),
+        device.post("/users/@me/mfa/totp/disable", X_Discord_MFA_Authorization=proof),
+        device.post(
+            "/auth/sessions/logout", {"session_id_hashes": ["A" * 43 + "="]}, X_Discord_MFA_Authorization=proof
+        ),
+    ]
+    return [answer.status_code for answer in guarded] == [401, 401, 401]
+
+
+def test_a_proof_dies_with_the_codes_that_it_was_earned_with(with_totp, new_device):
+    """The codes had leaked: who has used them keeps nothing when they are renewed."""
+    thief = new_device().log_in(with_totp)
+    proof = thief_proof(thief, with_totp)
+    assert thief.get("/gateway/verify?require=mfa", X_Discord_MFA_Authorization=proof).status_code == 200
+    body = {"password": PASSWORD, "regenerate": True}
+    assert (
+        with_totp.post("/users/@me/mfa/codes", body, X_Discord_MFA_Authorization=with_totp.prove()).status_code == 200
+    )
+    assert refused_everywhere(thief, proof)
+
+
+def test_a_proof_dies_with_the_factor_that_it_was_earned_with(with_totp, new_device, clock):
+    thief = new_device().log_in(with_totp)
+    proof = thief_proof(thief, with_totp)
+    off = with_totp.post("/users/@me/mfa/totp/disable", X_Discord_MFA_Authorization=with_totp.prove())
+    with_totp.token = off.json["token"]
+    clock.advance(60)
+    with_totp.enable_totp(clock())
+    assert refused_everywhere(thief, proof)
+    assert thief.post("/users/@me/mfa/totp/disable", X_Discord_MFA_Authorization=proof).status_code == 401
+    assert with_totp.get("/users/@me").json["mfa_enabled"]
+
+
+def test_a_proof_by_password_dies_when_the_password_changes(alice):
+    proof = alice.prove()
+    body = {"password": PASSWORD, "new_password": "another horse battery"}
+    alice.token = alice.patch("/users/@me", body).json["token"]
+    assert refused_everywhere(alice, proof)
+
+
+def thief_proof(thief, owner):
+    """A proof that a thief's session earns with a backup code of the owner."""
+    body = {"ticket": thief.challenge()["ticket"], "mfa_type": "backup", "data": owner.backup_codes.pop()}
+    return thief.post("/mfa/finish", body).json["token"]

@@ -155,7 +155,7 @@ def test_the_last_backup_code(alice, new_device, told, clock, where):
 def test_a_reset_is_told_as_a_change_of_password(alice, app, new_device, told):
     services = app.extensions[EXTENSION]
     secret = services.links.issue_reset(
-        alice.user_id, services.accounts.get(alice.user_id).credentials_version, services.clock()
+        alice.user_id, services.accounts.get(alice.user_id).secrets_version, services.clock()
     )
     new_device(**agent("iOS")).post("/auth/reset", {"token": secret, "password": "another horse battery"})
     assert told() == [("password_changed", alice.user_id, "iOS"), ("sign_in", alice.user_id, "iOS")]

@@ -30,7 +30,7 @@ def reset_link(app, links):
     """Makes the secret of a link as the mail to a device's user carries it."""
     services = app.extensions[EXTENSION]
     return lambda device: links.issue_reset(
-        device.user_id, services.accounts.get(device.user_id).credentials_version, services.clock()
+        device.user_id, services.accounts.get(device.user_id).secrets_version, services.clock()
     )
 
 
@@ -126,7 +126,7 @@ def test_what_happens_right_after_the_new_password_holds(alice, app, redis, stor
         users, TicketStore(store, scripts), ours, links, ours._passwords, services.second_factor, notices
     )
     with pytest.raises(InvalidLogin):
-        recovery.reset(links.issue_reset(alice.user_id, "1", clock()), NEW_PASSWORD, Client())
+        recovery.reset(links.issue_reset(alice.user_id, "0", clock()), NEW_PASSWORD, Client())
     assert redis.zcard(keys.last_used(alice.user_id)) == 0
 
 
@@ -150,6 +150,24 @@ def test_a_link_dies_with_what_it_was_made_for(alice, new_device, app, reset_lin
     else:
         getattr(app.extensions[EXTENSION].accounts, event)(alice.user_id)
     assert errors(reset(new_device(), secret), "token") == ["TOKEN_INVALID"]
+
+
+def test_a_link_outlives_others_being_ended(alice, new_device, app, reset_link, links):
+    """Whoever has the password alone could keep the owner from setting a new one otherwise."""
+    secret = reset_link(alice)
+    thief = new_device().log_in(alice)
+    for _ in range(3):
+        app.extensions[EXTENSION].accounts.end_others(app.extensions[EXTENSION].devices.identify(thief.token))
+    assert reset(new_device(), secret).status_code == 200
+    assert not thief.is_signed_in
+
+
+def test_the_ticket_of_a_reset_outlives_others_being_ended(with_totp, new_device, app, reset_link):
+    secret = reset_link(with_totp)
+    ticket = reset(new_device(), secret).json["ticket"]
+    app.extensions[EXTENSION].accounts.end_others(app.extensions[EXTENSION].devices.identify(with_totp.token))
+    code = {"ticket": ticket, "code": with_totp.backup_codes.pop(), "method": "backup"}
+    assert reset(new_device(), secret, **code).status_code == 200
 
 
 def test_a_link_dies_with_a_user_who_comes_back(alice, new_device, app, reset_link, links):
@@ -214,7 +232,7 @@ def test_five_wrong_codes_use_a_ticket_up_and_ten_in_all_are_the_links_budget(wi
     device = Device(app.test_client(use_cookies=False))
     services = app.extensions[EXTENSION]
     secret = services.links.issue_reset(
-        with_totp.user_id, services.accounts.get(with_totp.user_id).credentials_version, services.clock()
+        with_totp.user_id, services.accounts.get(with_totp.user_id).secrets_version, services.clock()
     )
     ticket = reset(device, secret).json["ticket"]
     wrong = [reset(device, secret, ticket=ticket, code="000000").json["code"] for _ in range(6)]

@@ -38,7 +38,7 @@ def answer(tickets):
 @pytest.mark.usefixtures("opened")
 def test_a_right_answer_counts_once_and_earns_a_proof(answer, redis):
     assert answer(RIGHT) == "right"
-    assert redis.get(keys.proof("1", "proof")) == f"password {SESSION}"
+    assert redis.get(keys.proof("1", "proof")) == f"password {SESSION} 0"
     assert 298 <= redis.ttl(keys.proof("1", "proof")) <= 300
     assert answer(RIGHT) == "unknown"
 

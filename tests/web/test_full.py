@@ -144,7 +144,7 @@ def test_an_operator_sets_a_password(app, alice, phone, full):
 def test_a_reset_is_refused_whole_and_its_link_stays_good(app, alice, full):
     """The new password would be set and nobody signed in by it; so it is not set, and the link can be used later."""
     rules = app.extensions["keyrack"]
-    version = rules.accounts.get(alice.user_id).credentials_version
+    version = rules.accounts.get(alice.user_id).secrets_version
     secret = rules.links.issue_reset(alice.user_id, version, rules.clock())
     full()
     body = {"token": secret, "password": "a new battery"}

@@ -43,7 +43,13 @@ end
 if change.link then
   redis.call("HDEL", links, change.link)
 end
-for field, value in pairs(change.set or {}) do
+-- What was proved with a former password, factor or code, and the link of a reset, is good no more.
+local set = change.set or {}
+local changes_secrets = change.forget or change.backup_codes or set.password_hash or set.totp_secret
+if changes_secrets and not change.same_credentials then
+  redis.call("HINCRBY", user, "secrets_version", 1)
+end
+for field, value in pairs(set) do
   redis.call("HSET", user, field, value)
 end
 for _, field in ipairs(change.unset or {}) do

@@ -29,7 +29,8 @@ if verdict == "wrong" then
 end
 redis.call("DEL", ticket)
 if asked.proof then
-  redis.call("SET", proof, asked.proof, "EX", asked.proof_ttl_s)
+  local version = redis.call("HGET", user, "secrets_version") or "0"
+  redis.call("SET", proof, asked.proof .. " " .. version, "EX", asked.proof_ttl_s)
   local record = record_of(asked.session)
   if record then
     record.proved_at = math.floor(call.now)
