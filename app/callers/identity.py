@@ -56,7 +56,7 @@ class Callers:
         return caller
 
     def repeat_logout(self, environ: Environ, method: str) -> None:
-        """End the session of a request again, so that a second try to log out waits for replicas as the first did."""
+        """End the session of a request again, so that a second try to log out also waits for replicas."""
         self._devices.repeat_logout(read_token(environ, method))
 
     def client(self, environ: Environ) -> Client:

@@ -68,7 +68,7 @@ lead_to_page(bp, "/register", "/register/form")
 
 @bp.get("/login")
 def show_login() -> ResponseReturnValue:
-    """Show the login page, with the reason if the visitor's session was ended. A visitor who is signed in goes on."""
+    """Show the login page. If the visitor's session has ended, show why. Redirect a visitor who is signed in."""
     token = read_token(request.environ, request.method)
     if token and _is_live(token):
         return redirect(next_path(), 303)

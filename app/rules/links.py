@@ -38,10 +38,10 @@ class Links:
         self._clock = clock
 
     def issue_reset(self, user_id: str, secrets_version: str, asked_at: float) -> str:
-        """Issue the secret of a link that sets a new password. Earlier links of the user for that are then dead.
+        """Issue the secret of a link that sets a new password. The user's earlier reset links stop working.
 
         Args:
-            secrets_version: The user's when the link was asked for.
+            secrets_version: The user's version when the link was requested.
             asked_at: Unix seconds. The link expires one hour later.
         """
         return self._issue(user_id, "reset", asked_at + RESET_TTL_S, secrets_version=secrets_version)

@@ -48,7 +48,7 @@ class Notices:
                 self._mail.add(Notice(kind, user_id, self._clock(), client, session))
 
     def send_reset(self, user_id: str, secrets_version: str, client: Client) -> None:
-        """Queue the mail with a link for a new password. The link is good only under this credentials version.
+        """Queue the mail with a link for a new password. It works only while the user has this secrets version.
 
         Raises:
             StoreError: Redis failed. The other methods only log this, but here the mail is the only purpose.

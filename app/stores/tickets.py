@@ -26,9 +26,9 @@ class Ticket:
     """An open challenge.
 
     Attributes:
-        session: id_hash of the session that was challenged, or of the link of a reset; "" for a login.
-        credentials_version: The user's when the login began; of a reset the secrets version.
-        instance: An id that the first step of a login gave the client, to send with the second step.
+        session: id_hash of the challenged session; for a reset, of the link's secret; "" for a login.
+        credentials_version: The user's version when the login began; for a reset, the secrets version.
+        instance: An id that the client gets in the first step of a login, and sends with the second step.
         password_hash: In a reset, the hash of the new password.
     """
 

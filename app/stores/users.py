@@ -29,11 +29,11 @@ class User:
     Attributes:
         email: As the user gave it. Look-ups use its normalised form.
         created_at: Unix seconds.
-        credentials_version: Grows with every change of credentials, and when all others are ended; logins that began
-            under an older one are refused.
-        secrets_version: Grows with every change of the password, a factor or the backup codes; proofs and links for a
-            reset from under an older one are refused.
-        totp_secret: Encrypted; None while TOTP is off.
+        credentials_version: Grows with every change of credentials, and when all other sessions are ended. Logins that
+            began under an older version are refused.
+        secrets_version: Grows with every change of the password, a factor or the backup codes. Proofs and reset links
+            of an older version are refused.
+        totp_secret: The encrypted secret; None while TOTP is off.
         totp_at: When TOTP was turned on, Unix seconds.
         backup_codes_left: The number of unused backup codes.
         factors: The second factors that are on. Backup codes do not count.

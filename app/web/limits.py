@@ -47,7 +47,10 @@ def _audit_breach(breached: RequestLimit) -> None:
 class _Counters(RedisStorage):
     """A storage for the package `limits`, on the client of the stores: one server or a Cluster.
 
-    STORAGE_SCHEME = ["keyrack"]  # noqa: RUF012 - as limits has it
+    It supports only the moving-window strategy.
+    """
+
+    STORAGE_SCHEME = ["keyrack"]  # noqa: RUF012 - as in the package `limits`
     # A full Redis lets a script write that begins with a removal, also of nothing. Answers to challenges are counted
     # so, because they are on the way to ending a session; who gives them is signed in.
     SCRIPT_ACQUIRE_MOVING_WINDOW = (
@@ -137,10 +140,10 @@ def _shared_limit(setting: str, key: Callable[[], str], counted_by: str) -> _Sha
 
 
 def limited(*limits: _SharedLimit) -> Callable[[View], View]:
-    """Count a request against these limits, one after the other, and refuse it at the first that it is over.
+    """Count a request for these limits, one after the other, and refuse it at the first that is exceeded.
 
-    The limits behind that one do not count it. So whoever is over a limit of their own spends nobody else's budget, and
-    leaves nothing in Redis: the limit by address comes first.
+    The limits after that one do not count it. The limit by address comes first, so that a client over its own limit
+    uses up nobody else's, and leaves nothing in Redis.
     """
 
     def decorate(view: View) -> View:

@@ -46,7 +46,7 @@ def from_redis_py(redis: Redis) -> RedisClient:
 def describe(error: StoreError) -> str:
     """Return an error's name and message; of a refusal only the first word, because the rest may quote an e-mail.
 
-    A right that is missing is told whole: servers name the command or the channel there, and no value.
+    The message about a missing right is whole: it names a command or a channel, and no value.
     """
     is_told = isinstance(error, ConnectionBroken | AnswerTooLate | NoPermissionError)
     message = str(error) if is_told else str(error).partition(" ")[0]

@@ -107,7 +107,7 @@ local function write_when_full()
   redis.call("ZREM", last_used, "")
 end
 
--- Let the keys expire, later than any session does, so that its end by time can be noticed, reported and shown.
+-- Let the keys expire later than any session, so that its expiry can be noticed, reported and shown.
 local function keep()
   redis.call("EXPIRE", last_used, call.ttl_s + call.retention_s)
   redis.call("EXPIRE", sessions, call.ttl_s + call.retention_s)
