@@ -132,4 +132,4 @@ def _is_origin_of(origin: str, host: str) -> bool:
         same_port = (url.port or port) == (own.port or port)
     except ValueError:
         return False
-    return same_port and url.hostname is not None and url.hostname == own.hostname
+    return same_port and "@" not in url.netloc and url.hostname is not None and url.hostname == own.hostname

@@ -78,6 +78,7 @@ def test_logging_out_beside_a_foreign_scheme_clears_the_cookie(app, alice, cooki
         ("https://b.example", "a.example", False),
         ("https://a.example:x", "a.example", False),
         ("null", "a.example", False),
+        ("https://b@a.example", "a.example", False),
         ("", "", False),
         ("https://a.example", "a.example:99999", False),
     ],

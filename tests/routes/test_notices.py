@@ -130,7 +130,7 @@ def test_every_change_of_credentials(alice, told, clock):
     answer = alice.post("/users/@me/mfa/codes", body, X_Discord_MFA_Authorization=proof)
     alice.backup_codes = [code["code"] for code in answer.json["backup_codes"]]
     assert told() == [("codes_renewed", *about)]
-    answer = alice.post("/users/@me/mfa/totp/disable", X_Discord_MFA_Authorization=proof)
+    answer = alice.post("/users/@me/mfa/totp/disable", X_Discord_MFA_Authorization=alice.prove())
     alice.token = answer.json["token"]
     assert told() == [("totp_off", *about)]
     assert alice.patch("/users/@me", {"password": "wrong", "new_password": "another long one"}).status_code == 400
