@@ -32,7 +32,7 @@ class Keyrack(Flask):
         return func
 
     def log_exception(self, exc_info: Any) -> None:
-        """Log an error with the rule of the route. The path is left out, because clients can write anything into it."""
+        """Log an error with the URL pattern of the route. The path is left out: clients write what they like."""
         log.error("%s %s failed", request.method, request.url_rule, exc_info=exc_info)
 
 

@@ -108,7 +108,7 @@ def networks(raw: str) -> Networks:
 
 
 def _network(raw: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """Return a network. IPv4-mapped IPv6 becomes IPv4, as caller addresses do."""
+    """Return a network. IPv4-mapped IPv6 becomes IPv4, as in the addresses of callers."""
     network = ipaddress.ip_network(raw)
     mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
     return ipaddress.ip_network((mapped, network.prefixlen - 96)) if mapped and network.prefixlen >= 96 else network

@@ -63,5 +63,6 @@ def _parse_address(text: str) -> Address | None:
 
 
 def _of_nat64(address: Address) -> ipaddress.IPv4Address | None:
-    """Return the IPv4 address in one of 64:ff9b::/96 (RFC 6052), so that not all behind a NAT64 count as one."""
+    """Return the IPv4 address in one of 64:ff9b::/96 (RFC 6052), so that clients behind one NAT64 do not all count as
+    one."""
     return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None

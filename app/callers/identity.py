@@ -56,7 +56,7 @@ class Callers:
         return caller
 
     def repeat_logout(self, environ: Environ, method: str) -> None:
-        """End the session of a request again, so that a second try to log out also waits for replicas."""
+        """End a session that has ended already, so that a second try to log out also waits for replicas."""
         self._devices.repeat_logout(read_token(environ, method))
 
     def client(self, environ: Environ) -> Client:
@@ -70,7 +70,7 @@ class Callers:
 
 
 def read_token(environ: Environ, method: str) -> str:
-    """Return the token of a request, "" if it has none: that of the Authorization header, else that of the cookie.
+    """Return the token of the Authorization header, else that of the cookie, else "".
 
     Raises:
         Forbidden: The cookie of an unsafe method comes from a page of another origin.
@@ -101,7 +101,7 @@ def _read_header_token(environ: Environ) -> str:
 
 
 def _read_cookie(environ: Environ, name: str) -> str:
-    """Return the first value of a cookie that has the form of a token; if none has it, the first value."""
+    """Return the first value of a cookie that looks like a token, else its first value."""
     # Two Cookie fields arrive joined by a comma. A sibling host can set a cookie of the name that stands in front.
     values = parse_cookie(environ.get("HTTP_COOKIE", "").replace(",", ";")).getlist(name)
     return next(filter(tokens.is_well_formed, values), values[0] if values else "")
@@ -125,7 +125,7 @@ def require_same_origin(environ: Environ) -> None:
 
 
 def _is_origin_of(origin: str, host: str) -> bool:
-    """Tell whether an origin is that of a host. Case and the scheme's own port do not count (RFC 6454, RFC 9110)."""
+    """Tell whether an origin is that of a host. Case and the scheme's default port are ignored (RFC 6454, RFC 9110)."""
     try:
         url, own = urlsplit(origin), urlsplit(f"//{host}")
         port = _PORTS.get(url.scheme)

@@ -7,6 +7,7 @@ import logging
 import random
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import Generic, TypeVar
@@ -49,7 +50,7 @@ class JobRefused(JobFailed):
     """This job will never succeed."""
 
 
-class JobWorker(Generic[T]):
+class JobWorker(ABC, Generic[T]):
     """A worker of a queue. Several can run, on any machine; each job is held by one worker at a time.
 
     A job is done at least once, because it is removed from the queue only after its success.
@@ -73,6 +74,7 @@ class JobWorker(Generic[T]):
         self._receiver_state = _State(self.receiver, self.noun)
         self._receiver_pause_s = 0.0
 
+    @abstractmethod
     def do(self, content: T) -> None:
         """Do a job.
 
@@ -81,15 +83,14 @@ class JobWorker(Generic[T]):
             JobFailed: The job is retried, as after any other error.
             ReceiverAway: The job is retried, and all jobs wait a while.
         """
-        raise NotImplementedError
 
     def why_outdated(self, content: T) -> str | None:  # noqa: ARG002 - most kinds of jobs do not become outdated
         """Return why a job need not be done any more; None if it must still be done."""
         return None
 
+    @abstractmethod
     def describe(self, content: T) -> str:
         """Return the name of a job in log lines."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Disconnect from the receiver. This is called before a pause and at the end."""

@@ -36,7 +36,7 @@ _NO_SUCH_MAILBOX = re.compile(rb"5\.(1\.([12346]|10)|2\.1)(?!\d)")
 
 
 class NotDelivered(JobFailed):
-    """A mail was not accepted. The reason never quotes the server, because a server names addresses."""
+    """A mail was not accepted. The reason never quotes the server, because its answers may contain e-mail addresses."""
 
 
 class ServerAway(NotDelivered, ReceiverAway):

@@ -37,7 +37,7 @@ def is_alive() -> ResponseReturnValue:
 def is_ready() -> ResponseReturnValue:
     """Tell that tokens can be checked.
 
-    If Redis is away or too slow, or refuses Keyrack a right that it needs, the answer is 503.
+    If Redis is away or too slow, or does not give Keyrack a right that it needs, the answer is 503.
     """
     services().devices.require_reachable_store()
     if missing := services().find_missing_rights():

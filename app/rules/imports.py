@@ -102,9 +102,9 @@ class Imports:
     def run(self, lines: Iterable[Line]) -> Iterator[Result]:
         """Write the users of all lines, a batch at a time.
 
-        A user whose address is taken is skipped, so a second run of a file changes nothing. An address may be claimed
-        but not yet taken: somebody is just registering with it, or an import crashed while it wrote this user, less
-        than a minute ago. Such a line is tried again until the address is taken or free.
+        A user whose address is taken is skipped, so a second run of a file changes nothing. A claim of an address
+        lasts a minute. It belongs to a registration under way, or to an import that crashed while it wrote this user.
+        Such a line is tried again until the address is taken or free.
 
         Yields:
             The result of each line, in no order.

@@ -41,7 +41,7 @@ class Links:
         """Issue the secret of a link that sets a new password. The user's earlier reset links stop working.
 
         Args:
-            secrets_version: The user's version when the link was requested.
+            secrets_version: The user's secrets version when the link was requested.
             asked_at: Unix seconds. The link expires one hour later.
         """
         return self._issue(user_id, "reset", asked_at + RESET_TTL_S, secrets_version=secrets_version)

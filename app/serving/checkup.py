@@ -85,8 +85,8 @@ def _check_secret(check: str, name: str, secret: str | None, without: str) -> Fi
 def _is_weak(secret: str) -> bool:
     """Tell whether a secret could be guessed: it has few different characters, repeats itself, or is from an example.
 
-    The length alone says little: one letter 32 times is long enough. So the Shannon entropy is measured, of the
-    shortest part whose repetition makes up the secret. 20 random characters have about 80 bits.
+    The length alone says little: one letter 32 times is long enough. If the secret repeats a part, only that part is
+    measured, by its Shannon entropy. 20 random characters have about 80 bits.
     """
     part = next(secret[:length] for length in range(1, len(secret) + 1) if _repeats(secret, length))
     counts = Counter(part).values()

@@ -101,8 +101,8 @@ class JobQueue(Generic[T]):
     def take(self, worker: str, idle_s: float) -> Job[T] | None:
         """Take the next job for a worker that has no job now.
 
-        The order is: first a job that this worker took, but whose reply was lost; then a job that another worker took
-        at least `idle_s` ago and has not settled; then a job that no worker has taken.
+        The order is: first a job that this worker took before, when the reply of Redis was lost; then a job that
+        another worker took at least `idle_s` ago and has not settled; then a job that no worker has taken.
         """
         return self._take_new(worker, "0") or self._take_over(worker, idle_s) or self._take_new(worker, ">")
 

@@ -25,7 +25,7 @@ def is_counter_of(counter: str, names: Sequence[str]) -> bool:
 
 
 def user(user_id: str) -> str:
-    """Hash: the user's record. Its field `epoch` is the credentials version, `secrets_version` another."""
+    """Hash: the user's record. Its field `epoch` is the credentials version."""
     return f"user:{{{user_id}}}"
 
 

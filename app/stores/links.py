@@ -26,7 +26,7 @@ class Link:
 
     Attributes:
         session: id_hash of the session that "not_me" ends; "" for a reset.
-        secrets_version: The user's when they asked for a reset; "" for "not_me".
+        secrets_version: The user's secrets version when the reset was requested; "" for "not_me".
         expires_at: Unix seconds.
     """
 

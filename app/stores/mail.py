@@ -49,10 +49,10 @@ class Notice:
     """A mail that is still to be written, about an event on an account.
 
     Attributes:
-        at: When it happened, Unix seconds.
-        client: The device that did it.
-        session: id_hash of the session that it is about; "" if it is about none.
-        secrets_version: The user's when they asked for a reset; "" in other notices.
+        at: When the event happened, Unix seconds.
+        client: The device that caused the event.
+        session: id_hash of the session that the event is about; "" if there is none.
+        secrets_version: The user's secrets version when the reset was requested; "" in other notices.
     """
 
     kind: NoticeKind

@@ -18,7 +18,8 @@ class NoticeStore:
     def note_device(self, user_id: str, device: str) -> bool:
         """Note the kind of device that a user signs in with, and return whether it is new to them.
 
-        An account's first device is not new. If several devices of a new kind sign in at once, only one is new.
+        The first device of an account does not count as new. If several devices of a new kind sign in at once, only one
+        is new.
         """
         further = (keys.known_devices(user_id), keys.user(user_id))
         return bool(self._note_device(user_id, further, {"device": device}))

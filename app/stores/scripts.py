@@ -60,7 +60,8 @@ class Call(Protocol):
 
 
 class SessionScripts:
-    """The scripts on one user's sessions, as functions. All scripts get equal first keys and an equal context."""
+    """The scripts on one user's sessions, as functions. All scripts get the same first keys and the same first
+    argument."""
 
     def __init__(
         self,

@@ -35,7 +35,7 @@ class Client:
     """The device and program that sent a request. None stands for unknown.
 
     Attributes:
-        form: "tablet" for a tablet, because neither system nor program says so.
+        form: "tablet" for a tablet, else None. It is kept because system and program do not show it.
     """
 
     os: str | None = None
@@ -120,9 +120,9 @@ class SessionStore:
         """Look up a session and a proof in one round trip.
 
         Returns:
-            When the session was last used (Unix s), None if there is none. Then the value of the proof (`proof_value`),
-            None if there is none, or if the user's secrets have changed since it was earned. Then whether the user has
-            a second factor.
+            Three values. When the session was last used (Unix s); None if there is no such session. The value of the
+            proof (`proof_value`); None if there is no such proof, or the user's secrets have changed since. Whether
+            the user has a second factor.
         """
         score, proof, version, *factors_on = self._redis.read(
             ("ZSCORE", keys.last_used(user_id), id_hash),
@@ -247,7 +247,8 @@ class SessionStore:
         return [_parse_ended(user_id, raw, float(score)) for raw, score in zip(rows[::2], rows[1::2], strict=True)]
 
     def finish_expired(self, user_id: str) -> None:
-        """End the expired sessions of a user: send their events and record their ends. They count as ended already.
+        """End the expired sessions of a user: send their events and record their ends. For every check they were over
+        before.
 
         Sessions that ended longer ago than the retention are forgotten.
         """

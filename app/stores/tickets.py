@@ -104,5 +104,6 @@ def _is_right(verdict: AnswerVerdict) -> bool:
 
 
 def proof_value(how: Literal["password", "mfa"], session: str) -> str:
-    """Return what a proof says: how it was earned, and by which session. Redis keeps the secrets version behind it."""
+    """Return what a proof says: how it was earned, and by which session. In Redis the secrets version is appended to
+    it."""
     return f"{how} {session}"

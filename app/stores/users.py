@@ -76,8 +76,8 @@ class Change:
     Attributes:
         credentials_version: The change is refused if the user has another version by now.
         same_credentials: True if the user's credentials stay valid, as with a new hash of an old password. Then the
-            credentials version does not grow, so logins under way go on. Missing confirmations of
-            replicas do not refuse it.
+            credentials version does not grow, so logins under way go on. It is not refused if too few replicas
+            confirm it.
         caller: id_hash of the session that asks. The change is refused if this session is over.
         set: Maps fields of the user's record to new values.
         unset: Fields of the user's record to remove.

@@ -82,7 +82,7 @@ def step_up_failed(reason: Literal["wrong", "invalid_ticket"], user_id: str, met
 
 
 def record_endings(events: Sequence[Event]) -> None:
-    """Record ended sessions. Sessions with equal user, reason and ending session share one line."""
+    """Record ended sessions. Sessions of one user, ended for one reason by one session, share a line."""
     ended: dict[tuple[str, Reason | None, str | None], list[str]] = {}
     for event in events:
         if event.type == "AUTH_SESSION_REMOVE":

@@ -1,4 +1,7 @@
-"""The first layer that a request meets: it gives the request an id, counts it, and sets the headers of every answer."""
+"""The first layer that a request meets: it gives the request an id, counts it, and sets the headers of the answer.
+
+Headers of their own have /docs and /openapi.json (routes/document.py), and what gunicorn refuses (serving/workers.py).
+"""
 
 import logging
 import os
@@ -58,7 +61,7 @@ class _RequestBody:
 class Front:
     """The WSGI application. It passes the gateway's check to `Verify`, and all other requests to Flask.
 
-    If one of them has set a header, this class leaves the header unchanged.
+    A header that Verify or Flask has set is kept.
     """
 
     def __init__(self, flask: "WSGIApplication", verify: "WSGIApplication", services: Services) -> None:

@@ -132,7 +132,7 @@ def _shared_limit(setting: str, key: Callable[[], str], counted_by: str) -> _Sha
     metrics.LIMIT_HITS.labels(scope)
 
     def count() -> None:
-        """Flask-Limiter counts, and refuses, before this is called."""
+        """Do nothing: Flask-Limiter has already counted the request, or refused it."""
 
     count.__qualname__ = f"count_{next(_numbers)}"  # the limiter tells limits apart by the names of what they stand on
     limit = limiter.shared_limit(lambda: getattr(services().settings, setting), scope=scope, key_func=key)
@@ -142,7 +142,7 @@ def _shared_limit(setting: str, key: Callable[[], str], counted_by: str) -> _Sha
 def limited(*limits: _SharedLimit) -> Callable[[View], View]:
     """Count a request for these limits, one after the other, and refuse it at the first that is exceeded.
 
-    The limits after that one do not count it. The limit by address comes first, so that a client over its own limit
+    Later limits do not count a refused request. The limit by address comes first, so that a client over its own limit
     uses up nobody else's, and leaves nothing in Redis.
     """
 

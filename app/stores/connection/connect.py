@@ -44,9 +44,10 @@ def from_redis_py(redis: Redis) -> RedisClient:
 
 
 def describe(error: StoreError) -> str:
-    """Return an error's name and message; of a refusal only the first word, because the rest may quote an e-mail.
+    """Return an error's name and message. Of a refusal by Redis return only the first word: the rest may quote an
+    e-mail.
 
-    The message about a missing right is whole: it names a command or a channel, and no value.
+    A message about a missing right is returned whole, because it names a command or a channel, and no value.
     """
     is_told = isinstance(error, ConnectionBroken | AnswerTooLate | NoPermissionError)
     message = str(error) if is_told else str(error).partition(" ")[0]

@@ -145,7 +145,7 @@ def _read_reply(connection: Any, decoded: bool) -> Any:
 def _read_confirmations(connection: Any, wait: Wait) -> int:
     """Return how many replicas confirmed.
 
-    Return 0 if the server refuses WAIT, as a server does that has become a replica.
+    Return 0 if the server refuses WAIT, for example because it has become a replica.
     """
     try:
         replicas: int = connection.read_response(timeout=connection.socket_timeout + wait.ms / 1000)

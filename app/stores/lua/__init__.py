@@ -1,6 +1,6 @@
 """The Lua scripts. Each is one atomic step. Their callers: stores/scripts.py for sessions, stores/jobs.py for jobs.
 
-A script is joined from files: first the openings, shared files (session.lua, factors.lua, jobs.lua), then its own file.
+A script is one or more shared files, the openings (session.lua, factors.lua, jobs.lua), then its own file.
 """
 
 import re

@@ -1,6 +1,7 @@
 """Lua that asks whether a user of Redis may send the commands of a script, before the script writes anything.
 
-A server refuses keys beforehand, but a command only when a script comes to it: what the script wrote before stays.
+A server refuses forbidden keys before a script starts. It refuses a forbidden command only when the script reaches
+it, and what the script wrote before stays.
 Redis 7.0 and Valkey can be asked beforehand (`redis.acl_check_cmd`); older servers cannot, and are not asked.
 """
 
