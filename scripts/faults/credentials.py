@@ -18,6 +18,7 @@ State = Literal["good", "used", "unknown"]
 _LASTS_S = 270  # tickets and proofs are good for five minutes, less the time of waiting
 _OFF = ""  # stands for a second factor that is off, in place of a TOTP secret
 _CHANGES = {"change_password", "enable_totp", "disable_totp", "renew_codes", "end_others"}
+_SECRET_CHANGES = _CHANGES - {"end_others"}
 _GUARDED = {"end", "disable_totp", "renew_codes", "verify_proof"}  # these always need a proof
 
 
@@ -80,6 +81,7 @@ class Proof:
     token: str
     issued_at: float
     by_password: bool
+    secret_changes: int  # how many changes of secrets there had been, or may have been; a later one ends the proof
 
 
 class CredentialJudge:
@@ -93,6 +95,7 @@ class CredentialJudge:
         self._proofs: dict[str, Proof] = {}
         self._over: set[str] = set()  # tokens that ended, or may have
         self._changes = 0
+        self._secret_changes = 0
         self._settles_at = -inf
         self._is_gone = False  # reported once; consequences are not reported again
         self._findings: list[Finding] = []
@@ -118,6 +121,7 @@ class CredentialJudge:
     def _note_change(self, operation: Operation) -> None:
         if operation.op in _CHANGES and (operation.is_done or operation.is_unknown):
             self._changes += 1
+            self._secret_changes += operation.op in _SECRET_CHANGES
         if operation.op in _CHANGES and operation.is_unknown:
             self._settles_at = max(self._settles_at, operation.settles_at)
         self._judge_proof(operation)
@@ -176,7 +180,8 @@ class CredentialJudge:
         elif password and operation.code == 60008:
             self._note_wrong(password, operation)
         if operation.is_done:
-            self._proofs[operation.json["token"]] = Proof(operation.token, operation.answered_at, bool(password))
+            proof = Proof(operation.token, operation.answered_at, bool(password), self._secret_changes)
+            self._proofs[operation.json["token"]] = proof
         elif operation.code == 50035 and self._is_settled(operation):
             self._report("wrong", "a method that was offered is refused", operation)
 
@@ -245,7 +250,8 @@ class CredentialJudge:
         """Tell whether a proof must count. Once a second factor is on, a proof by password does not."""
         is_young = operation.answered_at - proof.issued_at < _LASTS_S
         is_enough = not proof.by_password or self._second_factor.newest_first == [_OFF]
-        return is_young and is_enough and self._is_settled(operation)
+        is_current = proof.secret_changes == self._secret_changes
+        return is_young and is_enough and is_current and self._is_settled(operation)
 
     # Changes
 
