@@ -137,7 +137,7 @@ class _Bounded:
     def send(self, data: str | bytes) -> None:
         if self.sock:  # without a socket smtplib itself raises an error
             self.begin_step()
-        super().send(data)  # type: ignore[misc]
+        super().send(data)  # type: ignore[misc]  # smtplib's, which stands behind this mixin
         if isinstance(data, bytes) and data.endswith(b"\r\n.\r\n"):  # the end of a mail; commands are str
             self.end_by(time.monotonic() + ANSWER_TO_CONTENT_S)
             self.has_content = True
@@ -145,7 +145,7 @@ class _Bounded:
     def getreply(self) -> tuple[int, bytes]:
         if self.file is None:
             self.file = io.BufferedReader(_TimedReader(self))
-        return super().getreply()  # type: ignore[misc,no-any-return]
+        return super().getreply()  # type: ignore[misc,no-any-return]  # smtplib's likewise
 
 
 class _TimedReader(io.RawIOBase):
@@ -166,11 +166,11 @@ class _TimedReader(io.RawIOBase):
         return self._smtp.sock.recv_into(buffer)
 
 
-class _Plain(_Bounded, smtplib.SMTP):  # type: ignore[misc]
+class _Plain(_Bounded, smtplib.SMTP):  # type: ignore[misc]  # typeshed declares send and sock otherwise
     pass
 
 
-class _Encrypted(_Bounded, smtplib.SMTP_SSL):  # type: ignore[misc]
+class _Encrypted(_Bounded, smtplib.SMTP_SSL):  # type: ignore[misc]  # likewise
     pass
 
 

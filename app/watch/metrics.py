@@ -60,5 +60,5 @@ def render() -> bytes:
     if _FOLDER is None:
         return generate_latest(_REGISTRY)
     of_all_processes = CollectorRegistry()
-    MultiProcessCollector(of_all_processes, _FOLDER)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(of_all_processes, _FOLDER)  # type: ignore[no-untyped-call]  # the library's own
     return generate_latest(of_all_processes)
