@@ -41,8 +41,8 @@ class Settings:
     )
     secret_keys: tuple[str, ...] = _setting(
         parsers.secret_keys,
-        "secrets of 32 characters or more, separated by commas: the first encrypts TOTP secrets and keys the hashes "
-        "of backup codes, all of them can read",
+        "secrets of 32 characters or more, separated by commas: the first encrypts TOTP secrets, keys the hashes "
+        "of backup codes and makes the links in mails; all of them can read",
         secret=True,
     )
     session_ttl_s: int = _setting(parsers.span, "time without use after which a session ends", "30d")

@@ -38,8 +38,17 @@ def issue(user_id: str, at: float) -> str:
     Args:
         at: Unix seconds; the fraction is dropped.
     """
-    seconds = int(at).to_bytes(4, "big")
-    return ".".join(_b64url(part) for part in (user_id.encode(), seconds, secrets.token_bytes(32)))
+    return compose(user_id, at, secrets.token_bytes(32))
+
+
+def compose(user_id: str, at: float, core: bytes) -> str:
+    """Return the secret with these parts.
+
+    Args:
+        at: Unix seconds; the fraction is dropped.
+        core: 32 bytes that nobody can guess.
+    """
+    return ".".join(_b64url(part) for part in (user_id.encode(), int(at).to_bytes(4, "big"), core))
 
 
 def is_well_formed(secret: str) -> bool:

@@ -4,14 +4,12 @@ Which mails are due: rules/notices.py. Sending them: transport.py. Their form: t
 """
 
 import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
-from email.utils import format_datetime, make_msgid
+from email.utils import format_datetime
 
 from email_validator import EmailNotValidError, validate_email
 from flask import render_template
@@ -19,6 +17,7 @@ from flask import render_template
 from app import times
 from app.mail.transport import RecipientRefused
 from app.rules.device_names import kind_of, made_up_name
+from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.stores.mail import Notice, NoticeKind
 from app.stores.sessions import Client
@@ -174,18 +173,18 @@ class Letters:
         self,
         users: UserStore,
         links: Links,
+        keyring: Keyring,
         mail_from: Address,
         public_url: str,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._users = users
         self._links = links
+        self._keyring = keyring
         self._from = mail_from
         self._public_url = public_url
-        self._clock = clock
 
     def compose(self, notice: Notice) -> EmailMessage | None:
-        """Return the mail for a notice.
+        """Return the mail for a notice. For the same notice it is the same mail, with the same link.
 
         Returns:
             None if the user is gone or disabled, or if the credentials changed after a reset was requested.
@@ -202,8 +201,9 @@ class Letters:
         message["From"] = self._from
         message["To"] = recipient
         message["Subject"] = wording.subject
-        message["Date"] = format_datetime(datetime.fromtimestamp(self._clock(), UTC))
-        message["Message-ID"] = make_msgid(domain=self._from.domain)
+        message["Date"] = format_datetime(datetime.fromtimestamp(notice.at, UTC))
+        message_id = self._keyring.hash_of_mail("Message-ID", notice.id).hex()[:32]
+        message["Message-ID"] = f"<{message_id}@{self._from.domain}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: asks for no automatic replies
         words = {
             "wording": wording,
@@ -221,9 +221,9 @@ class Letters:
         """Issue the secret of a link and return it as a URL fragment; "" for a link that only leads to a page."""
         # A browser never sends the fragment to a server, so the secret is in no log.
         if notice.kind == "sign_in":
-            return "#" + self._links.issue_not_me(user.id, notice.session)
+            return "#" + self._links.issue_not_me(user.id, notice.session, notice.id)
         if notice.kind == "reset":
-            return "#" + self._links.issue_reset(user.id, notice.secrets_version, notice.at)
+            return "#" + self._links.issue_reset(user.id, notice.secrets_version, notice.at, notice.id)
         return ""
 
 

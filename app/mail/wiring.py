@@ -6,13 +6,16 @@ from app.config import Settings
 from app.mail.delivery import Delivery
 from app.mail.letters import Letters
 from app.mail.transport import open_transport
+from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.stores.wiring import Stores
 
 
-def make_delivery(settings: Settings, stores: Stores, links: Links, clock: Callable[[], float]) -> Delivery | None:
+def make_delivery(
+    settings: Settings, stores: Stores, links: Links, keyring: Keyring, clock: Callable[[], float]
+) -> Delivery | None:
     """Return the delivery of mails; None if mails are off."""
     if not (settings.smtp_url and settings.mail_from and settings.public_url):  # config.py requires all three
         return None
-    letters = Letters(stores.users, links, settings.mail_from, settings.public_url, clock)
+    letters = Letters(stores.users, links, keyring, settings.mail_from, settings.public_url)
     return Delivery(stores.mails, open_transport(settings.smtp_url), letters.compose, clock)

@@ -1,4 +1,4 @@
-"""Keys derived from SECRET_KEYS: for encrypting TOTP secrets, and for keyed hashes of backup codes and of addresses.
+"""Keys derived from SECRET_KEYS: for encrypting TOTP secrets, and for keyed hashes of codes, addresses and mails.
 
 Each purpose has its own key, derived from a secret. New data is written with the first secret. Data of every secret can
 be read. To change a secret, put the new one in front, and remove the old one when no data depends on it any more.
@@ -25,6 +25,7 @@ class Keyring:
         encryption = (base64.urlsafe_b64encode(_derive(secret, b"totp secrets")) for secret in secrets)
         self._fernet = MultiFernet([Fernet(key) for key in encryption])
         self._digest_key = _derive(secrets[0], b"digests of accounts")
+        self._mail_key = _derive(secrets[0], b"mails")
         self._code_keys = [_derive(secret, b"backup codes") for secret in secrets]
 
     def encrypt(self, text: str) -> str:
@@ -52,6 +53,15 @@ class Keyring:
         """Return a keyed hash of an address. Logs and limits use it, because they must not contain the address."""
         # With a hash without a key anybody could test guesses.
         return hmac.new(self._digest_key, account.encode(), hashlib.sha256).hexdigest()[:32]
+
+    def hash_of_mail(self, use: str, notice_id: str) -> bytes:
+        """Return 32 bytes that belong to one mail and one use. They are the same each time the mail is sent.
+
+        Args:
+            use: What the bytes are for. Those of one use tell nothing about those of another.
+            notice_id: The id of the notice that the mail is made of.
+        """
+        return hmac.new(self._mail_key, f"{use}:{notice_id}".encode(), hashlib.sha256).digest()
 
 
 def _derive(secret: str, purpose: bytes) -> bytes:

@@ -1,5 +1,8 @@
 """Links in mails. A secret is issued when its mail is composed, and can be used once.
 
+The secret is a keyed hash of the notice that the mail is made of. So a mail that is sent twice has the same link twice,
+and who reads Redis alone cannot make it.
+
 Opening a link (GET) changes nothing, only the POST behind it does.
 
 Their records in Redis: stores/links.py. The mails around them: mail/letters.py.
@@ -11,7 +14,8 @@ from dataclasses import dataclass
 
 from app import tokens
 from app.errors import InvalidLink
-from app.stores.links import Link, LinkPurpose, LinkStore
+from app.rules.keyring import Keyring
+from app.stores.links import Link, LinkStore
 from app.stores.sessions import Client
 
 RESET_TTL_S = 60 * 60
@@ -33,26 +37,30 @@ class OpenLink:
 
 
 class Links:
-    def __init__(self, store: LinkStore, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: LinkStore, keyring: Keyring, clock: Callable[[], float] = time.time) -> None:
         self._store = store
+        self._keyring = keyring
         self._clock = clock
 
-    def issue_reset(self, user_id: str, secrets_version: str, asked_at: float) -> str:
+    def issue_reset(self, user_id: str, secrets_version: str, asked_at: float, notice_id: str) -> str:
         """Issue the secret of a link that sets a new password. The user's earlier reset links stop working.
 
         Args:
             secrets_version: The user's secrets version when the link was requested.
             asked_at: Unix seconds. The link expires one hour later.
+            notice_id: The notice that the link is mailed with.
         """
-        return self._issue(user_id, "reset", asked_at + RESET_TTL_S, secrets_version=secrets_version)
+        link = Link("reset", "", secrets_version, asked_at + RESET_TTL_S)
+        return self._issue(user_id, link, notice_id)
 
-    def issue_not_me(self, user_id: str, session: str) -> str:
+    def issue_not_me(self, user_id: str, session: str, notice_id: str) -> str:
         """Issue the secret of a link that ends one session. The link expires after 48 hours.
 
         Args:
             session: id_hash of the session.
+            notice_id: The notice that the link is mailed with.
         """
-        return self._issue(user_id, "not_me", self._clock() + NOT_ME_TTL_S, session=session)
+        return self._issue(user_id, Link("not_me", session, "", self._clock() + NOT_ME_TTL_S), notice_id)
 
     def read_reset(self, secret: str) -> OpenLink:
         """Return the reset link with this secret.
@@ -81,9 +89,8 @@ class Links:
             raise InvalidLink
         return claim.user_id, client
 
-    def _issue(
-        self, user_id: str, purpose: LinkPurpose, expires_at: float, session: str = "", secrets_version: str = ""
-    ) -> str:
-        secret = tokens.issue(user_id, self._clock())
-        self._store.open(user_id, tokens.id_hash(secret), Link(purpose, session, secrets_version, expires_at))
+    def _issue(self, user_id: str, link: Link, notice_id: str) -> str:
+        core = self._keyring.hash_of_mail(f"{link.purpose} of {user_id}", notice_id)
+        secret = tokens.compose(user_id, 0, core)  # the link's time is in Redis
+        self._store.open(user_id, tokens.id_hash(secret), link)
         return secret

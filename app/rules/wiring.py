@@ -46,8 +46,9 @@ class Rules:
         passwords = Passwords(settings.bcrypt_rounds, settings.bcrypt_concurrency, settings.bcrypt_queue)
         keyring = Keyring(settings.secret_keys)
         notices = Notices(stores.mails if settings.smtp_url else None, stores.notices, clock)
+        self.keyring = keyring
         self.notices = notices
-        self.links = Links(stores.links, clock)
+        self.links = Links(stores.links, keyring, clock)
         self.second_factor = SecondFactor(users, keyring, notices, settings.totp_window, clock)
         self.devices = Devices(stores.sessions, stores.lifetimes, settings.max_sessions_per_user, clock)
         self.reauthentication = Reauthentication(

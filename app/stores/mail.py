@@ -3,9 +3,10 @@
 The queue itself: jobs.py. Which notices are due: rules/notices.py. The words and the sending: mail/.
 """
 
+import secrets
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 import orjson
@@ -44,6 +45,11 @@ _RESET_KEPT_S = 60 * 60  # for as long as a link for a reset works
 _KINDS = frozenset(get_args(NoticeKind))
 
 
+def new_notice_id() -> str:
+    """Return an id that no other notice has and nobody can guess."""
+    return secrets.token_hex(32)
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """A mail that is still to be written, about an event on an account.
@@ -53,6 +59,8 @@ class Notice:
         client: The device that caused the event.
         session: id_hash of the session that the event is about; "" if there is none.
         secrets_version: The user's secrets version when the reset was requested; "" in other notices.
+        id: Stays the same however often the notice is tried. A notice that an earlier release queued has another each
+            time that it is read.
     """
 
     kind: NoticeKind
@@ -61,6 +69,7 @@ class Notice:
     client: Client
     session: str = ""
     secrets_version: str = ""
+    id: str = field(default_factory=new_notice_id)
 
 
 class MailStore(JobQueue[Notice]):
@@ -94,7 +103,7 @@ def _parse_notice(content: bytes) -> Notice:
     fields: dict[str, Any] = orjson.loads(content)
     fields.pop("epoch", None)  # an earlier release wrote it; a reset that was asked for then is dropped
     notice = Notice(**fields | {"client": Client(**fields["client"])})
-    texts = (notice.user_id, notice.session, notice.secrets_version, *fields["client"].values())
+    texts = (notice.user_id, notice.session, notice.secrets_version, notice.id, *fields["client"].values())
     if notice.kind not in _KINDS or not all(isinstance(text, str) for text in texts):
         raise ValueError
     if not isinstance(notice.at, (int, float)):

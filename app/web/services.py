@@ -34,7 +34,7 @@ class Services(Rules):
         self.settings = settings
         self.clock = clock
         self.callers = Callers(self.devices, Locations(settings.geoip_database), settings.trusted_proxies)
-        self.delivery: Delivery | None = make_delivery(settings, stores, self.links, clock)
+        self.delivery: Delivery | None = make_delivery(settings, stores, self.links, self.keyring, clock)
         self.look_at_redis: Callable[[], Sequence[Server]] = partial(inspect_servers, redis, clock)
         self.find_missing_rights: Callable[[], Sequence[str]] = partial(find_missing_rights, redis)
 

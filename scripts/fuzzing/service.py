@@ -11,11 +11,13 @@ from pathlib import Path
 import pyotp
 import requests
 
+from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.stores import keys
 from app.stores.connection.connect import connect
 from app.stores.lifetimes import Lifetimes
 from app.stores.links import LinkStore
+from app.stores.mail import new_notice_id
 from app.stores.scripts import SessionScripts
 from app.tokens import id_hash
 from tests.conftest import ENVIRONMENT
@@ -55,7 +57,7 @@ class Target:
         self.workers = self._workers()
         self._store = connect(self.redis.url)
         scripts = SessionScripts(self._store, Lifetimes(30 * 86400, 365 * 86400))
-        self._links = Links(LinkStore(self._store, scripts))
+        self._links = Links(LinkStore(self._store, scripts), Keyring(["k" * 32]))
 
     def _answers(self) -> bool:
         try:
@@ -74,10 +76,10 @@ class Target:
 
     def reset_link(self, user_id: str) -> str:
         [version] = self._store.read(("HGET", keys.user(user_id), "secrets_version"))
-        return self._links.issue_reset(user_id, version or "0", time.time())
+        return self._links.issue_reset(user_id, version or "0", time.time(), new_notice_id())
 
     def not_me_link(self, user_id: str, token: str) -> str:
-        return self._links.issue_not_me(user_id, id_hash(token))
+        return self._links.issue_not_me(user_id, id_hash(token), new_notice_id())
 
     def close(self) -> None:
         self.process.terminate()

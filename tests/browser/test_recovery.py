@@ -6,6 +6,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
+from app.stores.mail import new_notice_id
 from app.web.services import EXTENSION
 from tests.browser.conftest import FIREFOX, IPAD
 from tests.browser.test_ways import expect_accessible
@@ -25,7 +26,7 @@ def reset_link(services, alice):
     def make():
         user_id = services.accounts.id_of(alice.email)
         return "/reset#" + services.links.issue_reset(
-            user_id, services.accounts.get(user_id).secrets_version, time.time()
+            user_id, services.accounts.get(user_id).secrets_version, time.time(), new_notice_id()
         )
 
     return make
@@ -92,7 +93,7 @@ def test_this_wasnt_me(alice, new_window, services, javascript):
     tablet, own = alice.sign_in(new_window(), IPAD), alice.sign_in(new_window(), FIREFOX)
     user_id = services.accounts.id_of(alice.email)
     session = next(held for held in services.devices.list(user_id) if held.client.platform == "Mobile Safari")
-    secret = services.links.issue_not_me(user_id, session.id_hash)
+    secret = services.links.issue_not_me(user_id, session.id_hash, new_notice_id())
     window = new_window(java_script_enabled=javascript)
     window.goto("/not-me#" + secret)
     if javascript:

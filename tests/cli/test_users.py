@@ -6,7 +6,7 @@ from app import create_app
 from app.config import load_settings
 from app.stores import keys
 from app.stores.connection.connect import connect
-from app.stores.mail import MailStore
+from app.stores.mail import MailStore, new_notice_id
 from app.web.services import EXTENSION
 from tests.conftest import ENVIRONMENT
 from tests.device import PASSWORD, Device
@@ -156,8 +156,8 @@ def queue_mails(store, clock, alice, bob, new_device, app):
     for _ in range(2):
         mails.give_up(mails.take("worker", 60), "refused")
     links = app.extensions[EXTENSION].links
-    links.issue_not_me(alice.user_id, alice.id_hash)
-    links.issue_reset(alice.user_id, "9", clock())
+    links.issue_not_me(alice.user_id, alice.id_hash, new_notice_id())
+    links.issue_reset(alice.user_id, "9", clock(), new_notice_id())
 
 
 def test_who_is_deleted_leaves_nothing(run, alice, bob, new_device, redis, store, clock, app):

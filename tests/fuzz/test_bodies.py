@@ -20,9 +20,11 @@ from app.cli.users import _read_line as read_line
 from app.config import load_settings
 from app.errors import InvalidForm, InvalidLink
 from app.rules.accounts import normalise_email
+from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.stores.connection.connect import from_redis_py
 from app.stores.links import LinkStore
+from app.stores.mail import new_notice_id
 from app.stores.scripts import SessionScripts
 from app.stores.users import UserStore
 from app.tokens import id_hash
@@ -232,12 +234,12 @@ def test_a_request_has_the_id_it_came_with_or_one_of_ours(fast_app, given_id, pa
 @given(secret=st.text() | SECRETS | nearly(SECRETS), purpose=st.sampled_from(["reset", "not_me"]))
 def test_no_secret_but_the_links_own_opens_it(store, ada, secret, purpose):
     scripts = SessionScripts(from_redis_py(store), LIFETIMES)
-    links = Links(LinkStore(from_redis_py(store), scripts))
+    links = Links(LinkStore(from_redis_py(store), scripts), Keyring(["k" * 32]))
     credentials_version = UserStore(from_redis_py(store), scripts).get(ada.user_id).credentials_version
     good = (
-        links.issue_reset(ada.user_id, credentials_version, time.time())
+        links.issue_reset(ada.user_id, credentials_version, time.time(), new_notice_id())
         if purpose == "reset"
-        else links.issue_not_me(ada.user_id, "nobody's")
+        else links.issue_not_me(ada.user_id, "nobody's", new_notice_id())
     )
     for odd in (secret, good + "A", good[:-1], good.swapcase()):
         with pytest.raises(InvalidLink):

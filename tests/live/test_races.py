@@ -7,9 +7,11 @@ from threading import Event
 import pytest
 import requests
 
+from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.stores.connection.connect import from_redis_py
 from app.stores.links import LinkStore
+from app.stores.mail import new_notice_id
 from app.stores.scripts import SessionScripts
 from tests.conftest import LIFETIMES
 from tests.device import PASSWORD
@@ -55,7 +57,7 @@ def test_a_step_up_ticket_is_claimed_once(alice, at_once):
 def links(real_redis):
     """What makes the links that mails carry, on the Redis of the service."""
     scripts = SessionScripts(from_redis_py(real_redis), LIFETIMES)
-    return Links(LinkStore(from_redis_py(real_redis), scripts))
+    return Links(LinkStore(from_redis_py(real_redis), scripts), Keyring(["k" * 32]))
 
 
 @pytest.mark.parametrize("factor", ["password", "totp"])
@@ -65,7 +67,7 @@ def test_a_reset_link_works_once(alice, service, at_once, links, factor):
     more = [{}] * 8
     if factor == "totp":
         alice.enable_totp(time.time())
-    link = links.issue_reset(alice.user_id, "0" if factor == "password" else "1", time.time())
+    link = links.issue_reset(alice.user_id, "0" if factor == "password" else "1", time.time(), new_notice_id())
     if factor == "totp":
         asked = [alice.post("/auth/reset", {"token": link, "password": password}).json for _ in range(8)]
         more = [{"ticket": ask["ticket"], "code": alice.backup_codes.pop(), "method": "backup"} for ask in asked]
@@ -80,7 +82,7 @@ def test_a_reset_link_works_once(alice, service, at_once, links, factor):
 
 def test_a_not_me_link_works_once(alice, service, at_once, links, real_redis):
     phone = service.device().log_in(alice)
-    link = links.issue_not_me(alice.user_id, phone.id_hash)
+    link = links.issue_not_me(alice.user_id, phone.id_hash, new_notice_id())
     url = service.url + "/not-me/form"
     answers = at_once(*[lambda: requests.post(url, data={"token": link}, timeout=60)] * 8)
     assert (count(answers, 200), count(answers, 400)) == (1, 7)

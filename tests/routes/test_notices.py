@@ -6,6 +6,7 @@ import json
 import pytest
 
 from app.stores import keys
+from app.stores.mail import new_notice_id
 from app.web.services import EXTENSION
 from tests.conftest import ENVIRONMENT
 from tests.device import PASSWORD, Device
@@ -54,7 +55,7 @@ def test_the_first_device_is_silent_and_every_other_kind_is_told_once(alice, new
 def test_a_device_that_was_not_theirs_is_new_again(alice, new_device, app, told):
     """Or the thief would sign in again with the password that they still have, and nobody be told."""
     thief = new_device(**agent("iOS")).log_in(alice)
-    secret = app.extensions[EXTENSION].links.issue_not_me(alice.user_id, thief.id_hash)
+    secret = app.extensions[EXTENSION].links.issue_not_me(alice.user_id, thief.id_hash, new_notice_id())
     assert app.test_client().post("/not-me/form", data={"token": secret}).status_code == 200
     told()
     thief.log_in(alice)
@@ -155,7 +156,7 @@ def test_the_last_backup_code(alice, new_device, told, clock, where):
 def test_a_reset_is_told_as_a_change_of_password(alice, app, new_device, told):
     services = app.extensions[EXTENSION]
     secret = services.links.issue_reset(
-        alice.user_id, services.accounts.get(alice.user_id).secrets_version, services.clock()
+        alice.user_id, services.accounts.get(alice.user_id).secrets_version, services.clock(), new_notice_id()
     )
     new_device(**agent("iOS")).post("/auth/reset", {"token": secret, "password": "another horse battery"})
     assert told() == [("password_changed", alice.user_id, "iOS"), ("sign_in", alice.user_id, "iOS")]

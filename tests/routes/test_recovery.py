@@ -7,7 +7,7 @@ from app.errors import InvalidLogin
 from app.rules.notices import Notices
 from app.rules.recovery import Recovery
 from app.stores import keys
-from app.stores.mail import MailStore
+from app.stores.mail import MailStore, new_notice_id
 from app.stores.notices import NoticeStore
 from app.stores.sessions import Client
 from app.stores.tickets import TicketStore
@@ -30,7 +30,7 @@ def reset_link(app, links):
     """Makes the secret of a link as the mail to a device's user carries it."""
     services = app.extensions[EXTENSION]
     return lambda device: links.issue_reset(
-        device.user_id, services.accounts.get(device.user_id).secrets_version, services.clock()
+        device.user_id, services.accounts.get(device.user_id).secrets_version, services.clock(), new_notice_id()
     )
 
 
@@ -95,7 +95,7 @@ def test_the_hour_counts_from_the_request_for_it(alice, new_device, app, links, 
     """However long the mail was on its way."""
     asked_at = clock()
     clock.advance(HOUR - 1)
-    late = links.issue_reset(alice.user_id, "1", asked_at)
+    late = links.issue_reset(alice.user_id, "1", asked_at, new_notice_id())
     clock.advance(1)
     assert errors(reset(new_device(), late), "token") == ["TOKEN_INVALID"]
 
@@ -126,7 +126,7 @@ def test_what_happens_right_after_the_new_password_holds(alice, app, redis, stor
         users, TicketStore(store, scripts), ours, links, ours._passwords, services.second_factor, notices
     )
     with pytest.raises(InvalidLogin):
-        recovery.reset(links.issue_reset(alice.user_id, "0", clock()), NEW_PASSWORD, Client())
+        recovery.reset(links.issue_reset(alice.user_id, "0", clock(), new_notice_id()), NEW_PASSWORD, Client())
     assert redis.zcard(keys.last_used(alice.user_id)) == 0
 
 
@@ -134,7 +134,7 @@ def test_what_is_no_link_resets_nothing(alice, bob, new_device, links, reset_lin
     """Made-up secrets, another purpose, another user's id on a secret, tokens and tickets."""
     secret = reset_link(bob)
     claimed = ".".join([alice.token.split(".")[0], *secret.split(".")[1:]])
-    not_me = links.issue_not_me(alice.user_id, alice.id_hash)
+    not_me = links.issue_not_me(alice.user_id, alice.id_hash, new_notice_id())
     ticket = alice.challenge()["ticket"]
     for made_up in (tokens.issue(alice.user_id, 0), claimed, not_me, alice.token, ticket, "", "x", "x" * 5000):
         assert errors(reset(new_device(), made_up), "token")
@@ -171,7 +171,7 @@ def test_the_ticket_of_a_reset_outlives_others_being_ended(with_totp, new_device
 
 
 def test_a_link_dies_with_a_user_who_comes_back(alice, new_device, app, reset_link, links):
-    secret, not_me = reset_link(alice), links.issue_not_me(alice.user_id, alice.id_hash)
+    secret, not_me = reset_link(alice), links.issue_not_me(alice.user_id, alice.id_hash, new_notice_id())
     app.extensions[EXTENSION].accounts.disable(alice.user_id)
     app.extensions[EXTENSION].accounts.enable(alice.user_id)
     assert errors(reset(new_device(), secret), "token") == ["TOKEN_INVALID"]
@@ -232,7 +232,7 @@ def test_five_wrong_codes_use_a_ticket_up_and_ten_in_all_are_the_links_budget(wi
     device = Device(app.test_client(use_cookies=False))
     services = app.extensions[EXTENSION]
     secret = services.links.issue_reset(
-        with_totp.user_id, services.accounts.get(with_totp.user_id).secrets_version, services.clock()
+        with_totp.user_id, services.accounts.get(with_totp.user_id).secrets_version, services.clock(), new_notice_id()
     )
     ticket = reset(device, secret).json["ticket"]
     wrong = [reset(device, secret, ticket=ticket, code="000000").json["code"] for _ in range(6)]
@@ -270,7 +270,7 @@ def test_forgot_is_limited_by_account_and_by_address(alice, make_app):
 def test_to_look_at_a_page_changes_nothing(alice, new_device, app, links, reset_link, path):
     """Mail scanners fetch links; whatever they make of one, it works afterwards."""
     phone = new_device().log_in(alice)
-    not_me, secret = links.issue_not_me(alice.user_id, phone.id_hash), reset_link(alice)
+    not_me, secret = links.issue_not_me(alice.user_id, phone.id_hash, new_notice_id()), reset_link(alice)
     visitor = app.test_client()
     for method in ("GET", "HEAD"):
         for query in ("", f"?token={not_me}", f"?token={secret}"):
@@ -285,7 +285,7 @@ def test_to_look_at_a_page_changes_nothing(alice, new_device, app, links, reset_
 def test_this_wasnt_me(alice, new_device, app, links):
     """Without being signed in, once, that device alone."""
     phone = new_device().log_in(alice)
-    secret = links.issue_not_me(alice.user_id, phone.id_hash)
+    secret = links.issue_not_me(alice.user_id, phone.id_hash, new_notice_id())
     visitor = app.test_client()
     answer = visitor.post("/not-me/form", data={"token": secret})
     assert answer.status_code == 200
@@ -300,7 +300,7 @@ def test_this_wasnt_me(alice, new_device, app, links):
 
 
 def test_this_wasnt_me_is_good_for_48_hours(alice, app, links, clock):
-    secret = links.issue_not_me(alice.user_id, alice.id_hash)
+    secret = links.issue_not_me(alice.user_id, alice.id_hash, new_notice_id())
     clock.advance(48 * HOUR)
     assert app.test_client().post("/not-me/form", data={"token": secret}).status_code == 400
     assert alice.is_signed_in

@@ -21,3 +21,15 @@ def test_code_hashes_are_of_the_key_and_the_user():
     old, new = Keyring([OLD]).code_hashes("1", "code"), Keyring([NEW]).code_hashes("1", "code")
     assert Keyring([NEW, OLD]).code_hashes("1", "code") == new + old
     assert len({*old, *new, *Keyring([OLD]).code_hashes("2", "code")}) == 3
+
+
+def test_a_hash_of_a_mail_is_of_the_first_key_the_use_and_the_notice():
+    first = Keyring([OLD, NEW]).hash_of_mail("use", "notice")
+    assert Keyring([OLD]).hash_of_mail("use", "notice") == first
+    others = [
+        Keyring([NEW, OLD]).hash_of_mail("use", "notice"),
+        Keyring([OLD]).hash_of_mail("other use", "notice"),
+        Keyring([OLD]).hash_of_mail("use", "other notice"),
+    ]
+    assert len({first, *others}) == 4
+    assert {len(derived) for derived in (first, *others)} == {32}

@@ -11,11 +11,12 @@ from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client
 
 LATE = 300
+ID = "0123456789abcdef" * 4
 CLIENT = Client(os="Linux", platform="Firefox", location="Zürich, Switzerland", ip="203.0.113.7")
 
 
 def notice(user_id="1", kind="sign_in"):
-    return Notice(kind, user_id, 1700000000.5, CLIENT, "S" * 43 + "=")
+    return Notice(kind, user_id, 1700000000.5, CLIENT, "S" * 43 + "=", id=ID)
 
 
 @pytest.fixture
@@ -38,6 +39,18 @@ def test_a_notice_is_what_it_was(mails, take):
     mails.add(notice())
     mail = take()
     assert (mail.content, mail.attempts, mail.failing_since) == (notice(), 0, None)
+
+
+def test_each_has_an_id_of_its_own_that_it_keeps(mails, take, clock):
+    """So a mail that is tried again is the same mail."""
+    for _ in range(2):
+        mails.add(Notice("sign_in", "1", 1700000000.5, CLIENT))
+    first, second = take("a").content.id, take("b").content.id
+    assert first != second
+    assert len(first) == len(second) == 64
+    mails.postpone(take("a"), clock())
+    mails.requeue_due()
+    assert take("a").content.id == first
 
 
 def test_each_is_taken_once_oldest_first(mails, take):
@@ -175,7 +188,7 @@ GOOD = {"kind": "reset", "user_id": "1", "at": 1, "client": {"os": "x"}, "sessio
             {"notice": orjson.dumps(GOOD | wrong), "attempts": 0}
             for wrong in (
                 *({"kind": "lottery"}, {"kind": []}, {"user_id": 1}, {"at": "now"}, {"session": None}, {"to": "x"}),
-                *({"client": None}, {"client": {"os": 1}}, {"client": {"hat": "x"}}, {"client": "x"}),
+                *({"id": 1}, {"client": None}, {"client": {"os": 1}}, {"client": {"hat": "x"}}, {"client": "x"}),
             )
         ),
     ],
@@ -254,5 +267,6 @@ def test_neither_an_address_nor_a_name_is_in_the_queue(mails, redis):
     [(_, row)] = redis.xrange(keys.MAIL)
     assert orjson.loads(row["notice"]) == {
         **{"kind": "sign_in", "user_id": "1", "at": 1700000000.5, "session": "S" * 43 + "=", "secrets_version": ""},
+        "id": ID,
         "client": {"os": "Linux", "platform": "Firefox", "location": "Zürich, Switzerland", "ip": "203.0.113.7"},
     }

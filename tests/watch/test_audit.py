@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from app.stores.mail import new_notice_id
 from app.watch import context
 from tests.device import PASSWORD, Device
 from tests.watch.test_metrics import Growth
@@ -329,7 +330,7 @@ def test_a_password_set_by_a_link(app, quiet, new_device, told):
     assert (asked_by_nobody["user_id"], len(asked_by_nobody["account"])) == (None, 32)
     services = app.extensions["keyrack"]
     secret = services.links.issue_reset(
-        quiet.user_id, services.accounts.get(quiet.user_id).secrets_version, services.clock()
+        quiet.user_id, services.accounts.get(quiet.user_id).secrets_version, services.clock(), new_notice_id()
     )
     for token in ("made up", secret):
         new_device().post("/auth/reset", {"token": token, "password": "another long one"})

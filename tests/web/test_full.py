@@ -3,6 +3,7 @@
 import pytest
 from redis import RedisCluster
 
+from app.stores.mail import new_notice_id
 from tests.device import PASSWORD, Device
 
 pytestmark = pytest.mark.parametrize("redis", ["real", "cluster"], indirect=True)
@@ -145,7 +146,7 @@ def test_a_reset_is_refused_whole_and_its_link_stays_good(app, alice, full):
     """The new password would be set and nobody signed in by it; so it is not set, and the link can be used later."""
     rules = app.extensions["keyrack"]
     version = rules.accounts.get(alice.user_id).secrets_version
-    secret = rules.links.issue_reset(alice.user_id, version, rules.clock())
+    secret = rules.links.issue_reset(alice.user_id, version, rules.clock(), new_notice_id())
     full()
     body = {"token": secret, "password": "a new battery"}
     assert alice.post("/auth/reset", body).status_code == 503

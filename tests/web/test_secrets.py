@@ -1,5 +1,6 @@
 """A copy of Redis signs nobody in: no secret that was issued is in it, in no form that could be used."""
 
+from app.stores.mail import new_notice_id
 from app.web.services import EXTENSION
 from tests.device import PASSWORD
 
@@ -34,7 +35,10 @@ def test_no_secret_is_in_redis(alice, new_device, redis, clock, app):
     )
     codes += [code["code"] for code in renewed.json["backup_codes"]]
     links = app.extensions[EXTENSION].links
-    linked = [links.issue_not_me(alice.user_id, alice.id_hash), links.issue_reset(alice.user_id, "9", clock())]
+    linked = [
+        links.issue_not_me(alice.user_id, alice.id_hash, new_notice_id()),
+        links.issue_reset(alice.user_id, "9", clock(), new_notice_id()),
+    ]
     new_device().post("/auth/forgot", {"login": alice.email})
     issued = {secret for secret in [*alice.secrets, *phone.secrets, ticket, *codes, *linked] if len(secret) >= 8}
     assert len(issued) >= 30
