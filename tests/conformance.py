@@ -63,6 +63,7 @@ class Document:
     def _response(self, method: str, path: str, status: int, media_type: str, body: bytes) -> Json | None:
         """What the document says of this answer. None where the request was for a page."""
         method = "get" if method == "HEAD" or path == verify.PATH else method.lower()  # verify takes all alike
+        path = front.canonical_path(path)
         known = [item for pattern, item in self._paths if pattern.fullmatch(path)]
         for item in known:
             if method in item:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.routes import API
 from app.stores.users import User
+from app.web.front import API
 from app.web.services import Services
 
 PRETENDED = "192.0.2.77"  # an address for documentation, which no host has (RFC 5737)

@@ -18,10 +18,10 @@ from app.cli.canary import PRETENDED, Canary, Connection, ProbeError, find_seen_
 from app.cli.terminal import PARTLY, RedisAway, SingleCommand, as_json, say, say_json
 from app.config import Settings
 from app.mail.transport import ServerAway, open_transport
-from app.routes import API
 from app.serving.checkup import Finding, Level, check_redis, check_rights, check_secrets, fail, ok, warn
 from app.setting_parsers import MailServer, Networks
 from app.stores.connection.connect import StoreError, describe
+from app.web.front import API
 from app.web.services import Services, services
 
 _OLD_DATABASE_DAYS = 60

@@ -33,6 +33,8 @@ from app.wire.contract import Contract, Header, Limit, Parameter, Response, Shap
 
 _ABOUT = """Keyrack owns sign-in and the devices that are signed in.
 
+Paths are those of version 9. `/api/v6` to `/api/v10` and `/api` are the same, with or without a slash at the end.
+
 Bodies are JSON; unknown fields are ignored. Ids of users are snowflakes, sent as strings. Times are ISO 8601 in UTC
 with six decimals.
 

@@ -17,8 +17,7 @@ from app.routes import (
     settings,
     users,
 )
-
-API = "/api/v9"
+from app.web.front import API
 
 
 def blueprints(chosen: Settings) -> list[tuple[Blueprint, str | None]]:

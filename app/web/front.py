@@ -1,4 +1,5 @@
 """The first layer that a request meets: it gives the request an id, counts it, and sets the headers of the answer.
+It also brings the paths of the API to one form: clients ask for other versions, and may end a path with a slash.
 
 Headers of their own have /docs and /openapi.json (routes/document.py), and what gunicorn refuses (serving/workers.py).
 """
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 access = logging.getLogger("keyrack.access")
 
+API = "/api/v9"  # the prefix of the API's routes
+
 _QUIET_S = 5
+_API_PATH = re.compile(r"/api(?:/v(?:[6-9]|10))?(/.*?)/?")
 _HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FOR_GATEWAYS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 STANDARD = (
@@ -76,6 +80,7 @@ class Front:
         request_id = given_id if _HARMLESS_ID.fullmatch(given_id) else os.urandom(8).hex()
         is_verify = environ["PATH_INFO"] == verify.PATH
         if not is_verify:
+            environ["PATH_INFO"] = canonical_path(environ["PATH_INFO"])
             environ["wsgi.input"] = _RequestBody(environ["wsgi.input"])
             if "gunicorn.socket" in environ:  # a client that stops sending within a body must not block the thread
                 environ["gunicorn.socket"].settimeout(_QUIET_S)
@@ -101,6 +106,12 @@ class Front:
             if self._logs_each:
                 _log_request(*route, answered, seconds)
             context.end(before)
+
+
+def canonical_path(path: str) -> str:
+    """Return the path of an API's route under `API`, without a slash at its end; any other path as it is."""
+    match = _API_PATH.fullmatch(path)
+    return API + match[1] if match else path
 
 
 def _log_request(route: str, method: str, status: str, seconds: float) -> None:
