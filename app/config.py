@@ -8,6 +8,7 @@ from typing import Any
 
 from app import setting_parsers as parsers
 from app.rules.passwords import MAX_ROUNDS, MIN_ROUNDS
+from app.rules.totp import LEAST_SECRET_BITS, SECRET_BITS
 from app.setting_parsers import MailServer, Networks
 
 
@@ -57,6 +58,11 @@ class Settings:
     mfa_proof_ttl_s: int = _setting(parsers.span, "time for which a proof, earned by a right answer, is good", "5m")
     totp_window: int = _setting(
         parsers.whole(0, 10), "steps of 30 seconds that a TOTP code may be off, either way", "1"
+    )
+    totp_client_secret_bits: int = _setting(
+        parsers.whole(LEAST_SECRET_BITS, SECRET_BITS),
+        "bits that a client's TOTP secret has at least; some clients make 80, RFC 4226 asks for 128",
+        "128",
     )
     bcrypt_rounds: int = _setting(
         parsers.whole(MIN_ROUNDS, MAX_ROUNDS),

@@ -10,6 +10,7 @@ ApiError
 ├── InvalidSecret          400  60005
 ├── InvalidTicket          400  60006   unknown, used, expired, exhausted or somebody else's
 ├── InvalidCode            400  60008
+│   └── InvalidPassword                 a wrong password where a challenge asked for it
 ├── IsCurrentSession       400  0       the caller's own session, but only others may be ended
 ├── Unauthorized           401  0       no token, or no live session with it
 ├── MfaRequired            401  60003   a live session without a recent proof
@@ -139,8 +140,20 @@ class MfaNotOn(ApiError):
 
 
 class InvalidSecret(ApiError):
+    """A TOTP secret that is missing, malformed or short. Without one a client shows a secret and asks again.
+
+    Args:
+        least_bits: What a secret must have; None if there was no secret. Forms of clients show a problem at a field.
+    """
+
     code = 60005
     message = "Invalid two-factor secret"
+
+    def __init__(self, least_bits: int | None = None) -> None:
+        problem = f"INVALID_SECRET: Must be base32 of {least_bits} bits or more."
+        super().__init__()
+        if least_bits:
+            self.extra["errors"] = _form_errors({"secret": problem, "code": problem})
 
 
 class InvalidTicket(ApiError):
@@ -149,8 +162,22 @@ class InvalidTicket(ApiError):
 
 
 class InvalidCode(ApiError):
+    """A wrong answer to a challenge, or a wrong code of a login. Forms of clients show the problem at its field."""
+
     code = 60008
     message = "Invalid two-factor code"
+    _problem = "code", "INVALID_CODE"
+
+    def __init__(self) -> None:
+        field, code = self._problem
+        super().__init__(errors=_form_errors({field: f"{code}: {self.message}"}))
+
+
+class InvalidPassword(InvalidCode):
+    """A wrong password, where a challenge asked for it."""
+
+    message = "Password does not match."
+    _problem = "password", "PASSWORD_DOES_NOT_MATCH"
 
 
 class Unauthorized(ApiError):

@@ -3,14 +3,15 @@
 The refusals are defined in errors.py. The answers to clients are made in web/error_handlers.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from apispec import APISpec
 from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from app.errors import ApiError, InvalidForm, MfaRequired
+from app.errors import ApiError, InvalidForm, InvalidSecret, MfaRequired
+from app.rules.totp import LEAST_SECRET_BITS
 from app.web.error_handlers import cookie_body, plain_body, rate_limited_body
 from app.wire.contract import Header
 from app.wire.fields import TICKET
@@ -118,7 +119,7 @@ class Refusals:
             return InvalidForm({field: "BASE_TYPE_REQUIRED: This field is required"})
         if refusal is MfaRequired:
             return MfaRequired(TICKET["examples"][0], [{"type": "password"}], self._proof_ttl_s)
-        return refusal()
+        return InvalidSecret(LEAST_SECRET_BITS) if refusal is InvalidSecret else refusal()
 
     def _shape(self, refusal: Refusal, body: JsonObject) -> str:
         """Return the name of the schema of a refusal's body. Add the schema to the document if it is missing."""
@@ -133,12 +134,15 @@ class Refusals:
                 "retry_after": {"type": "number", "description": "Seconds"},
                 "global": {"const": False},
             }
-            self._components.schema(name, _object({key: known.get(key, _TEXT) for key in body}))
+            properties = {key: known.get(key, _TEXT) for key in body}
+            optional = {"errors"} if refusal is InvalidSecret else set()  # only a secret that was sent has a problem
+            self._components.schema(name, _object(properties, optional))
         return name
 
 
-def _object(properties: JsonObject) -> JsonObject:
-    return {"type": "object", "required": list(properties), "properties": properties}
+def _object(properties: JsonObject, optional: Collection[str] = ()) -> JsonObject:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "required": required, "properties": properties}
 
 
 _FORM_ERRORS = {

@@ -14,7 +14,16 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.urls import iri_to_uri
 
 from app import times
-from app.errors import ApiError, InvalidCode, InvalidForm, InvalidLogin, InvalidTicket, Unauthorized, Unavailable
+from app.errors import (
+    ApiError,
+    InvalidCode,
+    InvalidForm,
+    InvalidLogin,
+    InvalidPassword,
+    InvalidTicket,
+    Unauthorized,
+    Unavailable,
+)
 from app.rules import device_names
 from app.tokens import id_in_url
 from app.web.services import services
@@ -106,7 +115,7 @@ def _problems(refusal: ApiError) -> Problems:
     if isinstance(refusal, InvalidForm):
         return refusal.by_field()
     if isinstance(refusal, InvalidCode):
-        text = _WRONG_CODE if refusal.message == InvalidCode.message else refusal.message
+        text = refusal.message if isinstance(refusal, InvalidPassword) else _WRONG_CODE
         return {"code": text, "answer": text}
     if isinstance(refusal, InvalidTicket):
         return {"": "That took too long, or too many tries. Please log in again.", "ticket": ""}

@@ -14,7 +14,7 @@ from app.web.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_U
 from app.web.services import services
 from app.wire.contract import answers, reads, refuses
 from app.wire.recovery import Forgot, ForgotSchema, Reset, ResetSchema
-from app.wire.responses import CodeAskedSchema, TokenSchema
+from app.wire.responses import CodeAskedSchema, NothingSchema, TokenSchema
 
 bp = Blueprint("recovery", __name__)
 
@@ -23,14 +23,14 @@ bp = Blueprint("recovery", __name__)
 @takes(ForgotSchema)
 @limited(FORGOT_ADDRESS, FORGOT)
 @reads(SUPER_PROPERTIES)
-@answers()
+@answers(NothingSchema)
 def forget(body: Forgot) -> ResponseReturnValue:
     """Mail a link to the account, if the account exists.
 
     The answer does not tell whether it exists.
     """
     services().recovery.mail_reset_link(body.login, client())
-    return "", 204
+    return {}
 
 
 @bp.post("/auth/reset")

@@ -145,7 +145,9 @@ def show_totp() -> ResponseReturnValue:
 @bp.post("/security/totp")
 @require_session
 @shows_page_on_refusal(
-    lambda problems: _totp_page(problems, totp.normalise_secret(request.form.get("secret", "")) or totp.new_secret())
+    lambda problems: _totp_page(
+        problems, totp.read_secret(request.form.get("secret", ""), totp.SECRET_BITS) or totp.new_secret()
+    )
 )
 @takes_form(EnableTotpSchema)
 @limited(STEP_UP, STEP_UP_USER)

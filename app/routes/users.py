@@ -9,6 +9,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from app.errors import MfaRequired
+from app.routes.login import USER_SETTINGS
 from app.stores.users import User
 from app.web.cookies import RENEWS_SESSION, renew_session_cookie
 from app.web.guards import caller, client, require_recent_proof, require_session, takes
@@ -19,6 +20,19 @@ from app.wire.contract import answers, refuses
 from app.wire.responses import ChangedUserSchema, UserSchema
 
 bp = Blueprint("users", __name__)
+
+# Clients fail without these. Keyrack does not have what they tell.
+_UNKNOWN = {
+    "discriminator": "0",
+    "avatar": None,
+    "verified": False,
+    "locale": USER_SETTINGS["locale"],
+    "flags": 0,
+    "premium_type": 0,
+    "bio": "",
+    "banner": None,
+    "accent_color": None,
+}
 
 
 @bp.get("/users/@me")
@@ -56,4 +70,4 @@ def _user_body(user: User) -> dict[str, Any]:
         "email": user.email,
         "mfa_enabled": user.has_mfa,
         "authenticator_types": services().second_factor.authenticator_types(user),
-    }
+    } | _UNKNOWN

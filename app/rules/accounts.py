@@ -13,11 +13,11 @@ import email_validator
 from email_validator import EmailNotValidError, validate_email
 
 from app import tokens
-from app.errors import ApiError, InvalidForm, InvalidLogin, InvalidTicket, Unauthorized, Unconfirmed
+from app.errors import ApiError, InvalidForm, InvalidLogin, InvalidPassword, InvalidTicket, Unauthorized, Unconfirmed
 from app.rules.devices import Caller, Devices
 from app.rules.keyring import Keyring
 from app.rules.notices import Notices
-from app.rules.passwords import MISMATCH, Passwords
+from app.rules.passwords import Passwords
 from app.rules.second_factor import SecondFactor
 from app.snowflakes import NOBODY, new_snowflake
 from app.stores.connection.connect import StoreRefused
@@ -333,4 +333,4 @@ class Accounts:
 
 
 def _password_mismatch() -> InvalidForm:
-    return InvalidForm({"password": f"PASSWORD_DOES_NOT_MATCH: {MISMATCH}"})
+    return InvalidForm({"password": f"PASSWORD_DOES_NOT_MATCH: {InvalidPassword.message}"})

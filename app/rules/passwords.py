@@ -23,7 +23,6 @@ MIN_ROUNDS, MAX_ROUNDS = 4, 16  # the costs of a hash; each step doubles the tim
 _NICENESS = 5  # lower than for other requests, but not so low that these could block a sign-in
 _LONGEST_WAIT_S = 15
 _ANY_HASH = "." * 53  # the salt and hash of a dummy, for which no password is known
-MISMATCH = "Password does not match."
 
 T = TypeVar("T")
 

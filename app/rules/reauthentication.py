@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from app import tokens
-from app.errors import Forbidden, InvalidCode, InvalidForm, InvalidTicket, MfaRequired, Unauthorized
+from app.errors import Forbidden, InvalidForm, InvalidPassword, InvalidTicket, MfaRequired, Unauthorized
 from app.rules.devices import Caller
 from app.rules.notices import Notices
-from app.rules.passwords import MISMATCH, Passwords
+from app.rules.passwords import Passwords
 from app.rules.second_factor import SecondFactor
 from app.stores.factors import JudgedAnswer, MfaType
 from app.stores.sessions import Client
@@ -114,7 +114,7 @@ class Reauthentication:
         if verdict == "wrong":
             audit.step_up_failed("wrong", user.id, answer.factor)
         if verdict == "wrong" and mfa_type == "password":
-            raise InvalidCode(MISMATCH)
+            raise InvalidPassword
         self._second_factor.require_right(verdict)
         audit.step_up_passed(user.id, answer.factor)
         if verdict == "last_code":

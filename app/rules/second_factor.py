@@ -28,11 +28,13 @@ class SecondFactor:
         keyring: Keyring,
         notices: Notices,
         totp_window: int,
+        least_secret_bits: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._users = users
         self._keyring = keyring
         self._notices = notices
+        self._least_secret_bits = least_secret_bits
         self._clock = clock
         self._totp = TotpFactor(keyring, totp_window, clock)
         self._backup_codes = BackupCodes(keyring)
@@ -96,10 +98,10 @@ class SecondFactor:
             InvalidCode: The code is wrong.
         """
         self.require_off(user)
-        normalised = totp.normalise_secret(secret or "")
-        if normalised is None:
-            raise InvalidSecret
-        step = self._totp.step_of(normalised, code or "")
+        read = totp.read_secret(secret or "", self._least_secret_bits)
+        if read is None:
+            raise InvalidSecret(self._least_secret_bits if secret else None)
+        step = self._totp.step_of(read, code or "")
         if step is None:
             raise InvalidCode
         codes = new_codes()
@@ -108,7 +110,7 @@ class SecondFactor:
             credentials_version=user.credentials_version,
             caller=caller.id_hash,
             set={
-                "totp_secret": self._keyring.encrypt(normalised),
+                "totp_secret": self._keyring.encrypt(read),
                 "totp_step": str(step),
                 "totp_at": str(int(self._clock())),
             },

@@ -14,31 +14,24 @@ import segno
 
 STEP_S = 30
 _ISSUER = "Keyrack"
-_MIN_SECRET_BYTES = 20  # 160 bits, as RFC 4226 recommends
-_MIN_FOREIGN_BYTES = 10
+SECRET_BITS = 160  # as RFC 4226 recommends
+LEAST_SECRET_BITS = 80  # what other services have given out
 _MAX_SECRET_LENGTH = 128
 
 
-def normalise_secret(text: str) -> str | None:
-    """Return a base32 secret in its normalised form; None if it is not a secret of 160 bits or more.
+def read_secret(text: str, least_bits: int) -> str | None:
+    """Return a secret in base32, lengthened to 160 bits; None if it is not a secret of `least_bits` or more.
+
+    Its codes do not change, because HMAC itself fills a short key with zeros (RFC 2104).
 
     Args:
         text: The secret as apps show it, perhaps in groups or in lower case.
     """
     secret = _parse_secret(text)
-    return secret if secret and len(_decode(secret)) >= _MIN_SECRET_BYTES else None
-
-
-def lengthen_secret(text: str) -> str | None:
-    """Return another service's secret, lengthened to 160 bits; None if it is not a secret of 80 bits or more.
-
-    Its codes do not change, because HMAC itself fills a short key with zeros (RFC 2104).
-    """
-    secret = _parse_secret(text)
     raw = _decode(secret) if secret else b""
-    if len(raw) < _MIN_FOREIGN_BYTES:
+    if len(raw) * 8 < least_bits:
         return None
-    return base64.b32encode(raw.ljust(_MIN_SECRET_BYTES, b"\0")).decode().rstrip("=")
+    return base64.b32encode(raw.ljust(SECRET_BITS // 8, b"\0")).decode().rstrip("=")
 
 
 def _parse_secret(text: str) -> str | None:

@@ -33,6 +33,8 @@ class RuleSettings(Protocol):
     @property
     def totp_window(self) -> int: ...
     @property
+    def totp_client_secret_bits(self) -> int: ...
+    @property
     def bcrypt_rounds(self) -> int: ...
     @property
     def bcrypt_concurrency(self) -> int: ...
@@ -49,7 +51,9 @@ class Rules:
         self.keyring = keyring
         self.notices = notices
         self.links = Links(stores.links, keyring, clock)
-        self.second_factor = SecondFactor(users, keyring, notices, settings.totp_window, clock)
+        self.second_factor = SecondFactor(
+            users, keyring, notices, settings.totp_window, settings.totp_client_secret_bits, clock
+        )
         self.devices = Devices(stores.sessions, stores.lifetimes, settings.max_sessions_per_user, clock)
         self.reauthentication = Reauthentication(
             users,

@@ -59,7 +59,7 @@ class TotpSecret(fields.Field[str]):
     """A base32 secret. It may be shorter than Keyrack's own, because other services issue shorter secrets."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
-        secret = totp.lengthen_secret(value) if isinstance(value, str) else None
+        secret = totp.read_secret(value, totp.LEAST_SECRET_BITS) if isinstance(value, str) else None
         if secret is None:
             raise ValidationError("BASE_TYPE_BAD_FORMAT: Must be a base32 secret of 80 bits or more.")
         return secret

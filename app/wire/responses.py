@@ -37,6 +37,10 @@ def _nullable(example: str, **more: Any) -> fields.Field[Any]:
     return fields.String(**{"required": True} | more, allow_none=True, metadata={"examples": [example]})
 
 
+def _null() -> fields.Field[Any]:
+    return fields.Raw(required=True, metadata={"type": "null"})
+
+
 class ResponseSchema(Schema):
     """A body of a response. Later versions may add fields."""
 
@@ -81,7 +85,7 @@ class CodeAskedSchema(ResponseSchema):
     totp = _flag(metadata={"description": "Whether a TOTP code may be the answer"})
     backup = _flag(metadata={"description": "Whether unused backup codes are left"})
     sms = _flag(validate=_const(value=False))
-    webauthn = fields.Raw(required=True, metadata={"type": "null"})
+    webauthn = _null()
 
 
 class MethodSchema(ResponseSchema):
@@ -161,10 +165,23 @@ class UserSchema(ResponseSchema):
     authenticator_types = fields.List(
         fields.Integer(), required=True, metadata={"description": "2 is a TOTP app", "examples": [[2]]}
     )
+    discriminator = _text(validate=_const("0"))
+    avatar = _null()
+    verified = _flag(metadata={"description": "Whether the address was proved to be the user's", "examples": [False]})
+    locale = _text(metadata={"examples": ["en-US"]})
+    flags = _integer(validate=_const(0))
+    premium_type = _integer(validate=_const(0))
+    bio = _text(validate=_const(""))
+    banner = _null()
+    accent_color = _null()
 
 
 class ChangedUserSchema(UserSchema):
     token = _text(metadata=_TOKEN)
+
+
+class NothingSchema(ResponseSchema):
+    """An empty object, which a client waits for."""
 
 
 class BackupCodeSchema(ResponseSchema):

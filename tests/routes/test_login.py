@@ -24,6 +24,15 @@ def test_register_signs_the_first_device_in(new_device):
         "email": "alice@example.com",
         "mfa_enabled": False,
         "authenticator_types": [],
+        "discriminator": "0",
+        "avatar": None,
+        "verified": False,
+        "locale": "en-US",
+        "flags": 0,
+        "premium_type": 0,
+        "bio": "",
+        "banner": None,
+        "accent_color": None,
     }
     assert me.headers["Cache-Control"] == "no-store"
 

@@ -1,10 +1,13 @@
 """Proving oneself again, and the second factor turned on and off."""
 
+import base64
+import hmac
+
 import pyotp
 import pytest
 
 from app import tokens
-from tests.device import PASSWORD, errors
+from tests.device import PASSWORD, Device, errors
 
 
 def finish(device, ticket, mfa_type, data):
@@ -69,13 +72,23 @@ def test_a_proof_ends_with_its_session(alice, new_device):
 def test_a_wrong_password_says_so(alice):
     answer = finish(alice, alice.challenge()["ticket"], "password", "wrong password")
     assert answer.status_code == 400
-    assert answer.json == {"code": 60008, "message": "Password does not match."}
+    problem = {"code": "PASSWORD_DOES_NOT_MATCH", "message": "Password does not match."}
+    assert answer.json == {
+        "code": 60008,
+        "message": "Password does not match.",
+        "errors": {"password": {"_errors": [problem]}},
+    }
 
 
 def test_a_wrong_code_says_so(with_totp):
     answer = finish(with_totp, with_totp.challenge()["ticket"], "totp", "000000")
     assert answer.status_code == 400
-    assert answer.json == {"code": 60008, "message": "Invalid two-factor code"}
+    problem = {"code": "INVALID_CODE", "message": "Invalid two-factor code"}
+    assert answer.json == {
+        "code": 60008,
+        "message": "Invalid two-factor code",
+        "errors": {"code": {"_errors": [problem]}},
+    }
 
 
 def test_a_ticket_is_answered_by_the_session_it_was_given_to(alice, bob, new_device):
@@ -186,10 +199,45 @@ def test_secrets_come_as_apps_show_them(alice, clock, shape):
     assert alice.post("/users/@me/mfa/totp/enable", body).status_code == 200
 
 
-@pytest.mark.parametrize("secret", ["", "JBSWY3DPEHPK3PXP", "not base32 at all!", "é" * 32, "A" * 1000, "A" * 33])
-def test_secrets_of_less_than_160_bits_are_refused(alice, secret):
+@pytest.mark.parametrize("secret", ["JBSWY3DPEHPK3PXP", "not base32 at all!", "é" * 32, "A" * 1000, "A" * 33])
+def test_secrets_of_less_than_128_bits_are_refused(alice, secret):
+    """The problem is told at both fields, because clients show it there."""
     answer = alice.post("/users/@me/mfa/totp/enable", {"password": PASSWORD, "secret": secret, "code": "000000"})
     assert refusal(answer) == (400, 60005)
+    problem = {"_errors": [{"code": "INVALID_SECRET", "message": "Must be base32 of 128 bits or more."}]}
+    assert answer.json["errors"] == {"secret": problem, "code": problem}
+
+
+@pytest.mark.parametrize("letters", [26, 32, 52])
+def test_a_client_may_make_secrets_of_128_bits_and_more(alice, new_device, clock, letters):
+    assert enable_with(alice, clock, letters).status_code == 200
+
+
+@pytest.mark.parametrize("letters", [16, 18, 24])
+def test_clients_with_short_secrets_are_served_if_an_operator_allows_it(make_app, clock, letters):
+    """TOTP_CLIENT_SECRET_BITS=80 takes the 16 and 18 letters that some clients make; their codes sign in."""
+    app = make_app(TOTP_CLIENT_SECRET_BITS="80")
+    device = Device(app.test_client(use_cookies=False)).register("carol@example.com")
+    secret = pyotp.random_base32(32)[:letters]
+    assert enable_with(device, clock, letters, secret).status_code == 200
+    clock.advance(60)
+    login = device.post("/auth/login", {"login": device.email, "password": PASSWORD})
+    answer = {"ticket": login.json["ticket"], "code": code_of(secret, clock)}
+    assert device.post("/auth/mfa/totp", answer).status_code == 200
+
+
+def code_of(secret, clock):
+    """The code that an app shows: pyotp itself refuses secrets as short as these."""
+    raw = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    digest = hmac.digest(raw, (int(clock()) // 30).to_bytes(8), "sha1")
+    at = digest[-1] & 15
+    return f"{(int.from_bytes(digest[at : at + 4]) & 0x7FFFFFFF) % 1_000_000:06}"
+
+
+def enable_with(device, clock, letters, secret=None):
+    secret = secret or pyotp.random_base32(64)[:letters]
+    body = {"password": PASSWORD, "secret": secret, "code": code_of(secret, clock)}
+    return device.post("/users/@me/mfa/totp/enable", body)
 
 
 def test_enable_refuses_what_does_not_hold(alice, clock):

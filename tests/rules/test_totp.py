@@ -44,4 +44,4 @@ def test_the_clock_before_the_first_step():
     ],
 )
 def test_secrets_are_brought_to_one_form(text, secret):
-    assert totp.normalise_secret(text) == secret
+    assert totp.read_secret(text, totp.SECRET_BITS) == secret
