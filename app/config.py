@@ -76,6 +76,12 @@ class Settings:
     trusted_proxies: Networks = _setting(
         parsers.networks, "addresses and CIDR ranges of the proxies whose `X-Forwarded-For` is believed", ""
     )
+    allowed_origins: tuple[str, ...] = _setting(
+        parsers.origins,
+        "origins, separated by commas, whose pages may call the API with a token in `Authorization`, as in "
+        "`https://chat.example.com`; never with a cookie",
+        "",
+    )
     geoip_database: Path | None = _setting(
         parsers.optional(parsers.city_database),
         "path of a City database in MaxMind's format; without it no location is known",

@@ -23,6 +23,7 @@ Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 _MIN_SECRET_LENGTH = 32
+_WEB_PORTS = {"http": 80, "https": 443}
 _MAIL_PORTS = {"smtp": 587, "smtps": 465}
 _LONGEST_S = 100 * 365 * 24 * 60 * 60  # no session may end after the year 9999, because datetime has no later year
 _MOST_COUNTED = 1_000_000_000
@@ -189,6 +190,21 @@ def origin(raw: str) -> str:
             "must be the URL of this service for people, without a path, as in https://accounts.example.com"
         )
     return raw.rstrip("/")
+
+
+def origins(raw: str) -> tuple[str, ...]:
+    """Read origins as browsers send them: in lower case, without the scheme's own port and without a path."""
+    return tuple(_browser_origin(part.strip()) for part in raw.split(",") if part.strip())
+
+
+def _browser_origin(raw: str) -> str:
+    try:
+        url = urlsplit(origin(raw).lower())
+    except ValueError:
+        raise ValueError("must be origins, separated by commas, as in https://chat.example.com") from None
+    port = "" if url.port in (None, _WEB_PORTS[url.scheme]) else f":{url.port}"
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    return f"{url.scheme}://{host}{port}"
 
 
 def optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:

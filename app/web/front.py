@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from app.callers.identity import Environ
 from app.watch import context, metrics
 from app.web import verify
+from app.web.cors import Cors
 from app.web.services import Services
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Front:
         self._flask = flask
         self._verify = verify
         self._address_of = services.callers.address
+        self._cors = Cors(services.settings.allowed_origins)
         self._logs_each = services.settings.access_log
 
     def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
@@ -85,6 +87,8 @@ class Front:
             if "gunicorn.socket" in environ:  # a client that stops sending within a body must not block the thread
                 environ["gunicorn.socket"].settimeout(_QUIET_S)
         standard = _FOR_GATEWAYS if is_verify else STANDARD
+        if is_verify or environ["PATH_INFO"].startswith(f"{API}/"):
+            standard = (*standard, *self._cors.headers(environ))
         route = (verify.PATH, "any") if is_verify else (metrics.OTHER, metrics.OTHER)
         answered = "500"
 
