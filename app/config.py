@@ -120,6 +120,17 @@ class Settings:
         parsers.rate, "logins and their MFA answers, by address and account", "10 per minute"
     )
     rate_limit_login_address: str = _setting(parsers.rate, "logins and their MFA answers, by address", "30 per minute")
+    rate_limit_login_account: str = _setting(
+        parsers.rate,
+        "wrong passwords at logins, by account over all addresses; an address or device that the account signed in "
+        "from lately has a budget of its own",
+        "100 per hour",
+    )
+    rate_limit_code_account: str = _setting(
+        parsers.rate,
+        "wrong codes at logins, by account as above; wrong codes at resets by account too, but apart",
+        "20 per hour",
+    )
     rate_limit_register: str = _setting(parsers.rate, "registrations, by address", "10 per hour")
     rate_limit_forgot: str = _setting(
         parsers.rate, "requests for a password reset, by address and by account", "5 per hour"

@@ -3,6 +3,7 @@
 ApiError
 ├── InvalidForm            400  50035   a body whose fields are wrong
 │   ├── InvalidLogin                    wrong e-mail or password, or a disabled account
+│   ├── PasswordMismatch                of a caller who gives their password again
 │   └── InvalidLink                     a link from a mail: made up, used, expired or superseded
 ├── InvalidJson            400  50109   a body that is not JSON
 ├── MfaAlreadyOn           400  60001
@@ -28,6 +29,8 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+MISMATCH = "Password does not match."
+
 
 class ApiError(Exception):
     """A refusal with a stable code, and a sentence that a person can act on.
@@ -35,8 +38,12 @@ class ApiError(Exception):
     Args:
         message: None stands for the message of the class.
         extra: More fields of the body.
+
+    Attributes:
+        is_wrong_answer: Somebody may have guessed. Some rate limits count these refusals alone.
     """
 
+    is_wrong_answer: ClassVar[bool] = False
     status: ClassVar[int] = 400
     code: ClassVar[int] = 0
     message: str = ""
@@ -108,12 +115,21 @@ def _first_message(problem: Any) -> str:
 class InvalidLogin(InvalidForm):
     """A login that fails. The answer is equal for an unknown account, a wrong password and a disabled account."""
 
+    is_wrong_answer = True
+
     def __init__(self) -> None:
         problem = "INVALID_LOGIN: Login or password is invalid."
         super().__init__({"login": problem, "password": problem})
 
     def plainly(self) -> str:
         return "Login or password is invalid."
+
+
+class PasswordMismatch(InvalidForm):
+    is_wrong_answer = True
+
+    def __init__(self) -> None:
+        super().__init__({"password": f"PASSWORD_DOES_NOT_MATCH: {MISMATCH}"})
 
 
 class InvalidLink(InvalidForm):
@@ -164,6 +180,7 @@ class InvalidTicket(ApiError):
 class InvalidCode(ApiError):
     """A wrong answer to a challenge, or a wrong code of a login. Forms of clients show the problem at its field."""
 
+    is_wrong_answer = True
     code = 60008
     message = "Invalid two-factor code"
     _problem = "code", "INVALID_CODE"
@@ -176,7 +193,7 @@ class InvalidCode(ApiError):
 class InvalidPassword(InvalidCode):
     """A wrong password, where a challenge asked for it."""
 
-    message = "Password does not match."
+    message = MISMATCH
     _problem = "password", "PASSWORD_DOES_NOT_MATCH"
 
 

@@ -51,6 +51,8 @@ ENVIRONMENT = {
     "BCRYPT_ROUNDS": "4",
     "RATE_LIMIT_LOGIN": "10000 per minute",
     "RATE_LIMIT_LOGIN_ADDRESS": "10000 per minute",
+    "RATE_LIMIT_LOGIN_ACCOUNT": "10000 per minute",
+    "RATE_LIMIT_CODE_ACCOUNT": "10000 per minute",
     "RATE_LIMIT_REGISTER": "10000 per minute",
     "RATE_LIMIT_STEP_UP": "10000 per minute",
     "RATE_LIMIT_STEP_UP_USER": "10000 per minute",

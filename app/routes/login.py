@@ -13,7 +13,7 @@ from app.rules.accounts import SecondFactorAsked
 from app.stores.factors import MfaType
 from app.web.cookies import CLEARS_COOKIES, clear_cookies
 from app.web.guards import SUPER_PROPERTIES, client, end_own_session, takes
-from app.web.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
+from app.web.limits import CODE_ACCOUNT, LOGIN, LOGIN_ACCOUNT, LOGIN_ADDRESS, REGISTER, limited
 from app.web.services import services
 from app.wire.contract import answers, known_by, reads, refuses
 from app.wire.responses import CodeAskedSchema, FinishedLoginSchema, SignedInSchema, TokenSchema
@@ -37,7 +37,7 @@ def register(body: Register) -> ResponseReturnValue:
 
 @bp.post("/auth/login")
 @takes(LoginSchema)
-@limited(LOGIN_ADDRESS, LOGIN)
+@limited(LOGIN_ADDRESS, LOGIN, LOGIN_ACCOUNT)
 @reads(SUPER_PROPERTIES)
 @answers(SignedInSchema, CodeAskedSchema)
 @refuses(InvalidLogin)
@@ -51,7 +51,7 @@ def log_in(body: Login) -> ResponseReturnValue:
 
 @bp.post("/auth/mfa/totp")
 @takes(LoginCodeSchema)
-@limited(LOGIN_ADDRESS, LOGIN)
+@limited(LOGIN_ADDRESS, LOGIN, CODE_ACCOUNT)
 @reads(SUPER_PROPERTIES)
 @answers(FinishedLoginSchema)
 @refuses(InvalidTicket, InvalidCode)
@@ -62,7 +62,7 @@ def log_in_with_totp(body: LoginCode) -> ResponseReturnValue:
 
 @bp.post("/auth/mfa/backup")
 @takes(LoginCodeSchema)
-@limited(LOGIN_ADDRESS, LOGIN)
+@limited(LOGIN_ADDRESS, LOGIN, CODE_ACCOUNT)
 @reads(SUPER_PROPERTIES)
 @answers(FinishedLoginSchema)
 @refuses(InvalidTicket, InvalidCode)

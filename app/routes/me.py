@@ -36,7 +36,7 @@ from app.web.guards import (
     require_session,
     takes,
 )
-from app.web.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
+from app.web.limits import CODE_ACCOUNT, LOGIN, LOGIN_ACCOUNT, LOGIN_ADDRESS, REGISTER, limited
 from app.web.services import services
 from app.web.surfaces import CookieBlueprint
 from app.wire.contract import Parameter, answers, known_by, reads, refuses
@@ -89,7 +89,7 @@ def register(body: Register) -> ResponseReturnValue:
 @bp.post("/login")
 @require_same_origin
 @takes(LoginSchema)
-@limited(LOGIN_ADDRESS, LOGIN)
+@limited(LOGIN_ADDRESS, LOGIN, LOGIN_ACCOUNT)
 @reads(SUPER_PROPERTIES)
 @answers(SignedInByCookieSchema, CodeAskedSchema, headers=[replace(SETS_SESSION, always=False)])
 @refuses(InvalidLogin)
@@ -105,7 +105,7 @@ def log_in(body: Login) -> ResponseReturnValue:
 @bp.post("/login/mfa")
 @require_same_origin
 @takes(LoginCodeSchema)
-@limited(LOGIN_ADDRESS, LOGIN)
+@limited(LOGIN_ADDRESS, LOGIN, CODE_ACCOUNT)
 @reads(SUPER_PROPERTIES)
 @answers(SignedInByCookieSchema, headers=[SETS_SESSION])
 @refuses(InvalidTicket, InvalidCode)

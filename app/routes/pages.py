@@ -12,7 +12,7 @@ from app.rules import device_names
 from app.rules.accounts import SecondFactorAsked, SignedIn
 from app.web.cookies import clear_cookies, sign_in_browser
 from app.web.guards import client, end_own_session, require_same_origin, takes_form
-from app.web.limits import LOGIN, LOGIN_ADDRESS, REGISTER, limited
+from app.web.limits import CODE_ACCOUNT, LOGIN, LOGIN_ACCOUNT, LOGIN_ADDRESS, REGISTER, limited
 from app.web.services import services
 from app.wire.contract import known_by
 from app.wire.sign_in import Login, LoginCode, LoginCodeSchema, LoginSchema, Register, RegisterSchema
@@ -83,7 +83,7 @@ def show_login() -> ResponseReturnValue:
 @require_same_origin
 @shows_page_on_refusal(_login_page)
 @takes_form(LoginSchema)
-@limited(LOGIN_ADDRESS, LOGIN)
+@limited(LOGIN_ADDRESS, LOGIN, LOGIN_ACCOUNT)
 def log_in(body: Login) -> ResponseReturnValue:
     outcome = services().accounts.log_in(body.login, body.password, client())
     if isinstance(outcome, SecondFactorAsked):
@@ -95,7 +95,7 @@ def log_in(body: Login) -> ResponseReturnValue:
 @require_same_origin
 @shows_page_on_refusal(lambda problems: _login_page(problems) if "ticket" in problems else _code_page(problems))
 @takes_form(LoginCodeSchema)
-@limited(LOGIN_ADDRESS, LOGIN)
+@limited(LOGIN_ADDRESS, LOGIN, CODE_ACCOUNT)
 def log_in_with_code(body: LoginCode) -> ResponseReturnValue:
     return _sign_in_and_go_on(services().accounts.finish_login(body.ticket, "totp", body.code, None, client()))
 

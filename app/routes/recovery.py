@@ -10,7 +10,7 @@ from app.errors import InvalidCode, InvalidLink, InvalidTicket
 from app.routes.login import code_asked_body
 from app.rules.accounts import SecondFactorAsked, SignedIn
 from app.web.guards import SUPER_PROPERTIES, client, takes
-from app.web.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_USER, limited
+from app.web.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_CODE, limited
 from app.web.services import services
 from app.wire.contract import answers, reads, refuses
 from app.wire.recovery import Forgot, ForgotSchema, Reset, ResetSchema
@@ -35,7 +35,7 @@ def forget(body: Forgot) -> ResponseReturnValue:
 
 @bp.post("/auth/reset")
 @takes(ResetSchema)
-@limited(LOGIN_ADDRESS, RESET, RESET_USER)
+@limited(LOGIN_ADDRESS, RESET, RESET_CODE)
 @reads(SUPER_PROPERTIES)
 @answers(TokenSchema, CodeAskedSchema)
 @refuses(InvalidLink, InvalidTicket, InvalidCode)

@@ -9,7 +9,7 @@ from app.routes.forms import Problems, lead_to_page, page_blueprint, shows_page_
 from app.rules.accounts import SecondFactorAsked, SignedIn
 from app.web.cookies import sign_in_browser
 from app.web.guards import client, require_same_origin, takes_form
-from app.web.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_USER, limited
+from app.web.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_CODE, limited
 from app.web.services import services
 from app.wire.recovery import Forgot, ForgotSchema, NotMe, NotMeSchema, Reset, ResetCode, ResetCodeSchema, ResetSchema
 
@@ -70,7 +70,7 @@ def show_reset() -> ResponseReturnValue:
 @require_same_origin
 @shows_page_on_refusal(_reset_page)
 @takes_form(ResetSchema)
-@limited(LOGIN_ADDRESS, RESET, RESET_USER)
+@limited(LOGIN_ADDRESS, RESET, RESET_CODE)
 def reset(body: Reset) -> ResponseReturnValue:
     outcome = services().recovery.reset(body.token, body.password, client())
     return _code_page({}, outcome.ticket) if isinstance(outcome, SecondFactorAsked) else _sign_in_and_go_on(outcome)
@@ -80,7 +80,7 @@ def reset(body: Reset) -> ResponseReturnValue:
 @require_same_origin
 @shows_page_on_refusal(lambda problems: _reset_page_again() if "ticket" in problems else _code_page(problems))
 @takes_form(ResetCodeSchema)
-@limited(LOGIN_ADDRESS, RESET, RESET_USER)
+@limited(LOGIN_ADDRESS, RESET, RESET_CODE)
 def finish_reset(body: ResetCode) -> ResponseReturnValue:
     return _sign_in_and_go_on(services().recovery.finish_reset(body.ticket, "totp", body.code, client()))
 

@@ -13,7 +13,7 @@ import email_validator
 from email_validator import EmailNotValidError, validate_email
 
 from app import tokens
-from app.errors import ApiError, InvalidForm, InvalidLogin, InvalidPassword, InvalidTicket, Unauthorized, Unconfirmed
+from app.errors import ApiError, InvalidForm, InvalidLogin, InvalidTicket, PasswordMismatch, Unauthorized, Unconfirmed
 from app.rules.devices import Caller, Devices
 from app.rules.keyring import Keyring
 from app.rules.notices import Notices
@@ -200,10 +200,10 @@ class Accounts:
         return claim.user_id
 
     def require_password(self, user: User, password: str) -> None:
-        """Raise InvalidForm if a password is not the password of the user."""
+        """Raise PasswordMismatch if a password is not the password of the user."""
         if not self._passwords.verify(password, user.password_hash):
             audit.step_up_failed("wrong", user.id, "password")
-            raise _password_mismatch()
+            raise PasswordMismatch
 
     def change_password(self, caller: Caller, user: User, password: str, new_password: str, client: Client) -> str:
         """Change the password, end every other session, and replace the caller's token.
@@ -212,7 +212,7 @@ class Accounts:
             The new token.
 
         Raises:
-            InvalidForm: The old password is wrong, or the credentials changed meanwhile.
+            PasswordMismatch: The old password is wrong, or the credentials changed meanwhile.
         """
         self.require_password(user, password)
         token = tokens.issue(user.id, caller.began_at)
@@ -226,7 +226,7 @@ class Accounts:
         )
         changed = self._users.change(user.id, change)
         if not changed:  # the credentials changed after the check, so the check does not count any more
-            raise _password_mismatch()
+            raise PasswordMismatch
         audit.credentials_changed("password", user.id, tokens.id_hash(token))
         self._notices.tell("password_changed", user.id, client)
         return token
@@ -330,7 +330,3 @@ class Accounts:
             self._notices.tell("last_code_used", user.id, client)
         self._second_factor.require_right(verdict)
         return user, answer.factor
-
-
-def _password_mismatch() -> InvalidForm:
-    return InvalidForm({"password": f"PASSWORD_DOES_NOT_MATCH: {InvalidPassword.message}"})

@@ -4,7 +4,7 @@ Their records in Redis: stores/sessions.py. How long they last: stores/lifetimes
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -176,6 +176,10 @@ class Devices:
         """Return the ended sessions that are still on record, newest first. Before that, end expired sessions."""
         self._store.finish_expired(user_id)
         return self._store.list_ended(user_id, self._clock() - self._lifetimes.retention_s)
+
+    def lately_seen(self, user_id: str) -> Mapping[str, str | None]:
+        """Return the sessions of a user that live or ended lately: id_hash to the last address, if one is known."""
+        return self._store.addresses_since(user_id, self._clock() - self._lifetimes.retention_s)
 
     def how_it_ended(self, token: str) -> Ended | None:
         """Return how the session of a token ended; None if its end is not on record."""

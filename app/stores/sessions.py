@@ -4,7 +4,7 @@ When a session is over: lifetimes.py, and lua/session.lua for the scripts. The r
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -245,6 +245,19 @@ class SessionStore:
         """Return the sessions that ended at `since` (Unix seconds) or later, newest first."""
         [rows] = self._redis.read(("ZREVRANGEBYSCORE", keys.ended(user_id), "+inf", repr(since), "WITHSCORES"))
         return [_parse_ended(user_id, raw, float(score)) for raw, score in zip(rows[::2], rows[1::2], strict=True)]
+
+    def addresses_since(self, user_id: str, since: float) -> Mapping[str, str | None]:
+        """Return the last address of each session that a user has, or that ended at `since` (Unix seconds) or later.
+
+        Returns:
+            Maps id_hash to address; None if the address is unknown.
+        """
+        records, rows = self._redis.read(
+            ("HGETALL", keys.sessions(user_id)), ("ZREVRANGEBYSCORE", keys.ended(user_id), "+inf", repr(since))
+        )
+        found = zip(records[::2], map(orjson.loads, records[1::2]), strict=True)
+        ended = ((row["id_hash"], row["session"]) for row in map(orjson.loads, rows))
+        return {id_hash: (record or {}).get("ip") for id_hash, record in (*ended, *found)}
 
     def finish_expired(self, user_id: str) -> None:
         """End the expired sessions of a user: send their events and record their ends. For every check they were over

@@ -3,36 +3,49 @@ Limits of mails to one account: rules/notices.py.
 
 LOGIN           by address and account   RATE_LIMIT_LOGIN           logins and their MFA answers
 LOGIN_ADDRESS   by address               RATE_LIMIT_LOGIN_ADDRESS   logins and their MFA answers
+LOGIN_ACCOUNT   by account               RATE_LIMIT_LOGIN_ACCOUNT   wrong passwords of logins
+CODE_ACCOUNT    by account               RATE_LIMIT_CODE_ACCOUNT    wrong codes of logins
 REGISTER        by address               RATE_LIMIT_REGISTER        registrations
 FORGOT          by account               RATE_LIMIT_FORGOT          requests for a password reset
 FORGOT_ADDRESS  by address               RATE_LIMIT_FORGOT          requests for a password reset
 STEP_UP         by session               RATE_LIMIT_STEP_UP         answers to challenges, passwords given again
 STEP_UP_USER    by user                  RATE_LIMIT_STEP_UP_USER    these answers and passwords, over all sessions
 RESET           by link                  RATE_LIMIT_STEP_UP         new passwords by a link, and their MFA answers
-RESET_USER      by user                  RATE_LIMIT_STEP_UP_USER    these passwords and answers, over all links
+RESET_CODE      by user                  RATE_LIMIT_CODE_ACCOUNT    wrong codes of resets, over all links
+
+LOGIN_ACCOUNT and CODE_ACCOUNT count over all addresses. An address or a device that the account signed in from lately
+has a budget of its own, because strangers could lock the owner out otherwise. For the same reason RESET_CODE is apart.
 
 A request with a made-up secret is not counted against any user. A limit by session or user runs after
 `require_session`, and a limit by link looks the link up first.
 """
 
+import ipaddress
 import itertools
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 from flask import Flask, g, request
 from flask_limiter import Limiter, RateLimitExceeded, RequestLimit
 from limits.storage import RedisStorage, Storage
 
+from app import tokens
 from app.callers.addresses import limit_key
-from app.errors import Unavailable
+from app.callers.identity import read_former_token
+from app.errors import ApiError, Unavailable
 from app.rules.links import OpenLink
+from app.snowflakes import NOBODY
 from app.stores.connection.client import RedisClient
+from app.stores.connection.connect import StoreError
 from app.watch import audit, metrics
 from app.web import guards
 from app.web.services import services
 from app.wire.contract import Limit, View, mark
+
+log = logging.getLogger(__name__)
 
 
 def _by_address() -> str:
@@ -65,6 +78,12 @@ class _Counters(RedisStorage):
         self.dependency = self.dependencies["redis"].module
         self.storage = client
         self.initialize_storage(uri)
+
+    def give_back(self, key: str) -> None:
+        """Take the newest request from a counter."""
+        # The entries of a counter are times, newest first. If another request was counted meanwhile, its time is taken
+        # and this one's stays, which is earlier by less than a request takes.
+        self.storage.write(("LTRIM", self.prefixed_key(key), 1, -1))
 
 
 limiter = Limiter(
@@ -101,6 +120,30 @@ def _account_key(login: str) -> str:
     return services().accounts.id_of(login) or services().accounts.digest_of(login)
 
 
+def _by_account_of_login() -> str:
+    login = g.body.login
+    user_id = services().accounts.id_of(login)
+    return _apart_if_known(user_id, user_id or services().accounts.digest_of(login))
+
+
+def _by_account_of_ticket() -> str:
+    user_id = services().accounts.find_ticket_owner(g.body.ticket)
+    return _apart_if_known(user_id, user_id or f"none/{_by_address()}")
+
+
+def _apart_if_known(user_id: str | None, account: str) -> str:
+    """Return the account, with the address or the device in front if the user signed in from there lately.
+
+    For an unknown account this takes the same trips to Redis.
+    """
+    address = _by_address()
+    seen = services().devices.lately_seen(user_id or NOBODY)
+    if address in {limit_key(ipaddress.ip_address(ip)) for ip in set(seen.values()) if ip}:
+        return f"{address}/{account}"
+    device = tokens.read(read_former_token(request.environ))
+    return f"{device.id_hash}/{account}" if device and device.id_hash in seen else account
+
+
 def _find_link() -> OpenLink | None:
     body: Any = g.body
     return services().recovery.find_link(body.token if hasattr(body, "token") else body.ticket)
@@ -108,7 +151,7 @@ def _find_link() -> OpenLink | None:
 
 def _by_link() -> str:
     link = _find_link()
-    return link.id_hash if link else f"none/{_by_address()}"
+    return f"{link.id_hash}/{link.user_id}" if link else f"none/{_by_address()}"
 
 
 def _by_link_user() -> str:
@@ -121,13 +164,19 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class _SharedLimit:
-    """A limit that several views have together. count: counts the current request; raises RateLimitExceeded"""
+    """A limit that several views have together.
+
+    Attributes:
+        count: Counts the current request. Raises RateLimitExceeded.
+        wrong_alone: A request that turns out not to be a wrong answer is taken from the count again.
+    """
 
     described: Limit
     count: Callable[[], None]
+    wrong_alone: bool
 
 
-def _shared_limit(setting: str, key: Callable[[], str], counted_by: str) -> _SharedLimit:
+def _shared_limit(setting: str, key: Callable[[], str], counted_by: str, *, wrong_alone: bool = False) -> _SharedLimit:
     scope = setting.removeprefix("rate_limit_")
     metrics.LIMIT_HITS.labels(scope)
 
@@ -136,7 +185,7 @@ def _shared_limit(setting: str, key: Callable[[], str], counted_by: str) -> _Sha
 
     count.__qualname__ = f"count_{next(_numbers)}"  # the limiter tells limits apart by the names of what they stand on
     limit = limiter.shared_limit(lambda: getattr(services().settings, setting), scope=scope, key_func=key)
-    return _SharedLimit(Limit(setting, counted_by), limit(count))
+    return _SharedLimit(Limit(setting, counted_by), limit(count), wrong_alone)
 
 
 def limited(*limits: _SharedLimit) -> Callable[[View], View]:
@@ -144,14 +193,26 @@ def limited(*limits: _SharedLimit) -> Callable[[View], View]:
 
     Later limits do not count a refused request. The limit by address comes first, so that a client over its own limit
     uses up nobody else's, and leaves nothing in Redis.
+
+    A limit of wrong answers alone counts every request first. So requests that run at once cannot give more wrong
+    answers than one after the other, and over the limit a right answer is refused like a wrong one.
     """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            for limit in limits:
-                limit.count()
-            return view(*args, **kwargs)
+            to_give_back: list[RequestLimit] = []
+            try:
+                for limit in limits:
+                    limit.count()
+                    to_give_back += limiter.current_limits if limit.wrong_alone else ()
+                return view(*args, **kwargs)
+            except ApiError as refusal:
+                if refusal.is_wrong_answer:
+                    to_give_back.clear()
+                raise
+            finally:
+                _give_back(to_give_back)
 
         described = [limit.described for limit in limits]
         return mark(guarded, limits=described, refusals=[RateLimitExceeded, Unavailable])
@@ -159,12 +220,26 @@ def limited(*limits: _SharedLimit) -> Callable[[View], View]:
     return decorate
 
 
+def _give_back(counted: Sequence[RequestLimit]) -> None:
+    try:
+        for limit in counted:
+            cast(_Counters, limiter.storage).give_back(limit.key)
+    except StoreError as error:  # the view has done its work, so the answer must tell of that
+        log.warning("a right answer counts as a wrong one: %s", type(error).__name__)
+
+
 LOGIN = _shared_limit("rate_limit_login", _by_login, "address and account")
 LOGIN_ADDRESS = _shared_limit("rate_limit_login_address", _by_address, "address")
+LOGIN_ACCOUNT = _shared_limit(
+    "rate_limit_login_account", _by_account_of_login, "account, wrong passwords alone", wrong_alone=True
+)
+CODE_ACCOUNT = _shared_limit(
+    "rate_limit_code_account", _by_account_of_ticket, "account, wrong codes alone", wrong_alone=True
+)
 REGISTER = _shared_limit("rate_limit_register", _by_address, "address")
 FORGOT = _shared_limit("rate_limit_forgot", lambda: _account_key(g.body.login), "account")
 FORGOT_ADDRESS = _shared_limit("rate_limit_forgot", _by_address, "address")
 STEP_UP = _shared_limit("rate_limit_step_up", lambda: guards.caller().id_hash, "session")
 STEP_UP_USER = _shared_limit("rate_limit_step_up_user", lambda: guards.caller().user_id, "user")
 RESET = _shared_limit("rate_limit_step_up", _by_link, "link")
-RESET_USER = _shared_limit("rate_limit_step_up_user", _by_link_user, "user")
+RESET_CODE = _shared_limit("rate_limit_code_account", _by_link_user, "user, wrong codes alone", wrong_alone=True)

@@ -29,7 +29,7 @@ CONNECTIONS = 32
 SESSIONS_A_USER = 5
 NO_LIMITS = {
     f"RATE_LIMIT_{name}": "1000000000 per minute"
-    for name in ("LOGIN", "LOGIN_ADDRESS", "REGISTER", "STEP_UP", "STEP_UP_USER")
+    for name in ("LOGIN", "LOGIN_ADDRESS", "LOGIN_ACCOUNT", "REGISTER", "STEP_UP", "STEP_UP_USER")
 }
 FIREFOX = Client(os="Linux", platform="Firefox", location="Bern, Bern, Switzerland", ip="203.0.113.7")
 
