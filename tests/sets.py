@@ -14,6 +14,7 @@ from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from scripts.faults.proxy import Proxy
 from tests.certificates import Tls
 from tests.ports import lasting_port
 from tests.servers import missing, server_folder, wait_until
@@ -130,6 +131,42 @@ class _Set:
         for node in self._all:
             node.close()
         self._folder.cleanup()
+
+
+class Pair(_Set):
+    """A primary and a replica behind one name, as managed services have it: a port that leads to one of them."""
+
+    def _build(self) -> None:
+        self.primary = self._server()
+        self.replica = self._server("--replicaof", f"127.0.0.1 {self.primary.port}")
+        wait_until(self._is_in_touch, "the replica is not in touch")
+        self.name = Proxy(self.primary.port)
+        self.plain_url = f"redis://127.0.0.1:{self.name.port}/0"
+
+    def _is_in_touch(self) -> bool:
+        return self.primary.answers() and _follows(self.replica, self.primary)
+
+    def take_over(self) -> Node:
+        """Make the replica the primary and let the name lead to it. Return the former primary.
+
+        The former primary does not know: it takes itself for the primary, and answers whoever is still connected.
+        """
+        wait_until(self._is_in_touch, "the replica is not in touch")
+        self.replica.call("REPLICAOF", "NO", "ONE")
+        former, self.primary = self.primary, self.replica
+        self.name.lead_to(self.primary.port)
+        self.replica = former
+        return former
+
+    def follow(self) -> None:
+        """Make the former primary a replica of the other."""
+        self.replica.call("REPLICAOF", "127.0.0.1", self.primary.port)
+        wait_until(self._is_in_touch, "the replica is not in touch")
+
+    def close(self) -> None:
+        if hasattr(self, "name"):
+            self.name.close()
+        super().close()
 
 
 class SentinelSet(_Set):

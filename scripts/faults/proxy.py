@@ -13,15 +13,16 @@ _TOO_LONG_S = (0.8, 2.0)  # delay of one in 100: longer than the service waits
 
 
 class Proxy:
-    """A proxy from a port to a server's socket in the file system.
+    """A proxy from a port to a server's socket in the file system, or to its port.
 
     stall()     holds all data, in both directions. It arrives after restore(), even if the service gave up meanwhile
     reset()     breaks every connection, and each new one at once
     delay()     delays data, now and then for longer than the service waits
     restore()   lets all data pass
+    lead_to()   leads new connections to another server; those that are open stay
     """
 
-    def __init__(self, target: str, seed: int = 0) -> None:
+    def __init__(self, target: str | int, seed: int = 0) -> None:
         self._target = target
         self._random = Random(seed)  # noqa: S311 - no secret
         self._open: set[asyncio.StreamWriter] = set()
@@ -46,6 +47,9 @@ class Proxy:
 
     def restore(self) -> None:
         self._run(self._set("pass"))
+
+    def lead_to(self, target: str | int) -> None:
+        self._target = target
 
     def close(self) -> None:
         self._run(self._end())
@@ -74,7 +78,7 @@ class Proxy:
         try:
             if self._mode == "reset":
                 raise ConnectionResetError
-            far_reader, far_writer = await asyncio.open_unix_connection(self._target)
+            far_reader, far_writer = await _open(self._target)
         except OSError:
             _break(writer)
             return
@@ -100,6 +104,12 @@ class Proxy:
         if self._mode == "delay":
             await asyncio.sleep(self._random.uniform(*(_TOO_LONG_S if self._random.random() < 0.01 else _SHORT_S)))
         await self._moves.wait()
+
+
+async def _open(target: str | int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if isinstance(target, int):
+        return await asyncio.open_connection("127.0.0.1", target)
+    return await asyncio.open_unix_connection(target)
 
 
 def _break(writer: asyncio.StreamWriter) -> None:

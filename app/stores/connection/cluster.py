@@ -219,5 +219,5 @@ class Cluster(RedisClient):
     def _node_at(self, host: Host) -> Node:
         with self._lock:
             if host not in self._nodes:
-                self._nodes[host] = Node(lambda: self._connect_to(host), host)
+                self._nodes[host] = Node(lambda: self._connect_to(host), host, is_in_cluster=True)
             return self._nodes[host]

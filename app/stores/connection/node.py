@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from redis import ConnectionError as ConnectionBroken
@@ -18,6 +19,7 @@ RedisCommand = tuple[str | bytes | int | float, ...]
 
 _MEASURED_ONCE_IN = 16  # trips; to measure each trip would make all trips a tenth slower
 _WAITED_S = 0.1  # an error that came later than this was a time-out
+_ROLE_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,10 @@ class Wait:
     ms: int
 
 
+class NotPrimary(ConnectionBroken):
+    """The server is a replica, or a Sentinel, so nothing that it answers is used."""
+
+
 class Node:
     """A server, with one connection for each thread.
 
@@ -40,14 +46,16 @@ class Node:
     reply is never taken for the reply to another request.
     """
 
-    def __init__(self, make: Callable[[], Any], host: Host | None = None) -> None:
+    def __init__(self, make: Callable[[], Any], host: Host | None = None, *, is_in_cluster: bool = False) -> None:
         """
         Args:
             make: Makes a connection of redis-py, not yet open.
             host: The server of the connection, if there are several servers.
+            is_in_cluster: The server sends its clients on when it is a replica, so its role need not be asked.
         """
         self.make_connection = make
         self.host = host
+        self._role_every_s = inf if is_in_cluster else _ROLE_EVERY_S
         self.circuit = Circuit(self._probe)
         self._local = threading.local()
         self._trips = itertools.count()
@@ -65,6 +73,7 @@ class Node:
             redis.ConnectionError: No reply came. The commands may have been executed.
             redis.TimeoutError: As above.
             NothingSent: A ConnectionError if nothing was sent; CircuitOpen if the server did not answer lately.
+            NotPrimary: A ConnectionError, because what a replica answers may be old.
         """
         if next(self._trips) % _MEASURED_ONCE_IN:
             return self._exchange(commands, wait, decoded)
@@ -80,14 +89,27 @@ class Node:
         """Make each thread open a new connection before its next command."""
         self._generation += 1
 
+    def ask_anew(self, *commands: RedisCommand) -> list[Any]:
+        """Send commands on a new connection, to a replica as well, and return their raw replies."""
+        connection = self.make_connection()
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            return [_read_reply(connection, decoded=True) for _ in commands]
+        finally:
+            connection.disconnect()
+
     def _exchange(self, commands: Sequence[RedisCommand], wait: Wait | None, decoded: bool) -> list[Any]:
         self.circuit.require_closed()
         began = time.monotonic()
         connection = None
         try:
             connection = self._usable_connection()
+            asks_role = began >= self._local.ask_role_at
             sent = [*commands, ("WAIT", wait.replicas, wait.ms)] if wait else commands
+            if asks_role:
+                sent = [("ROLE",), *sent]
             connection.send_packed_command(connection.pack_commands(sent))
+            role: Any = _read_reply(connection, decoded=True) if asks_role else None
             replies = [_read_reply(connection, decoded) for _ in commands]
             if wait:
                 replies.append(_read_confirmations(connection, wait))
@@ -96,8 +118,14 @@ class Node:
             if isinstance(problem, RedisError | OSError) and time.monotonic() - began > _WAITED_S:
                 self.circuit.open(str(problem))
             raise
-        if any(isinstance(reply, ReadOnlyError) for reply in replies):  # the server is a replica now
-            self._drop(connection)
+        if asks_role:
+            self._local.ask_role_at = began + (inf if isinstance(role, ResponseError) else self._role_every_s)
+        is_refused = any(isinstance(reply, ReadOnlyError) for reply in replies)
+        reason = why_not_primary(role)
+        if is_refused or reason:
+            self._leave(connection)
+        if reason and not is_refused:
+            raise NotPrimary(reason)
         return replies
 
     def _usable_connection(self) -> Any:
@@ -113,7 +141,14 @@ class Node:
             except ConnectionBroken as nowhere:
                 raise NothingSent(str(nowhere)) from None
             self._local.generation = generation
+            self._local.ask_role_at = 0.0 if self._role_every_s < inf else inf
         return connection
+
+    def _leave(self, connection: Any) -> None:
+        """Drop a connection to a server that has become a replica, and let other threads drop theirs."""
+        if self._local.generation == self._generation:  # else another thread has told already
+            self.renew()
+        self._drop(connection)
 
     def close(self) -> None:
         """Stop asking this server. Connections of other threads close when the threads end."""
@@ -126,13 +161,17 @@ class Node:
             connection.disconnect()
 
     def _probe(self) -> None:
-        connection = self.make_connection()
-        try:
-            connection.send_command("PING")
-            _read_reply(connection, decoded=True)  # any reply is enough, even an error
-        finally:
-            connection.disconnect()
+        self.ask_anew(("PING",))  # any reply is enough, even an error
         self.renew()
+
+
+def why_not_primary(role: Any) -> str:
+    """Return why a server may not be used, from its reply to ROLE; "" if it may, or if it does not tell."""
+    if not isinstance(role, list) or role[0] == "master":
+        return ""
+    if role[0] == "slave":
+        return f"the server is a replica of {role[1]}:{role[2]} and may not know of the last changes"
+    return f"the server keeps no data, it is a {role[0]}"
 
 
 def _read_reply(connection: Any, decoded: bool) -> Any:
