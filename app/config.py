@@ -48,6 +48,11 @@ class Settings:
     )
     session_ttl_s: int = _setting(parsers.span, "time without use after which a session ends", "30d")
     session_max_age_s: int = _setting(parsers.span, "time after its start at which a session ends, even in use", "365d")
+    public_computer_ttl_s: int = _setting(
+        parsers.span,
+        "time after its start at which a session ends, even in use, if the user said that the computer is a public one",
+        "12h",
+    )
     max_sessions_per_user: int = _setting(
         parsers.whole(1, 50), "sessions that a user can have; one more login ends the least recently used one", "50"
     )

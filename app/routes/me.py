@@ -49,7 +49,14 @@ from app.wire.responses import (
     SignedInByCookieSchema,
 )
 from app.wire.sessions import RenameSession, RenameSessionSchema, RevokeSessions, RevokeSessionsSchema
-from app.wire.sign_in import Login, LoginCode, LoginCodeSchema, LoginSchema, Register, RegisterSchema
+from app.wire.sign_in import (
+    BrowserLogin,
+    BrowserLoginSchema,
+    BrowserRegister,
+    BrowserRegisterSchema,
+    LoginCode,
+    LoginCodeSchema,
+)
 
 bp = CookieBlueprint("me", __name__)
 
@@ -75,30 +82,37 @@ def _register_any_text(state: BlueprintSetupState) -> None:
 
 @bp.post("/register")
 @require_same_origin
-@takes(RegisterSchema)
+@takes(BrowserRegisterSchema)
 @limited(REGISTER)
 @reads(SUPER_PROPERTIES)
 @answers(RegisteredSchema, status=201, headers=[SETS_SESSION])
-def register(body: Register) -> ResponseReturnValue:
+def register(body: BrowserRegister) -> ResponseReturnValue:
     """Make an account, and sign the browser in as its first device."""
-    signed_in = services().accounts.register(body.email, body.username, body.global_name, body.password, client())
-    sign_in_browser(signed_in.token)
+    signed_in = services().accounts.register(
+        body.email,
+        body.username,
+        body.global_name,
+        body.password,
+        client(),
+        on_public_computer=body.public_computer,
+    )
+    sign_in_browser(signed_in)
     return {"user_id": signed_in.user_id}, 201
 
 
 @bp.post("/login")
 @require_same_origin
-@takes(LoginSchema)
+@takes(BrowserLoginSchema)
 @limited(LOGIN_ADDRESS, LOGIN, LOGIN_ACCOUNT)
 @reads(SUPER_PROPERTIES)
 @answers(SignedInByCookieSchema, CodeAskedSchema, headers=[replace(SETS_SESSION, always=False)])
 @refuses(InvalidLogin)
-def log_in(body: Login) -> ResponseReturnValue:
+def log_in(body: BrowserLogin) -> ResponseReturnValue:
     """Sign a browser in, or ask for a code if a second factor is on."""
-    outcome = services().accounts.log_in(body.login, body.password, client())
+    outcome = services().accounts.log_in(body.login, body.password, client(), on_public_computer=body.public_computer)
     if isinstance(outcome, SecondFactorAsked):
         return code_asked_body(outcome)
-    sign_in_browser(outcome.token)
+    sign_in_browser(outcome)
     return {"user_id": outcome.user_id, "user_settings": USER_SETTINGS}
 
 
@@ -112,7 +126,7 @@ def log_in(body: Login) -> ResponseReturnValue:
 def log_in_with_code(body: LoginCode) -> ResponseReturnValue:
     """Finish a login with a TOTP code or a backup code."""
     signed_in = services().accounts.finish_login(body.ticket, "totp", body.code, body.login_instance_id, client())
-    sign_in_browser(signed_in.token)
+    sign_in_browser(signed_in)
     return {"user_id": signed_in.user_id, "user_settings": USER_SETTINGS}
 
 

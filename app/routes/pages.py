@@ -15,7 +15,14 @@ from app.web.guards import client, end_own_session, require_same_origin, takes_f
 from app.web.limits import CODE_ACCOUNT, LOGIN, LOGIN_ACCOUNT, LOGIN_ADDRESS, REGISTER, limited
 from app.web.services import services
 from app.wire.contract import known_by
-from app.wire.sign_in import Login, LoginCode, LoginCodeSchema, LoginSchema, Register, RegisterSchema
+from app.wire.sign_in import (
+    BrowserLogin,
+    BrowserLoginSchema,
+    BrowserRegister,
+    BrowserRegisterSchema,
+    LoginCode,
+    LoginCodeSchema,
+)
 
 bp = page_blueprint("pages")
 
@@ -39,7 +46,7 @@ def _register_page(problems: Problems) -> str:
 
 
 def _sign_in_and_go_on(signed_in: SignedIn) -> ResponseReturnValue:
-    sign_in_browser(signed_in.token)
+    sign_in_browser(signed_in)
     return redirect(next_path(), 303)
 
 
@@ -82,10 +89,10 @@ def show_login() -> ResponseReturnValue:
 @bp.post("/login/form")
 @require_same_origin
 @shows_page_on_refusal(_login_page)
-@takes_form(LoginSchema)
+@takes_form(BrowserLoginSchema)
 @limited(LOGIN_ADDRESS, LOGIN, LOGIN_ACCOUNT)
-def log_in(body: Login) -> ResponseReturnValue:
-    outcome = services().accounts.log_in(body.login, body.password, client())
+def log_in(body: BrowserLogin) -> ResponseReturnValue:
+    outcome = services().accounts.log_in(body.login, body.password, client(), on_public_computer=body.public_computer)
     if isinstance(outcome, SecondFactorAsked):
         return _code_page({}, outcome.ticket)
     return _sign_in_and_go_on(outcome)
@@ -108,10 +115,14 @@ def show_register() -> ResponseReturnValue:
 @bp.post("/register/form")
 @require_same_origin
 @shows_page_on_refusal(_register_page)
-@takes_form(RegisterSchema)
+@takes_form(BrowserRegisterSchema)
 @limited(REGISTER)
-def register(body: Register) -> ResponseReturnValue:
-    return _sign_in_and_go_on(services().accounts.register(body.email, body.username, None, body.password, client()))
+def register(body: BrowserRegister) -> ResponseReturnValue:
+    return _sign_in_and_go_on(
+        services().accounts.register(
+            body.email, body.username, None, body.password, client(), on_public_computer=body.public_computer
+        )
+    )
 
 
 @bp.post("/logout/form")

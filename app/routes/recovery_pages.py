@@ -11,7 +11,16 @@ from app.web.cookies import sign_in_browser
 from app.web.guards import client, require_same_origin, takes_form
 from app.web.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_CODE, limited
 from app.web.services import services
-from app.wire.recovery import Forgot, ForgotSchema, NotMe, NotMeSchema, Reset, ResetCode, ResetCodeSchema, ResetSchema
+from app.wire.recovery import (
+    BrowserReset,
+    BrowserResetSchema,
+    Forgot,
+    ForgotSchema,
+    NotMe,
+    NotMeSchema,
+    ResetCode,
+    ResetCodeSchema,
+)
 
 bp = page_blueprint("recovery_pages")
 
@@ -37,7 +46,7 @@ def _not_me_page(problems: Problems) -> str:
 
 
 def _sign_in_and_go_on(signed_in: SignedIn) -> ResponseReturnValue:
-    sign_in_browser(signed_in.token)
+    sign_in_browser(signed_in)
     return redirect(url_for("settings.show_security", done="password"), 303)
 
 
@@ -69,10 +78,10 @@ def show_reset() -> ResponseReturnValue:
 @bp.post("/reset/form")
 @require_same_origin
 @shows_page_on_refusal(_reset_page)
-@takes_form(ResetSchema)
+@takes_form(BrowserResetSchema)
 @limited(LOGIN_ADDRESS, RESET, RESET_CODE)
-def reset(body: Reset) -> ResponseReturnValue:
-    outcome = services().recovery.reset(body.token, body.password, client())
+def reset(body: BrowserReset) -> ResponseReturnValue:
+    outcome = services().recovery.reset(body.token, body.password, client(), on_public_computer=body.public_computer)
     return _code_page({}, outcome.ticket) if isinstance(outcome, SecondFactorAsked) else _sign_in_and_go_on(outcome)
 
 

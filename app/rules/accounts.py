@@ -36,6 +36,7 @@ MAX_EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
 class SignedIn:
     user_id: str
     token: str
+    on_public_computer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,16 @@ class Accounts:
         """Return a keyed hash of an address. Logs and limits use it, because they must not contain the address."""
         return self._keyring.digest(normalise_email(email))
 
-    def register(self, email: str, username: str, global_name: str | None, password: str, client: Client) -> SignedIn:
+    def register(
+        self,
+        email: str,
+        username: str,
+        global_name: str | None,
+        password: str,
+        client: Client,
+        *,
+        on_public_computer: bool = False,
+    ) -> SignedIn:
         """Make an account and sign its first device in.
 
         Raises:
@@ -122,7 +132,7 @@ class Accounts:
         """
         user = self.create(email, username, global_name, password)
         try:
-            return self.sign_in(user, client, "registration")
+            return self.sign_in(user, client, "registration", on_public_computer=on_public_computer)
         except StoreRefused:  # the answer tells of no account, so none may stay, nor keep its address
             self._users.take_back(user.id, normalise_email(email))
             audit.account_changed("deleted", user.id)
@@ -153,7 +163,9 @@ class Accounts:
         audit.account_changed("registered", user_id)
         return self.get(user_id)
 
-    def log_in(self, login: str, password: str, client: Client) -> SignedIn | SecondFactorAsked:
+    def log_in(
+        self, login: str, password: str, client: Client, *, on_public_computer: bool = False
+    ) -> SignedIn | SecondFactorAsked:
         """Check a password. Sign in, or ask for a code if MFA is on.
 
         Raises:
@@ -175,7 +187,9 @@ class Accounts:
                     credentials_version=user.credentials_version, same_credentials=True, set={"password_hash": renewed}
                 ),
             )
-        return self.ask_for_code(user, "login") if user.has_mfa else self.sign_in(user, client, "password")
+        if user.has_mfa:
+            return self.ask_for_code(user, "login", on_public_computer=on_public_computer)
+        return self.sign_in(user, client, "password", on_public_computer=on_public_computer)
 
     def finish_login(self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client) -> SignedIn:
         """Answer the ticket of a login with a code, and sign in.
@@ -185,11 +199,11 @@ class Accounts:
             InvalidTicket: The ticket is not valid any more, belongs to another login, or the credentials have changed.
         """
         try:
-            user, method = self._answer_login(ticket, mfa_type, code, instance, client)
+            user, held, method = self._answer_login(ticket, mfa_type, code, instance, client)
         except InvalidTicket:
             audit.sign_in_failed("invalid_ticket")
             raise
-        return self.sign_in(user, client, method, InvalidTicket)
+        return self.sign_in(user, client, method, InvalidTicket, on_public_computer=held.on_public_computer)
 
     def find_ticket_owner(self, ticket: str) -> str | None:
         """Return the id of the user to whom an open ticket of a login belongs; None for any other ticket."""
@@ -258,7 +272,15 @@ class Accounts:
         audit.account_changed("deleted", user_id)
         return True
 
-    def sign_in(self, user: User, client: Client, how: audit.How, refusal: type[ApiError] = InvalidLogin) -> SignedIn:
+    def sign_in(
+        self,
+        user: User,
+        client: Client,
+        how: audit.How,
+        refusal: type[ApiError] = InvalidLogin,
+        *,
+        on_public_computer: bool = False,
+    ) -> SignedIn:
         """Open a session for a user who has passed all checks of a sign-in.
 
         Args:
@@ -270,16 +292,22 @@ class Accounts:
         """
         if context.is_unconfirmed():
             raise Unconfirmed
-        token = self._devices.open(user.id, user.credentials_version, client)
+        token = self._devices.open(user.id, user.credentials_version, client, on_public_computer=on_public_computer)
         if token is None:
             audit.sign_in_failed("credentials_changed", user.id)
             raise refusal
         audit.signed_in(user.id, tokens.id_hash(token), how)
         self._notices.tell_of_sign_in(user.id, client, tokens.id_hash(token))
-        return SignedIn(user.id, token)
+        return SignedIn(user.id, token, on_public_computer)
 
     def ask_for_code(
-        self, user: User, purpose: TicketPurpose, link: str = "", password_hash: str = ""
+        self,
+        user: User,
+        purpose: TicketPurpose,
+        link: str = "",
+        password_hash: str = "",
+        *,
+        on_public_computer: bool = False,
     ) -> SecondFactorAsked:
         """Issue the ticket that the user answers with a code.
 
@@ -290,7 +318,7 @@ class Accounts:
         ticket = tokens.issue(user.id, self._clock())
         # Ending sessions stops a login that is under way, but no reset: whoever has the password alone could do that.
         version = user.secrets_version if purpose == "reset" else user.credentials_version
-        held = Ticket(purpose, link, version, secrets.token_urlsafe(16), password_hash)
+        held = Ticket(purpose, link, version, secrets.token_urlsafe(16), password_hash, on_public_computer)
         self._tickets.open(user.id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
         audit.code_asked(user.id)
         offered = frozenset(offer["type"] for offer in self._second_factor.offers(user))
@@ -313,8 +341,8 @@ class Accounts:
 
     def _answer_login(
         self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client
-    ) -> tuple[User, audit.How]:
-        """Return the user who gave the right answer, and the factor that they used."""
+    ) -> tuple[User, Ticket, audit.How]:
+        """Return the user who gave the right answer, the ticket, and the factor that they used."""
         claim, held = self.read_ticket(ticket, "login")
         if (instance or held.instance) != held.instance:
             raise InvalidTicket
@@ -329,4 +357,4 @@ class Accounts:
         elif verdict == "last_code":
             self._notices.tell("last_code_used", user.id, client)
         self._second_factor.require_right(verdict)
-        return user, answer.factor
+        return user, held, answer.factor

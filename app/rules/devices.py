@@ -69,10 +69,22 @@ class Devices:
             proved = held in ways
         if last_used_at is None:
             raise Unauthorized
-        if self._lifetimes.ends_at(claim.at, last_used_at) <= self._clock():
+        if self._is_over(claim, last_used_at):
             self._store.finish_expired(claim.user_id)
             raise Unauthorized
         return Caller(claim.user_id, claim.id_hash, claim.at, last_used_at, proved)
+
+    def _is_over(self, claim: tokens.Claim, last_used_at: float) -> bool:
+        now = self._clock()
+        if self._lifetimes.ends_at(claim.at, last_used_at) <= now:
+            return True
+        # A session on a public computer ends earlier. Only its record tells that it is one, and costs a trip. It is
+        # read if the session would be over by then, and its last use is before that: once or twice in its life.
+        earliest = claim.at + self._lifetimes.public_computer_s
+        if not last_used_at < earliest <= now:
+            return False
+        [session] = self._store.find([(claim.user_id, claim.id_hash)])
+        return session is None or self.expires_at(session) <= now
 
     def require_reachable_store(self) -> None:
         """Raise redis.RedisError if Redis does not answer the command of a token check."""
@@ -89,7 +101,9 @@ class Devices:
         """Note a use of a session, and the client that used it."""
         self._store.touch(caller.user_id, caller.id_hash, client)
 
-    def open(self, user_id: str, credentials_version: str, client: Client) -> str | None:
+    def open(
+        self, user_id: str, credentials_version: str, client: Client, *, on_public_computer: bool = False
+    ) -> str | None:
         """Sign a device in.
 
         Args:
@@ -98,9 +112,17 @@ class Devices:
         Returns:
             The new token; None if the credentials have changed since then.
         """
-        token = tokens.issue(user_id, self._clock())
-        id_hash = tokens.id_hash(token)
-        opened = self._store.open(user_id, id_hash, int(self._clock()), client, credentials_version, self._cap)
+        now = self._clock()
+        token = tokens.issue(user_id, now)
+        opened = self._store.open(
+            user_id,
+            tokens.id_hash(token),
+            int(now),
+            client,
+            credentials_version,
+            self._cap,
+            on_public_computer=on_public_computer,
+        )
         return token if opened else None
 
     def list(self, user_id: str) -> list[Session]:
@@ -132,7 +154,9 @@ class Devices:
 
     def expires_at(self, session: Session) -> float:
         """Return the Unix seconds when a session ends if it is not used again."""
-        return self._lifetimes.ends_at(session.began_at, session.last_used_at)
+        return self._lifetimes.ends_at(
+            session.began_at, session.last_used_at, on_public_computer=session.on_public_computer
+        )
 
     def end(self, caller: Caller, id_hashes: Sequence[str], reason: Reason) -> None:
         """End the named sessions of the caller's user, in one step. Sessions of other users are skipped.

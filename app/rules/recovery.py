@@ -48,7 +48,9 @@ class Recovery:
         audit.reset_asked(user_id, self._accounts.digest_of(login))
         self._notices.send_reset(user_id or NOBODY, user.secrets_version if user else "", client)
 
-    def reset(self, secret: str, password: str, client: Client) -> SignedIn | SecondFactorAsked:
+    def reset(
+        self, secret: str, password: str, client: Client, *, on_public_computer: bool = False
+    ) -> SignedIn | SecondFactorAsked:
         """Set a new password by a link and sign in. If MFA is on, ask for a code first.
 
         Raises:
@@ -59,11 +61,13 @@ class Recovery:
             user = self._find_user(link)
             password_hash = self._passwords.hash(password)
             if user.has_mfa:
-                return self._accounts.ask_for_code(user, "reset", link.id_hash, password_hash)
+                return self._accounts.ask_for_code(
+                    user, "reset", link.id_hash, password_hash, on_public_computer=on_public_computer
+                )
             changed = self._set_password(user, link.id_hash, password_hash, client)
             if changed is None:
                 raise InvalidLink
-        return self._accounts.sign_in(changed, client, "reset")
+        return self._accounts.sign_in(changed, client, "reset", on_public_computer=on_public_computer)
 
     def finish_reset(self, ticket: str, mfa_type: MfaType, code: str, client: Client) -> SignedIn:
         """Answer the ticket of a reset with a code, set the password that the ticket holds, and sign in.
@@ -87,7 +91,9 @@ class Recovery:
             changed = self._set_password(user, held.session, held.password_hash, client)
             if changed is None:
                 raise InvalidTicket
-        return self._accounts.sign_in(changed, client, "reset", InvalidTicket)
+        return self._accounts.sign_in(
+            changed, client, "reset", InvalidTicket, on_public_computer=held.on_public_computer
+        )
 
     def require_ticket_for(self, ticket: str, secret: str, password: str) -> None:
         """Raise InvalidTicket if a ticket was not issued for this link and this password."""

@@ -6,6 +6,7 @@ lua/session.lua (`ends_at`) repeats the rule for the scripts; tests/stores/ comp
 from dataclasses import dataclass
 
 RETENTION_S = 30 * 24 * 60 * 60  # default
+PUBLIC_COMPUTER_S = 12 * 60 * 60  # default
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +16,16 @@ class Lifetimes:
         ttl_s: For how many seconds a session lasts after its last use.
         max_age_s: For how many seconds it lasts after its beginning, even if it is used.
         retention_s: For how many seconds ended sessions are kept and shown.
+        public_computer_s: For how many seconds a session on a public computer lasts after its beginning, even if it is
+            used.
     """
 
     ttl_s: int
     max_age_s: int
     retention_s: int = RETENTION_S
+    public_computer_s: int = PUBLIC_COMPUTER_S
 
-    def ends_at(self, began_at: float, last_used_at: float) -> float:
+    def ends_at(self, began_at: float, last_used_at: float, *, on_public_computer: bool = False) -> float:
         """Return the Unix seconds when a session ends if it is not used again."""
-        return min(last_used_at + self.ttl_s, began_at + self.max_age_s)
+        longest_s = min(self.max_age_s, self.public_computer_s) if on_public_computer else self.max_age_s
+        return min(last_used_at + self.ttl_s, began_at + longest_s)

@@ -119,6 +119,7 @@ class SessionScripts:
             "at": datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds"),
             "ttl_s": self._lifetimes.ttl_s,
             "max_age_s": self._lifetimes.max_age_s,
+            "public_computer_s": self._lifetimes.public_computer_s,
             "retention_s": self._lifetimes.retention_s,
             "channel": keys.CHANNEL,
         }

@@ -54,6 +54,7 @@ class Session:
         last_used_at: Unix seconds, exact to a minute.
         proved_at: Unix seconds of the last right answer to a challenge; None if there was no such answer.
         name: The name that the user gave to the session.
+        on_public_computer: The user said at the sign-in that others use this computer, too. The session ends soon.
     """
 
     user_id: str
@@ -63,6 +64,7 @@ class Session:
     client: Client
     proved_at: int | None = None
     name: str | None = None
+    on_public_computer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,15 @@ class SessionStore:
         self._finish_expired = scripts.register("finish_expired")
 
     def open(
-        self, user_id: str, id_hash: str, began_at: int, client: Client, credentials_version: str, cap: int
+        self,
+        user_id: str,
+        id_hash: str,
+        began_at: int,
+        client: Client,
+        credentials_version: str,
+        cap: int,
+        *,
+        on_public_computer: bool = False,
     ) -> bool:
         """Open a session. If the user already has `cap` sessions, the least recently used one ends.
 
@@ -105,7 +115,8 @@ class SessionStore:
         Returns:
             False if the user's credentials have changed since the login began, or the user is disabled or gone.
         """
-        record = orjson.dumps({"began_at": began_at, **_known_fields(client)}).decode()
+        fields = {"began_at": began_at, **_known_fields(client)}
+        record = orjson.dumps(fields | ({"on_public_computer": True} if on_public_computer else {})).decode()
         argument = {"id_hash": id_hash, "record": record, "credentials_version": credentials_version, "cap": cap}
         return bool(self._open(user_id, [keys.user(user_id)], argument))
 
@@ -290,4 +301,5 @@ def _parse_ended(user_id: str, raw: str, score: float) -> Ended:
 def _session_of(user_id: str, id_hash: str, score: float, record: dict[str, Any] | None) -> Session:
     known = dict(record or {"began_at": int(score)})
     began_at, proved_at, name = known.pop("began_at"), known.pop("proved_at", None), known.pop("name", None)
-    return Session(user_id, id_hash, began_at, score, Client(**known), proved_at, name)
+    on_public_computer = known.pop("on_public_computer", False)
+    return Session(user_id, id_hash, began_at, score, Client(**known), proved_at, name, on_public_computer)

@@ -15,7 +15,7 @@ from app.stores.scripts import ReplicaPolicy, SessionScripts
 TicketPurpose = Literal["login", "step_up", "reset"]
 AnswerVerdict = Literal["right", "last_code", "wrong", "unknown"]
 
-_FIELDS = ("purpose", "session", "epoch", "instance", "password_hash")  # in Redis, in the order of Ticket
+_FIELDS = ("purpose", "session", "epoch", "instance", "password_hash", "public_computer")  # in the order of Ticket
 
 MAX_WRONG_ANSWERS = 5
 MAX_OPEN_TICKETS = 16
@@ -30,6 +30,7 @@ class Ticket:
         credentials_version: The user's version when the login began; for a reset, the secrets version.
         instance: An id that the client gets in the first step of a login, and sends with the second step.
         password_hash: In a reset, the hash of the new password.
+        on_public_computer: The session that the right answer opens is on a public computer.
     """
 
     purpose: TicketPurpose
@@ -37,6 +38,7 @@ class Ticket:
     credentials_version: str
     instance: str
     password_hash: str = field(default="", repr=False)
+    on_public_computer: bool = False
 
 
 class TicketStore:
@@ -50,7 +52,9 @@ class TicketStore:
         further = [keys.ticket(user_id, id_hash), keys.tickets(user_id, ticket.session)]
         argument = {
             "id_hash": id_hash,
-            "ticket": dict(zip(_FIELDS, astuple(ticket), strict=True)),
+            "ticket": dict(
+                zip(_FIELDS, (*astuple(ticket)[:-1], "1" if ticket.on_public_computer else ""), strict=True)
+            ),
             "ttl_s": ttl_s,
             "cap": MAX_OPEN_TICKETS,
         }
@@ -62,7 +66,9 @@ class TicketStore:
         [values] = self._redis.read(("HMGET", keys.ticket(user_id, id_hash), *_FIELDS))
         if values[0] is None:
             return None
-        return Ticket(cast(TicketPurpose, values[0]), *(value or "" for value in values[1:]))
+        session, version, instance, password_hash, public_computer = (value or "" for value in values[1:])
+        purpose = cast(TicketPurpose, values[0])
+        return Ticket(purpose, session, version, instance, password_hash, bool(public_computer))
 
     def redeem_login(self, user_id: str, id_hash: str, answer: JudgedAnswer) -> AnswerVerdict:
         """Answer the ticket of a login. If several right answers come at once, only one counts as right."""

@@ -4,12 +4,18 @@ The cookies of a request are read in callers/identity.py.
 
 from flask import Response, after_this_request, request
 
+from app import tokens
 from app.callers.identity import PROOF_COOKIE, SESSION_COOKIE, is_known_by_header
+from app.rules.accounts import SignedIn
 from app.web.services import services
 from app.wire.contract import Header
 
+_LONGEST_KEPT_S = 400 * 24 * 60 * 60  # browsers keep no cookie longer (RFC 6265bis, 5.5)
+
 SETS_SESSION = Header(
-    "Set-Cookie", f"`{SESSION_COOKIE}`: the token of the session (HttpOnly, Secure, SameSite=Lax, Path=/)"
+    "Set-Cookie",
+    f"`{SESSION_COOKIE}`: the token of the session (HttpOnly, Secure, SameSite=Lax, Path=/). Its Max-Age is as "
+    "long as the session may last, 400 days at most; on a public computer it has none",
 )
 RENEWS_SESSION = Header(
     "Set-Cookie", f"`{SESSION_COOKIE}`: the new token, if the caller is known by its cookie", always=False
@@ -40,17 +46,18 @@ def has_session_cookie() -> bool:
     return is_known_by_cookie() and SESSION_COOKIE in request.cookies
 
 
-def sign_in_browser(token: str) -> None:
+def sign_in_browser(signed_in: SignedIn) -> None:
     """Sign this browser in, and end the session that it had before."""
     # The new cookie replaces the old one. The former session would live on, and nobody could end it with its token.
     services().devices.end_former_session(request.cookies.get(SESSION_COOKIE, ""))
-    _set_session(token)
+    _set_session(signed_in.token, signed_in.on_public_computer)
 
 
 def renew_session_cookie(token: str) -> None:
     """Set the cookie to the new token of the caller's session, if the caller is known by its cookie."""
     if is_known_by_cookie():
-        _set_session(token)
+        session = services().devices.find(token)
+        _set_session(token, session is not None and session.on_public_computer)
 
 
 def set_proof_cookie(proof: str) -> None:
@@ -80,8 +87,15 @@ def clear_cookies() -> None:
         return response
 
 
-def _set_session(token: str) -> None:
+def _set_session(token: str, on_public_computer: bool) -> None:
+    # Without Max-Age a browser forgets the cookie when it is closed. The server alone decides when the session is over.
+    claim = tokens.read(token)
+    left_s = claim.at + services().settings.session_max_age_s - int(services().clock()) if claim else 0
+    max_age = None if on_public_computer else max(1, min(left_s, _LONGEST_KEPT_S))
+
     @after_this_request
     def _(response: Response) -> Response:
-        response.set_cookie(SESSION_COOKIE, token, path="/", secure=True, httponly=True, samesite="Lax")
+        response.set_cookie(
+            SESSION_COOKIE, token, max_age=max_age, path="/", secure=True, httponly=True, samesite="Lax"
+        )
         return response

@@ -27,7 +27,9 @@ class Services(Rules):
 
     def __init__(self, settings: Settings, redis: RedisClient, clock: Callable[[], float]) -> None:
         retention_s = settings.retention_days * 24 * 60 * 60
-        lifetimes = Lifetimes(settings.session_ttl_s, settings.session_max_age_s, retention_s)
+        lifetimes = Lifetimes(
+            settings.session_ttl_s, settings.session_max_age_s, retention_s, settings.public_computer_ttl_s
+        )
         wait = Wait(settings.redis_wait_replicas, settings.redis_wait_ms) if settings.redis_wait_replicas else None
         stores = Stores(redis, lifetimes, clock, wait)
         super().__init__(stores, settings, clock)

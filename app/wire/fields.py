@@ -34,6 +34,10 @@ PASSWORD = {"examples": ["correct horse battery"]}
 CODE = {"examples": ["123456"]}
 EMAIL = {"examples": ["ada@example.com"]}
 LOGIN = {"description": "The e-mail address"} | EMAIL
+PUBLIC_COMPUTER = {
+    "description": "Others use this computer, too: closing the browser signs out, and the session ends soon",
+    "examples": [False],
+}
 
 _Check = TypeVar("_Check", bound=Callable[..., Any])
 

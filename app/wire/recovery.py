@@ -6,7 +6,7 @@ from typing import Any, get_args
 from marshmallow import ValidationError, validate, validates_schema
 
 from app.stores.factors import MfaType
-from app.wire.fields import LOGIN, PASSWORD, REQUIRED, Text, WireSchema, check_password
+from app.wire.fields import LOGIN, PASSWORD, PUBLIC_COMPUTER, REQUIRED, Flag, Text, WireSchema, check_password
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,16 @@ class ResetSchema(WireSchema):
     def _has_code(self, data: dict[str, Any], **_: Any) -> None:
         if data.get("ticket") and not data.get("code"):
             raise ValidationError(REQUIRED, "code")
+
+
+@dataclass(frozen=True)
+class BrowserReset(Reset):
+    public_computer: bool = False
+
+
+class BrowserResetSchema(ResetSchema):
+    into = BrowserReset
+    public_computer = Flag(metadata=PUBLIC_COMPUTER)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from app.wire.fields import (
     EMAIL,
     LOGIN,
     PASSWORD,
+    PUBLIC_COMPUTER,
     TICKET,
+    Flag,
     Text,
     WireSchema,
     check_email,
@@ -34,6 +36,16 @@ class RegisterSchema(WireSchema):
 
 
 @dataclass(frozen=True)
+class BrowserRegister(Register):
+    public_computer: bool = False
+
+
+class BrowserRegisterSchema(RegisterSchema):
+    into = BrowserRegister
+    public_computer = Flag(metadata=PUBLIC_COMPUTER)
+
+
+@dataclass(frozen=True)
 class Login:
     login: str
     password: str
@@ -43,6 +55,16 @@ class LoginSchema(WireSchema):
     into = Login
     login = Text(required=True, metadata=LOGIN)
     password = Text(required=True, metadata=PASSWORD)
+
+
+@dataclass(frozen=True)
+class BrowserLogin(Login):
+    public_computer: bool = False
+
+
+class BrowserLoginSchema(LoginSchema):
+    into = BrowserLogin
+    public_computer = Flag(metadata=PUBLIC_COMPUTER)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,28 @@ def test_from_registration_to_log_out(service, new_window, earlier):
     expect(window.get_by_role("button", name="Log in")).to_be_visible()
 
 
+def reopened(window: Page, new_window) -> Page:
+    """A window of the same browser after it was closed and opened again: it has only what is kept."""
+    state = window.context.storage_state()
+    kept = [cookie for cookie in state["cookies"] if cookie["expires"] > 0]
+    return new_window(storage_state={"cookies": kept, "origins": state["origins"]})
+
+
+@pytest.mark.parametrize("is_public", [False, True])
+def test_a_closed_browser_stays_signed_in_unless_it_is_a_public_one(alice, new_window, is_public):
+    window = new_window()
+    window.goto(DEVICES)
+    window.get_by_label("Email").fill(alice.email)
+    window.get_by_label("Password").fill(PASSWORD)
+    if is_public:
+        window.get_by_label("This is a public or shared computer").check()
+    window.get_by_role("button", name="Log in").click()
+    expect(window.get_by_role("heading", name="Devices")).to_be_visible()
+    again = reopened(window, new_window)
+    again.goto(DEVICES)
+    expect(again.get_by_role("heading", name="Log in" if is_public else "Devices")).to_be_visible()
+
+
 def test_the_second_factor_from_beginning_to_end(alice, new_window):
     """Set up with a picture, codes copied and downloaded, asked for at login, renewed, turned off."""
     window = alice.sign_in(new_window(permissions=["clipboard-read", "clipboard-write"]), FIREFOX)

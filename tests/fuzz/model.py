@@ -29,6 +29,7 @@ class Record:
     client: Client
     proved_at: int | None = None
     name: str | None = None
+    on_public_computer: bool = False
 
 
 @dataclass
@@ -40,7 +41,8 @@ class Held:
 
     def seen(self, user_id: str, id_hash: str, at: float) -> Session:
         record = self.record or Record(int(at), Client())
-        return Session(user_id, id_hash, record.began_at, at, record.client, record.proved_at, record.name)
+        told = record.proved_at, record.name, record.on_public_computer
+        return Session(user_id, id_hash, record.began_at, at, record.client, *told)
 
 
 @dataclass
@@ -86,8 +88,9 @@ class UserModel:
     def end_of(self, id_hash: str) -> float:
         """A session whose beginning was lost ends by idleness alone; its token tells the beginning."""
         held = self.sessions[id_hash]
-        began_at = held.record.began_at if held.record else held.last_used_at
-        return self.lifetimes.ends_at(began_at, held.last_used_at)
+        record = held.record or Record(int(held.last_used_at), Client())
+        is_public = record.on_public_computer
+        return self.lifetimes.ends_at(record.began_at, held.last_used_at, on_public_computer=is_public)
 
     def is_live(self, id_hash: str) -> bool:
         return id_hash in self.sessions and self.end_of(id_hash) > self.clock()
@@ -108,18 +111,21 @@ class UserModel:
     def last_used_at(self, id_hash: str) -> float | None:
         return self.sessions[id_hash].last_used_at if id_hash in self.sessions else None
 
-    def open(self, id_hash: str, client: Client, credentials_version: str, cap: int) -> bool:
+    def open(self, id_hash: str, client: Client, credentials_version: str, cap: int, is_public: bool) -> bool:
         if not self.exists or credentials_version != str(self.credentials_version) or "disabled" in self.fields:
             return False
         self.finish_expired()
         while len(self.sessions) >= cap:
             self._finish(self.by_use[0], "evicted")
-        self.sessions[id_hash] = Held(self.clock(), Record(int(self.clock()), client))
+        record = Record(int(self.clock()), client, on_public_computer=is_public)
+        self.sessions[id_hash] = Held(self.clock(), record)
         self._tell("AUTH_SESSION_CREATE", id_hash)
         return True
 
     def touch(self, id_hash: str, client: Client) -> bool:
-        if not self.is_live(id_hash) or self.clock() - self.sessions[id_hash].last_used_at < TOUCH_EVERY_S:
+        if id_hash in self.sessions and not self.is_live(id_hash):
+            self._finish_by_time(id_hash)
+        if id_hash not in self.sessions or self.clock() - self.sessions[id_hash].last_used_at < TOUCH_EVERY_S:
             return False
         held = self.sessions[id_hash]
         held.last_used_at = self.clock()

@@ -293,15 +293,22 @@ class Stores(RuleBasedStateMachine):
 
     # Sessions
 
-    @rule(user_id=USERS, client=CLIENTS, off=MOSTLY, cap=st.sampled_from([50, 50, 50, 4, 3, 1]))
-    def open(self, user_id, client, off, cap):
+    @rule(
+        user_id=USERS,
+        client=CLIENTS,
+        off=MOSTLY,
+        cap=st.sampled_from([50, 50, 50, 4, 3, 1]),
+        is_public=st.sampled_from([False, False, True]),
+    )
+    def open(self, user_id, client, off, cap, is_public=False):
         new, credentials_version, began_at = (
             self.new_hash(),
             self.credentials_version_of(user_id, off),
             int(self.stores.clock()),
         )
-        expected = self.users[user_id].open(new, client, credentials_version, cap)
-        assert self.stores.sessions.open(user_id, new, began_at, client, credentials_version, cap) == expected
+        expected = self.users[user_id].open(new, client, credentials_version, cap, is_public)
+        given = (user_id, new, began_at, client, credentials_version, cap)
+        assert self.stores.sessions.open(*given, on_public_computer=is_public) == expected
         self.opened.append((user_id, new))
 
     @rule(user_id=USERS, count=st.sampled_from([3, 4, 5, 110]), cap=st.sampled_from([3, 50]))

@@ -98,7 +98,8 @@ def test_the_token_is_in_the_cookie_alone(alice, new_browser, path):
     [cookie] = answer.headers.getlist("Set-Cookie")
     name_value, *attributes = cookie.split("; ")
     token = name_value.removeprefix("__Host-session=")
-    assert set(attributes) == {"HttpOnly", "Secure", "SameSite=Lax", "Path=/"}
+    expected = {"HttpOnly", "Secure", "SameSite=Lax", "Path=/", f"Max-Age={365 * DAY_S}"}
+    assert {attribute for attribute in attributes if not attribute.startswith("Expires=")} == expected
     assert token.count(".") == 2
     assert token not in answer.text
     assert "token" not in answer.json
@@ -575,3 +576,151 @@ def test_ended_rows_are_told_for_30_days_and_to_their_user_alone(alice, alices_o
     assert len(ended(alice)) == 1
     clock.advance(7)
     assert ended(alice) == []
+
+
+# How long the cookie is kept
+
+
+def kept_for_s(answer):
+    """Max-Age of the session's cookie in an answer; None if the browser forgets it when it is closed."""
+    [cookie] = [cookie for cookie in answer.headers.getlist("Set-Cookie") if cookie.startswith("__Host-session=")]
+    attributes = dict(part.partition("=")[::2] for part in cookie.split("; ")[1:])
+    assert ("Expires" in attributes) == ("Max-Age" in attributes)
+    return int(attributes["Max-Age"]) if "Max-Age" in attributes else None
+
+
+@pytest.mark.parametrize(
+    ("longest", "days"), [("90d", 90), ("365d", 365), ("3650d", 400)], ids=["short", "default", "no browser keeps it"]
+)
+def test_the_cookie_is_kept_as_long_as_the_session_may_last(make_app, longest, days):
+    """At a registration and a login, 400 days at most."""
+    browser = make_app(SESSION_MAX_AGE=longest).test_client()
+    assert kept_for_s(browser.post("/register", json=ACCOUNT)) == days * DAY_S
+    assert kept_for_s(browser.post("/login", json=LOGIN)) == days * DAY_S
+
+
+def test_a_new_token_does_not_lengthen_the_session(alice, clock):
+    """Whatever replaces the token, the cookie is kept until the session's own end; so at a login with a code."""
+    clock.advance(10 * DAY_S)
+    left_s = 355 * DAY_S
+    body = {"password": PASSWORD, "new_password": "another horse battery"}
+    assert kept_for_s(alice.patch(API + "/users/@me", json=body)) == pytest.approx(left_s, abs=1)
+    secret = pyotp.random_base32()
+    body = {"password": "another horse battery", "secret": secret, "code": pyotp.TOTP(secret).at(int(clock()))}
+    enabled = alice.post(API + "/users/@me/mfa/totp/enable", json=body)
+    assert kept_for_s(enabled) == pytest.approx(left_s, abs=1)
+    codes = [code["code"] for code in enabled.json["backup_codes"]]
+    mfa = challenged(alice.post("/me/sessions/revoke-all"))
+    assert finish(alice, mfa, "backup", codes[0]).status_code == 200
+    assert kept_for_s(alice.post(API + "/users/@me/mfa/totp/disable")) == pytest.approx(left_s, abs=1)
+
+
+def test_a_login_with_a_code_sets_a_cookie_that_is_kept(alice, new_browser, clock):
+    _, codes = enable_totp(alice, clock())
+    for public_computer, expected in ((False, 365 * DAY_S), (True, None)):
+        browser = new_browser()
+        asked = browser.post("/login", json=LOGIN | {"public_computer": public_computer})
+        answer = browser.post("/login/mfa", json={"ticket": asked.json["ticket"], "code": codes.pop()})
+        assert answer.status_code == 200, answer.json
+        assert kept_for_s(answer) == expected
+
+
+def expires_at(browser):
+    listed_sessions = browser.get(API + "/auth/sessions?extended=true").json["user_sessions"]
+    [own] = [session for session in listed_sessions if session["is_current"]]
+    return datetime.fromisoformat(own["expires_at"]).timestamp()
+
+
+HOUR_S = 60 * 60
+
+
+@pytest.fixture
+def at_public_computer(alice, new_browser):
+    """Alice at a computer that others use, too."""
+    browser = new_browser(CHROME)
+    answer = browser.post("/login", json=LOGIN | {"public_computer": True})
+    assert answer.status_code == 200
+    assert kept_for_s(answer) is None
+    return browser
+
+
+def use_every_hour(browser, clock, hours):
+    for _ in range(hours):
+        clock.advance(HOUR_S)
+        assert is_signed_in(browser)
+
+
+def test_a_session_on_a_public_computer_ends_soon_whatever_its_use(alice, at_public_computer, clock):
+    """To the second, in each check; other sessions live on, and so does it in no list."""
+    began_at = int(clock())
+    own = current(at_public_computer)
+    assert expires_at(at_public_computer) == began_at + 12 * HOUR_S
+    use_every_hour(at_public_computer, clock, 11)
+    clock.advance(HOUR_S - 2)
+    assert is_signed_in(at_public_computer)
+    clock.advance(2)
+    assert not is_signed_in(at_public_computer)
+    assert is_signed_in(alice)
+    assert own not in [session["id"] for session in listed(alice)]
+    [ended] = alice.get("/me/sessions/ended").json
+    assert (ended["id"], ended["reason"]) == (own, "expired")
+    assert datetime.fromisoformat(ended["endedAt"]).timestamp() == began_at + 12 * HOUR_S
+
+
+def test_a_session_that_is_not_on_one_goes_on(alice, clock):
+    """Used before its twelfth hour or not, and after it."""
+    use_every_hour(alice, clock, 11)
+    clock.advance(2 * HOUR_S)
+    assert is_signed_in(alice)
+    clock.advance(29 * DAY_S)
+    assert is_signed_in(alice)
+
+
+def test_a_new_token_keeps_the_early_end(at_public_computer, clock):
+    ends_at = expires_at(at_public_computer)
+    clock.advance(HOUR_S)
+    body = {"password": PASSWORD, "new_password": "another horse battery"}
+    answer = at_public_computer.patch(API + "/users/@me", json=body)
+    assert answer.status_code == 200
+    assert kept_for_s(answer) is None
+    assert expires_at(at_public_computer) == ends_at
+    clock.advance(11 * HOUR_S)
+    assert not is_signed_in(at_public_computer)
+
+
+def test_a_registration_on_a_public_computer(new_browser, clock):
+    browser = new_browser()
+    answer = browser.post("/register", json=ACCOUNT | {"public_computer": True})
+    assert kept_for_s(answer) is None
+    assert expires_at(browser) == int(clock()) + 12 * HOUR_S
+
+
+def test_the_end_on_a_public_computer_is_a_setting(make_app, clock):
+    """It lengthens no session: one that ends sooner for another reason still does."""
+    for settings, hours in (
+        ({"PUBLIC_COMPUTER_TTL": "1h"}, 1),
+        ({"SESSION_TTL": "2h"}, 2),
+        ({"SESSION_MAX_AGE": "3h"}, 3),
+    ):
+        browser = make_app(**settings).test_client()
+        email = f"alice{hours}@example.com"
+        assert browser.post("/register", json=ACCOUNT | {"email": email, "public_computer": True}).status_code == 201
+        assert expires_at(browser) == pytest.approx(clock() + hours * HOUR_S, abs=1)
+
+
+def test_a_shorter_setting_ends_what_was_opened_under_a_longer_one(make_app, at_public_computer, clock):
+    """At the next noted use, at the latest."""
+    use_every_hour(at_public_computer, clock, 5)
+    shorter = make_app(PUBLIC_COMPUTER_TTL="1h").test_client()
+    shorter.set_cookie("__Host-session", token_of(at_public_computer), secure=True)
+    clock.advance(61)
+    shorter.get("/me/sessions")
+    assert not is_signed_in(shorter)
+
+
+def test_a_logout_clears_a_cookie_that_is_kept(alice):
+    answer = alice.post("/logout")
+    cleared = answer.headers.getlist("Set-Cookie")
+    assert [cookie.partition("=")[0] for cookie in cleared] == ["__Host-session", "__Secure-recent_mfa"]
+    assert all("Max-Age=0" in cookie for cookie in cleared)
+    assert alice.get_cookie("__Host-session") is None

@@ -223,6 +223,26 @@ def test_another_sites_form_changes_nothing(alice, alices_other, path, headers):
     assert is_signed_in(alices_other)
 
 
+def is_kept(answer):
+    """Whether the browser keeps the session's cookie when it is closed."""
+    [cookie] = [cookie for cookie in answer.headers.getlist("Set-Cookie") if cookie.startswith("__Host-session=")]
+    return "Max-Age=" in cookie
+
+
+@pytest.mark.parametrize(("ticked", "expected"), [({}, True), ({"public_computer": "on"}, False)])
+def test_a_tick_says_that_the_computer_is_a_public_one(alice, new_browser, clock, ticked, expected):
+    """At a registration and a login, with a code too; a refused form comes back with it."""
+    fields = {"email": "carol@example.com", "username": "carol", "password": PASSWORD}
+    assert is_kept(new_browser().post("/register/form", data=fields | ticked)) is expected
+    assert is_kept(new_browser().post("/login/form", data=LOGIN | ticked)) is expected
+    _, codes = set_up_totp(alice, clock)
+    browser = new_browser()
+    [ticket] = fill(browser, "/login/form", **LOGIN, **ticked).field("/login/code", "ticket")
+    assert is_kept(browser.post("/login/code", data={"ticket": ticket, "code": codes[0]})) is expected
+    again = browser.post("/login/form", data={"login": "nobody@example.com", "password": "wrong"} | ticked)
+    assert ("checked" in again.text) is not expected
+
+
 # Devices
 
 

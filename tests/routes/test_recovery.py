@@ -332,8 +332,19 @@ def test_a_reset_by_page_with_a_second_factor(with_totp, app, reset_link):
     assert "Please set your new password again" in browser.post("/reset/code", data={"ticket": "x", "code": "1"}).text
     answer = browser.post("/reset/code", data={"ticket": ticket, "code": with_totp.backup_codes.pop()})
     assert answer.status_code == 303
+    assert "Max-Age=" in answer.headers["Set-Cookie"]
     assert browser.get("/settings/sessions").status_code == 200
     assert not with_totp.is_signed_in
+
+
+def test_a_reset_on_a_public_computer(with_totp, app, reset_link):
+    """The browser forgets the cookie, also where the code comes in a second step."""
+    browser = app.test_client()
+    form = {"token": reset_link(with_totp), "password": NEW_PASSWORD, "public_computer": "on"}
+    ticket = browser.post("/reset/form", data=form).text.partition('name="ticket" value="')[2].partition('"')[0]
+    answer = browser.post("/reset/code", data={"ticket": ticket, "code": with_totp.backup_codes.pop()})
+    assert answer.status_code == 303
+    assert "Max-Age=" not in answer.headers["Set-Cookie"]
 
 
 @pytest.mark.parametrize("path", ["/forgot/form", "/reset/form", "/reset/code", "/not-me/form"])

@@ -2,9 +2,9 @@
 -- KEYS[1]   last_used, a sorted set: id_hash, scored by last use (Unix s)
 -- KEYS[2]   sessions, a hash: id_hash to its record (JSON)
 -- KEYS[3]   ended, a sorted set: sessions that ended (JSON), scored by when they ended (Unix s)
--- ARGV[1]   JSON: user_id, now (Unix s), at (now in ISO 8601), ttl_s, max_age_s, retention_s, channel
+-- ARGV[1]   JSON: user_id, now (Unix s), at (now in ISO 8601), ttl_s, max_age_s, public_computer_s, retention_s, channel
 -- Defines   last_used, sessions, ended, call (ARGV[1]), reported
---           record_of, began_at, ends_at, is_over, is_live   what is known about a session
+--           record_of, ends_at, is_over, is_live   what is known about a session
 --           finish, finish_by_time, finish_expired, finish_others, ender   the ways in which sessions end
 --           report, forget, keep, write_when_full   an event; the retention; the expiry of the keys; a full Redis
 -- Returns   two values: the result of the script that follows, and `reported`
@@ -18,16 +18,17 @@ local function record_of(id_hash)
   return record and cjson.decode(record)
 end
 
-local function began_at(id_hash)
-  local record = redis.call("HGET", sessions, id_hash)
-  return record and tonumber(string.match(record, '"began_at":(%d+)'))
-end
-
 -- Returns the Unix seconds when a session with this last use (score) expires or expired. The rule: stores/lifetimes.py.
 local function ends_at(id_hash, score)
   local by_idleness = tonumber(score) + call.ttl_s
-  local began = began_at(id_hash)
-  return began and math.min(by_idleness, began + call.max_age_s) or by_idleness
+  local record = redis.call("HGET", sessions, id_hash)
+  local began = record and tonumber(string.match(record, '"began_at":(%d+)'))
+  if not began then
+    return by_idleness
+  end
+  local is_public = string.find(record, '"on_public_computer":true', 1, true)
+  local longest_s = is_public and math.min(call.max_age_s, call.public_computer_s) or call.max_age_s
+  return math.min(by_idleness, began + longest_s)
 end
 
 local function is_over(id_hash, score)

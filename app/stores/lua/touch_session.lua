@@ -7,7 +7,11 @@ local seen = cjson.decode(ARGV[2])
 local score = redis.call("ZSCORE", last_used, seen.id_hash)
 -- rules/devices.py (is_touch_due) has checked every_s before, to save a trip. It is checked again here, so that only
 -- one of several simultaneous requests writes. The value is TOUCH_EVERY_S in stores/sessions.py.
-if is_over(seen.id_hash, score) or call.now - score < seen.every_s then
+if score and is_over(seen.id_hash, score) then  -- by a setting that is shorter than it was
+  finish_by_time(seen.id_hash, score)
+  return 0
+end
+if not score or call.now - score < seen.every_s then
   return 0
 end
 redis.call("ZADD", last_used, "XX", call.now, seen.id_hash)
