@@ -332,6 +332,15 @@ class ClusterSet(_Set):
         wait_until(lambda: self.owner_of(slot) is not old and _is_primary(self.owner_of(slot)), "there was no failover")
         return self.owner_of(slot)
 
+    def hand_over(self, slot: int) -> Node:
+        """CLUSTER FAILOVER: the replica of the slot's owner takes over. Return it, once all nodes agree."""
+        old = self.owner_of(slot)
+        new = next(node for node in self.replicas() if node.replication()["master_port"] == old.port)
+        new.call("CLUSTER", "FAILOVER")
+        self.wait_for_other_owner_of(slot, old)
+        self.wait_until_ok()
+        return new
+
     def wait_until_ok(self) -> None:
         """Until all that run have the same view, every slot is served and every replica has all its primary has."""
         wait_until(self._is_ok, "the Cluster is not well")

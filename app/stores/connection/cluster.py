@@ -25,6 +25,7 @@ _KEY_AT = {
     "XGROUP": 2,
     "XREADGROUP": 7,
 }  # index of the key in a command; 1 in all other commands
+_REFUSALS = (AskError, TryAgainError, ClusterDownError)  # nothing was executed; MovedError is an AskError
 _REFRESH_EVERY_S = 0.1
 _HOPS = 5
 _MOVING_S = 0.5  # how long a command waits while a user's keys move to another server
@@ -63,10 +64,12 @@ class Cluster(RedisClient):
         is_on_replicas = True
         for node, positions in by_node.items():
             replies, replicas = self._exchange(node, [commands[position] for position in positions], wait, decoded)
-            is_on_replicas &= wait is None or replicas >= wait.replicas
+            # A server that refused all of them has nothing to be confirmed. As a replica it also refuses WAIT.
+            if not all(isinstance(reply, _REFUSALS) for reply in replies):
+                is_on_replicas &= wait is None or replicas >= wait.replicas
             for position, reply in zip(positions, replies, strict=True):
                 found[position] = reply
-                if isinstance(reply, AskError | TryAgainError | ClusterDownError):
+                if isinstance(reply, _REFUSALS):
                     found[position], replicas = self._follow_refusal(commands[position], node, reply, wait, decoded)
                     is_on_replicas &= wait is None or replicas >= wait.replicas
         return found, is_on_replicas
@@ -120,7 +123,7 @@ class Cluster(RedisClient):
                 isinstance(reply, TryAgainError) and time.monotonic() < until
             ):  # the slot is moving: some keys are here, some there
                 time.sleep(_MOVING_RETRY_EVERY_S)
-            elif isinstance(reply, AskError):  # the base class of MovedError
+            elif isinstance(reply, AskError):
                 hops += 1
                 node = self._node_at((reply.host or str(node.host and node.host[0]), reply.port))
                 opening = [] if isinstance(reply, MovedError) else [("ASKING",)]

@@ -8,6 +8,7 @@ from redis import ConnectionError, RedisError
 
 from app.stores import keys
 from app.stores.connection.connect import connect
+from app.stores.connection.node import Wait
 from app.stores.scripts import SessionScripts
 from app.stores.sessions import Client, SessionStore
 from tests.conftest import LIFETIMES
@@ -74,6 +75,34 @@ def test_half_of_a_slot_has_moved(client, servers):
     assert client.run_script(SCRIPT, ["{half}a", "{half}b"], ["3"]) == ("3", True)
     finishing.join()
     assert new.client.mget("{half}a", "{half}b") == ["3", "3"]
+
+
+def test_a_write_that_another_owner_confirmed(client, servers):
+    """The former owner sends it on and refuses WAIT, being a replica. What counts is who confirmed it at the new owner.
+
+    A write that was refused everywhere is confirmed by nobody.
+    """
+    slot = servers.slot_of("{handed}")
+    confirmed = Wait(replicas=1, ms=5000)
+    assert client.run_script(SCRIPT, ["{handed}a", "{handed}b"], ["1"], confirmed) == ("1", True)
+    new = servers.hand_over(slot)
+    new.client.script_load(SCRIPT)  # as another process has done by now
+    assert client.run_script(SCRIPT, ["{handed}a", "{handed}b"], ["2"], confirmed) == ("2", True)
+    assert new.client.get("{handed}a") == "2"
+    assert client.run_script(SCRIPT, ["{handed}a", "{handed}b"], ["3"], Wait(replicas=2, ms=50)) == ("3", False)
+
+
+def test_writes_of_which_some_were_sent_on(client, servers):
+    """Each is confirmed where it was executed: at its owner, or at the one to which its slot moved."""
+    old = servers.owner_of(servers.slot_of("{sent}"))
+    slots = [servers.slot_of(f"{{{number}}}") for number in range(1000)]
+    stays, moves = [number for number, slot in enumerate(slots) if servers.owner_of(slot) is old][:2]
+    new = next(node for node in servers.primaries() if node is not old)
+    client.write(("SET", f"{{{stays}}}", "1"), ("SET", f"{{{moves}}}", "1"))
+    servers.move_slots([slots[moves]], new)
+    commands = [("SET", f"{{{stays}}}", "2"), ("SET", f"{{{moves}}}", "2")]
+    assert client.send(commands, Wait(replicas=1, ms=5000)) == (["OK", "OK"], True)
+    assert client.send(commands, Wait(replicas=2, ms=50)) == (["OK", "OK"], False)
 
 
 def test_a_replica_takes_over(client, servers):

@@ -10,6 +10,7 @@ import pytest
 from redis import RedisError
 
 from app.stores.connection.connect import connect
+from app.stores.connection.node import Wait
 from tests.servers import wait_until
 from tests.sets import Pair, SentinelSet
 
@@ -200,13 +201,17 @@ def test_a_primary_that_was_demoted(pair, at_name, all_read):
 
 
 def test_one_refused_write_renews_all_connections(pair, at_name, all_read):
-    """The name leads elsewhere, and the former primary follows: who writes first is served, and so are all others."""
+    """The name leads elsewhere, and the former primary follows: who writes first is served, and so are all others.
+
+    The write is confirmed by the replica of the new primary, although the former one refused WAIT.
+    """
     at_name.write(("SET", "key", "1"))
     assert all_read(at_name, "key") == {"1"}
     pair.take_over()
     pair.follow()
     pair.primary.client.set("key", "2")
-    assert at_name.run_script("return redis.call('INCR', KEYS[1])", ["key"], []) == (3, True)
+    confirmed = Wait(replicas=1, ms=5000)
+    assert at_name.run_script("return redis.call('INCR', KEYS[1])", ["key"], [], confirmed) == (3, True)
     assert all_read(at_name, "key") == {"3"}
 
 
