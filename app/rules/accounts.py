@@ -13,7 +13,7 @@ import email_validator
 from email_validator import EmailNotValidError, validate_email
 
 from app import tokens
-from app.errors import ApiError, InvalidForm, InvalidLogin, InvalidTicket, PasswordMismatch, Unauthorized, Unconfirmed
+from app.errors import InvalidForm, InvalidLogin, InvalidTicket, PasswordMismatch, Unauthorized, Unconfirmed
 from app.rules.devices import Caller, Devices
 from app.rules.keyring import Keyring
 from app.rules.notices import Notices
@@ -199,11 +199,10 @@ class Accounts:
             InvalidTicket: The ticket is not valid any more, belongs to another login, or the credentials have changed.
         """
         try:
-            user, held, method = self._answer_login(ticket, mfa_type, code, instance, client)
+            return self._answer_login(ticket, mfa_type, code, instance, client)
         except InvalidTicket:
             audit.sign_in_failed("invalid_ticket")
             raise
-        return self.sign_in(user, client, method, InvalidTicket, on_public_computer=held.on_public_computer)
 
     def find_ticket_owner(self, ticket: str) -> str | None:
         """Return the id of the user to whom an open ticket of a login belongs; None for any other ticket."""
@@ -272,33 +271,33 @@ class Accounts:
         audit.account_changed("deleted", user_id)
         return True
 
-    def sign_in(
-        self,
-        user: User,
-        client: Client,
-        how: audit.How,
-        refusal: type[ApiError] = InvalidLogin,
-        *,
-        on_public_computer: bool = False,
-    ) -> SignedIn:
+    def sign_in(self, user: User, client: Client, how: audit.How, *, on_public_computer: bool = False) -> SignedIn:
         """Open a session for a user who has passed all checks of a sign-in.
 
-        Args:
-            refusal: Raised if the credentials have changed since the user was read.
-
         Raises:
-            Unconfirmed: Too few replicas have confirmed a write that this sign-in relies on. After a failover, for
-                example, the used code would be valid again.
+            InvalidLogin: The credentials have changed since the user was read.
         """
-        if context.is_unconfirmed():
-            raise Unconfirmed
         token = self._devices.open(user.id, user.credentials_version, client, on_public_computer=on_public_computer)
         if token is None:
             audit.sign_in_failed("credentials_changed", user.id)
-            raise refusal
-        audit.signed_in(user.id, tokens.id_hash(token), how)
-        self._notices.tell_of_sign_in(user.id, client, tokens.id_hash(token))
-        return SignedIn(user.id, token, on_public_computer)
+            raise InvalidLogin
+        return self.note_sign_in(user.id, token, client, how, on_public_computer=on_public_computer)
+
+    def note_sign_in(
+        self, user_id: str, token: str, client: Client, how: audit.How, *, on_public_computer: bool
+    ) -> SignedIn:
+        """Record a sign-in whose session is open, and tell the user of it.
+
+        Raises:
+            Unconfirmed: Too few replicas have confirmed the change that opened the session. After a failover, for
+                example, the used code would be valid again. The session is ended, because nobody gets its token.
+        """
+        if context.is_unconfirmed():
+            self._devices.end_former_session(token)
+            raise Unconfirmed
+        audit.signed_in(user_id, tokens.id_hash(token), how)
+        self._notices.tell_of_sign_in(user_id, client, tokens.id_hash(token))
+        return SignedIn(user_id, token, on_public_computer)
 
     def ask_for_code(
         self,
@@ -341,8 +340,8 @@ class Accounts:
 
     def _answer_login(
         self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client
-    ) -> tuple[User, Ticket, audit.How]:
-        """Return the user who gave the right answer, the ticket, and the factor that they used."""
+    ) -> SignedIn:
+        """Use up the ticket and the code, and open the session, in one step."""
         claim, held = self.read_ticket(ticket, "login")
         if (instance or held.instance) != held.instance:
             raise InvalidTicket
@@ -350,11 +349,13 @@ class Accounts:
         if user is None or not user.is_unchanged_since(held.credentials_version):
             raise InvalidTicket
         answer = self._second_factor.read_answer(user, mfa_type, code)
-        verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer)
+        token, session = self._devices.prepare(user.id, client, on_public_computer=held.on_public_computer)
+        change = Change(credentials_version=user.credentials_version, same_credentials=True, opens=session)
+        verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer, change)
         if verdict == "wrong":
             audit.sign_in_failed("wrong_code", user.id)
             self._notices.tell_of_wrong_code(user.id, client)
         elif verdict == "last_code":
             self._notices.tell("last_code_used", user.id, client)
         self._second_factor.require_right(verdict)
-        return user, held, answer.factor
+        return self.note_sign_in(user.id, token, client, answer.factor, on_public_computer=held.on_public_computer)

@@ -3,6 +3,7 @@
 Their records in Redis: stores/sessions.py. How long they last: stores/lifetimes.py. Names for them: device_names.py.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -10,10 +11,13 @@ from dataclasses import dataclass, replace
 
 from app import tokens
 from app.errors import Unauthorized, UnknownSession
+from app.stores.connection.connect import StoreError
 from app.stores.lifetimes import Lifetimes
-from app.stores.sessions import TOUCH_EVERY_S, Client, Ended, Session, SessionStore
+from app.stores.sessions import TOUCH_EVERY_S, Client, Ended, NewSession, Session, SessionStore
 from app.stores.tickets import proof_value
 from app.watch.events import Reason
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +116,23 @@ class Devices:
         Returns:
             The new token; None if the credentials have changed since then.
         """
-        now = self._clock()
-        token = tokens.issue(user_id, now)
+        token, new = self.prepare(user_id, client, on_public_computer=on_public_computer)
         opened = self._store.open(
             user_id,
-            tokens.id_hash(token),
-            int(now),
+            new.id_hash,
+            new.began_at,
             client,
             credentials_version,
-            self._cap,
+            new.cap,
             on_public_computer=on_public_computer,
         )
         return token if opened else None
+
+    def prepare(self, user_id: str, client: Client, *, on_public_computer: bool) -> tuple[str, NewSession]:
+        """Return a new token and its session. A change (stores/users.py) opens it together with what else it does."""
+        now = self._clock()
+        token = tokens.issue(user_id, now)
+        return token, NewSession(tokens.id_hash(token), int(now), client, self._cap, on_public_computer)
 
     def list(self, user_id: str) -> list[Session]:
         """Return the sessions of a user, most recently used first."""
@@ -170,10 +179,16 @@ class Devices:
             raise UnknownSession
 
     def end_former_session(self, token: str) -> None:
-        """End the former session of a browser, if there is one."""
+        """End the session of a token that nobody holds any more, if there is one.
+
+        If Redis fails, this is logged. The request must not fail, because its sign-in is made.
+        """
         claim = tokens.read(token)
         if claim:
-            self._store.end_former(claim.user_id, claim.id_hash)
+            try:
+                self._store.end_former(claim.user_id, claim.id_hash)
+            except StoreError as error:
+                log.error("a session whose token nobody holds goes on: %s", type(error).__name__)
 
     def repeat_logout(self, token: str) -> None:
         """End a session that is over already, in order to wait for replicas again.

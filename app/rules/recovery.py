@@ -5,11 +5,11 @@ The secrets in links: links.py. The mails: notices.py queues them, mail/letters.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from app import tokens
 from app.errors import InvalidLink, InvalidTicket
 from app.rules.accounts import Accounts, SecondFactorAsked, SignedIn
+from app.rules.devices import Devices
 from app.rules.links import Links, OpenLink
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
@@ -28,6 +28,7 @@ class Recovery:
         users: UserStore,
         tickets: TicketStore,
         accounts: Accounts,
+        devices: Devices,
         links: Links,
         passwords: Passwords,
         second_factor: SecondFactor,
@@ -36,6 +37,7 @@ class Recovery:
         self._users = users
         self._tickets = tickets
         self._accounts = accounts
+        self._devices = devices
         self._links = links
         self._passwords = passwords
         self._second_factor = second_factor
@@ -64,10 +66,10 @@ class Recovery:
                 return self._accounts.ask_for_code(
                     user, "reset", link.id_hash, password_hash, on_public_computer=on_public_computer
                 )
-            changed = self._set_password(user, link.id_hash, password_hash, client)
-            if changed is None:
+            token, change = self._prepare(user, link.id_hash, password_hash, client, on_public_computer)
+            if not self._users.change(user.id, change):
                 raise InvalidLink
-        return self._accounts.sign_in(changed, client, "reset", on_public_computer=on_public_computer)
+        return self._note_reset(user.id, token, client, on_public_computer)
 
     def finish_reset(self, ticket: str, mfa_type: MfaType, code: str, client: Client) -> SignedIn:
         """Answer the ticket of a reset with a code, set the password that the ticket holds, and sign in.
@@ -82,18 +84,14 @@ class Recovery:
             if user is None or not user.has_secrets_of(held.credentials_version):
                 raise InvalidTicket
             answer = self._second_factor.read_answer(user, mfa_type, code)
-            verdict = self._tickets.redeem_reset(user.id, claim.id_hash, answer, held.session)
+            token, change = self._prepare(user, held.session, held.password_hash, client, held.on_public_computer)
+            verdict = self._tickets.redeem_reset(user.id, claim.id_hash, answer, held.session, change)
             if verdict == "wrong":
                 audit.sign_in_failed("wrong_code", user.id)
             self._second_factor.require_right(verdict)
             if verdict == "last_code":
                 self._notices.tell("last_code_used", user.id, client)
-            changed = self._set_password(user, held.session, held.password_hash, client)
-            if changed is None:
-                raise InvalidTicket
-        return self._accounts.sign_in(
-            changed, client, "reset", InvalidTicket, on_public_computer=held.on_public_computer
-        )
+        return self._note_reset(user.id, token, client, held.on_public_computer)
 
     def require_ticket_for(self, ticket: str, secret: str, password: str) -> None:
         """Raise InvalidTicket if a ticket was not issued for this link and this password."""
@@ -136,26 +134,25 @@ class Recovery:
     def _read_ticket(self, ticket: str) -> tuple[tokens.Claim, Ticket]:
         return self._accounts.read_ticket(ticket, "reset")
 
-    def _set_password(self, user: User, link: str, password_hash: str, client: Client) -> User | None:
-        """Set the password, end every session and use the link up, in one step.
-
-        Returns:
-            The user with the credentials version of this step; None if the link was used or the credentials changed.
-        """
-        # The user is not read again. If all sessions are ended, or the user is disabled, right after this step, the
-        # version grows. With that later version the sign-in that follows would still succeed.
+    def _prepare(
+        self, user: User, link: str, password_hash: str, client: Client, on_public_computer: bool
+    ) -> tuple[str, Change]:
+        """Return the token of a new session, and the change of a reset: in one step it sets the password, uses the link
+        up, ends every session and opens the new one."""
+        token, session = self._devices.prepare(user.id, client, on_public_computer=on_public_computer)
         change = Change(
             credentials_version=user.credentials_version,
             set={"password_hash": password_hash},
             end_others="password_change",
             link=link,
+            opens=session,
         )
-        credentials_version = self._users.change(user.id, change)
-        if credentials_version is None:
-            return None
-        audit.credentials_changed("password", user.id)
-        self._notices.tell("password_changed", user.id, client)
-        return replace(user, credentials_version=credentials_version)
+        return token, change
+
+    def _note_reset(self, user_id: str, token: str, client: Client, on_public_computer: bool) -> SignedIn:
+        audit.credentials_changed("password", user_id)
+        self._notices.tell("password_changed", user_id, client)
+        return self._accounts.note_sign_in(user_id, token, client, "reset", on_public_computer=on_public_computer)
 
 
 @contextmanager

@@ -76,6 +76,8 @@ class Rules:
             ticket_ttl_s=settings.mfa_ticket_ttl_s,
             clock=clock,
         )
-        self.recovery = Recovery(users, tickets, self.accounts, self.links, passwords, self.second_factor, notices)
+        self.recovery = Recovery(
+            users, tickets, self.accounts, self.devices, self.links, passwords, self.second_factor, notices
+        )
         self.operators = Operators(stores, notices, self.accounts, self.devices, passwords, clock)
         self.imports = Imports(users, keyring, clock)

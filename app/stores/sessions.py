@@ -68,6 +68,28 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class NewSession:
+    """A session to be opened.
+
+    Attributes:
+        began_at: Unix seconds.
+        cap: If the user has as many sessions already, the least recently used one ends.
+    """
+
+    id_hash: str
+    began_at: int
+    client: Client
+    cap: int
+    on_public_computer: bool = False
+
+    def as_argument(self) -> dict[str, Any]:
+        """Return it as lua/sign_in.lua reads it."""
+        fields = {"began_at": self.began_at, **_known_fields(self.client)}
+        record = orjson.dumps(fields | ({"on_public_computer": True} if self.on_public_computer else {})).decode()
+        return {"id_hash": self.id_hash, "record": record, "cap": self.cap}
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """A session that ended.
 
@@ -107,7 +129,7 @@ class SessionStore:
         *,
         on_public_computer: bool = False,
     ) -> bool:
-        """Open a session. If the user already has `cap` sessions, the least recently used one ends.
+        """Open a session. Sign-ins by a code and resets open theirs together with what they change: users.py, Change.
 
         Args:
             credentials_version: The user's version when the login began.
@@ -115,9 +137,8 @@ class SessionStore:
         Returns:
             False if the user's credentials have changed since the login began, or the user is disabled or gone.
         """
-        fields = {"began_at": began_at, **_known_fields(client)}
-        record = orjson.dumps(fields | ({"on_public_computer": True} if on_public_computer else {})).decode()
-        argument = {"id_hash": id_hash, "record": record, "credentials_version": credentials_version, "cap": cap}
+        opens = NewSession(id_hash, began_at, client, cap, on_public_computer).as_argument()
+        argument = {"credentials_version": credentials_version, "opens": opens}
         return bool(self._open(user_id, [keys.user(user_id)], argument))
 
     def last_used_at(self, user_id: str, id_hash: str) -> float | None:

@@ -5,12 +5,13 @@ How answers are judged: lua/redeem_ticket.lua. Challenges and proofs of a sessio
 
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, field
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from app.stores import keys
 from app.stores.connection.client import RedisClient
 from app.stores.factors import JudgedAnswer
 from app.stores.scripts import ReplicaPolicy, SessionScripts
+from app.stores.users import CHANGED_KEYS, Change
 
 TicketPurpose = Literal["login", "step_up", "reset"]
 AnswerVerdict = Literal["right", "last_code", "wrong", "unknown"]
@@ -70,20 +71,32 @@ class TicketStore:
         purpose = cast(TicketPurpose, values[0])
         return Ticket(purpose, session, version, instance, password_hash, bool(public_computer))
 
-    def redeem_login(self, user_id: str, id_hash: str, answer: JudgedAnswer) -> AnswerVerdict:
-        """Answer the ticket of a login. If several right answers come at once, only one counts as right."""
-        return self._redeem_ticket(user_id, id_hash, answer, {"purpose": "login"})
+    def redeem_login(self, user_id: str, id_hash: str, answer: JudgedAnswer, change: Change) -> AnswerVerdict:
+        """Answer the ticket of a login. If several right answers come at once, only one counts as right.
 
-    def redeem_reset(self, user_id: str, id_hash: str, answer: JudgedAnswer, link: str) -> AnswerVerdict:
-        """Answer the ticket of a reset. `link` is the id_hash of the link that the reset began with."""
-        return self._redeem_ticket(user_id, id_hash, answer, {"purpose": "reset", "session": link})
+        Args:
+            change: Made in the same step, if the answer is right. If the change is refused, the verdict is "unknown".
+        """
+        return self._redeem_ticket(user_id, id_hash, answer, {"purpose": "login", "change": change.as_argument()})
+
+    def redeem_reset(
+        self, user_id: str, id_hash: str, answer: JudgedAnswer, link: str, change: Change
+    ) -> AnswerVerdict:
+        """Answer the ticket of a reset.
+
+        Args:
+            link: id_hash of the link that the reset began with.
+            change: As for a login.
+        """
+        asked = {"purpose": "reset", "session": link, "change": change.as_argument()}
+        return self._redeem_ticket(user_id, id_hash, answer, asked)
 
     def redeem_step_up(
         self, user_id: str, id_hash: str, answer: JudgedAnswer, session: str, proof_hash: str, proof_ttl_s: int
     ) -> AnswerVerdict:
         """Answer the challenge of a session. A right answer also writes its proof, in one atomic step."""
         held = proof_value("password" if answer.factor == "password" else "mfa", session)
-        asked: dict[str, str | int] = {
+        asked = {
             "purpose": "step_up",
             "session": session,
             "proof": held,
@@ -96,10 +109,10 @@ class TicketStore:
         user_id: str,
         id_hash: str,
         answer: JudgedAnswer,
-        asked: dict[str, str | int],
+        asked: dict[str, Any],
         proof_key: Sequence[str] = (),
     ) -> AnswerVerdict:
-        further = [keys.user(user_id), keys.backup_codes(user_id), keys.ticket(user_id, id_hash), *proof_key]
+        further = [*(key(user_id) for key in CHANGED_KEYS), keys.ticket(user_id, id_hash), *proof_key]
         argument = {"max_wrong": MAX_WRONG_ANSWERS, "answer": asdict(answer), **asked}
         verdict: AnswerVerdict = self._redeem(user_id, further, argument)
         return verdict

@@ -6,6 +6,7 @@ rules/accounts.py. Operators: rules/operators.py.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 from redis import ResponseError
@@ -17,9 +18,11 @@ from app.stores.connection.node import Wait
 from app.stores.factors import KINDS, MfaType
 from app.stores.new_users import NewUser, NewUsers, Outcome
 from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
-from app.stores.sessions import CallerGone
+from app.stores.sessions import CallerGone, NewSession
 from app.watch import context
 from app.watch.events import Reason
+
+CHANGED_KEYS = (keys.user, keys.backup_codes, keys.links, keys.moved)  # in the order of lua/change.lua
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Change:
             links stop working.
         link: id_hash of the secret of a link for a reset. The change uses the link up. It is refused if the link does
             not work any more.
+        opens: A session to open after all this. The change is refused if the user is disabled.
     """
 
     credentials_version: str | None = None
@@ -102,6 +106,13 @@ class Change:
     reason: Reason | None = None
     end_others: Reason | None = None
     link: str | None = None
+    opens: NewSession | None = None
+
+    def as_argument(self) -> dict[str, Any]:
+        """Return it as lua/change.lua reads it."""
+        asked = {name: getattr(self, name) for name in Change.__slots__}
+        asked["opens"] = self.opens.as_argument() if self.opens else None
+        return {name: value for name, value in asked.items() if value is not None}
 
 
 class UserStore:
@@ -180,11 +191,9 @@ class UserStore:
         Raises:
             CallerGone: The caller's session is over.
         """
-        named = (keys.user, keys.backup_codes, keys.links, keys.moved)
-        further = [key(user_id) for key in named]
-        asked = {name: getattr(change, name) for name in Change.__slots__}
+        further = [key(user_id) for key in CHANGED_KEYS]
         run = self._renew if change.same_credentials else self._change
-        outcome = run(user_id, further, {name: value for name, value in asked.items() if value is not None})
+        outcome = run(user_id, further, change.as_argument())
         if outcome == -1:
             raise CallerGone
         return str(outcome) if outcome else None

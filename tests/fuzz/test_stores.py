@@ -488,10 +488,10 @@ class Stores(RuleBasedStateMachine):
         self.redeem(user_id, named, self.answer_of(user_id, kind), purpose, session)
 
     def redeem(self, user_id, named, answer, purpose, session):
-        tickets, proof = self.stores.tickets, self.new_hash()
+        tickets, proof, nothing = self.stores.tickets, self.new_hash(), Change(same_credentials=True)
         redeem = {
-            "login": lambda: tickets.redeem_login(user_id, named, answer),
-            "reset": lambda: tickets.redeem_reset(user_id, named, answer, session),
+            "login": lambda: tickets.redeem_login(user_id, named, answer, nothing),
+            "reset": lambda: tickets.redeem_reset(user_id, named, answer, session, nothing),
             "step_up": lambda: tickets.redeem_step_up(user_id, named, answer, session, proof, 300),
         }
         meant = "" if purpose == "login" else session

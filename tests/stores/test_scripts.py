@@ -35,7 +35,7 @@ def test_every_listener_hears_each_event_once_and_in_order(store, clock, redis):
 
 @pytest.mark.parametrize("redis", ["real", "cluster"], indirect=True)  # fakeredis names no line
 def test_an_error_of_a_script_names_file_and_line_and_quotes_nothing(sessions, redis, caplog):
-    """The user's record is no hash, so the first command of open_session.lua that reads it is refused."""
+    """The user's record is no hash, so the first command that reads it, in sign_in.lua, is refused."""
     redis.set(keys.user("1"), "a secret")
     with caplog.at_level(logging.WARNING, "app"), pytest.raises(ResponseError):
         sessions.open("1", FIRST, 1, Client(), "1", 50)
@@ -43,6 +43,6 @@ def test_an_error_of_a_script_names_file_and_line_and_quotes_nothing(sessions, r
     [(_, _, said)] = caplog.record_tuples
     kind, _, place = said.removeprefix("redis: ResponseError: ").partition(" at ")
     name, _, line = place.partition(":")
-    assert (kind, name) == ("WRONGTYPE", "open_session.lua")
-    start = {file: before for before, file in session_script("open_session").starts}["open_session"]
+    assert (kind, name) == ("WRONGTYPE", "sign_in.lua")
+    start = {file: before for before, file in session_script("open_session").starts}["sign_in"]
     assert 'redis.call("HGET", KEYS[4], "epoch")' in lines[start + int(line) - 1]

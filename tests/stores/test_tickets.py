@@ -11,6 +11,7 @@ from app.stores.users import Change
 SESSION = "S" * 43 + "="
 OTHER = "O" * 43 + "="
 RIGHT, WRONG = JudgedAnswer("password", {}), JudgedAnswer("totp")
+NOTHING = Change(same_credentials=True)  # what a right answer changes
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +63,7 @@ def test_a_ticket_is_its_sessions_and_its_purposes(answer, tickets):
     assert answer(RIGHT, session=OTHER) == "unknown"
     assert answer(RIGHT, ticket="login") == "unknown"
     assert answer(RIGHT, ticket="login", session="") == "unknown"
-    assert tickets.redeem_login("1", "step", RIGHT) == "unknown"
+    assert tickets.redeem_login("1", "step", RIGHT, NOTHING) == "unknown"
     assert answer(RIGHT) == "right"
 
 
@@ -84,15 +85,15 @@ def test_a_totp_step_only_moves_forward(answer, users, tickets):
     """The step that turned the factor on, and every one up to the last accepted, is used up."""
     users.change("1", Change(set={"totp_secret": "sealed", "totp_step": "5"}, backup_codes=[]))
     assert [answer(JudgedAnswer("totp", {"step": step})) for step in (4, 5, 6)] == ["wrong", "wrong", "right"]
-    assert tickets.redeem_login("1", "login", JudgedAnswer("totp", {"step": 6})) == "wrong"
-    assert tickets.redeem_login("1", "login", JudgedAnswer("totp", {"step": 7})) == "right"
+    assert tickets.redeem_login("1", "login", JudgedAnswer("totp", {"step": 6}), NOTHING) == "wrong"
+    assert tickets.redeem_login("1", "login", JudgedAnswer("totp", {"step": 7}), NOTHING) == "right"
 
 
 @pytest.mark.usefixtures("opened")
 def test_a_backup_code_counts_once(users, tickets, answer):
     users.change("1", Change(set={"totp_secret": "sealed", "totp_step": "5"}, backup_codes=["x", "y"]))
     assert answer(JudgedAnswer("backup", {"code_hashes": ["other key", "x"]})) == "right"
-    assert tickets.redeem_login("1", "login", JudgedAnswer("backup", {"code_hashes": ["x"]})) == "wrong"
+    assert tickets.redeem_login("1", "login", JudgedAnswer("backup", {"code_hashes": ["x"]}), NOTHING) == "wrong"
     assert users.get("1").backup_codes_left == 1
 
 

@@ -24,6 +24,13 @@ def full(redis):
         server.config_set("maxmemory", "0")
 
 
+def reset_link(app, device):
+    """The secret of a link as the mail to a device's user carries it."""
+    rules = app.extensions["keyrack"]
+    version = rules.accounts.get(device.user_id).secrets_version
+    return rules.links.issue_reset(device.user_id, version, rules.clock(), new_notice_id())
+
+
 def _is_cluster(redis):
     return isinstance(redis, RedisCluster)
 
@@ -144,9 +151,7 @@ def test_an_operator_sets_a_password(app, alice, phone, full):
 
 def test_a_reset_is_refused_whole_and_its_link_stays_good(app, alice, full):
     """The new password would be set and nobody signed in by it; so it is not set, and the link can be used later."""
-    rules = app.extensions["keyrack"]
-    version = rules.accounts.get(alice.user_id).secrets_version
-    secret = rules.links.issue_reset(alice.user_id, version, rules.clock(), new_notice_id())
+    secret = reset_link(app, alice)
     full()
     body = {"token": secret, "password": "a new battery"}
     assert alice.post("/auth/reset", body).status_code == 503

@@ -1,6 +1,7 @@
 """The Lua scripts. Each is one atomic step. Their callers: stores/scripts.py for sessions, stores/jobs.py for jobs.
 
-A script is one or more shared files, the openings (session.lua, factors.lua, jobs.lua), then its own file.
+A script is one or more shared files, the openings (session.lua, factors.lua, sign_in.lua, change.lua, jobs.lua), then
+its own file.
 """
 
 import re
@@ -13,12 +14,10 @@ from app.stores.lua.rights import commands_in, refuse_without
 
 _HERE = Path(__file__).parent
 _OPENINGS = {
-    "redeem_ticket": ("session", "factors"),
-    "change_user": ("session", "factors"),
+    "open_session": ("session", "sign_in"),
+    "redeem_ticket": ("session", "factors", "sign_in", "change"),
+    "change_user": ("session", "factors", "sign_in", "change"),
 }
-# Another script follows them in the same request. It must not be refused after they have changed something, so they ask
-# for its rights too.
-_BEFORE_OTHERS = ("change_user", "redeem_ticket")
 _LINE = re.compile(r"(?:user_script|\]):(\d+)")  # the line of a script, as Redis and Valkey, or fakeredis, name it
 
 
@@ -59,9 +58,7 @@ def job_script(name: str) -> Script:
 
 def _joined(name: str, openings: Sequence[str], before: str = "", after: str = "") -> Script:
     files = {file: (_HERE / f"{file}.lua").read_text(encoding="utf-8").splitlines() for file in (*openings, name)}
-    commands = (
-        all_commands() if name in _BEFORE_OTHERS else commands_in(line for lines in files.values() for line in lines)
-    )
+    commands = commands_in(line for lines in files.values() for line in lines)
     lines: list[str] = []
     starts = []
     for file, own in files.items():

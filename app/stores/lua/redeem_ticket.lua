@@ -1,12 +1,13 @@
 -- redeem_ticket.lua: judge the answer to a ticket; a right answer uses the ticket up, and so do max_wrong wrong answers
--- Runs after session.lua and factors.lua, which define KEYS[1] to KEYS[5] and ARGV[1]
--- KEYS[6]   ticket, a hash: purpose, session, wrong
--- KEYS[7]   proof, a string, written after a right answer; absent for a login and a reset
+-- Runs after session.lua, factors.lua, sign_in.lua and change.lua, which define KEYS[1] to KEYS[7] and ARGV[1]
+-- KEYS[8]   ticket, a hash: purpose, session, wrong
+-- KEYS[9]   proof, a string, written after a right answer; absent for a login and a reset
 -- ARGV[2]   JSON: purpose, session (for a reset the id_hash of its link; absent for a login), max_wrong, proof and
---           proof_ttl_s (absent for a login and a reset), answer (factor, evidence: see factors.lua)
+--           proof_ttl_s (absent for a login and a reset), answer (factor, evidence: see factors.lua), change (made after
+--           a right answer; absent for a step-up: see change.lua)
 -- Returns   "right"; "last_code" (right, and it was the last backup code); "wrong"; "unknown" if there is no such
---           ticket for this session
-local ticket, proof = KEYS[6], KEYS[7]
+--           ticket for this session, or its change is refused
+local ticket, proof = KEYS[8], KEYS[9]
 local asked = cjson.decode(ARGV[2])
 
 local held = redis.call("HMGET", ticket, "purpose", "session")
@@ -16,9 +17,14 @@ end
 if asked.purpose == "step_up" and not is_live(asked.session) then
   return "unknown"
 end
+if asked.change and find_refusal(asked.change) then
+  return "unknown"
+end
 
 if asked.purpose == "step_up" then
   write_when_full()
+else  -- the first write, so that a full Redis refuses all of it: a backup code would be removed, which it lets pass
+  redis.call("HSET", ticket, "purpose", asked.purpose)
 end
 local verdict = judge(asked.answer)
 if verdict == "wrong" then
@@ -36,5 +42,8 @@ if asked.proof then
     record.proved_at = math.floor(call.now)
     redis.call("HSET", sessions, asked.session, cjson.encode(record))
   end
+end
+if asked.change then
+  apply(asked.change)
 end
 return verdict

@@ -1,0 +1,100 @@
+-- change.lua: how a user's record or credentials change, and with them the user's sessions
+-- Runs after session.lua, factors.lua and sign_in.lua. The script that follows has these KEYS, too
+-- KEYS[6]   links in mails, a hash: id_hash of the secret to its record (JSON)
+-- KEYS[7]   moved, a hash: former id_hash of a session to the id_hash it has now
+-- Defines   find_refusal, apply. A change is a table. An absent field changes nothing:
+--             caller               id_hash of the session that asks; the change is refused if this session is over
+--             credentials_version  the change is refused if the user has another version by now
+--             same_credentials     true if the user's credentials stay valid, so that logins under way go on
+--             set, unset           fields of the user: names to values; names
+--             forget               second factors to remove: names, as in factors.lua
+--             backup_codes         hashes of new backup codes, which replace all earlier codes
+--             new_id_hash          the new hash of the caller's session
+--             reason               the reason in the event about the new hash
+--             end_others           end all sessions except the caller's, for this reason
+--             link                 id_hash of the secret of a link for a reset; the link is used up
+--             opens                a new session (see sign_in.lua); the change is refused if the user is disabled
+local links, moved = KEYS[6], KEYS[7]
+
+-- Returns nil if a change may be made. Else -1 if the caller's session is over; 0 if the credentials version is another
+-- by now, the link does not work any more, or the user is gone.
+local function find_refusal(change)
+  if change.caller and not is_live(change.caller) then
+    return -1
+  end
+  local version = redis.call("HGET", user, "epoch")
+  if not version or (change.credentials_version and version ~= change.credentials_version) then
+    return 0
+  end
+  if change.link then
+    local record = redis.call("HGET", links, change.link)
+    local link = record and cjson.decode(record)
+    if not link or link.purpose ~= "reset" or link.expires_at <= call.now then
+      return 0
+    end
+  end
+  if change.opens and not may_open(version) then
+    return 0
+  end
+end
+
+-- Make a change that was not refused. Returns the credentials version after it.
+local function apply(change)
+  -- A full Redis refuses what opens a session or makes a token, as a whole, and lets the rest end sessions.
+  if change.end_others and not change.opens and not change.new_id_hash then
+    write_when_full()
+  end
+  if not change.same_credentials then
+    redis.call("HINCRBY", user, "epoch", 1)
+  end
+  if change.link then
+    redis.call("HDEL", links, change.link)
+  end
+  -- What was proved with a former password, factor or code, and the link of a reset, is good no more.
+  local set = change.set or {}
+  local changes_secrets = change.forget or change.backup_codes or set.password_hash or set.totp_secret
+  if changes_secrets and not change.same_credentials then
+    redis.call("HINCRBY", user, "secrets_version", 1)
+  end
+  for field, value in pairs(set) do
+    redis.call("HSET", user, field, value)
+  end
+  for _, field in ipairs(change.unset or {}) do
+    redis.call("HDEL", user, field)
+  end
+  for _, name in ipairs(change.forget or {}) do
+    factors[name].forget()
+  end
+  if change.backup_codes then
+    factors.backup.forget()
+    for _, hash in ipairs(change.backup_codes) do
+      redis.call("SADD", backup_codes, hash)
+    end
+  end
+
+  if change.end_others then
+    finish_expired()
+    finish_others(change.caller, change.end_others, change.caller and ender(change.caller))
+  end
+  if change.end_others and not change.caller then  -- if all sessions end, no link is needed any more
+    redis.call("DEL", links)
+  end
+  if change.new_id_hash then
+    local score = redis.call("ZSCORE", last_used, change.caller)
+    local record = redis.call("HGET", sessions, change.caller)
+    redis.call("ZREM", last_used, change.caller)
+    redis.call("ZADD", last_used, score, change.new_id_hash)
+    if record then
+      redis.call("HDEL", sessions, change.caller)
+      redis.call("HSET", sessions, change.new_id_hash, record)
+    end
+    keep()
+    redis.call("HSET", moved, change.caller, change.new_id_hash)
+    redis.call("EXPIRE", moved, call.max_age_s)  -- no session lasts longer, so no link needs it longer
+    report("AUTH_SESSION_CHANGE", change.new_id_hash, change.reason, change.caller)
+  end
+  if change.opens then
+    open_session(change.opens)
+  end
+  return tonumber(redis.call("HGET", user, "epoch"))
+end

@@ -1,0 +1,23 @@
+-- sign_in.lua: how a session is opened, for the scripts that open one
+-- Runs after session.lua. The script that follows has this KEY, too
+-- KEYS[4]   user, a hash
+-- Defines   may_open, open_session. A new session: id_hash, record (JSON), cap (if the user has more sessions, the least
+--           recently used ones end)
+
+-- Tell whether a login may still open a session: its user has the credentials version that it began with, and is not
+-- disabled.
+local function may_open(credentials_version)
+  local is_current = redis.call("HGET", KEYS[4], "epoch") == credentials_version
+  return is_current and redis.call("HEXISTS", KEYS[4], "disabled") == 0
+end
+
+local function open_session(new)
+  finish_expired()
+  while redis.call("ZCARD", last_used) >= new.cap do
+    finish(redis.call("ZRANGE", last_used, 0, 0)[1], "evicted")
+  end
+  redis.call("ZADD", last_used, call.now, new.id_hash)
+  redis.call("HSET", sessions, new.id_hash, new.record)
+  keep()
+  report("AUTH_SESSION_CREATE", new.id_hash)
+end
