@@ -20,7 +20,8 @@ from app.config import Settings
 from app.mail.transport import ServerAway, open_transport
 from app.serving.checkup import Finding, Level, check_redis, check_rights, check_secrets, fail, ok, warn
 from app.setting_parsers import MailServer, Networks
-from app.stores.connection.connect import StoreError, describe
+from app.stores.connection.connect import StoreError
+from app.stores.connection.refusals import describe
 from app.web.front import API
 from app.web.services import Services, services
 
@@ -50,7 +51,7 @@ def doctor(through: str | None, paths: tuple[str, ...], as_json: bool) -> None:
             levels.add(finding.level)
             _show(finding, as_json)
     except StoreError as problem:
-        said = f"Redis is away or refuses: {describe(problem)}"
+        said = f"Redis is away or refuses: {describe(problem)}."
         _show(fail("redis", said, "Look at REDIS_URL and at the server; nothing works without it."), as_json)
         raise RedisAway("Nothing more can be looked at.") from None
     context = click.get_current_context()
@@ -73,9 +74,8 @@ def _findings(through: str | None, paths: tuple[str, ...]) -> Iterator[Finding]:
     settings = wired.settings
     yield ok("settings", "All settings can be read.")
     yield from check_secrets(settings)
-    servers = wired.look_at_redis()
+    yield from check_redis(wired.look_at_redis(), settings.redis_wait_replicas)
     yield check_rights(wired.find_missing_rights())
-    yield from check_redis(servers, settings.redis_wait_replicas)
     yield check_location(settings.geoip_database, wired.clock())
     yield check_mail(settings.smtp_url)
     address_url = settings.public_url or through

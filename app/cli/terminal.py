@@ -23,7 +23,8 @@ from flask.cli import AppGroup, ScriptInfo
 from app import times
 from app.config import Settings
 from app.errors import ApiError, InvalidForm, Unconfirmed
-from app.stores.connection.connect import StoreError, describe
+from app.stores.connection.connect import StoreError
+from app.stores.connection.refusals import describe
 from app.stores.users import User
 from app.text import visible
 from app.watch import context, logs
@@ -75,7 +76,7 @@ def by_an_operator(settings: Settings) -> Iterator[None]:
             if context.is_unconfirmed():
                 raise Unconfirmed
     except StoreError as problem:
-        raise RedisAway(f"Redis is away or refuses: {describe(problem)}") from None
+        raise RedisAway(f"Redis is away or refuses: {describe(problem)}.") from None
     except InvalidForm as refusal:
         raise Refused(refusal.plainly()) from None
     except ApiError as refusal:

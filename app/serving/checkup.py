@@ -13,6 +13,7 @@ from typing import Literal
 
 from app.config import Settings
 from app.stores.connection.connect import StoreError, connect
+from app.stores.connection.node import NotPrimary
 from app.stores.connection.server import Server, inspect_servers
 from app.stores.rights import find_missing_rights
 
@@ -23,6 +24,7 @@ _MIN_BITS = 64
 _GENERATE = 'python3 -c "import secrets; print(secrets.token_urlsafe(32))" makes one.'
 _PLACEHOLDER = re.compile("change.?me|secret|password|example|default|insecure|keyrack|qwerty", re.IGNORECASE)
 _CLOCK_WARN_S, _CLOCK_FAIL_S = 2, 30
+_MEMORY_WARN = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,11 @@ def check_redis(servers: Sequence[Server], wait_replicas: int) -> Iterator[Findi
 
 def _check_server(server: Server, wait_replicas: int) -> Iterator[Finding]:
     yield _check_version(server)
+    yield from _check_role(server)
     yield _check_eviction(server)
+    yield from _check_memory(server)
     yield _check_persistence(server)
+    yield from _check_writes(server)
     yield _check_password(server)
     yield _check_clock(server)
     yield from _check_replicas(server, wait_replicas)
@@ -140,6 +145,47 @@ def _check_version(server: Server) -> Finding:
     if server.version < (6, 2):
         return fail("redis", f"{server.product} answers.", "Take Redis 6.2 or later, or Valkey.")
     return ok("redis", f"{server.product} answers.")
+
+
+def _check_role(server: Server) -> Iterator[Finding]:
+    if server.why_not_primary:
+        said = f"Nothing that Redis answers is used, and all requests are 503: {server.why_not_primary}."
+        yield fail("role", said, "Let REDIS_URL name the primary, or the Sentinels.")
+    elif server.refused_rights:
+        rights = " ".join(server.refused_rights)
+        said = f"Redis refuses Keyrack: {rights}. If another server takes over, it is noticed late or not at all."
+        yield warn("role", said, f"ACL SETUSER <the user of REDIS_URL> {rights}, then ACL SAVE or CONFIG REWRITE.")
+
+
+def _check_memory(server: Server) -> Iterator[Finding]:
+    if server.memory_used is None:
+        return
+    said = f"Redis uses {server.memory_used:.0%} of its maxmemory."
+    advice = "Raise maxmemory: a full Redis refuses sign-ins, registrations and new passwords."
+    if server.memory_used >= 1:
+        yield fail("memory", said, advice)
+    else:
+        yield warn("memory", said, advice) if server.memory_used >= _MEMORY_WARN else ok("memory", said)
+
+
+def _check_writes(server: Server) -> Iterator[Finding]:
+    """Check that Redis takes writes, and that it forces them to disk."""
+    refused = "Redis refuses all changes, endings of sessions too"
+    if server.is_snapshot_failed:
+        said = f"{refused}: its last snapshot failed (rdb_last_bgsave_status, stop-writes-on-bgsave-error)."
+        yield fail("writes", said, 'Look at its log and its disk, then BGSAVE. With an append-only file set save "".')
+    if server.is_file_failed:
+        said = f"{refused}: it cannot write its append-only file (aof_last_write_status)."
+        yield fail("writes", said, "Make room on its disk; it goes on by itself.")
+    if server.good_replicas < server.demanded_replicas:
+        said = (
+            f"{refused}: min-replicas-to-write asks for {server.demanded_replicas} replicas,"
+            f" in touch: {server.good_replicas}."
+        )
+        yield fail("writes", said, "Bring replicas back. Or lower it; then a failover may undo endings.")
+    if server.appends and server.fsync == "no":
+        said = "Redis does not force its file to disk (appendfsync no): a machine that dies loses the last 30 s."
+        yield warn("fsync", said, "Set appendfsync everysec, or always: sessions that ended then would live again.")
 
 
 def _check_eviction(server: Server) -> Finding:
@@ -213,12 +259,13 @@ def warn_at_start(settings: Settings, warning: Callable[..., None]) -> None:
             _warn_of(finding, warning)
         try:
             with connect(settings.redis_url) as redis:
-                servers, missing = inspect_servers(redis), find_missing_rights(redis)
+                for finding in check_redis(inspect_servers(redis), settings.redis_wait_replicas):
+                    _warn_of(finding, warning)
+                _warn_of(check_rights(find_missing_rights(redis)), warning)
+        except NotPrimary:  # told by check_redis
+            return
         except StoreError as problem:
             warning("Redis cannot be asked: %s", type(problem).__name__)
-            return
-        for finding in (check_rights(missing), *check_redis(servers, settings.redis_wait_replicas)):
-            _warn_of(finding, warning)
 
     checking = threading.Thread(target=check, daemon=True)  # the look-up of a host name may take longer
     checking.start()

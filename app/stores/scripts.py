@@ -16,8 +16,8 @@ from redis import ResponseError
 from app.errors import Unconfirmed
 from app.stores import keys
 from app.stores.connection.client import RedisClient
-from app.stores.connection.connect import describe
 from app.stores.connection.node import Wait
+from app.stores.connection.refusals import describe
 from app.stores.lifetimes import Lifetimes
 from app.stores.lua import Script, session_script
 from app.watch import audit, context

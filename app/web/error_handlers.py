@@ -10,11 +10,11 @@ from typing import Any, cast
 from flask import Flask, Response, current_app, render_template
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded, RequestLimit
-from redis import ConnectionError, RedisError, TimeoutError
+from redis import RedisError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app.errors import ApiError, Unavailable, Unconfirmed, status_message
-from app.stores.connection.connect import describe
+from app.stores.connection.refusals import KINDS, describe, kind_of
 from app.watch import context, metrics
 from app.web.limits import limiter
 from app.web.surfaces import Surface, surface_of_request
@@ -22,8 +22,7 @@ from app.web.surfaces import Surface, surface_of_request
 log = logging.getLogger(__name__)
 
 _BODY_TOO_LARGE = 40005
-_KINDS = {TimeoutError: "late", ConnectionError: "away"}  # all other errors of Redis are "refused"
-for _kind in (*_KINDS.values(), "refused", "unconfirmed"):  # so that each series starts at 0, not at the first error
+for _kind in (*KINDS, "unconfirmed"):  # so that each series starts at 0, not at the first error
     metrics.REDIS_ERRORS.labels(_kind)
 
 
@@ -37,8 +36,7 @@ def init_error_handlers(app: Flask) -> None:
 
 def report_redis_error(error: RedisError) -> Unavailable:
     """Count and log an error of Redis. Return the refusal for the request."""
-    kind = next((kind for error_type, kind in _KINDS.items() if isinstance(error, error_type)), "refused")
-    metrics.REDIS_ERRORS.labels(kind).inc()
+    metrics.REDIS_ERRORS.labels(kind_of(error)).inc()
     log.warning("redis: %s", describe(error))
     return Unavailable()
 

@@ -99,6 +99,38 @@ def test_redis(change, check, level):
 
 
 @pytest.mark.parametrize(
+    ("change", "check", "level", "told"),
+    [
+        ({"why_not_primary": "the server is a replica of 10.0.0.2:6379"}, "role", "fail", "10.0.0.2:6379"),
+        ({"refused_rights": ["+role", "+info"]}, "role", "warn", "+role +info"),
+        ({"memory_used": 0.79}, "memory", "ok", "79%"),
+        ({"memory_used": 0.8}, "memory", "warn", "80%"),
+        ({"memory_used": 1.01}, "memory", "fail", "101%"),
+        ({"is_snapshot_failed": True}, "writes", "fail", "snapshot failed"),
+        ({"is_file_failed": True}, "writes", "fail", "append-only file"),
+        ({"demanded_replicas": 2, "good_replicas": 1}, "writes", "fail", "in touch: 1"),
+        ({"fsync": "no"}, "fsync", "warn", "appendfsync no"),
+    ],
+)
+def test_what_may_be_wrong_with_a_server_that_runs(change, check, level, told):
+    """It is told beside all that is well, with what to do."""
+    [found] = [finding for finding in check_redis([replace(GOOD, **change)], 0) if finding.check == check]
+    assert found.level == level
+    assert told in found.said
+    assert bool(found.advice) == (level != "ok")
+
+
+def test_what_is_as_it_should_be_is_not_told_of():
+    """Replicas as demanded; a file that is not written needs no disk."""
+    for change in (
+        {"demanded_replicas": 1, "good_replicas": 1},
+        {"appends": False, "fsync": "no"},
+        {"fsync": "always"},
+    ):
+        assert {"writes", "fsync", "role"} & set(levels(check_redis([replace(GOOD, **change)], 0))) == set()
+
+
+@pytest.mark.parametrize(
     ("replicas", "wanted", "level"), [(0, 0, None), (2, 0, "warn"), (2, 1, "ok"), (2, 3, "fail"), (None, 1, None)]
 )
 def test_replicas(replicas, wanted, level):

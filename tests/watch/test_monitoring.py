@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.stores.connection.refusals import KINDS
 from app.watch import audit, metrics
 
 PAGE = Path("docs/monitoring.md").read_text(encoding="utf-8")
@@ -45,11 +46,23 @@ def test_the_dashboard_shows_every_metric():
 def test_what_they_select_are_labels_and_values_that_exist():
     """A rule on a label's value that is never told would never fire."""
     told = {(name, value) for family in ours() for sample in family.samples for name, value in sample.labels.items()}
-    told |= {("status", "500"), ("route", "/gateway/verify"), ("job", "keyrack")}
+    told |= {("status", "500"), ("route", "/gateway/verify"), ("job", "keyrack"), ("role", "master")}
     text = ALERTS.read_text(encoding="utf-8")
     selected = re.findall(r'(\w+)=~?"([^"]+)"', text)
     assert len(selected) > 5
     assert {(name, value) for name, values in selected for value in values.split("|")} - told == set()
+
+
+def test_every_refusal_that_has_a_cause_has_a_rule():
+    """The rest, away, late and refused, is in the rule on all kinds together."""
+    ruled = {
+        kind
+        for kinds in re.findall(r'kind=~?"([^"]+)"', ALERTS.read_text(encoding="utf-8"))
+        for kind in kinds.split("|")
+    }
+    assert ruled == {*KINDS, "unconfirmed"} - {"away", "late", "refused"}
+    [row] = re.findall(r"^\| `keyrack_redis_errors_total`.*", PAGE, re.MULTILINE)
+    assert {*KINDS, "unconfirmed"} <= set(re.findall(r"`(\w+)`", row))
 
 
 def test_the_page_has_every_metric():

@@ -6,12 +6,9 @@ How the URL is read: redis_url.py.
 from collections.abc import Callable
 from typing import Any
 
-from redis import ConnectionError as ConnectionBroken
 from redis import Redis, SSLConnection
 from redis import RedisError as StoreError
 from redis import ResponseError as StoreRefused
-from redis import TimeoutError as AnswerTooLate
-from redis.exceptions import NoPermissionError
 
 from app.stores.connection.client import OneServer, RedisClient
 from app.stores.connection.cluster import Cluster
@@ -19,7 +16,7 @@ from app.stores.connection.primary import Named, Primary
 from app.stores.connection.redis_url import Host, RedisUrl, parse
 from app.stores.connection.sentinel import Sentinels
 
-__all__ = ["StoreError", "StoreRefused", "connect", "describe", "from_redis_py"]
+__all__ = ["StoreError", "StoreRefused", "connect", "from_redis_py"]
 
 
 def connect(url: str) -> RedisClient:
@@ -43,17 +40,6 @@ def from_redis_py(redis: Redis) -> RedisClient:
     """Return a client for the server of a client of redis-py or fakeredis."""
     pool = redis.connection_pool
     return OneServer(Primary(Named(lambda **options: pool.connection_class(**{**pool.connection_kwargs, **options}))))
-
-
-def describe(error: StoreError) -> str:
-    """Return an error's name and message. Of a refusal by Redis return only the first word: the rest may quote an
-    e-mail.
-
-    A message about a missing right is returned whole, because it names a command or a channel, and no value.
-    """
-    is_told = isinstance(error, ConnectionBroken | AnswerTooLate | NoPermissionError)
-    message = str(error) if is_told else str(error).partition(" ")[0]
-    return f"{type(error).__name__}: {message}"
 
 
 def _sentinels(address: RedisUrl, connect_to: Callable[[Host], Any]) -> Sentinels:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from redis import ResponseError
+from redis.exceptions import NoPermissionError
 
 from app.stores.connection.client import RedisClient
-from app.stores.connection.node import Node
+from app.stores.connection.node import Node, why_not_primary
 
 Reach = Literal["local", "private", "public"]
 
@@ -30,6 +31,14 @@ class Server:
         clock_ahead_s: How far its clock is ahead of ours, in seconds.
         replicas: The number of replicas that follow it now.
         reads_when_down: It still answers reads from its own data when it knows that it is cut off from its Cluster.
+        why_not_primary: Why nothing that it answers is used, "" if it is a primary or does not tell.
+        refused_rights: The rights that it refuses, of those that tell whether it was replaced: "+role", "+info".
+        fsync: How often the append-only file is forced to disk (appendfsync).
+        is_snapshot_failed: Its last snapshot failed, so it takes no writes (stop-writes-on-bgsave-error).
+        is_file_failed: It could not write its append-only file, so it takes no writes.
+        demanded_replicas: It takes no writes with fewer replicas (min-replicas-to-write); 0 is no demand.
+        good_replicas: The number of replicas that count for that demand.
+        memory_used: Its share of `maxmemory` that is used. None also stands for no limit.
     """
 
     name: str
@@ -43,6 +52,14 @@ class Server:
     has_password: bool
     replicas: int | None
     reads_when_down: bool
+    why_not_primary: str = ""
+    refused_rights: Sequence[str] = ()
+    fsync: str | None = None
+    is_snapshot_failed: bool = False
+    is_file_failed: bool = False
+    demanded_replicas: int = 0
+    good_replicas: int = 0
+    memory_used: float | None = None
 
 
 def inspect_servers(redis: RedisClient, clock: Callable[[], float] = time.time) -> Sequence[Server]:
@@ -56,9 +73,10 @@ def inspect_servers(redis: RedisClient, clock: Callable[[], float] = time.time) 
 
 def _inspect(node: Node, clock: Callable[[], float]) -> Server:
     before = clock()
-    [(seconds, microseconds)] = node.exchange([("TIME",)])
+    [(seconds, microseconds)] = node.ask_anew(("TIME",))
     now = (before + clock()) / 2
-    info, config = (_mapping_of(reply) for reply in node.exchange([("INFO",), ("CONFIG", "GET", "*")]))
+    replies = node.ask_anew(("ROLE",), ("INFO",), ("CONFIG", "GET", "*"))
+    role, (info, config) = replies[0], map(_mapping_of, replies[1:])
     product = "Valkey" if "valkey_version" in info else "Redis"
     version = info.get("valkey_version") or info.get("redis_version")
     connection = node.make_connection()
@@ -75,7 +93,32 @@ def _inspect(node: Node, clock: Callable[[], float]) -> Server:
         has_password=bool(connection.password) and not _takes_any_password(config, connection.username),
         replicas=_replicas(info) if "connected_slaves" in info else None,
         reads_when_down=config.get("cluster-allow-reads-when-down") == "yes",
+        why_not_primary=why_not_primary(role),
+        refused_rights=[right for right, reply in zip(("+role", "+info"), replies, strict=False) if _is_denied(reply)],
+        fsync=config.get("appendfsync"),
+        is_snapshot_failed=_is_snapshot_failed(info, config),
+        is_file_failed=info.get("aof_last_write_status", "ok") != "ok",
+        demanded_replicas=int(config.get("min-replicas-to-write") or 0),
+        good_replicas=int(info.get("min_slaves_good_slaves") or 0),
+        memory_used=_memory_used(info),
     )
+
+
+def _is_denied(reply: Any) -> bool:
+    return isinstance(reply, NoPermissionError)
+
+
+def _is_snapshot_failed(info: Mapping[str, str], config: Mapping[str, str]) -> bool:
+    """Tell whether writes are refused because a snapshot failed. Without `save` they are not."""
+    stops = config.get("stop-writes-on-bgsave-error", "yes") == "yes" and config.get("save", "unknown") != ""
+    return stops and info.get("rdb_last_bgsave_status", "ok") != "ok"
+
+
+def _memory_used(info: Mapping[str, str]) -> float | None:
+    limit = int(info.get("maxmemory") or 0)
+    if not limit or "used_memory" not in info:
+        return None
+    return (int(info["used_memory"]) - int(info.get("mem_not_counted_for_evict") or 0)) / limit
 
 
 def _replicas(info: Mapping[str, str]) -> int:

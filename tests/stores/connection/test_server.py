@@ -84,3 +84,20 @@ def test_a_cluster(store, cluster):
 def test_reach(host, reach):
     """By the address alone; nothing is connected to."""
     assert reach_of(host) == reach
+
+
+def test_a_server_that_hides_its_role(redis_server, real_redis_user):
+    """What would tell that it was replaced, and is refused, is named as ACL SETUSER takes it."""
+    path = redis_server.plain_url.removeprefix("unix://")
+    with redis_at(redis_server.url) as client, connect(f"unix://keyrack:right@{path}") as ours:
+        assert inspect_servers(ours)[0].refused_rights == []
+        client.acl_setuser("keyrack", enabled=True, commands=["-role", "-info"])
+        assert inspect_servers(ours)[0].refused_rights == ["+role", "+info"]
+
+
+@pytest.mark.parametrize("redis", ["real"], indirect=True)
+def test_how_far_memory_is_used(store, configured):
+    """Without a limit it is not told."""
+    assert inspect_servers(store)[0].memory_used is None
+    configured(maxmemory="1gb")
+    assert 0 < inspect_servers(store)[0].memory_used < 0.1
