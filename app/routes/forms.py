@@ -25,6 +25,7 @@ from app.errors import (
     Unavailable,
 )
 from app.rules import device_names
+from app.rules.email_addresses import understood_as
 from app.tokens import id_in_url
 from app.web.services import services
 from app.web.surfaces import PageBlueprint
@@ -100,6 +101,7 @@ def _template_names() -> dict[str, Any]:
         "kind_of": device_names.kind_of,
         "why_ended": device_names.why_ended,
         "next_path": next_path(),
+        "understood_as": understood_as,
         "mail_is_sent": services().notices.are_sent,
     }
 

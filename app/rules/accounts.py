@@ -5,16 +5,13 @@ Records of users: stores/users.py. Commands of operators: operators.py. A forgot
 
 import secrets
 import time
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import email_validator
-from email_validator import EmailNotValidError, validate_email
 
 from app import tokens
 from app.errors import InvalidForm, InvalidLogin, InvalidTicket, PasswordMismatch, Unauthorized, Unconfirmed
 from app.rules.devices import Caller, Devices
+from app.rules.email_addresses import normal_forms, normalise_email
 from app.rules.keyring import Keyring
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
@@ -26,10 +23,6 @@ from app.stores.sessions import Client
 from app.stores.tickets import Ticket, TicketPurpose, TicketStore
 from app.stores.users import Change, User, UserStore
 from app.watch import audit, context
-
-email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()  # in an intranet, addresses may end in .local or .test
-
-MAX_EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +44,6 @@ class SecondFactorAsked:
     ticket: str
     instance: str
     offered: frozenset[str]
-
-
-def normalise_email(email: str) -> str:
-    """Return the normalised form of an e-mail address: lower case, with the domain in Unicode."""
-    if len(email) > MAX_EMAIL_LENGTH:  # no account has it, and NFC takes quadratic time for many combining marks
-        return email
-    try:
-        return require_email(email)
-    except EmailNotValidError:  # no account has such an address
-        return unicodedata.normalize("NFC", email.strip()).lower()
-
-
-def require_email(email: str) -> str:
-    """Return an e-mail address in the form of `normalise_email`.
-
-    Raises:
-        email_validator.EmailNotValidError: It is not an address.
-    """
-    return validate_email(email, check_deliverability=False).normalized.lower()
 
 
 class Accounts:
@@ -109,7 +83,8 @@ class Accounts:
 
     def id_of(self, email: str) -> str | None:
         """Return the id of the user with an e-mail address; None if there is no such user."""
-        return self._users.id_of(normalise_email(email))
+        found = map(self._users.id_of, normal_forms(email))
+        return next(filter(None, found), None)
 
     def digest_of(self, email: str) -> str:
         """Return a keyed hash of an address. Logs and limits use it, because they must not contain the address."""
@@ -145,13 +120,12 @@ class Accounts:
             InvalidForm: The e-mail address is taken.
         """
         taken = InvalidForm({"email": "EMAIL_ALREADY_REGISTERED: Email is already registered."})
-        normalised = normalise_email(email)
-        if self._users.id_of(normalised):
+        if self.id_of(email):
             raise taken
         user_id = new_snowflake(self._clock())
         created = self._users.create(
             user_id,
-            normalised,
+            normalise_email(email),
             email=email,
             username=username,
             global_name=global_name,
@@ -267,7 +241,7 @@ class Accounts:
         user = self._users.get(user_id)
         if user is None or not self._shut_out(user_id):
             return False
-        self._users.delete(user_id, normalise_email(user.email), self.digest_of(user.email))
+        self._users.delete(user_id, normal_forms(user.email), self.digest_of(user.email))
         audit.account_changed("deleted", user_id)
         return True
 

@@ -4,7 +4,7 @@ How a line is read: wire/imports.py. The command: cli/users.py. The form of a fi
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
@@ -22,7 +22,7 @@ LineVerdict = Literal["imported", "there", "bad"]
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """An e-mail address, as given and in its normalised form."""
+    """An e-mail address, as given (but trimmed), and in its normalised form."""
 
     given: str
     normalised: str
@@ -36,6 +36,7 @@ class ImportedUser:
         totp_secret: Base32.
         created_at: Unix seconds; None means now.
         id: A snowflake. If it is taken, or None, the user gets a new id.
+        cleaned: The fields from which outer spaces or hidden characters were taken.
     """
 
     email: Email
@@ -46,6 +47,7 @@ class ImportedUser:
     created_at: int | None = None
     id: str | None = None
     disabled: bool = False
+    cleaned: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +80,16 @@ class Result:
 class _Attempt:
     number: int
     wanted_id: str | None
+    cleaned: Sequence[str]
     user: NewUser
 
     def note(self, outcome: Outcome) -> str:
-        if outcome != "created" or self.wanted_id in (None, self.user.id):
+        if outcome != "created":
             return ""
-        return f"id: is somebody else's; imported as {self.user.id}"
+        notes = [f"{field}: imported without its outer spaces and hidden characters" for field in self.cleaned]
+        if self.wanted_id not in (None, self.user.id):
+            notes.append(f"id: is somebody else's; imported as {self.user.id}")
+        return "; ".join(notes)
 
 
 class Imports:
@@ -136,7 +142,7 @@ class Imports:
                     yield Result(attempt.number, "imported" if outcome == "created" else "there", attempt.note(outcome))
 
     def _prepare(self, number: int, user: ImportedUser) -> _Attempt:
-        return _Attempt(number, user.id, self._new_user(user))
+        return _Attempt(number, user.id, user.cleaned, self._new_user(user))
 
     def _new_user(self, user: ImportedUser) -> NewUser:
         now = self._clock()

@@ -202,20 +202,20 @@ class UserStore:
         """Remove a user who was written just now and never had a session."""
         self._new_users.take_back(user_id, normalised_email)
 
-    def delete(self, user_id: str, normalised_email: str, digest: str) -> None:
+    def delete(self, user_id: str, normal_forms: Sequence[str], digest: str) -> None:
         """Remove a user whose sessions have ended, and all their data in Redis. The record is removed last.
 
         This reads the names of all keys, because tickets, proofs and rate limits can only be found by name.
 
         Args:
+            normal_forms: The forms under which the e-mail address may be kept.
             digest: The keyed hash of the e-mail address. Rate limits count under it while no account has the address.
         """
         named = (user_id, digest, *self._known_id_hashes(user_id))
         doomed = [keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id), keys.backup_codes(user_id)]
         doomed += self._redis.scan(keys.all_of_user(user_id))
         doomed += [counter for counter in self._redis.scan(keys.LIMITS) if keys.is_counter_of(counter, named)]
-        if self.id_of(normalised_email) == user_id:
-            doomed.append(keys.email(normalised_email))
+        doomed += [keys.email(form) for form in normal_forms if self.id_of(form) == user_id]
         self._redis.write(*(("DEL", key) for key in doomed))
         [outcome], is_on_replicas = self._redis.send([("DEL", keys.user(user_id))], self._wait)
         if isinstance(outcome, ResponseError):

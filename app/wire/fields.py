@@ -8,10 +8,9 @@ import re
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
-import email_validator
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
 
-from app.rules.accounts import MAX_EMAIL_LENGTH
+from app.rules.email_addresses import MAX_EMAIL_LENGTH, may_register, trim_email
 from app.rules.passwords import MAX_BYTES, MIN_LENGTH, is_common
 from app.text import has_hidden
 
@@ -62,6 +61,13 @@ class Text(fields.String):
         "null": REQUIRED,
         "invalid": "STRING_TYPE_CONVERT: Could not interpret value as string.",
     }
+
+
+class EmailAddress(Text):
+    """An e-mail address. Outer spaces and hidden characters, which keyboards and copying add, are dropped."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return trim_email(super()._deserialize(value, *args, **kwargs))
 
 
 class Items(fields.List[Any]):
@@ -122,10 +128,8 @@ def check_name(name: str) -> None:
 @documented_as(format="email")
 def check_email(email: str) -> None:
     length(1, MAX_EMAIL_LENGTH)(email)
-    try:
-        email_validator.validate_email(email, check_deliverability=False)
-    except email_validator.EmailNotValidError:
-        raise ValidationError(NO_EMAIL) from None
+    if not may_register(email):
+        raise ValidationError(NO_EMAIL)
 
 
 @documented_as(pattern=f"^{_ID_HASH.pattern}$")

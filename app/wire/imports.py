@@ -3,13 +3,13 @@
 import re
 from typing import Any
 
-import email_validator
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, pre_load
 
 from app.rules import totp
-from app.rules.accounts import require_email
+from app.rules.email_addresses import may_be_imported, normalise_email
 from app.rules.imports import Email, ImportedUser
 from app.rules.passwords import MAX_ROUNDS, MIN_ROUNDS
+from app.text import visible
 from app.times import iso_seconds
 from app.wire.fields import NO_EMAIL, Flag, Text, WireSchema, check_name, length
 
@@ -41,18 +41,17 @@ class Moment(fields.Field[int]):
         return int(at)
 
 
-class EmailAddress(Text):
-    """An e-mail address, loaded together with its normalised form.
+class ForeignEmailAddress(Text):
+    """An e-mail address of another service, loaded together with its normalised form.
 
-    So it is validated only once. A second validation would take a third of the time for a line.
+    Its owner logs in with it, so it need not be one that may register here.
     """
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         email = super()._deserialize(value, *args, **kwargs)
-        try:
-            return Email(email, require_email(email))
-        except email_validator.EmailNotValidError:
-            raise ValidationError(NO_EMAIL) from None
+        if not may_be_imported(email):
+            raise ValidationError(NO_EMAIL)
+        return Email(email, normalise_email(email))
 
 
 class TotpSecret(fields.Field[str]):
@@ -74,10 +73,10 @@ def _check_bcrypt_hash(hashed: str) -> None:
 
 
 class ImportedUserSchema(WireSchema):
-    """A line. Names and address follow the rules of registration."""
+    """A line. Names follow the rules of registration, once outer spaces and hidden characters are taken from them."""
 
     into = ImportedUser
-    email = EmailAddress(required=True)
+    email = ForeignEmailAddress(required=True)
     username = Text(required=True, validate=[length(2, 32), check_name])
     password_hash = Text(required=True, validate=_check_bcrypt_hash)
     global_name = Text(allow_none=True, validate=[length(1, 32), check_name])
@@ -85,3 +84,17 @@ class ImportedUserSchema(WireSchema):
     created_at = Moment(allow_none=True)
     id = Snowflake(allow_none=True)
     disabled = Flag()
+    cleaned = fields.List(fields.String())
+
+    @pre_load
+    def _clean(self, data: Any, **_: Any) -> Any:
+        if not isinstance(data, dict):  # refused as soon as it is loaded
+            return data
+        texts = {name: data.get(name) for name in ("email", "username", "global_name")}
+        clean: dict[str, str | None] = {
+            name: visible(text).strip() for name, text in texts.items() if isinstance(text, str)
+        }
+        cleaned = [name for name, text in clean.items() if text != texts[name]]
+        if clean.get("global_name") == "":
+            clean["global_name"] = None
+        return data | clean | {"cleaned": cleaned}

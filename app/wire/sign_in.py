@@ -9,6 +9,7 @@ from app.wire.fields import (
     PASSWORD,
     PUBLIC_COMPUTER,
     TICKET,
+    EmailAddress,
     Flag,
     Text,
     WireSchema,
@@ -29,7 +30,7 @@ class Register:
 
 class RegisterSchema(WireSchema):
     into = Register
-    email = Text(required=True, validate=check_email, metadata=EMAIL)
+    email = EmailAddress(required=True, validate=check_email, metadata=EMAIL)
     username = Text(required=True, validate=[length(2, 32), check_name], metadata={"examples": ["ada"]})
     password = Text(required=True, validate=check_password, metadata=PASSWORD)
     global_name = Text(allow_none=True, validate=[length(1, 32), check_name], metadata={"examples": ["Ada"]})

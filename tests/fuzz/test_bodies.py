@@ -19,7 +19,7 @@ from app.callers.client_info import clean
 from app.cli.users import _read_line as read_line
 from app.config import load_settings
 from app.errors import InvalidForm, InvalidLink
-from app.rules.accounts import normalise_email
+from app.rules.email_addresses import normalise_email
 from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.stores.connection.connect import from_redis_py

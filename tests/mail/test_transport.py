@@ -261,6 +261,13 @@ def test_what_is_refused_tells_whose_fault_it_is(smtp, connected, refusals, erro
     assert server.recipients == ["bob@example.com"]
 
 
+@pytest.mark.parametrize("address", ["a..b@docomo.ne.jp", "a.@docomo.ne.jp", "admin@localhost"])
+def test_an_address_that_few_servers_have_is_named_as_it_is(smtp, connected, address):
+    server = smtp()
+    connected(server).send(letter(address))
+    assert server.recipients == [address]
+
+
 def test_an_address_beyond_ascii_goes_to_servers_that_can_say_it(smtp, connected):
     server = smtp()
     connected(server).send(letter("zoë@example.com"))

@@ -6,6 +6,7 @@ import pyotp
 import pytest
 
 from app import tokens
+from app.stores import keys
 from app.stores.sessions import Client
 from tests.device import PASSWORD, Device, errors
 
@@ -57,6 +58,15 @@ def test_a_taken_address_is_refused_in_whatever_case(alice, new_device):
         ("e\u0301x@example.com", "\u00e9x@example.com", True),
         ("uu@\uff45xample.com", "uu@example.com", True),
         ("stra\u00dfe@example.com", "strasse@example.com", False),
+        ("mia@stra\u00dfe.example", "mia@xn--strae-oqa.example", True),
+        ("mia@stra\u00dfe.example", "mia@strasse.example", False),
+        ("J\u030cx@example.com", "\u01f0x@example.com", True),
+        ("H\u0331x@example.com", "\u1e96x@example.com", True),
+        ("T\u0308x@example.com", "\u1e97x@example.com", True),
+        ("a..b@docomo.ne.jp", "A..B@docomo.ne.jp", True),
+        ("a.@docomo.ne.jp", "a@docomo.ne.jp", False),
+        ("a..b@docomo.ne.jp", "a.b@docomo.ne.jp", False),
+        ("ada@example.com", " \u202aada@example.com\u00a0", True),
     ],
 )
 def test_spellings_of_one_address_are_one_account(new_device, first, second, same):
@@ -65,6 +75,14 @@ def test_spellings_of_one_address_are_one_account(new_device, first, second, sam
     answer = new_device().post("/auth/register", {"email": second, "username": "other", "password": PASSWORD})
     assert answer.status_code == (400 if same else 201)
     assert log_in(new_device(), email=second.upper() if not same else second).status_code == 200
+
+
+def test_an_account_of_an_earlier_release_is_found(alice, new_device, redis):
+    """It was kept under small letters that were not composed again, and its address is taken."""
+    redis.set(keys.email("j\u030cx@example.com"), alice.user_id)
+    assert log_in(new_device(), email="J\u030cx@example.com").status_code == 200
+    body = {"email": "J\u030cx@example.com", "username": "other", "password": PASSWORD}
+    assert errors(new_device().post("/auth/register", body), "email") == ["EMAIL_ALREADY_REGISTERED"]
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,49 @@ def test_another_sites_form_changes_nothing(alice, alices_other, path, headers):
     assert is_signed_in(alices_other)
 
 
+PAGES_WITH_EMAIL = [("/login", "login"), ("/register", "email"), ("/forgot", "login")]
+
+
+@pytest.mark.parametrize(("path", "name"), PAGES_WITH_EMAIL)
+def test_an_email_field_sends_what_was_typed(new_browser, path, name):
+    """A browser's own idea of an address (type=email) refuses some that exist, and sends others than were typed."""
+    text = new_browser().get(path).text
+    assert 'type="email"' not in text
+    [field] = re.findall(rf'<input[^>]*name="{name}"[^>]*>', text)
+    for attribute in ('type="text"', 'inputmode="email"', 'autocapitalize="none"', 'spellcheck="false"'):
+        assert attribute in field
+    assert 'autocomplete="username"' in field  # what a password manager fills in is what one logs in with
+    assert text.count('autocomplete="username"') == 1
+
+
+@pytest.mark.parametrize(("path", "name"), PAGES_WITH_EMAIL)
+@pytest.mark.parametrize(
+    ("typed", "understood"),
+    [
+        ("mia@stra\u00dfe.example", "mia@xn--strae-oqa.example"),
+        ("mia@\uff45xample.com", "mia@example.com"),
+        (" Mia@Example.com ", None),
+        ("mia@xn--strae-oqa.example", None),
+        ("mia", None),
+    ],
+)
+def test_the_page_says_how_an_address_was_understood(new_browser, path, name, typed, understood):
+    """Where mail for it would go to a domain that is written in another way than it was typed."""
+    fields = {name: typed, "password": "wrong", "username": "mia"}
+    page = fill(new_browser(), f"{path}/form", **fields)
+    assert ("nderstood" in page.text) is (understood is not None)
+    if understood:
+        assert understood in page.text
+
+
+def test_the_security_page_says_where_mail_goes(new_browser):
+    browser = new_browser()
+    fill(browser, "/register/form", email=" mia@stra\u00dfe.example ", username="mia", password=PASSWORD)
+    page = show(browser, "/settings/security")
+    assert "How you log in as mia@stra\u00dfe.example . Mail goes to mia@xn--strae-oqa.example" in page.text
+    assert is_signed_in(browser)
+
+
 def is_kept(answer):
     """Whether the browser keeps the session's cookie when it is closed."""
     [cookie] = [cookie for cookie in answer.headers.getlist("Set-Cookie") if cookie.startswith("__Host-session=")]
