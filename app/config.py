@@ -111,6 +111,12 @@ class Settings:
         "",
         secret=True,
     )
+    smtp_ehlo_name: str | None = _setting(
+        parsers.optional(parsers.ehlo_name),
+        "name that the mail server is greeted with, as in `accounts.example.com` or `[192.0.2.1]`; without it the host "
+        "of `PUBLIC_URL`",
+        "",
+    )
     mail_from: Address | None = _setting(
         parsers.optional(parsers.mail_address),
         "sender of mails: an address, or `Keyrack <no-reply@example.com>`; needed with `SMTP_URL`",
@@ -217,6 +223,11 @@ def load_settings(env: Mapping[str, str]) -> Settings:
     if env.get("SMTP_URL", "").strip():
         needed = [name for name in ("MAIL_FROM", "PUBLIC_URL") if not env.get(name, "").strip()]
         problems += [f"{name} is not set, and SMTP_URL needs it" for name in needed]
+    if not problems and values["smtp_url"] and not values["smtp_ehlo_name"]:
+        try:
+            values["smtp_ehlo_name"] = parsers.ehlo_name_of(values["public_url"])
+        except ValueError as problem:
+            problems.append(f"SMTP_EHLO_NAME is not set, and the host of PUBLIC_URL does not do: it {problem}")
     if not problems and values["web_threads"] <= values["bcrypt_concurrency"] + values["bcrypt_queue"]:
         problems.append("WEB_THREADS must be more than BCRYPT_CONCURRENCY and BCRYPT_QUEUE together")
     if problems:

@@ -27,6 +27,8 @@ _WEB_PORTS = {"http": 80, "https": 443}
 _MAIL_PORTS = {"smtp": 587, "smtps": 465}
 _LONGEST_S = 100 * 365 * 24 * 60 * 60  # no session may end after the year 9999, because datetime has no later year
 _MOST_COUNTED = 1_000_000_000
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_LONGEST_HOST = 253
 _HOST = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
 
 
@@ -177,6 +179,31 @@ def mail_address(raw: str) -> Address:
         return Address(checked.display_name or "", checked.local_part, checked.ascii_domain)
     except (EmailNotValidError, ValueError):
         raise ValueError('must be an address, as in no-reply@example.com or "Keyrack <no-reply@example.com>"') from None
+
+
+def ehlo_name(raw: str) -> str:
+    """Return the name of this client for mail servers: a host name, or the literal of an address."""
+    literal = re.fullmatch(r"\[(IPv6:)?([0-9A-Fa-f:.]+)\]", raw)
+    try:
+        is_literal = literal is not None and ipaddress.ip_address(literal[2]).version == (6 if literal[1] else 4)
+    except ValueError:
+        is_literal = False
+    if not is_literal and not (len(raw) <= _LONGEST_HOST and re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", raw)):
+        raise ValueError(
+            "must be the name of a host, of letters, digits, dots and hyphens, or the literal of an address, as in "
+            "accounts.example.com or [192.0.2.1]"
+        )
+    return raw
+
+
+def ehlo_name_of(public_url: str) -> str:
+    """Return the host of a URL as the name of this client for mail servers. ValueError says what it must be."""
+    host = (urlsplit(public_url).hostname or "").rstrip(".")
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        return ehlo_name(host)
+    return f"[IPv6:{host}]" if version == 6 else f"[{host}]"
 
 
 def origin(raw: str) -> str:

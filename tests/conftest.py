@@ -27,7 +27,7 @@ from app.stores.users import UserStore
 from tests import kept, leaks
 from tests.conformance import CheckedClient
 from tests.device import Device
-from tests.mail_server import SmtpServer
+from tests.mail_server import ScriptedServer, SmtpServer
 from tests.servers import RedisServer, redis_at, wait_until
 from tests.sets import ClusterSet
 
@@ -302,6 +302,20 @@ def links(store, scripts, clock):
 @pytest.fixture
 def notices(store, scripts):
     return NoticeStore(store, scripts)
+
+
+@pytest.fixture
+def scripted():
+    """Starts mail servers that answer as a test wrote down: tests.mail_server.ScriptedServer."""
+    servers = []
+
+    def start(**says):
+        servers.append(ScriptedServer(says))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
 
 
 @pytest.fixture

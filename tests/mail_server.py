@@ -5,8 +5,10 @@ import datetime
 import email
 import ipaddress
 import logging
+import socket
 import ssl
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTPUTF8
@@ -151,6 +153,69 @@ class SmtpServer:
         self.logins.append(data.password)
         is_right = (data.login, data.password) == (USER.encode(), PASSWORD.encode())
         return AuthResult(success=is_right, handled=False)
+
+
+USUAL_ANSWERS = {
+    **{"greeting": "220 here", "EHLO": "250 here", "HELO": "250 here", "MAIL": "250 ok", "RCPT": "250 ok"},
+    **{"DATA": "354 go on", "content": "250 taken", "QUIT": "221 bye"},
+}
+
+
+class ScriptedServer:
+    """Says to each command what a test wrote down, and notes what it was told. It hangs up after a 421 and a QUIT.
+
+    says   answers by the first word of a command, and by "greeting" and "content"; None hangs up without a word. A list
+           has one answer for each time, the last one for all further times
+    """
+
+    def __init__(self, says: dict[str, str | list[str | None] | None]) -> None:
+        self._says = USUAL_ANSWERS | says
+        self.told: list[str] = []
+        self.connections = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:  # closed
+                return
+            self.connections += 1
+            with client, client.makefile("rb") as lines, suppress(OSError):
+                self._converse(client, lines)
+
+    def _converse(self, client: socket.socket, lines) -> None:
+        step, in_content = "greeting", False
+        while True:
+            answer = self._answer(step)
+            if answer is None:
+                return
+            client.sendall(answer.encode() + b"\r\n")
+            if answer.startswith("421") or step == "QUIT":
+                return
+            in_content = step == "DATA" and answer.startswith("354")
+            line = lines.readline()
+            while in_content and line not in (b".\r\n", b""):
+                line = lines.readline()
+            if not line:
+                return
+            step = "content" if in_content else line.split()[0].decode().upper()
+            self.told.append("content" if in_content else line.decode().strip())
+
+    def _answer(self, step: str) -> str | None:
+        answer = self._says.get(step, "502 unknown")
+        if not isinstance(answer, list):
+            return answer
+        return answer.pop(0) if len(answer) > 1 else answer[0]
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
 
 
 def certificate_for(folder, host: str = "127.0.0.1") -> tuple[ssl.SSLContext, str]:

@@ -151,6 +151,46 @@ def test_an_origin_that_is_none(url):
         load_settings(MAILING | {"PUBLIC_URL": url} | NEEDED)
 
 
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://keys.example.com", "keys.example.com"),
+        ("https://keys.example.com:8443", "keys.example.com"),
+        ("https://keys.example.com.", "keys.example.com"),
+        ("http://localhost:8000", "localhost"),
+        ("http://127.0.0.1:8000", "[127.0.0.1]"),
+        ("http://[2001:db8::1]:8000", "[IPv6:2001:db8::1]"),
+    ],
+)
+def test_a_mail_server_is_greeted_as_the_host_of_the_service(url, name):
+    assert load_settings(MAILING | {"PUBLIC_URL": url} | NEEDED).smtp_ehlo_name == name
+    assert load_settings(MAILING | {"PUBLIC_URL": url, "SMTP_EHLO_NAME": "out.example"} | NEEDED).smtp_ehlo_name == (
+        "out.example"
+    )
+
+
+def test_a_host_that_mail_servers_refuse_is_told_at_start():
+    """Exim refuses an underscore. Without mails it does not matter."""
+    environment = MAILING | {"PUBLIC_URL": "http://my_keys:8000"} | NEEDED
+    with pytest.raises(ConfigError, match="SMTP_EHLO_NAME is not set, and the host of PUBLIC_URL does not do: it must"):
+        load_settings(environment)
+    assert load_settings(environment | {"SMTP_EHLO_NAME": "[IPv6:::1]"}).smtp_ehlo_name == "[IPv6:::1]"
+    assert load_settings(environment | {"SMTP_URL": ""}).smtp_ehlo_name is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("my_keys", "keys.example.com.", ".example.com", "a..b", "-a.example", "a-.example", "a b", "zürich.example"),
+        *("a" * 64, "a." * 126 + "ab", "[127.0.0.1", "127.0.0.1]", "[::1]", "[IPv6:127.0.0.1]", "[256.0.0.1]", "[]"),
+        *("keys.example.com\nQUIT", "keys.example.com QUIT", "<keys>", "[IPv6:]"),
+    ],
+)
+def test_a_name_that_mail_servers_refuse(name):
+    with pytest.raises(ConfigError, match="SMTP_EHLO_NAME must be"):
+        load_settings(MAILING | {"SMTP_EHLO_NAME": name} | NEEDED)
+
+
 def test_mails_need_a_sender_and_an_origin_for_their_links():
     with pytest.raises(ConfigError, match=r"(?s)BCRYPT_ROUNDS must.*MAIL_FROM is not set.*PUBLIC_URL is not set"):
         load_settings(NEEDED | {"SMTP_URL": "smtp://mail", "BCRYPT_ROUNDS": "0"})

@@ -1,6 +1,7 @@
-"""`flask doctor`: checks of mail, the location database and the gateway.
+"""`flask doctor`: checks of the location database and the gateway.
 
-The checks of secrets and Redis: serving/checkup.py. The user who signs in through the gateway: cli/canary.py.
+The checks of secrets and Redis: serving/checkup.py. The check of mail: cli/mail_check.py.
+The user who signs in through the gateway: cli/canary.py.
 """
 
 from collections.abc import Iterator
@@ -15,11 +16,11 @@ from flask.cli import with_appcontext
 
 from app.callers.location import is_private
 from app.cli.canary import PRETENDED, Canary, Connection, ProbeError, find_seen_address, throw_away_user, try_paths
+from app.cli.mail_check import check_mail
 from app.cli.terminal import PARTLY, RedisAway, SingleCommand, as_json, say, say_json
 from app.config import Settings
-from app.mail.transport import ServerAway, open_transport
 from app.serving.checkup import Finding, Level, check_redis, check_rights, check_secrets, fail, ok, warn
-from app.setting_parsers import MailServer, Networks
+from app.setting_parsers import Networks
 from app.stores.connection.connect import StoreError
 from app.stores.connection.refusals import describe
 from app.web.front import API
@@ -38,16 +39,17 @@ _OWN_PATH = f"{API}/users/@me"
     metavar="PATH",
     help="A path behind the gateway that answers 2xx to a user who is signed in; may be given again.",
 )
+@click.option("--mail-to", metavar="ADDRESS", help="Send a test mail there, and say how each step went.")
 @as_json
 @with_appcontext
-def doctor(through: str | None, paths: tuple[str, ...], as_json: bool) -> None:
+def doctor(through: str | None, paths: tuple[str, ...], mail_to: str | None, as_json: bool) -> None:
     """Check settings, Redis, mail and the gateway. Each check prints one line, with what to do.
 
     With --through a throw-away user signs in through the gateway. Once its session has ended, every hop must refuse it.
     """
     levels = set()
     try:
-        for finding in _findings(through, (_OWN_PATH, *paths)):
+        for finding in _findings(through, (_OWN_PATH, *paths), mail_to):
             levels.add(finding.level)
             _show(finding, as_json)
     except StoreError as problem:
@@ -69,7 +71,7 @@ def _show(finding: Finding, as_json: bool) -> None:
     say(mark, f"{finding.check:<15}", f"{finding.said} {finding.advice}")
 
 
-def _findings(through: str | None, paths: tuple[str, ...]) -> Iterator[Finding]:
+def _findings(through: str | None, paths: tuple[str, ...], mail_to: str | None) -> Iterator[Finding]:
     wired = services()
     settings = wired.settings
     yield ok("settings", "All settings can be read.")
@@ -77,7 +79,7 @@ def _findings(through: str | None, paths: tuple[str, ...]) -> Iterator[Finding]:
     yield from check_redis(wired.look_at_redis(), settings.redis_wait_replicas)
     yield check_rights(wired.find_missing_rights())
     yield check_location(settings.geoip_database, wired.clock())
-    yield check_mail(settings.smtp_url)
+    yield from check_mail(settings, mail_to, wired.clock())
     address_url = settings.public_url or through
     if not address_url:
         yield ok("gateway", "The gateway was not checked: neither --through nor PUBLIC_URL is given.")
@@ -97,22 +99,6 @@ def check_location(database: Path | None, now: float) -> Finding:
     if days > _OLD_DATABASE_DAYS:
         return warn("location", said, "Fetch a new one: addresses move.")
     return ok("location", said)
-
-
-def check_mail(route: MailServer | Path | None) -> Finding:
-    """Check that mails can be delivered: the server answers and the login succeeds, or the folder is writable."""
-    if route is None:
-        return ok("mail", "SMTP_URL is not set: no mail is sent.")
-    place = f"folder {route}" if isinstance(route, Path) else f"server {route.host}:{route.port}"
-    transport = open_transport(route)
-    try:
-        transport.connect()
-    except ServerAway as away:
-        return fail("mail", f"The mail {place} takes no mails: {away.reason}.", "Look at SMTP_URL.")
-    transport.close()
-    if isinstance(route, Path):
-        return warn("mail", f"Mails are written into the {place} and not sent.", "Name a server in production.")
-    return ok("mail", f"The mail {place} answers{' and accepts the login' if route.user else ''}.")
 
 
 def _check_address(canary: Canary, url: str, settings: Settings) -> Finding:

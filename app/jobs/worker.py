@@ -35,7 +35,10 @@ class JobFailed(Exception):
 
     Attributes:
         reason: The text for the log: a class or a status, never an address or a secret.
+        given_up_after_s: The job is given up at this failure if its first one was so long ago.
     """
+
+    given_up_after_s = GIVEN_UP_AFTER_S
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -87,6 +90,10 @@ class JobWorker(ABC, Generic[T]):
     def why_outdated(self, content: T) -> str | None:  # noqa: ARG002 - most kinds of jobs do not become outdated
         """Return why a job need not be done any more; None if it must still be done."""
         return None
+
+    def is_decoy(self, content: T) -> bool:  # noqa: ARG002 - most kinds of jobs have none
+        """Tell whether a job was only queued so that nobody can tell it from others. It is finished without a word."""
+        return False
 
     @abstractmethod
     def describe(self, content: T) -> str:
@@ -151,6 +158,8 @@ class JobWorker(ABC, Generic[T]):
         """Try to do a job. Return a function that writes the outcome to Redis."""
         if job.content is None:
             return self._give_up(job, "it cannot be read")
+        if self.is_decoy(job.content):
+            return partial(self._queue.finish, job)
         if outdated := self.why_outdated(job.content):
             log.info("a %s is dropped, %s: %s", self.noun, outdated, self._describe(job))
             return partial(self._queue.finish, job)
@@ -161,7 +170,7 @@ class JobWorker(ABC, Generic[T]):
         except ReceiverAway as away:
             self._receiver_state.went_away(away.reason)
             self._receiver_pause_s = min(self._receiver_pause_s * 2 or _FIRST_RECEIVER_PAUSE_S, _MAX_RECEIVER_PAUSE_S)
-            return self._retry_later(job, away.reason)
+            return self._after_failure(job, away)
         except Exception as error:  # an error in one job must not stop the other jobs
             settle = self._after_failure(job, error)
         else:
@@ -171,17 +180,17 @@ class JobWorker(ABC, Generic[T]):
         return settle
 
     def _after_failure(self, job: Job[T], error: Exception) -> Callable[[], None]:
-        reason = error.reason if isinstance(error, JobFailed) else type(error).__name__
-        return self._give_up(job, reason) if isinstance(error, JobRefused) else self._retry_later(job, reason)
+        failure = error if isinstance(error, JobFailed) else JobFailed(type(error).__name__)
+        failing_s = 0 if job.failing_since is None else self._clock() - job.failing_since
+        if isinstance(failure, JobRefused) or failing_s >= failure.given_up_after_s:
+            return self._give_up(job, failure.reason)
+        return self._retry_later(job, failure.reason)
 
     def _retry_later(self, job: Job[T], failure: str) -> Callable[[], None]:
-        now = self._clock()
-        if job.failing_since is not None and now - job.failing_since >= GIVEN_UP_AFTER_S:
-            return self._give_up(job, failure)
         wait_s = min(FIRST_RETRY_S * 2 ** min(job.attempts, 16), LAST_RETRY_S)
         wait_s *= 1 - random.random() / 5  # noqa: S311 - jobs that failed together must not all be retried at once
-        log.info("a %s is tried again in %.0f s: %s, %s", self.noun, wait_s, self._describe(job), failure)
-        return partial(self._queue.postpone, job, now + wait_s)
+        log.debug("a %s is tried again in %.0f s: %s, %s", self.noun, wait_s, self._describe(job), failure)
+        return partial(self._queue.postpone, job, self._clock() + wait_s)
 
     def _give_up(self, job: Job[T], failure: str) -> Callable[[], None]:
         log.error("a %s is given up: %s, %d attempts, %s", self.noun, self._describe(job), job.attempts + 1, failure)

@@ -10,6 +10,7 @@ from email.message import EmailMessage
 from app.jobs.worker import TAKEN_OVER_AFTER_S, JobWorker
 from app.mail.transport import Transport
 from app.rules.links import RESET_TTL_S
+from app.snowflakes import NOBODY
 from app.stores.mail import MailStore, Notice
 
 
@@ -37,7 +38,7 @@ class Delivery(JobWorker[Notice]):
         self._compose = compose
 
     def do(self, content: Notice) -> None:
-        self._transport.connect()  # first, because composing may issue a link, and a new link ends the earlier one
+        self._transport.connect()  # first, because composing may issue a link, in vain if the server is away
         message = self._compose(content)
         if message is not None:
             self._transport.send(message)
@@ -51,6 +52,10 @@ class Delivery(JobWorker[Notice]):
             return "its link was asked for too long ago"
         newest = self._mails.newest_reset(content.user_id)
         return "a newer one was asked for" if newest and newest > content.at else None
+
+    def is_decoy(self, content: Notice) -> bool:
+        # A reset for an address without an account queues as much as one for an address that has one.
+        return content.user_id == NOBODY
 
     def describe(self, content: Notice) -> str:
         return f"{content.kind}, user {content.user_id}"

@@ -4,6 +4,7 @@ Which mails are due: rules/notices.py. Sending them: transport.py. Their form: t
 """
 
 import re
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.errors import HeaderParseError
@@ -15,7 +16,7 @@ from email.utils import format_datetime
 from flask import render_template
 
 from app import times
-from app.mail.transport import RecipientRefused
+from app.mail.refusals import RecipientRefused
 from app.rules.device_names import kind_of, made_up_name
 from app.rules.email_addresses import mailbox, may_be_imported
 from app.rules.keyring import Keyring
@@ -199,14 +200,8 @@ class Letters:
             return None
         recipient = _recipient(user.email)
         wording = _WORDINGS[notice.kind]
-        message = EmailMessage(policy=SMTP if recipient.addr_spec.isascii() else SMTPUTF8)
-        message["From"] = self._from
-        message["To"] = recipient
-        message["Subject"] = wording.subject
-        message["Date"] = format_datetime(datetime.fromtimestamp(notice.at, UTC))
         message_id = self._keyring.hash_of_mail("Message-ID", notice.id).hex()[:32]
-        message["Message-ID"] = f"<{message_id}@{self._from.domain}>"
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: asks for no automatic replies
+        message = _begin(self._from, recipient, wording.subject, notice.at, message_id)
         words = {
             "wording": wording,
             "facts": _facts(notice),
@@ -227,6 +222,37 @@ class Letters:
         if notice.kind == "reset":
             return "#" + self._links.issue_reset(user.id, notice.secrets_version, notice.at, notice.id)
         return ""
+
+
+def compose_test(mail_from: Address, email: str, public_url: str, at: float) -> EmailMessage:
+    """Return a mail that says nothing but where it is from.
+
+    Raises:
+        RecipientRefused: No mail can be sent to this address.
+    """
+    message = _begin(mail_from, _recipient(email), "A test of Keyrack's mails", at, secrets.token_hex(16))
+    text = f"This is a test mail of {public_url}\n\nMails from there reach you.\n"
+    message.set_content(text, cte=_encoding(text))
+    return message
+
+
+def _begin(mail_from: Address, recipient: Address, subject: str, at: float, message_id: str) -> EmailMessage:
+    """Return a mail that has its headers and no content.
+
+    Args:
+        at: Unix seconds.
+        message_id: The part of the Message-ID before the @.
+    """
+    message = EmailMessage(policy=SMTP if recipient.addr_spec.isascii() else SMTPUTF8)
+    message["From"] = mail_from
+    message["To"] = recipient
+    message["Subject"] = subject
+    message["Date"] = format_datetime(datetime.fromtimestamp(at, UTC))
+    message["Message-ID"] = f"<{message_id}@{mail_from.domain}>"
+    # Both ask for no automatic replies: RFC 3834, and Exchange, which also knows its own word (MS-OXCMAIL, 2.2.3.2.14).
+    message["Auto-Submitted"] = "auto-generated"
+    message["X-Auto-Response-Suppress"] = "All"
+    return message
 
 
 def _encoding(text: str) -> str:

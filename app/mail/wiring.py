@@ -15,7 +15,8 @@ def make_delivery(
     settings: Settings, stores: Stores, links: Links, keyring: Keyring, clock: Callable[[], float]
 ) -> Delivery | None:
     """Return the delivery of mails; None if mails are off."""
-    if not (settings.smtp_url and settings.mail_from and settings.public_url):  # config.py requires all three
+    route, name = settings.smtp_url, settings.smtp_ehlo_name
+    if not (route and name and settings.mail_from and settings.public_url):  # config.py requires all four
         return None
     letters = Letters(stores.users, links, keyring, settings.mail_from, settings.public_url)
-    return Delivery(stores.mails, open_transport(settings.smtp_url), letters.compose, clock)
+    return Delivery(stores.mails, open_transport(route, name), letters.compose, clock)

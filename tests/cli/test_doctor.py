@@ -2,17 +2,14 @@
 
 import contextlib
 import json
-import socket
-import threading
-from pathlib import Path
 
 import pytest
 
 from app import create_app
 from app.cli.canary import Connection, ProbeError
-from app.cli.doctor import check_location, check_mail, judge_address
+from app.cli.doctor import check_location, judge_address
+from app.cli.mail_check import check_mail
 from app.config import load_settings
-from app.setting_parsers import MailServer
 from app.stores.connection.connect import connect
 from tests.conftest import ENVIRONMENT
 
@@ -69,44 +66,97 @@ def test_the_age_of_the_location_database(city_database, days, level):
     assert check_location(None, 0).level == "ok"
 
 
-@contextlib.contextmanager
-def mail_server(offers):
-    """Answers one caller; offers: what it says to EHLO."""
-    listener = socket.create_server(("127.0.0.1", 0))
+@pytest.fixture
+def checked():
+    """What the check of mail says, of a server at a port or of another route."""
 
-    def serve():
-        with contextlib.suppress(OSError), listener.accept()[0] as caller:
-            caller.sendall(b"220 here\r\n")
-            while line := caller.recv(1024):
-                answers = {b"ehlo": offers, b"QUIT": b"221 bye\r\n"}
-                caller.sendall(answers.get(line[:4], b"250 ok\r\n"))
+    def check(port=None, mail_to=None, user="", **environment):
+        login = f"{user}:hunter22@" if user else ""
+        route = {} if port is None else {"SMTP_URL": f"smtp://{login}127.0.0.1:{port}"}
+        found = list(check_mail(load_settings(ENVIRONMENT | route | environment), mail_to, 1700000000))
+        assert {finding.check for finding in found} == {"mail"}
+        assert "hunter22" not in str(found)
+        return found
 
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.close()
+    return check
 
 
-@pytest.mark.parametrize(("user", "level", "said"), [("", "ok", "answers"), ("ada", "fail", "no STARTTLS")])
-def test_a_mail_server(user, level, said):
-    """No password is sent in the clear."""
-    with mail_server(b"250 here\r\n") as port:
-        found = check_mail(MailServer("127.0.0.1", port, user, "hunter22", implicit_tls=False))
-    assert (found.level, said in found.said) == (level, True)
-    assert "hunter22" not in str(found)
+def test_a_mail_server(scripted, checked):
+    """No password is sent in the clear. The name that it is greeted with is told."""
+    server = scripted(EHLO="250-here\r\n250 SMTPUTF8")
+    [found] = checked(server.port)
+    assert (found.level, found.said) == (
+        "ok",
+        f"The mail server 127.0.0.1:{server.port} answers; it was greeted as keys.example.com.",
+    )
+    assert server.told == ["ehlo keys.example.com", "quit"]
+    [found] = checked(server.port, user="ada")
+    assert (found.level, "no STARTTLS" in found.said) == ("fail", True)
 
 
-@pytest.mark.parametrize("implicit_tls", [False, True])
-def test_a_mail_server_that_is_away(implicit_tls):
-    found = check_mail(MailServer("127.0.0.1", 1, "", "", implicit_tls=implicit_tls))
+def test_a_mail_server_that_does_not_take_addresses_beyond_ascii(scripted, checked):
+    """Whoever has one is told nothing, ever; Debian's Exim is like that."""
+    answers, lacks = checked(scripted().port)
+    assert (answers.level, lacks.level) == ("ok", "warn")
+    assert "offers no SMTPUTF8" in lacks.said
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_a_mail_server_that_is_away(checked, scheme):
+    [found] = checked(SMTP_URL=f"{scheme}://127.0.0.1:1")
     assert (found.level, "127.0.0.1:1" in found.said) == ("fail", True)
 
 
-def test_mail_into_a_folder(tmp_path):
-    assert check_mail(tmp_path).level == "warn"
-    assert check_mail(Path("/proc/nowhere")).level == "fail"
-    assert check_mail(None).level == "ok"
+@pytest.mark.parametrize(
+    ("says", "said", "advice"),
+    [
+        ({"EHLO": "421 4.3.2 come later"}, "EHLO refused, 421 4.3.2 come later", "SMTP_EHLO_NAME"),
+        ({"greeting": "554 listed"}, "connection refused, 554 listed", "SMTP_URL"),
+        ({"MAIL": "553 <no-reply@example.com> is not yours"}, "<no-reply@example.com> is not yours", "MAIL_FROM"),
+        ({"RCPT": "550 relay <zoe@example.net> not permitted"}, "relay <zoe@example.net> not permitted", "relaying"),
+        ({"content": "554 5.7.1 spam"}, "content refused, 554 5.7.1. The server said: 5.7.1 spam", "log"),
+        ({"MAIL": None}, "MAIL failed, the server hung up", "SMTP_URL"),
+    ],
+)
+def test_a_test_mail_that_is_refused(scripted, checked, says, said, advice):
+    """Step, code and the server's own words, which may have addresses: the operator typed them."""
+    *steps, found = checked(scripted(**says).port, "zoe@example.net")
+    assert (found.level, said in found.said, advice in found.advice) == ("fail", True, True)
+    assert {step.level for step in steps} <= {"ok"}
+
+
+def test_a_test_mail(smtp, examine, redis):
+    """Each step is told with its outcome, and the mail is one that asks for no answer."""
+    server = smtp()
+    ran = examine("--mail-to", "zoë@example.net", "--json", SMTP_URL=server.url, PUBLIC_URL="http://127.0.0.1:1")
+    told = [json.loads(line) for line in ran.stdout.splitlines()]
+    steps = [row["said"] for row in told if row["check"] == "mail"]
+    assert [step.partition(":")[0] for step in steps[:-1]] == ["EHLO", "MAIL", "RCPT", "content"]
+    assert "took a test mail to zoë@example.net" in steps[-1]
+    [message] = server.inbox
+    assert (str(message["To"]), message["Auto-Submitted"]) == ("zoë@example.net", "auto-generated")
+    assert "http://127.0.0.1:1" in message.get_content()
+
+
+def test_a_test_mail_to_what_is_no_address_or_without_a_server(scripted, checked):
+    server = scripted()
+    *_, found = checked(server.port, "zoe")
+    assert (found.level, "no valid address" in found.said) == ("fail", True)
+    assert not any(line.startswith("mail") for line in server.told)
+    [found] = checked(mail_to="zoe@example.net", SMTP_URL="")
+    assert (found.level, "no test mail was sent" in found.said) == ("fail", True)
+
+
+def test_mail_into_a_folder(tmp_path, checked):
+    [found] = checked(SMTP_URL=f"file:{tmp_path}")
+    assert found.level == "warn"
+    assert list(tmp_path.iterdir()) == []
+    checked(SMTP_URL=f"file:{tmp_path}", mail_to="zoe@example.net")
+    assert [path.suffix for path in tmp_path.iterdir()] == [".eml"]
+    [found] = checked(SMTP_URL="file:/proc/nowhere")
+    assert found.level == "fail"
+    [found] = checked(SMTP_URL="")
+    assert found.level == "ok"
 
 
 @pytest.mark.parametrize(

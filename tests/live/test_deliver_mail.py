@@ -85,7 +85,7 @@ def worker_here(real_redis):
         )
 
     def make(server, **how):
-        transport = SmtpServer(MailServer("127.0.0.1", server.port, "", "", implicit_tls=False))
+        transport = SmtpServer(MailServer("127.0.0.1", server.port, "", "", implicit_tls=False), "keys.example.com")
         return Delivery(MailStore(from_redis_py(real_redis)), transport, compose, **how)
 
     return make

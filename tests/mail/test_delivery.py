@@ -8,9 +8,11 @@ from email.policy import SMTP
 
 import pytest
 
+from app.mail.bounded_smtp import LONGEST_S
 from app.mail.delivery import TAKEN_OVER_AFTER_S, Delivery
-from app.mail.transport import LONGEST_S, SmtpServer
+from app.mail.transport import SmtpServer
 from app.setting_parsers import MailServer
+from app.snowflakes import NOBODY
 from app.stores import keys
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client
@@ -51,7 +53,7 @@ def deliver(mails, clock, composed):
     def deliver_due(server):
         if server.port not in workers:
             route = MailServer("127.0.0.1", server.port, "", "", implicit_tls=False)
-            workers[server.port] = Delivery(mails, SmtpServer(route), compose, clock)
+            workers[server.port] = Delivery(mails, SmtpServer(route, "keys.example.com"), compose, clock)
         return workers[server.port].deliver_due(threading.Event())
 
     return deliver_due
@@ -115,7 +117,7 @@ def test_a_server_that_is_down_and_comes_back(smtp, add, deliver, redis, clock, 
         server.stop()
     assert (server.recipients, left(redis)) == (["ada@example.com"], (0, 0, 0))
     assert log() == [
-        "the mail server is away, mails wait: ConnectionRefusedError",
+        "the mail server is away, mails wait: connection failed, ConnectionRefusedError",
         "the mail server is back",
     ]
 
@@ -139,7 +141,7 @@ def test_after_a_day_of_failures_a_mail_is_given_up(add, deliver, redis, clock, 
     clock.advance(10)
     deliver(server)
     assert left(redis) == (0, 0, 1)
-    assert log()[1:] == ["a mail is given up: sign_in, user ada, 3 attempts, ConnectionRefusedError"]
+    assert log()[1:] == ["a mail is given up: sign_in, user ada, 3 attempts, connection failed, ConnectionRefusedError"]
 
 
 def test_what_waited_for_a_delivery_that_did_not_run_is_tried_once_at_least(smtp, add, deliver, redis, clock):
@@ -165,6 +167,53 @@ def test_what_was_given_up_can_be_tried_again(smtp, add, deliver, mails, redis, 
     assert (len(server.inbox), left(redis)) == (1, (0, 0, 0))
 
 
+@pytest.mark.parametrize(
+    ("answer", "hours"), [("550 Unrouteable address", 4), ("550 5.7.1 blocked", 24), ("450 greylisted", 24)]
+)
+def test_a_recipient_that_hardly_exists_is_given_up_after_hours(smtp, add, deliver, redis, clock, answer, hours, log):
+    """A bare 550 mostly is of the mailbox. What has a status code, or is for now, has its day."""
+    server = smtp(refusals={"bob@example.com": answer})
+    add("bob")
+    for _ in range(hours * 12 - 1):
+        assert deliver(server)
+        clock.advance(300)
+    assert left(redis) == (0, 1, 0)
+    for _ in range(15):
+        assert deliver(server)
+        clock.advance(300)
+    assert left(redis) == (0, 0, 1)
+    [line] = log()
+    attempts = int(line.split(", ")[2].split()[0])
+    assert attempts <= (15 if hours == 4 else 40)
+
+
+def test_a_decoy_is_done_without_a_word_and_without_the_server(add, deliver, redis, caplog):
+    """It was queued for an address without an account. It waits for no mail server, nor says that one is back."""
+    caplog.set_level(logging.DEBUG, "app")
+    add(NOBODY, kind="reset")
+    assert deliver(mail_server.SmtpServer())
+    assert (left(redis), caplog.messages) == ((0, 0, 0), [])
+    add("ada", NOBODY, kind="reset")
+    assert not deliver(mail_server.SmtpServer())
+    assert left(redis) == (1, 1, 0)
+
+
+def test_each_try_is_told_at_debug_level_alone(smtp, add, deliver, caplog):
+    caplog.set_level(logging.DEBUG, "app")
+    add("ada")
+    deliver(smtp(refusals={"ada@example.com": "450 4.2.0 greylisted"}))
+    [record] = caplog.records
+    assert (record.levelno, record.getMessage().startswith("a mail is tried again in ")) == (logging.DEBUG, True)
+
+
+def test_a_server_that_ends_connections_is_not_away(scripted, add, deliver, redis, log):
+    """No mail waits for it, and nobody is told that it is away and back."""
+    server = scripted(MAIL=["250 ok"] * 3 + ["421 no more"] + ["250 ok"])
+    add(*"abcde")
+    assert deliver(server)
+    assert (server.told.count("content"), server.connections, left(redis), log()) == (5, 2, (0, 0, 0), [])
+
+
 def test_one_recipient_that_is_refused_for_good(smtp, add, deliver, redis, log):
     """Is given up at once, the others have theirs, and the log has no address."""
     server = smtp(refusals={"bob@example.com": "550 5.1.1 <bob@example.com> unknown"})
@@ -172,7 +221,7 @@ def test_one_recipient_that_is_refused_for_good(smtp, add, deliver, redis, log):
     assert deliver(server)
     assert server.recipients == ["ada@example.com", "cleo@example.com"]
     assert left(redis) == (0, 0, 1)
-    assert log() == ["a mail is given up: sign_in, user bob, 1 attempts, recipient refused, 550"]
+    assert log() == ["a mail is given up: sign_in, user bob, 1 attempts, RCPT refused, 550 5.1.1"]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +249,10 @@ def test_what_is_the_operators_to_mend_is_tried_on(smtp, add, deliver, redis, cl
     server.refusals = {}
     assert deliver(server)
     assert server.recipients == ["ada@example.com"]
-    assert log() == ["the mail server is away, mails wait: sender refused, 550", "the mail server is back"]
+    assert log() == [
+        "the mail server is away, mails wait: MAIL refused, 550 5.7.1 you may not send as",
+        "the mail server is back",
+    ]
 
 
 def test_a_server_that_dies_in_the_middle_of_a_mail(smtp, add, deliver, redis, clock):
@@ -215,7 +267,7 @@ def test_a_server_that_dies_in_the_middle_of_a_mail(smtp, add, deliver, redis, c
 
 def test_a_server_that_accepts_late_has_one_mail_and_not_two(smtp, add, deliver, redis, clock, monkeypatch):
     """It accepts even what it was not waited for."""
-    monkeypatch.setattr("app.mail.transport.STEP_S", 1)
+    monkeypatch.setattr("app.mail.bounded_smtp.STEP_S", 1)
     server = smtp(late={"ada@example.com"})
     add("ada")
 
@@ -234,7 +286,7 @@ def test_a_server_that_accepts_late_has_one_mail_and_not_two(smtp, add, deliver,
 
 def test_a_server_that_never_answers_to_one_content(smtp, add, deliver, redis, clock, monkeypatch, log):
     """No other mail waits for it once it was waited for, and nobody says that the server is away."""
-    monkeypatch.setattr("app.mail.transport.ANSWER_TO_CONTENT_S", 0.1)
+    monkeypatch.setattr("app.mail.bounded_smtp.ANSWER_TO_CONTENT_S", 0.1)
     server = smtp(late={"ada@example.com"})
     add("ada", "bob")
     assert deliver(server)
@@ -346,7 +398,9 @@ def test_told_to_stop_it_ends_after_the_mail_under_way(smtp, add, mails, redis, 
         message["From"] = message["To"] = Address("", notice.user_id, "example.com")
         return message
 
-    worker = threading.Thread(target=Delivery(mails, SmtpServer(route), compose, clock).run, args=(stop,))
+    worker = threading.Thread(
+        target=Delivery(mails, SmtpServer(route, "keys.example.com"), compose, clock).run, args=(stop,)
+    )
     worker.start()
     assert server.reading.wait(10)
     stop.set()

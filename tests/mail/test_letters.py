@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from app import create_app
 from app.config import load_settings
 from app.mail.letters import Letters
-from app.mail.transport import RecipientRefused
+from app.mail.refusals import RecipientRefused
 from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.stores.mail import Notice, NoticeKind
@@ -107,10 +107,13 @@ def test_each_has_a_subject_of_its_own(compose):
 def test_the_headers(compose):
     message = compose()
     assert sorted(message.keys()) == sorted(
-        ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]
+        [
+            *("From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "X-Auto-Response-Suppress"),
+            *("MIME-Version", "Content-Type"),
+        ]
     )
     assert (str(message["From"]), str(message["To"])) == ("Keyrack <no-reply@example.com>", "ada@example.com")
-    assert message["Auto-Submitted"] == "auto-generated"
+    assert (message["Auto-Submitted"], message["X-Auto-Response-Suppress"]) == ("auto-generated", "All")
     assert message["Date"].datetime.timestamp() == int(AT)
     assert re.fullmatch(r"<\S+@example\.com>", message["Message-ID"])
     assert message.get_content_type() == "multipart/alternative"
