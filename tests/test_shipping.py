@@ -11,11 +11,13 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from app.cli.terminal import Unusable
 from app.config import Settings, variable
-from app.mail.transport import LONGEST_S
+from app.mail.bounded_smtp import LONGEST_S
 
 SETTINGS = {variable(setting.name) for setting in fields(Settings)}
 COMPOSE = yaml.safe_load(Path("compose.yaml").read_text(encoding="utf-8"))
+MAIL_UNIT = "docs/systemd/keyrack-mail.service"
 DOCKERFILE = Path("Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
 
 
@@ -92,9 +94,32 @@ def test_a_stop_of_the_container_waits_for_the_service():
     assert int(COMPOSE["services"]["keyrack"]["stop_grace_period"].removesuffix("s")) > stop_s
 
 
-def test_a_stop_of_the_container_waits_for_the_mail_under_way():
-    """Who hangs up on a mail server that has a whole mail has it sent twice."""
-    assert int(COMPOSE["services"]["mail"]["stop_grace_period"].removesuffix("s")) > LONGEST_S
+def test_a_stop_waits_for_the_mail_under_way():
+    """Who hangs up on a mail server that has a whole mail has it sent twice. Each paper that names a time is held."""
+    unit, paper = (Path(path).read_text(encoding="utf-8") for path in (MAIL_UNIT, "docs/mail.md"))
+    named = {
+        "compose.yaml": [COMPOSE["services"]["mail"]["stop_grace_period"].removesuffix("s")],
+        MAIL_UNIT: re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE),
+        "docs/mail.md": re.findall(r"(?:_period: |TimeoutStopSec=|GracePeriodSeconds: )(\d+)", paper),
+    }
+    assert {name: len(times) for name, times in named.items()} == {"compose.yaml": 1, MAIL_UNIT: 1, "docs/mail.md": 3}
+    assert [time for times in named.values() for time in times if int(time) <= LONGEST_S] == []
+    for text in (unit, paper):
+        assert re.findall(r"(\d+) seconds", text)[0] == str(LONGEST_S)
+
+
+def test_a_stop_of_the_unit_waits_for_the_service():
+    stop_s = int(Settings.__dataclass_fields__["web_stop_timeout_s"].metadata["default"].removesuffix("s"))
+    unit = Path("docs/systemd/keyrack@.service").read_text(encoding="utf-8")
+    assert int(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)[1]) > stop_s
+
+
+@pytest.mark.parametrize("unit", sorted(map(str, Path("docs/systemd").glob("keyrack*.service"))))
+def test_a_unit_that_is_not_set_up_is_not_started_over_and_over(unit):
+    """`deliver-mail` ends with 2 where mails are off, every command where a setting cannot be used."""
+    text = Path(unit).read_text(encoding="utf-8")
+    assert ("Restart=always" in text) <= ("RestartPreventExitStatus=2" in text)
+    assert Unusable.exit_code == 2
 
 
 def test_only_nginx_is_published_and_the_rest_is_locked_down():
