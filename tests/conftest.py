@@ -221,7 +221,7 @@ class NotingClient(CheckedClient):
 
     def open(self, *args, **kwargs):
         answer = super().open(*args, **kwargs)
-        for sent in (kwargs.get("json"), kwargs.get("data"), answer.json if answer.is_json else None):
+        for sent in (kwargs.get("json"), kwargs.get("data"), answer.json if answer.is_json and answer.data else None):
             leaks.note(sent)
         for cookie in answer.headers.getlist("Set-Cookie"):
             leaks.note({"token": cookie.partition("=")[2].partition(";")[0]})

@@ -64,9 +64,9 @@ def ticket(user_id: str, id_hash: str) -> str:
     return f"user:{{{user_id}}}:ticket:{id_hash}"
 
 
-def tickets(user_id: str, session: str) -> str:
-    """List: id_hash of each ticket of a session, newest first."""
-    return f"user:{{{user_id}}}:tickets:{session}"
+def open_tickets(user_id: str, session: str) -> str:
+    """Sorted set: id_hash of each open ticket of a session, scored by when it expires (Unix s)."""
+    return f"user:{{{user_id}}}:open_tickets:{session}"
 
 
 def proof(user_id: str, id_hash: str) -> str:

@@ -19,7 +19,7 @@ AnswerVerdict = Literal["right", "last_code", "wrong", "unknown"]
 _FIELDS = ("purpose", "session", "epoch", "instance", "password_hash", "public_computer")  # in the order of Ticket
 
 MAX_WRONG_ANSWERS = 5
-MAX_OPEN_TICKETS = 16
+MAX_OPEN_TICKETS = 256  # of a session; together some 80 kB, for as long as a challenge can be answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +43,29 @@ class Ticket:
 
 
 class TicketStore:
-    def __init__(self, redis: RedisClient, scripts: SessionScripts) -> None:
+    def __init__(self, redis: RedisClient, scripts: SessionScripts, max_open: int = MAX_OPEN_TICKETS) -> None:
         self._redis = redis
+        self._max_open = max_open
         self._open = scripts.register("open_ticket")
         self._redeem = scripts.register("redeem_ticket", ReplicaPolicy(refuses=_is_right))
 
     def open(self, user_id: str, id_hash: str, ticket: Ticket, ttl_s: int) -> None:
-        """Write a ticket. A session keeps only its newest MAX_OPEN_TICKETS tickets, so that it cannot fill Redis."""
-        further = [keys.ticket(user_id, id_hash), keys.tickets(user_id, ticket.session)]
+        """Write a ticket. If its session has too many, which could fill Redis, the youngest of them makes room.
+
+        So a ticket that somebody is answering stays, whatever the session asks meanwhile.
+        """
+        further = [keys.ticket(user_id, id_hash), keys.open_tickets(user_id, ticket.session)]
         argument = {
             "id_hash": id_hash,
             "ticket": dict(
                 zip(_FIELDS, (*astuple(ticket)[:-1], "1" if ticket.on_public_computer else ""), strict=True)
             ),
             "ttl_s": ttl_s,
-            "cap": MAX_OPEN_TICKETS,
+            "cap": self._max_open,
         }
         superseded = self._open(user_id, further, argument)
         if superseded:
-            self._redis.write(("DEL", *(keys.ticket(user_id, old) for old in superseded)))
+            self._redis.write(("DEL", keys.ticket(user_id, superseded)))
 
     def get(self, user_id: str, id_hash: str) -> Ticket | None:
         [values] = self._redis.read(("HMGET", keys.ticket(user_id, id_hash), *_FIELDS))

@@ -81,12 +81,15 @@ class Verify:
             method = environ.get("HTTP_X_FORWARDED_METHOD") or method
         caller = self._callers.identify(environ, method, with_proof=needs_proof)
         if needs_proof and not caller.proved:
+            if environ["REQUEST_METHOD"] == "HEAD":  # nginx asks so first, and then again for the body
+                raise self._reauthentication.challenge_without_body(caller)
             raise self._reauthentication.challenge(caller)
         return caller
 
 
 def _refuse(refusal: ApiError, environ: Environ, start_response: "StartResponse") -> list[bytes]:
     body = orjson.dumps(refusal.body())
-    described = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    is_head = environ["REQUEST_METHOD"] == "HEAD"  # without a length, because the body to GET may have a ticket
+    described = {"Content-Type": "application/json"} | ({} if is_head else {"Content-Length": str(len(body))})
     start_response(refusal.status_line, [*described.items(), *refusal.headers().items()])
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+    return [] if is_head else [body]

@@ -11,13 +11,14 @@ from app.stores.factors import JudgedAnswer
 from app.stores.lifetimes import Lifetimes
 from app.stores.links import Link
 from app.stores.sessions import CallerGone, Client, Ended, Session
-from app.stores.tickets import MAX_OPEN_TICKETS, MAX_WRONG_ANSWERS, AnswerVerdict, Ticket, TicketPurpose
+from app.stores.tickets import MAX_WRONG_ANSWERS, AnswerVerdict, Ticket, TicketPurpose
 from app.stores.users import Change
 from app.times import iso
 from app.watch.events import Reason
 
 TOUCH_EVERY_S = 60
 KEPT_ENDED = 100
+OPEN_TICKETS = 16  # of a session, fewer than the service allows, so that examples reach the cap
 COUNTED_FOR_S = 3600
 
 
@@ -57,7 +58,7 @@ class UserModel:
 
     sessions   the least recently used first comes from `by_use`, not from the order in here
     ended      what is told of what ended, in no order; what is too old for that may be in here still
-    given      the tickets that each session was given, newest first
+    given      the tickets that each session was given, with the times when they expire
     told       how often something was told of, and since when
     orphans    sessions of which Redis lost all but the record
     events     what the channel hears, of this user
@@ -74,7 +75,7 @@ class UserModel:
     ended: list[Ended] = field(default_factory=list)
     moved: dict[str, str] = field(default_factory=dict)
     tickets: dict[str, OpenTicket] = field(default_factory=dict)
-    given: dict[str, list[str]] = field(default_factory=dict)
+    given: dict[str, dict[str, float]] = field(default_factory=dict)
     proofs: dict[str, tuple[str, int]] = field(default_factory=dict)
     secrets_version: int = 0
     links: dict[str, Link] = field(default_factory=dict)
@@ -278,11 +279,12 @@ class UserModel:
     def open_ticket(self, id_hash: str, ticket: Ticket) -> None:
         self.tickets[id_hash] = OpenTicket(ticket)
         if ticket.session:
-            given = self.given.setdefault(ticket.session, [])
-            given.insert(0, id_hash)
-            for superseded in given[MAX_OPEN_TICKETS:]:
+            open_now = {one: at for one, at in self.given.get(ticket.session, {}).items() if at > self.clock()}
+            if len(open_now) >= OPEN_TICKETS:
+                superseded = max((at, one) for one, at in open_now.items())[1]
+                del open_now[superseded]
                 self.tickets.pop(superseded, None)
-            del given[MAX_OPEN_TICKETS:]
+            self.given[ticket.session] = open_now | {id_hash: self.clock() + 300}
 
     def ticket(self, id_hash: str) -> Ticket | None:
         return self.tickets[id_hash].ticket if id_hash in self.tickets else None

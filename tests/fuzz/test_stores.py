@@ -22,11 +22,11 @@ from app.stores import keys
 from app.stores.factors import JudgedAnswer
 from app.stores.links import Link
 from app.stores.sessions import CallerGone, Client
-from app.stores.tickets import MAX_WRONG_ANSWERS, Ticket
+from app.stores.tickets import MAX_WRONG_ANSWERS, Ticket, TicketStore
 from app.stores.users import Change
 from app.tokens import id_hash
 from tests.conftest import LIFETIMES
-from tests.fuzz.model import UserModel
+from tests.fuzz.model import OPEN_TICKETS, UserModel
 
 STEPS = 70  # of an example
 BEGINNING = 1_750_000_000.25  # Unix seconds; the same in every run, so that an example is
@@ -694,13 +694,13 @@ class Stores(RuleBasedStateMachine):
         self.compare_secrets(newest=3)
 
 
-def test_the_stores_keep_what_the_model_keeps(redis, sessions, users, tickets, links, notices, clock):
+def test_the_stores_keep_what_the_model_keeps(redis, store, scripts, sessions, users, links, notices, clock):
     listener = Listener(redis)
     stores = SimpleNamespace(
         redis=redis,
         sessions=sessions,
         users=users,
-        tickets=tickets,
+        tickets=TicketStore(store, scripts, max_open=OPEN_TICKETS),
         links=links,
         notices=notices,
         clock=clock,

@@ -124,6 +124,28 @@ def test_require_mfa_challenges_and_takes_the_proof(alice, new_device):
     assert other.get("/gateway/verify?require=mfa", X_Discord_MFA_Authorization=proof).status_code == 401
 
 
+def test_head_is_refused_as_get_is_and_opens_no_ticket(app, alice, redis):
+    """nginx asks so first, and throws the body away."""
+    client, sent = app.test_client(use_cookies=False), {"Authorization": alice.token}
+    to_head, to_get = (
+        getattr(client, method)("/gateway/verify?require=mfa", headers=sent) for method in ("head", "get")
+    )
+    assert (to_head.status_code, to_get.status_code) == (401, 401)
+    assert to_head.headers["WWW-Authenticate"] == to_get.headers["WWW-Authenticate"]
+    assert to_head.data == b""
+    assert len(list(redis.scan_iter("*:ticket:*"))) == 1
+
+
+def test_a_challenge_is_answered_whatever_the_page_asks_meanwhile(alice, clock):
+    """It asks in the background all the time."""
+    ticket = alice.get("/gateway/verify?require=mfa").json["mfa"]["ticket"]
+    for _ in range(300):
+        clock.advance(0.9)
+        assert alice.get("/gateway/verify?require=mfa").status_code == 401
+    body = {"ticket": ticket, "mfa_type": "password", "data": PASSWORD}
+    assert alice.post("/mfa/finish", body).status_code == 200
+
+
 @pytest.mark.parametrize(
     "query", ["x=1&require=mfa", "require=MFA", "require=", "require", "require=mfa;x", "%72equire=mfa"]
 )

@@ -49,7 +49,7 @@ NAMED = {
     "links": keys.links("1"),
     "moved": keys.moved("1"),
     "ticket": keys.ticket("1", "t"),
-    "tickets": keys.tickets("1", HASH),
+    "tickets": keys.open_tickets("1", HASH),
     "proof": keys.proof("1", "p"),
     "known_devices": keys.known_devices("1"),
     "told": keys.notice_count("1", "sign_in"),

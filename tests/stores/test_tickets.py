@@ -111,14 +111,39 @@ def test_get_tells_what_a_ticket_is(tickets):
     assert tickets.get("1", "nothing") is None
 
 
-def test_a_session_keeps_its_newest_tickets(tickets, answer, redis):
-    """Sixteen stay open, older ones are superseded; another session's are left alone."""
+def test_a_session_keeps_its_first_tickets_and_its_newest(tickets, answer, redis, clock):
+    """256 stay open, and of more the youngest but one goes; another session's are left alone."""
     tickets.open("1", "others", Ticket("step_up", OTHER, "1", ""), 300)
-    for number in range(40):
+    for number in range(300):
         tickets.open("1", f"t{number}", Ticket("step_up", SESSION, "1", ""), 300)
-    assert len(list(redis.scan_iter("*:ticket:t*"))) == 16
-    assert answer(RIGHT, ticket="t23") == "unknown"
-    assert answer(RIGHT, ticket="t24") == "right"
-    assert answer(RIGHT, ticket="t39") == "right"
+        clock.advance(0.001)
+    assert len(list(redis.scan_iter("*:ticket:t*"))) == 256
+    given = ("t0", "t254", "t255", "t298", "t299")
+    assert [answer(RIGHT, ticket=one) for one in given] == ["right", "right", "unknown", "unknown", "right"]
     assert answer(RIGHT, ticket="others", session=OTHER) == "right"
-    assert redis.ttl(keys.tickets("1", SESSION)) > 0
+    assert redis.ttl(keys.open_tickets("1", SESSION)) > 0
+
+
+def test_expired_tickets_take_no_room(tickets, answer, clock):
+    """Whoever opened as many as there may be five minutes ago opens as many again."""
+    for when in range(2):
+        for number in range(256):
+            tickets.open("1", f"{when} {number}", Ticket("step_up", SESSION, "1", ""), 300)
+        clock.advance(300)
+    assert answer(RIGHT, ticket="1 0") == "right"
+    assert answer(RIGHT, ticket="1 200") == "right"
+
+
+@pytest.mark.parametrize("purpose", ["login", "reset"])
+def test_who_knows_the_password_pushes_no_other_ticket_out(tickets, clock, purpose):
+    """A stranger opens as many as they like: those of a login are of no session, those of a reset of their link."""
+    redeem = {
+        "login": lambda one: tickets.redeem_login("1", one, RIGHT, NOTHING),
+        "reset": lambda one: tickets.redeem_reset("1", one, RIGHT, "own link", NOTHING),
+    }[purpose]
+    tickets.open("1", "own", Ticket(purpose, "own link" if purpose == "reset" else "", "1", ""), 300)
+    for number in range(300):
+        clock.advance(0.001)
+        given_to = "a stranger's link" if purpose == "reset" else ""
+        tickets.open("1", f"t{number}", Ticket(purpose, given_to, "1", ""), 300)
+    assert redeem("own") == "right"
