@@ -152,6 +152,11 @@ class Settings:
     rate_limit_step_up_user: str = _setting(
         parsers.rate, "answers to a challenge and passwords given again, by user over all sessions", "50 per hour"
     )
+    ipv6_network_budgets: int = _setting(
+        parsers.whole(1, 65_536),
+        "limits by address count IPv6 by the /64; all of a /48 together has so many budgets of one address",
+        "8",
+    )
     log_format: str = _setting(
         parsers.one_of("auto", "json", "text"), "`json`, `text`, or `auto`: text on a terminal, else JSON", "auto"
     )

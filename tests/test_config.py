@@ -226,7 +226,7 @@ def test_secrets_are_not_shown():
 def test_the_readme_has_every_setting_with_its_default_and_meaning():
     """The table of settings is the one in config.py, in the order of config.py."""
     readme = Path("README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([A-Z_]+)` \| (.*?) \| (.*) \|$", readme, re.MULTILINE)
+    rows = re.findall(r"^\| `([A-Z0-9_]+)` \| (.*?) \| (.*) \|$", readme, re.MULTILINE)
     assert rows == [
         (variable(setting.name), shown_default(setting.metadata["default"]), setting.metadata["meaning"])
         for setting in fields(Settings)

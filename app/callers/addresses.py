@@ -44,6 +44,14 @@ def limit_key(address: Address | None) -> str:
     return str(address)
 
 
+def network_key(address: Address | None) -> str:
+    """Return the network that an address belongs to: the /48 of IPv6, which a site usually has, or the /24 of IPv4."""
+    if address is None:
+        return str(address)
+    prefix = 48 if isinstance(address, ipaddress.IPv6Address) else 24
+    return str(ipaddress.ip_network((address, prefix), strict=False))
+
+
 def _is_in(address: Address, networks: Networks) -> bool:
     return any(address in network for network in networks)
 

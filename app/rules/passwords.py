@@ -1,27 +1,18 @@
-"""Passwords: the limits on new passwords, and bcrypt hashes. Only a few hashes are computed at once.
+"""Passwords: the limits on new passwords, and bcrypt hashes. How these wait for their turn: hash_queue.py."""
 
-One hash takes a quarter of a second of a core. bcrypt releases Python's lock meanwhile, so it runs in threads of its
-own, with a lower priority. If many logins come, they wait in a short queue, and other requests go first.
-"""
-
-import os
-import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 import bcrypt
 
-from app.errors import Unavailable
-from app.watch import metrics
+from app.rules.hash_queue import HashQueue
+from app.watch import context
 
 MIN_LENGTH = 8
 MAX_BYTES = 72  # bcrypt reads only so many bytes
 MIN_ROUNDS, MAX_ROUNDS = 4, 16  # the costs of a hash; each step doubles the time, and 16 takes seconds
-_NICENESS = 5  # lower than for other requests, but not so low that these could block a sign-in
-_LONGEST_WAIT_S = 15
+MAX_EXTRA_ROUNDS = 2  # a hash of a higher cost takes more than four times as long as usual, and waits apart
 _ANY_HASH = "." * 53  # the salt and hash of a dummy, for which no password is known
 
 T = TypeVar("T")
@@ -48,8 +39,7 @@ class Passwords:
 
     def __init__(self, rounds: int, concurrency: int, queue: int) -> None:
         self._rounds = rounds
-        self._places = threading.BoundedSemaphore(concurrency + queue)
-        self._threads = ThreadPoolExecutor(concurrency, "bcrypt", initializer=_yield_to_others)
+        self._queue = HashQueue(concurrency, queue)
         self._dummy = f"$2b${rounds:02}${_ANY_HASH}"
 
     def hash(self, password: str) -> str:
@@ -58,7 +48,8 @@ class Passwords:
         Args:
             password: At most 72 bytes in UTF-8.
         """
-        return self._run_in_turn(lambda: bcrypt.hashpw(password.encode(), bcrypt.gensalt(self._rounds))).decode()
+        salt = bcrypt.gensalt(self._rounds)
+        return self._run_in_turn(lambda: bcrypt.hashpw(password.encode(), salt), self._rounds).decode()
 
     def verify(self, password: str, hashed: str | None) -> bool:
         """Tell whether a password belongs to a hash.
@@ -69,7 +60,7 @@ class Passwords:
         raw = password.encode()
         acceptable = hashed is not None and len(raw) <= MAX_BYTES
         target = hashed if hashed is not None and acceptable else self._dummy
-        matches = self._run_in_turn(lambda: bcrypt.checkpw(raw[:MAX_BYTES], target.encode()))
+        matches = self._run_in_turn(lambda: bcrypt.checkpw(raw[:MAX_BYTES], target.encode()), cost_of(target))
         return matches and acceptable
 
     def is_outdated(self, hashed: str) -> bool:
@@ -78,43 +69,14 @@ class Passwords:
         Verifying it takes longer or shorter than for an unknown account, which would reveal that the account exists. So
         it is renewed.
         """
-        # The form of a hash is $2b$<cost>$<salt and hash>.
-        return int(hashed.split("$")[2]) != self._rounds
+        return cost_of(hashed) != self._rounds
 
-    def _run_in_turn(self, work: Callable[[], T]) -> T:
-        if not self._places.acquire(blocking=False):
-            metrics.BCRYPT_REFUSED.inc()
-            raise Unavailable
-        try:
-            turn = self._submit(work)
-            try:
-                return turn.result(_LONGEST_WAIT_S)
-            except TimeoutError:
-                if turn.cancel():
-                    metrics.BCRYPT_WAITING.dec()
-                    metrics.BCRYPT_REFUSED.inc()
-                    raise Unavailable from None
-                return turn.result()
-        finally:
-            self._places.release()
-
-    def _submit(self, work: Callable[[], T]) -> Future[T]:
-        metrics.BCRYPT_WAITING.inc()
-        try:
-            return self._threads.submit(_run_measured, work, time.perf_counter())
-        except RuntimeError:  # the process is ending and accepts no more work
-            metrics.BCRYPT_WAITING.dec()
-            raise Unavailable from None
+    def _run_in_turn(self, work: Callable[[], T], cost: int) -> T:
+        """Run work with a hash of this cost in the turn of the caller's network."""
+        extra = cost - self._rounds
+        return self._queue.run(work, context.network(), 2.0**extra, is_long=extra > MAX_EXTRA_ROUNDS)
 
 
-def _run_measured(work: Callable[[], T], asked_at: float) -> T:
-    metrics.BCRYPT_WAITING.dec()
-    metrics.BCRYPT_WAIT_SECONDS.observe(time.perf_counter() - asked_at)
-    with metrics.BCRYPT_RUNNING.track_inprogress(), metrics.BCRYPT_SECONDS.time():
-        return work()
-
-
-def _yield_to_others() -> None:
-    # On Linux a nice value belongs to a thread. Elsewhere it belongs to the process, and would slow down all threads.
-    if os.uname().sysname == "Linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+def cost_of(hashed: str) -> int:
+    """Return the cost of a hash. Its form is $2b$<cost>$<salt and hash>."""
+    return int(hashed.split("$")[2])

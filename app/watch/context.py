@@ -15,12 +15,14 @@ class Context:
     Attributes:
         request_id: An id from the gateway, or a new one; None if no request is served.
         address: A function that returns the address of the client. It is called only if the address is needed.
+        network: A function that returns the network of the client; "" if there is no client.
         actor: {"user_id", "session"} for a caller, {"operator"} for an operator; None until one of them is known.
         unconfirmed: Too few replicas have confirmed a change, so the answer must not be a success.
     """
 
     request_id: str | None
     address: Callable[[], object]
+    network: Callable[[], str] = lambda: ""
     actor: Actor | None = None
     unconfirmed: bool = False
 
@@ -51,6 +53,12 @@ def note_unconfirmed() -> bool:
     return context is not None
 
 
+def network() -> str:
+    """Return the network of the client of the request; "" outside of a request."""
+    context = current()
+    return context.network() if context else ""
+
+
 def is_unconfirmed() -> bool:
     context = current()
     return context is not None and context.unconfirmed
@@ -63,7 +71,7 @@ def operator(name: str) -> Iterator[None]:
     Args:
         name: The operator's name on this machine.
     """
-    before = begin(Context(None, lambda: None, {"operator": name}))
+    before = begin(Context(None, lambda: None, actor={"operator": name}))
     try:
         yield
     finally:

@@ -9,8 +9,10 @@ import os
 import re
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from app.callers.addresses import network_key
 from app.callers.identity import Environ
 from app.watch import context, metrics
 from app.web import verify
@@ -101,7 +103,8 @@ class Front:
             added = [header for header in standard if header[0] not in set_already]
             return start_response(status, [*headers, *added, ("X-Request-Id", request_id)], exc_info)
 
-        before = context.begin(context.Context(request_id, lambda: self._address_of(environ)))
+        address = partial(self._address_of, environ)
+        before = context.begin(context.Context(request_id, address, lambda: network_key(address())))
         try:
             return (self._verify if is_verify else self._flask)(environ, start)
         finally:

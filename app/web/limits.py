@@ -16,6 +16,9 @@ RESET_CODE      by user                  RATE_LIMIT_CODE_ACCOUNT    wrong codes 
 LOGIN_ACCOUNT and CODE_ACCOUNT count over all addresses. An address or a device that the account signed in from lately
 has a budget of its own, because strangers could lock the owner out otherwise. For the same reason RESET_CODE is apart.
 
+A limit by address counts IPv6 by the /64, and by the /48 too. A site usually has a whole /48, which has
+IPV6_NETWORK_BUDGETS budgets of an address.
+
 A request with a made-up secret is not counted against any user. A limit by session or user runs after
 `require_session`, and a limit by link looks the link up first.
 """
@@ -30,10 +33,11 @@ from typing import Any, cast
 
 from flask import Flask, g, request
 from flask_limiter import Limiter, RateLimitExceeded, RequestLimit
+from limits import parse_many
 from limits.storage import RedisStorage, Storage
 
 from app import tokens
-from app.callers.addresses import limit_key
+from app.callers.addresses import limit_key, network_key
 from app.callers.identity import read_former_token
 from app.errors import ApiError, Unavailable
 from app.rules.links import OpenLink
@@ -50,6 +54,14 @@ log = logging.getLogger(__name__)
 
 def _by_address() -> str:
     return limit_key(services().callers.address(request.environ))
+
+
+def _by_network() -> str:
+    return network_key(services().callers.address(request.environ))
+
+
+def _is_not_ipv6() -> bool:
+    return not isinstance(services().callers.address(request.environ), ipaddress.IPv6Address)
 
 
 def _audit_breach(breached: RequestLimit) -> None:
@@ -176,7 +188,19 @@ class _SharedLimit:
     wrong_alone: bool
 
 
-def _shared_limit(setting: str, key: Callable[[], str], counted_by: str, *, wrong_alone: bool = False) -> _SharedLimit:
+def _shared_limit(
+    setting: str,
+    key: Callable[[], str],
+    counted_by: str,
+    rate: Callable[[], str] | None = None,
+    exempt_when: Callable[[], bool] | None = None,
+    *,
+    wrong_alone: bool = False,
+) -> _SharedLimit:
+    """
+    Args:
+        rate: None stands for the rate of the setting.
+    """
     scope = setting.removeprefix("rate_limit_")
     metrics.LIMIT_HITS.labels(scope)
 
@@ -184,8 +208,28 @@ def _shared_limit(setting: str, key: Callable[[], str], counted_by: str, *, wron
         """Do nothing: Flask-Limiter has already counted the request, or refused it."""
 
     count.__qualname__ = f"count_{next(_numbers)}"  # the limiter tells limits apart by the names of what they stand on
-    limit = limiter.shared_limit(lambda: getattr(services().settings, setting), scope=scope, key_func=key)
+    rate = rate or (lambda: getattr(services().settings, setting))
+    limit = limiter.shared_limit(rate, scope=scope, key_func=key, exempt_when=exempt_when)
     return _SharedLimit(Limit(setting, counted_by), limit(count), wrong_alone)
+
+
+def _address_limit(setting: str) -> _SharedLimit:
+    def rate_of_network() -> str:
+        settings = services().settings
+        allowed = [
+            f"{rate.amount * settings.ipv6_network_budgets} per {rate.multiples} {rate.GRANULARITY.name}"
+            for rate in parse_many(getattr(settings, setting))
+        ]
+        return "; ".join(allowed)
+
+    by_address = _shared_limit(setting, _by_address, "address")
+    by_network = _shared_limit(setting, _by_network, "IPv6 network", rate_of_network, _is_not_ipv6)
+
+    def count() -> None:
+        by_address.count()
+        by_network.count()
+
+    return _SharedLimit(by_address.described, count, wrong_alone=False)
 
 
 def limited(*limits: _SharedLimit) -> Callable[[View], View]:
@@ -229,16 +273,16 @@ def _give_back(counted: Sequence[RequestLimit]) -> None:
 
 
 LOGIN = _shared_limit("rate_limit_login", _by_login, "address and account")
-LOGIN_ADDRESS = _shared_limit("rate_limit_login_address", _by_address, "address")
+LOGIN_ADDRESS = _address_limit("rate_limit_login_address")
 LOGIN_ACCOUNT = _shared_limit(
     "rate_limit_login_account", _by_account_of_login, "account, wrong passwords alone", wrong_alone=True
 )
 CODE_ACCOUNT = _shared_limit(
     "rate_limit_code_account", _by_account_of_ticket, "account, wrong codes alone", wrong_alone=True
 )
-REGISTER = _shared_limit("rate_limit_register", _by_address, "address")
+REGISTER = _address_limit("rate_limit_register")
 FORGOT = _shared_limit("rate_limit_forgot", lambda: _account_key(g.body.login), "account")
-FORGOT_ADDRESS = _shared_limit("rate_limit_forgot", _by_address, "address")
+FORGOT_ADDRESS = _address_limit("rate_limit_forgot")
 STEP_UP = _shared_limit("rate_limit_step_up", lambda: guards.caller().id_hash, "session")
 STEP_UP_USER = _shared_limit("rate_limit_step_up_user", lambda: guards.caller().user_id, "user")
 RESET = _shared_limit("rate_limit_step_up", _by_link, "link")

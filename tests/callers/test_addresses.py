@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from app.callers.addresses import caller_address, limit_key
+from app.callers.addresses import caller_address, limit_key, network_key
 
 TRUSTED = tuple(ipaddress.ip_network(network) for network in ("10.0.0.0/8", "fd00::/8"))
 
@@ -49,3 +49,15 @@ def test_a_peer_without_an_address_is_believed_nothing(peer):
 )
 def test_limits_count_an_ipv6_address_by_its_64(address, key):
     assert limit_key(ipaddress.ip_address(address) if address else None) == key
+
+
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+        (None, "None"),
+    ],
+)
+def test_a_network_is_what_a_site_usually_has(address, key):
+    assert network_key(ipaddress.ip_address(address) if address else None) == key

@@ -1,12 +1,10 @@
-"""Passwords and the queue for their hashes."""
+"""Passwords: which are taken, and their hashes."""
 
 import subprocess
 import sys
-import threading
 
 import pytest
 
-from app.errors import Unavailable
 from app.rules.passwords import Passwords, is_common
 
 
@@ -36,47 +34,27 @@ def test_a_hash_of_a_lower_cost_is_outdated(passwords):
     assert Passwords(rounds=5, concurrency=1, queue=0).is_outdated(hashed)
 
 
+def test_a_hash_counts_for_the_network_that_asks(app, new_device):
+    """So the networks of a flood wait for themselves; and a cost is what it is beside the usual one."""
+    queue = app.extensions["keyrack"].accounts._passwords._queue
+    body = {"login": "nobody@example.com", "password": "wrong password"}
+    new_device().post("/auth/login", body)
+    assert queue._done.of("127.0.0.0/24") == queue._asked.of("127.0.0.0/24") == 1
+
+
+def test_a_hash_of_a_high_cost_waits_apart(passwords):
+    """It counts as the usual ones that it takes as long as."""
+    seen = []
+    passwords._queue.run = lambda work, network, cost, is_long: seen.append((cost, is_long))
+    for rounds in (4, 5, 6, 7, 12):
+        passwords.verify("correct horse", f"$2b${rounds:02}${'.' * 53}")
+    assert seen == [(1, False), (2, False), (4, False), (8, True), (256, True)]
+
+
 @pytest.mark.parametrize("password", ["password", "PASSWORD", "12345678", "qwertyuiop", "iloveyou"])
 def test_the_most_common_are_known_in_whatever_case(password):
     assert is_common(password)
     assert not is_common("correct horse battery")
-
-
-def test_whoever_waits_too_long_hears_it(passwords, monkeypatch):
-    """A turn that does not come in time is given up, and the work is not done later either."""
-    monkeypatch.setattr("app.rules.passwords._LONGEST_WAIT_S", 0.01)
-    release = threading.Event()
-    holding = threading.Thread(target=passwords._run_in_turn, args=(lambda: release.wait(10),))
-    holding.start()
-    done = []
-    with pytest.raises(Unavailable):
-        passwords._run_in_turn(lambda: done.append("late"))
-    release.set()
-    holding.join(10)
-    assert passwords._run_in_turn(lambda: "next") == "next"
-    assert done == []
-
-
-def test_whoever_finds_the_queue_full_hears_it_at_once(passwords):
-    """One runs, two wait, the rest are refused; when it is over, there is room again."""
-    release, running = threading.Event(), threading.Event()
-
-    def hold():
-        running.set()
-        release.wait(10)
-
-    waiting = [threading.Thread(target=passwords._run_in_turn, args=(hold,)) for _ in range(3)]
-    for thread in waiting:
-        thread.start()
-    assert running.wait(10)
-    while passwords._places._value:  # until the others have taken their places in the queue
-        pass
-    with pytest.raises(Unavailable):
-        passwords.hash("correct horse")
-    release.set()
-    for thread in waiting:
-        thread.join(10)
-    assert passwords.hash("correct horse")
 
 
 def test_a_process_that_ends_takes_no_more_work():

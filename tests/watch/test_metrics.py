@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from app import create_app
 from app.config import load_settings
 from app.errors import Unavailable
-from app.rules.passwords import Passwords
+from app.rules.hash_queue import HashQueue
 from app.stores.connection.connect import connect
 from app.watch import metrics
 from tests.conftest import ENVIRONMENT
@@ -111,13 +111,13 @@ class Turnstile:
 
 
 def test_password_hashes_count_as_they_wait_run_and_are_refused(growth):
-    passwords, work = Passwords(rounds=4, concurrency=1, queue=1), Turnstile()
-    hashing = [threading.Thread(target=passwords._run_in_turn, args=(work,)) for _ in range(2)]
+    queue, work = HashQueue(concurrency=1, queue=1), Turnstile()
+    hashing = [threading.Thread(target=queue.run, args=(work,)) for _ in range(2)]
     for thread in hashing:
         thread.start()
     wait_until(lambda: (growth("bcrypt_running"), growth("bcrypt_waiting")) == (1, 1), "one does not run, one wait")
     with pytest.raises(Unavailable):
-        passwords.hash("correct horse battery")
+        queue.run(work)
     work.may_end.set()
     for thread in hashing:
         thread.join(10)

@@ -82,6 +82,51 @@ def test_an_ipv6_address_counts_by_its_64(limited_device):
     assert try_log_in(limited_device(app, "2001:db8:0:2::1")[0], email="c@example.com") == 400
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "setting", "status"),
+    [
+        ("/auth/login", {"login": "{}@example.com", "password": "wrong"}, "RATE_LIMIT_LOGIN_ADDRESS", 400),
+        ("/auth/mfa/totp", {"ticket": "{}", "code": "1"}, "RATE_LIMIT_LOGIN_ADDRESS", 400),
+        ("/auth/reset", {"token": "{}", "password": "a new battery"}, "RATE_LIMIT_LOGIN_ADDRESS", 400),
+        ("/auth/forgot", {"login": "{}@example.com"}, "RATE_LIMIT_FORGOT", 200),
+        (
+            "/auth/register",
+            {"email": "{}@example.com", "username": "name", "password": PASSWORD},
+            "RATE_LIMIT_REGISTER",
+            201,
+        ),
+    ],
+)
+def test_an_ipv6_address_counts_by_its_48_too(limited_device, path, body, setting, status):
+    """A site with a /48 has as many budgets of an address as is set, however many /64s it sends from."""
+    _, app = limited_device(IPV6_NETWORK_BUDGETS="3", **{setting: "2 per hour"})
+
+    def ask(address, number):
+        device, _ = limited_device(app, address)
+        return device.post(path, {name: text.format(number) for name, text in body.items()})
+
+    answers = [ask(f"2001:db8:7:{number}::1", number) for number in range(1, 8)]
+    assert [answer.status_code for answer in answers] == [status] * 6 + [429]
+    assert answers[-1].headers["X-RateLimit-Limit"] == "6"
+    assert ask("2001:db8:8:1::1", 8).status_code == status
+    assert ask("192.0.2.1", 9).status_code == status
+
+
+def test_who_is_over_the_limit_of_their_64_spends_nothing_of_the_48(limited_device):
+    device, app = limited_device(
+        address="2001:db8:7:1::1", IPV6_NETWORK_BUDGETS="2", RATE_LIMIT_LOGIN_ADDRESS="1 per hour"
+    )
+    tried = [try_log_in(device, email=f"{number}@example.com") for number in range(5)]
+    assert tried == [400, 429, 429, 429, 429]
+    assert try_log_in(limited_device(app, "2001:db8:7:2::1")[0]) == 400
+    assert try_log_in(limited_device(app, "2001:db8:7:3::1")[0]) == 429
+
+
+def test_ipv4_addresses_do_not_count_together(limited_device):
+    _, app = limited_device(IPV6_NETWORK_BUDGETS="1", RATE_LIMIT_LOGIN_ADDRESS="1 per hour")
+    assert [try_log_in(limited_device(app, f"192.0.2.{number}")[0]) for number in range(4)] == [400] * 4
+
+
 def test_registrations_count_by_address(limited_device):
     device, _ = limited_device(RATE_LIMIT_REGISTER="1 per hour")
     device.register("alice@example.com")
