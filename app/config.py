@@ -168,7 +168,7 @@ class Settings:
     access_log: bool = _setting(
         parsers.switch, "`on` logs each request by its route; most gateways do so already", "off"
     )
-    host: str = _setting(parsers.text, "address that gunicorn listens on", "127.0.0.1")
+    host: str = _setting(parsers.host, "address that gunicorn listens on", "127.0.0.1")
     port: int = _setting(parsers.whole(1, 65535), "port that gunicorn listens on", "8000")
     web_concurrency: int | None = _setting(
         parsers.optional(parsers.whole(1, 1000)), "processes that gunicorn runs; without it one for each core", ""
@@ -198,6 +198,10 @@ def _is_text(raw: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in raw)
 
 
+def _is_quoted(raw: str) -> bool:
+    return len(raw) > 1 and raw[0] == raw[-1] and raw[0] in "\"'"
+
+
 def variable(name: str) -> str:
     """Return the environment variable of a field of Settings."""
     return name.removesuffix("_s").upper()
@@ -220,6 +224,9 @@ def load_settings(env: Mapping[str, str]) -> Settings:
             continue
         if not _is_text(raw):
             problems.append(f"{name} must be text in UTF-8")
+            continue
+        if _is_quoted(raw):
+            problems.append(f"{name} is in quotes, which would be part of the value; docker's --env-file keeps them")
             continue
         try:
             values[setting.name] = setting.metadata["parse"](raw)

@@ -52,6 +52,11 @@ def text(raw: str) -> str:
     return raw
 
 
+def host(raw: str) -> str:
+    """Return an address to listen on. IPv6 may be in brackets, as in a URL."""
+    return raw[1:-1] if re.fullmatch(r"\[[0-9A-Fa-f:.%]+\]", raw) else raw
+
+
 def span(raw: str) -> int:
     match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", raw)
     seconds = int(match[1]) * _SECONDS[match[2]] if match else 0
@@ -95,6 +100,8 @@ def redis(raw: str) -> str:
 
 def secret_keys(raw: str) -> tuple[str, ...]:
     keys = tuple(key.strip() for key in raw.split(",") if key.strip())
+    if any(key[0] == key[-1] and key[0] in "\"'" for key in keys):
+        raise ValueError("has a secret in quotes, which would be part of it")
     if not keys or any(len(key) < _MIN_SECRET_LENGTH for key in keys):
         raise ValueError(
             f"must be one or more secrets of {_MIN_SECRET_LENGTH} characters or more, separated by commas; "

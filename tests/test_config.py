@@ -251,3 +251,23 @@ def test_what_is_no_origin_is_refused(raw):
     """A star would let every page of the world in."""
     with pytest.raises(ConfigError, match="ALLOWED_ORIGINS must be origins, separated by commas"):
         load_settings({"ALLOWED_ORIGINS": raw} | NEEDED)
+
+
+@pytest.mark.parametrize("name", [variable(field.name) for field in fields(Settings)])
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_a_value_in_quotes_is_refused_by_name(name, quote):
+    """docker's --env-file keeps quotes: a secret with them is another secret, and nothing that was kept can be read."""
+    value = NEEDED.get(name, "s" * 32)
+    with pytest.raises(ConfigError, match=rf"(?m)^- {name} is in quotes") as refused:
+        load_settings(NEEDED | {name: f" {quote}{value}{quote} "})
+    assert value not in str(refused.value)
+
+
+def test_one_secret_of_several_in_quotes_is_refused():
+    with pytest.raises(ConfigError, match="SECRET_KEYS has a secret in quotes"):
+        load_settings(NEEDED | {"SECRET_KEYS": f'{"a" * 32},"{"b" * 32}"'})
+
+
+@pytest.mark.parametrize(("raw", "host"), [("[::]", "::"), ("[::1]", "::1"), ("::", "::"), ("127.0.0.1", "127.0.0.1")])
+def test_an_ipv6_host_may_be_in_brackets(raw, host):
+    assert load_settings(NEEDED | {"HOST": raw}).host == host

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
 from ipaddress import ip_address
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -27,6 +28,7 @@ from app.web.front import API
 from app.web.services import Services, services
 
 _OLD_DATABASE_DAYS = 60
+_USERS_TRIED = 1000
 _OWN_PATH = f"{API}/users/@me"
 
 
@@ -78,6 +80,7 @@ def _findings(through: str | None, paths: tuple[str, ...], mail_to: str | None) 
     yield from check_secrets(settings)
     yield from check_redis(wired.look_at_redis(), settings.redis_wait_replicas)
     yield check_rights(wired.find_missing_rights())
+    yield _check_totp_secret(wired)
     yield check_location(settings.geoip_database, wired.clock())
     yield from check_mail(settings, mail_to, wired.clock())
     address_url = settings.public_url or through
@@ -88,6 +91,18 @@ def _findings(through: str | None, paths: tuple[str, ...], mail_to: str | None) 
         yield _check_address(canary, address_url, settings)
         if through:
             yield _check_ended_session(wired, canary, through, paths)
+
+
+def _check_totp_secret(wired: Services) -> Finding:
+    """Check that SECRET_KEYS can read what was stored, by the first TOTP secret among some users."""
+    some = islice(wired.operators.users(), _USERS_TRIED)
+    user = next((user for user in some if user.totp_secret), None)
+    if user is None:
+        return ok("totp secret", "No stored TOTP secret was found to try.")
+    if not wired.second_factor.can_read_secret(user):
+        advice = "Name the secret under which it was stored among them; until then codes and backup codes are refused."
+        return fail("totp secret", "SECRET_KEYS cannot read a stored TOTP secret.", advice)
+    return ok("totp secret", "SECRET_KEYS can read a stored TOTP secret.")
 
 
 def check_location(database: Path | None, now: float) -> Finding:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
 from app import tokens
-from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn
+from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn, Unavailable
 from app.rules import totp
 from app.rules.devices import Caller
 from app.rules.factors import BackupCodes, Factor, TotpFactor, new_codes
@@ -76,6 +76,13 @@ class SecondFactor:
                 if answer:
                     return answer
         return JudgedAnswer("totp")
+
+    def can_read_secret(self, user: User) -> bool:
+        """Tell whether one of SECRET_KEYS can decrypt the TOTP secret of a user, if they have one."""
+        try:
+            return user.totp_secret is None or bool(self._keyring.decrypt(user.totp_secret))
+        except Unavailable:
+            return False
 
     def require_right(self, verdict: AnswerVerdict) -> None:
         """Raise InvalidTicket or InvalidCode for a verdict that is not right."""

@@ -9,6 +9,7 @@ listener, and passes it on to the next worker, and to the next master.
 The methods have the names of the hooks in gunicorn.conf.py that call them.
 """
 
+import errno
 import os
 import signal
 import socket
@@ -46,7 +47,9 @@ class Listeners:
             self._listen_on().close()
             master.LISTENERS.append(self._listen(master))
         except OSError as problem:
-            sys.exit(f"Keyrack cannot listen on {self.bind}: {problem.strerror}")
+            # "Address already in use" is said of the port, all else of the address.
+            setting = "PORT" if problem.errno == errno.EADDRINUSE else "HOST"
+            sys.exit(f"Keyrack cannot listen on {self.bind}: {problem.strerror}. Look at the setting {setting}.")
 
     def when_ready(self, master: Master) -> None:
         """Close surplus listeners after an upgrade to fewer workers.

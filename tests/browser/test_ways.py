@@ -50,6 +50,17 @@ def test_from_registration_to_log_out(service, new_window, earlier):
     expect(window.get_by_role("button", name="Log in")).to_be_visible()
 
 
+def test_logging_out_leaves_the_storage_of_the_origin(service, alice, new_window):
+    """It may be the application's; and no browser complains of what it is asked to clear."""
+    window = new_window()
+    log_in(window, alice.email)
+    window.evaluate("localStorage.setItem('draft', 'of the application')")
+    window.get_by_role("button", name="Log out", exact=True).click()
+    expect(window).to_have_url(service.url + "/login")
+    assert window.context.cookies() == []
+    assert window.evaluate("localStorage.getItem('draft')") == "of the application"
+
+
 def reopened(window: Page, new_window) -> Page:
     """A window of the same browser after it was closed and opened again: it has only what is kept."""
     state = window.context.storage_state()
@@ -70,6 +81,19 @@ def test_a_closed_browser_stays_signed_in_unless_it_is_a_public_one(alice, new_w
     again = reopened(window, new_window)
     again.goto(DEVICES)
     expect(again.get_by_role("heading", name="Log in" if is_public else "Devices")).to_be_visible()
+
+
+def test_an_address_is_sent_as_it_was_typed(new_window):
+    """A browser's own email field would send another domain for one with \u00df, and refuses \u00e4@."""
+    window = new_window()
+    window.goto("/register")
+    window.get_by_label("Email").fill("m\u00e4a@stra\u00dfe.example")
+    window.get_by_label("Username").fill("mia")
+    window.get_by_label("Password").fill(PASSWORD)
+    window.get_by_role("button", name="Register").click()
+    expect(window.get_by_role("heading", name="Devices")).to_be_visible()
+    window.goto("/settings/security")
+    expect(window.get_by_text("Mail goes to m\u00e4a@xn--strae-oqa.example")).to_be_visible()
 
 
 def test_the_second_factor_from_beginning_to_end(alice, new_window):

@@ -34,7 +34,7 @@ def test_warnings_alone_end_with_1(examine):
     ran = examine(SECRET_KEYS=RANDOM)
     assert ran.exit_code == 1
     assert [line.split()[0] for line in ran.stdout.splitlines()] == [
-        *["ok", "ok", "ok", "ok", "WARN", "WARN", "WARN", "ok", "ok", "ok", "ok", "ok", "ok"],
+        *["ok", "ok", "ok", "ok", "WARN", "WARN", "WARN", "ok", "ok", "ok", "ok", "ok", "ok", "ok"],
     ]
     assert examine().exit_code == 5
 
@@ -49,6 +49,19 @@ def test_all_is_well(examine, redis):
     assert ran.exit_code == 0
     assert {json.loads(line)["level"] for line in ran.stdout.splitlines()} == {"ok"}
     assert RANDOM not in ran.output
+
+
+@pytest.mark.parametrize("redis", ["fake"], indirect=True)
+def test_a_stored_secret_under_another_key_is_a_finding(examine, with_totp):
+    """Each code would be refused with 503; no key is shown."""
+
+    def find(**environment):
+        [line] = [line for line in examine(**environment).stdout.splitlines() if "TOTP secret" in line]
+        return line
+
+    assert "FAIL" not in find()
+    assert "FAIL" in find(SECRET_KEYS=RANDOM)
+    assert "FAIL" not in find(SECRET_KEYS=f"{RANDOM},{ENVIRONMENT['SECRET_KEYS']}")
 
 
 def test_redis_away_is_told_as_a_finding():

@@ -299,7 +299,7 @@ def test_logout(alice, alices_other):
     assert len(cleared) == 1
     assert "Max-Age=0" in cleared[0]
     assert "Secure" in cleared[0], "a browser takes no __Host- cookie without it, not even to clear one"
-    assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
+    assert answer.headers["Clear-Site-Data"] == '"prefetchCache", "prerenderCache"'
     assert not is_signed_in(alice)
     assert is_signed_in(alices_other)
 
