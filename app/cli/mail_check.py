@@ -15,6 +15,8 @@ from app.serving.checkup import Finding, fail, ok, warn
 _CHECK = "mail"
 # What to look at, by the first words of a failure's reason.
 _ADVICE = {
+    "connection refused": "The server turns this machine away; its words and its log say why.",
+    "EHLO refused, 4": "The server takes no mails for now; its words and its log say why.",
     "EHLO refused": "Look at SMTP_EHLO_NAME: servers want a name that has an address in the DNS, without underscores.",
     "AUTH": "Look at the user and the password in SMTP_URL, percent-encoded.",
     "MAIL refused": "Look at MAIL_FROM, and at what the server lets this user or address send.",
@@ -50,8 +52,9 @@ def check_mail(settings: Settings, mail_to: str | None, now: float) -> Iterator[
             transport.send(compose_test(settings.mail_from, mail_to, settings.public_url, now))
     except NotDelivered as failure:
         yield from _tell_steps(steps, mail_to)
-        answer = f" The server said: {failure.answer}" if failure.answer else ""
-        yield fail(_CHECK, f"The mail {place} takes no mails: {failure.reason}.{answer}", _advice(failure.reason))
+        answer = f' The server said: "{failure.answer}".' if failure.answer not in failure.reason else ""
+        refuses = "did not take the test mail" if mail_to else "takes no mails"
+        yield fail(_CHECK, f"The mail {place} {refuses}: {failure.reason}.{answer}", _advice(failure.reason))
         return
     finally:
         transport.close()

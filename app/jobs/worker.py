@@ -46,7 +46,13 @@ class JobFailed(Exception):
 
 
 class ReceiverAway(JobFailed):
-    """No job of this kind can succeed now, because the receiver is down or refuses the login."""
+    """No job of this kind can succeed now, because the receiver is down or refuses the login.
+
+    Attributes:
+        least_pause_s: The receiver is left alone for at least so long.
+    """
+
+    least_pause_s = 0.0
 
 
 class JobRefused(JobFailed):
@@ -169,7 +175,8 @@ class JobWorker(ABC, Generic[T]):
             raise
         except ReceiverAway as away:
             self._receiver_state.went_away(away.reason)
-            self._receiver_pause_s = min(self._receiver_pause_s * 2 or _FIRST_RECEIVER_PAUSE_S, _MAX_RECEIVER_PAUSE_S)
+            pause_s = min(self._receiver_pause_s * 2 or _FIRST_RECEIVER_PAUSE_S, _MAX_RECEIVER_PAUSE_S)
+            self._receiver_pause_s = max(pause_s, away.least_pause_s)
             return self._after_failure(job, away)
         except Exception as error:  # an error in one job must not stop the other jobs
             settle = self._after_failure(job, error)

@@ -20,6 +20,7 @@ _NO_SUCH_MAILBOX = re.compile(rb"5\.(1\.([12346]|10)|2\.1)(?!\d)")
 # not let in. Source: RFC 5321, 4.2.3
 _MAILBOX_CODES = (501, 550, 551, 553)
 _UNLIKELY_GIVEN_UP_AFTER_S = 4 * 60 * 60
+_LOGIN_PAUSE_S = 5 * 60  # fail2ban bans whoever fails five times in ten minutes
 
 
 class NotDelivered(JobFailed):
@@ -38,6 +39,12 @@ class ServerAway(NotDelivered, ReceiverAway):
     """No mail can be accepted now: the server is down or refuses the login."""
 
 
+class LoginRefused(ServerAway):
+    """The server refuses the user or the password. Tries are few, because servers ban whoever fails often."""
+
+    least_pause_s = _LOGIN_PAUSE_S
+
+
 class RecipientRefused(NotDelivered, JobRefused):
     """A mail to this recipient will never be accepted."""
 
@@ -46,6 +53,11 @@ class RecipientUnlikely(NotDelivered):
     """A mail to this recipient will hardly ever be accepted, but the server's code can also mean another thing."""
 
     given_up_after_s = _UNLIKELY_GIVEN_UP_AFTER_S
+
+
+def judge_login(code: int, answer: bytes) -> type[NotDelivered]:  # noqa: ARG001 - the code says enough
+    """Return what the refusal of a login means."""
+    return LoginRefused if code >= 500 else ServerAway
 
 
 def judge_recipient(code: int, answer: bytes) -> type[NotDelivered]:

@@ -24,6 +24,7 @@ from app.mail.refusals import (
     RecipientRefused,
     ServerAway,
     as_bytes,
+    judge_login,
     judge_recipient,
     reason_for,
     refusal,
@@ -215,7 +216,7 @@ class SmtpServer:
         if way is None:
             raise ServerAway(f"AUTH failed, the server offers none of {', '.join(ways)}")
         smtp.user, smtp.password = self._server.user, self._server.password
-        self._do(smtp, f"AUTH {way}", partial(smtp.auth, way, ways[way]))
+        self._do(smtp, f"AUTH {way}", partial(smtp.auth, way, ways[way]), judge_login)
 
     def _try_to_send(self, smtp: _Connection, message: EmailMessage) -> NotDelivered | None:
         """Send a mail. Return the failure if there is one; then the connection is closed."""

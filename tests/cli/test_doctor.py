@@ -123,11 +123,16 @@ def test_a_mail_server_that_is_away(checked, scheme):
 @pytest.mark.parametrize(
     ("says", "said", "advice"),
     [
-        ({"EHLO": "421 4.3.2 come later"}, "EHLO refused, 421 4.3.2 come later", "SMTP_EHLO_NAME"),
-        ({"greeting": "554 listed"}, "connection refused, 554 listed", "SMTP_URL"),
+        (
+            {"EHLO": "421 4.3.2 come later"},
+            "not take the test mail: EHLO refused, 421 4.3.2 come later.",
+            "for now",
+        ),
+        ({"EHLO": "501 what?"}, "EHLO refused, 501 what?", "SMTP_EHLO_NAME"),
+        ({"greeting": "554 listed"}, "connection refused, 554 listed", "turns this machine away"),
         ({"MAIL": "553 <no-reply@example.com> is not yours"}, "<no-reply@example.com> is not yours", "MAIL_FROM"),
         ({"RCPT": "550 relay <zoe@example.net> not permitted"}, "relay <zoe@example.net> not permitted", "relaying"),
-        ({"content": "554 5.7.1 spam"}, "content refused, 554 5.7.1. The server said: 5.7.1 spam", "log"),
+        ({"content": "554 5.7.1 spam"}, 'content refused, 554 5.7.1. The server said: "5.7.1 spam".', "log"),
         ({"MAIL": None}, "MAIL failed, the server hung up", "SMTP_URL"),
     ],
 )

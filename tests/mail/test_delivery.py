@@ -10,6 +10,7 @@ import pytest
 
 from app.mail.bounded_smtp import LONGEST_S
 from app.mail.delivery import TAKEN_OVER_AFTER_S, Delivery
+from app.mail.refusals import LoginRefused, ServerAway
 from app.mail.transport import SmtpServer
 from app.setting_parsers import MailServer
 from app.snowflakes import NOBODY
@@ -292,6 +293,41 @@ def test_a_server_that_never_answers_to_one_content(smtp, add, deliver, redis, c
     assert deliver(server)
     assert "bob@example.com" in server.recipients
     assert (left(redis), log()) == ((0, 1, 0), [])
+
+
+class Pauses(threading.Event):
+    """Notes how long a worker would wait, and lets it go on at once; it stops it after a few."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.pauses_s = []
+        self._most = most
+
+    def wait(self, timeout=None):
+        self.pauses_s.append(timeout)
+        if len(self.pauses_s) == self._most:
+            self.set()
+        return self.is_set()
+
+
+@pytest.mark.parametrize(
+    ("failure", "pauses_s"),
+    [(ServerAway, [1, 2, 4, 8, 16, 32, 60, 60]), (LoginRefused, [300] * 8)],
+)
+def test_a_server_that_is_away_is_asked_more_and_more_rarely(mails, add, clock, failure, pauses_s):
+    """Where it refuses the login, so rarely that it bans nobody: fail2ban counts five failures in ten minutes."""
+
+    class Away:
+        def connect(self):
+            raise failure("away")
+
+        def close(self):
+            pass
+
+    add(*"abcdefgh")
+    stop = Pauses(8)
+    Delivery(mails, Away(), lambda _: None, clock).run(stop)
+    assert stop.pauses_s == pauses_s
 
 
 def test_a_mail_is_not_taken_over_from_a_worker_that_is_still_at_it():

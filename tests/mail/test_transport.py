@@ -14,7 +14,7 @@ from email.policy import SMTP, SMTPUTF8
 import pytest
 
 from app.mail.bounded_smtp import Plain
-from app.mail.refusals import NotDelivered, RecipientRefused, RecipientUnlikely, ServerAway
+from app.mail.refusals import LoginRefused, NotDelivered, RecipientRefused, RecipientUnlikely, ServerAway
 from app.mail.transport import Folder, SmtpServer, open_transport
 from app.setting_parsers import MailServer
 from tests import mail_server
@@ -118,7 +118,7 @@ def test_no_password_goes_in_the_clear(smtp):
 
 def test_a_wrong_password_is_the_operators_to_mend(smtp, connected, tmp_path):
     context, trusted = certificate_for(tmp_path)
-    with pytest.raises(ServerAway, match=r"^AUTH PLAIN refused, 535 5\.7\.8$"):
+    with pytest.raises(LoginRefused, match=r"^AUTH PLAIN refused, 535 5\.7\.8$"):
         connected(smtp(tls=context, password=True), USER, "wrong", trusted)
 
 
@@ -379,9 +379,16 @@ def test_one_way_to_log_in_is_tried_and_the_plain_ones_first(scripted, connected
     assert [line.split()[:2] for line in server.told[1:]] == [["AUTH", way]]
 
 
+def test_a_login_that_cannot_be_checked_now_is_no_wrong_password(scripted, monkeypatch):
+    monkeypatch.setattr("app.mail.transport.SmtpServer._dial", dial_in_the_clear)
+    with pytest.raises(ServerAway, match=r"^AUTH PLAIN refused, 454 4\.7\.0$") as refused:
+        encrypted(scripted(EHLO="250-here\r\n250 AUTH PLAIN", AUTH="454 4.7.0 no saslauthd")).connect()
+    assert type(refused.value) is ServerAway
+
+
 def test_a_server_without_a_way_to_log_in(scripted, monkeypatch):
     monkeypatch.setattr("app.mail.transport.SmtpServer._dial", dial_in_the_clear)
-    for offer in ("250 AUTH GSSAPI NTLM", "250 here"):
+    for offer in ("250-here\r\n250 AUTH GSSAPI NTLM", "250 here"):
         with pytest.raises(ServerAway, match=r"^AUTH failed, the server offers none of PLAIN, LOGIN, CRAM-MD5$"):
             encrypted(scripted(EHLO=offer)).connect()
 
