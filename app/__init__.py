@@ -50,7 +50,7 @@ def create_app(settings: Settings, redis: RedisClient | Redis, clock: Callable[[
     services = app.extensions[EXTENSION] = Services(settings, client, clock)
     app.json = OrjsonProvider(app)
     init_error_handlers(app)
-    init_limits(app, client)
+    init_limits(app, client, services.keys)
     init_cli(app)
     for blueprint, prefix in blueprints(settings):
         app.register_blueprint(blueprint, url_prefix=prefix)

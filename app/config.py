@@ -30,6 +30,12 @@ class Settings:
         "URL of Redis or Valkey: `redis://`, `rediss://`, `unix://`, `redis+sentinel://` or `redis+cluster://`",
         secret=True,
     )
+    redis_prefix: str = _setting(
+        parsers.key_prefix,
+        "name that begins every key in Redis and the channel, as in `staging:auth-events`, for a second Keyrack or an "
+        "application on the same server; another name is another store, which is empty",
+        "",
+    )
     redis_wait_replicas: int = _setting(
         parsers.whole(0, 100),
         "replicas that must confirm an ended session or changed credentials before a success",

@@ -18,6 +18,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from app.stores.connection import redis_url
 from app.stores.connection.connect import StoreError
+from app.stores.keys import OWN_NAMES
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
@@ -95,6 +96,16 @@ def redis(raw: str) -> str:
             "must be a URL: redis://host:port/0, unix:///path, redis+sentinel://host:port,host:port/service/0 or "
             "redis+cluster://host:port,host:port, with rediss for TLS, options of redis-py and files that can be read"
         ) from None
+    return raw
+
+
+def key_prefix(raw: str) -> str:
+    """Return a name for keys. It has no colon, so that no key is under two prefixes, and no character of a pattern."""
+    if raw and (not re.fullmatch(r"[A-Za-z0-9._-]{1,32}", raw) or raw in OWN_NAMES):
+        raise ValueError(
+            f"must be a name of 1 to 32 letters, digits, dots, hyphens and underscores, "
+            f"and none of {', '.join(OWN_NAMES)}"
+        )
     return raw
 
 

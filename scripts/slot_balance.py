@@ -14,7 +14,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
 from redis.crc import key_slot
 
 from app.snowflakes import new_snowflake
-from app.stores import keys
+from app.stores.keys import unprefixed as keys
 
 SEED = 7
 POPULATIONS = (1_000_000, 10_000_000, 100_000_000)
@@ -159,7 +159,7 @@ def nobodys_table() -> Iterator[str]:
         found = sum(1 for each in counts if each)
         yield _row(name, f"{found:,}", *(f"{figure(counts):.2f}" for figure in (busiest, dispersion)),
                    f"{busiest(by_primary(counts, PRIMARIES[-1])):.3f}")  # fmt: skip
-    for name in (keys.MAIL, keys.MAIL_LATER, keys.MAIL_DEAD):
+    for name in (keys.mail, keys.mail_later, keys.mail_dead):
         yield _row(f"`{name}`", f"1, {slot(name)}", "all", "–", "all")
 
 

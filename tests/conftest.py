@@ -120,11 +120,15 @@ def redis_server():
     server.close()
 
 
-def least_rights() -> list[str]:
-    """Return the command that makes the user whom docs/operations.md tells operators to make, by the name of least."""
+def least_rights(name: str = "least", prefix: str = "") -> list[str]:
+    """Return the command that makes the user whom docs/operations.md tells operators to make."""
     page = Path("docs/operations.md").read_text(encoding="utf-8")
     [command] = re.findall(r"^(ACL SETUSER keyrack .*?)^```", page, re.MULTILINE | re.DOTALL)
-    return command.replace(" keyrack ", " least ").split()
+    [(plain, prefixed)] = re.findall(r"in place of `(~user:.*?)`\s+`(~.*?)`", page, re.DOTALL)
+    assert plain in command
+    if prefix:
+        command = command.replace(plain, prefixed.replace("staging:", f"{prefix}:"))
+    return command.replace(" keyrack ", f" {name} ").split()
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,20 @@ def test_spans_take_a_unit(raw, seconds):
     assert load_settings(NEEDED | {"SESSION_TTL": raw}).session_ttl_s == seconds
 
 
+@pytest.mark.parametrize("raw", ["keyrack", "a.b-c_d", "x" * 32, "Users"])
+def test_a_prefix_of_keys(raw):
+    assert load_settings(NEEDED | {"REDIS_PREFIX": raw}).redis_prefix == raw
+
+
+@pytest.mark.parametrize(
+    "raw", ["x" * 33, "a b", "a:b", "a:", "{a}", "a*", "a?", "[a]", "a\\", "ä", "user", "email", "mail", "LIMITS"]
+)
+def test_a_prefix_that_is_none(raw):
+    """No character of a pattern or a hash tag, and none of Keyrack's own words: keys would be in two stores."""
+    with pytest.raises(ConfigError, match="REDIS_PREFIX must be a name"):
+        load_settings(NEEDED | {"REDIS_PREFIX": raw})
+
+
 def test_an_empty_variable_is_not_set():
     assert load_settings(NEEDED | {"SESSION_TTL": " "}).session_ttl_s == 30 * 86400
 

@@ -20,7 +20,7 @@ from app.cli.canary import PRETENDED, Canary, Connection, ProbeError, find_seen_
 from app.cli.mail_check import check_mail
 from app.cli.terminal import PARTLY, RedisAway, SingleCommand, as_json, say, say_json
 from app.config import Settings
-from app.serving.checkup import Finding, Level, check_redis, check_rights, check_secrets, fail, ok, warn
+from app.serving.checkup import Finding, Level, check_keys, check_redis, check_rights, check_secrets, fail, ok, warn
 from app.setting_parsers import Networks
 from app.stores.connection.connect import StoreError
 from app.stores.connection.refusals import describe
@@ -80,6 +80,7 @@ def _findings(through: str | None, paths: tuple[str, ...], mail_to: str | None) 
     yield from check_secrets(settings)
     yield from check_redis(wired.look_at_redis(), settings.redis_wait_replicas)
     yield check_rights(wired.find_missing_rights())
+    yield check_keys(wired.find_foreign_keys())
     yield _check_totp_secret(wired)
     yield check_location(settings.geoip_database, wired.clock())
     yield from check_mail(settings, mail_to, wired.clock())

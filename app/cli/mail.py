@@ -9,6 +9,7 @@ from flask.cli import with_appcontext
 
 from app.cli.terminal import RedisAway, Unusable
 from app.stores.connection.connect import StoreError
+from app.stores.connection.refusals import describe
 from app.watch import logs
 from app.web.services import services
 
@@ -27,7 +28,7 @@ def deliver_mail(*, once: bool, retry_dead: bool) -> None:
         try:
             click.echo(f"{delivery.retry_dead()} mails that were given up are queued again.", err=True)
         except StoreError as error:
-            raise RedisAway(f"Redis is away: {type(error).__name__}") from None
+            raise RedisAway(f"Redis is away or refuses: {describe(error)}") from None
     stop = _stop_at_signals()
     if not once:
         delivery.run(stop)

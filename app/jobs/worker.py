@@ -13,6 +13,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from app.stores.connection.connect import StoreError
+from app.stores.connection.refusals import describe
 from app.stores.jobs import Job, JobQueue
 
 log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ class JobWorker(ABC, Generic[T]):
             self._unsettled = self._attempt(job) if job else None
             self._settle()
         except StoreError as error:
-            self._store_state.went_away(type(error).__name__)
+            self._store_state.went_away(describe(error))
             return _STORE_PAUSE_S
         self._store_state.came_back()
         if not self._receiver_state.is_well:
@@ -212,7 +213,7 @@ class JobWorker(ABC, Generic[T]):
             self._settle()
             self._queue.retire(self._name)
         except StoreError as error:
-            self._store_state.went_away(type(error).__name__)
+            self._store_state.went_away(describe(error))
 
 
 class _State:

@@ -5,6 +5,7 @@ The commands: cli/users.py and cli/sessions.py. Acts of users themselves: accoun
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from itertools import chain, groupby, islice
@@ -16,6 +17,7 @@ from app.rules.devices import Devices
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
 from app.stores.factors import MfaType
+from app.stores.scripts import ForeignKey
 from app.stores.sessions import Client, Session
 from app.stores.users import Change, User
 from app.stores.wiring import Stores
@@ -88,6 +90,8 @@ def _is_client(session: Session, text: str) -> bool:
 
 class Operators:
     """Finds users and sessions and acts on them. Each act writes one audit line, and one more for each changed user.
+
+    Acts on all users pass over those who have a key of another application among theirs.
 
     Raises:
         StoreError: Redis failed.
@@ -203,14 +207,16 @@ class Operators:
     def _end(self, sessions: Iterable[Session]) -> Iterator[int]:
         for user_id, of_user in groupby(sessions, lambda session: session.user_id):
             for some in _batches((session.id_hash for session in of_user), _MAX_AT_ONCE):
-                yield self._sessions.end(user_id, some, "admin")
+                with suppress(ForeignKey):
+                    yield self._sessions.end(user_id, some, "admin")
 
     def _end_by_user(self, user_id: str | None) -> Iterator[int]:
         """End the sessions of one user or of all users. Yield the number for each user, except users who are gone."""
         for one in [user_id] if user_id else self._users.ids():
             count = len(self._sessions.list(one))
-            if self._users.change(one, Change(end_others="admin")):
-                yield count
+            with suppress(ForeignKey):
+                if self._users.change(one, Change(end_others="admin")):
+                    yield count
 
     def _end_without_user(self, user_id: str | None) -> Iterator[int]:
         """End live sessions whose user's record was lost. Yield the number for each user; 0 if there is a record."""
@@ -225,8 +231,9 @@ class Operators:
             The id of each user whose sessions were checked.
         """
         for user_id in chain(self._users.ids_with_sessions(), self._users.ids_with_ended()):
-            self._sessions.finish_expired(user_id)
-            yield user_id
+            with suppress(ForeignKey):
+                self._sessions.finish_expired(user_id)
+                yield user_id
 
     def record_import(self, counts: Mapping[str, int]) -> None:
         """Record an import, with the number of lines for each outcome."""

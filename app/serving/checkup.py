@@ -15,6 +15,8 @@ from app.config import Settings
 from app.stores.connection.connect import StoreError, connect
 from app.stores.connection.node import NotPrimary
 from app.stores.connection.server import Server, inspect_servers
+from app.stores.foreign import ForeignKeys
+from app.stores.keys import Keys
 from app.stores.rights import find_missing_rights
 
 Level = Literal["ok", "warn", "fail"]
@@ -23,6 +25,7 @@ _LONGEST_S = 2.5  # how long a start waits for Redis and for the look-up of its 
 _MIN_BITS = 64
 _GENERATE = 'python3 -c "import secrets; print(secrets.token_urlsafe(32))" makes one.'
 _PLACEHOLDER = re.compile("change.?me|secret|password|example|default|insecure|keyrack|qwerty", re.IGNORECASE)
+_NAMED = 3  # foreign keys that a finding names
 _CLOCK_WARN_S, _CLOCK_FAIL_S = 2, 30
 _MEMORY_WARN = 0.8
 
@@ -111,6 +114,22 @@ def check_rights(missing: Sequence[str]) -> Finding:
     rights = " ".join(missing)
     said = f"Redis refuses Keyrack: {rights}. Requests that need it are answered by 503."
     return fail("redis rights", said, f"ACL SETUSER <the user of REDIS_URL> {rights}, then ACL SAVE or CONFIG REWRITE.")
+
+
+def check_keys(found: ForeignKeys) -> Finding:
+    """Check that no other application writes into Keyrack's database, or under its prefix."""
+    advice = "Give Keyrack a database of its own, or set REDIS_PREFIX."
+    if found.in_place_of_ours:
+        said = f"Keys of another application are in the place of Keyrack's: {_some(found.in_place_of_ours)}."
+        return fail("redis keys", said, f"What needs them is answered by 503: rename or delete them. {advice}")
+    if found.names:
+        said = f"Of {found.looked_at} keys {len(found.names)} are another application's: {_some(found.names)}."
+        return warn("redis keys", said, f"Keyrack leaves them alone; they do not leave it alone. {advice}")
+    return ok("redis keys", f"All of {found.looked_at} keys that were looked at are Keyrack's.")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
 
 
 def check_redis(servers: Sequence[Server], wait_replicas: int) -> Iterator[Finding]:
@@ -261,7 +280,7 @@ def warn_at_start(settings: Settings, warning: Callable[..., None]) -> None:
             with connect(settings.redis_url) as redis:
                 for finding in check_redis(inspect_servers(redis), settings.redis_wait_replicas):
                     _warn_of(finding, warning)
-                _warn_of(check_rights(find_missing_rights(redis)), warning)
+                _warn_of(check_rights(find_missing_rights(redis, Keys(settings.redis_prefix))), warning)
         except NotPrimary:  # told by check_redis
             return
         except StoreError as problem:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.stores import keys
 from app.stores.connection.node import RedisCommand
+from app.stores.keys import Keys
 
 MfaType = Literal["totp", "backup"]
 
@@ -23,14 +23,14 @@ class FactorKind:
         is_in: Tells from a user's record (fields and values) whether the user has this factor.
     """
 
-    check_command: Callable[[str], RedisCommand]
+    check_command: Callable[[Keys, str], RedisCommand]
     is_in: Callable[[Mapping[str, str]], bool]
 
 
 # Backup codes are missing on purpose: they replace a code of a second factor, but are not one themselves.
 KINDS: Mapping[MfaType, FactorKind] = {
     "totp": FactorKind(
-        check_command=lambda user_id: ("HEXISTS", keys.user(user_id), "totp_secret"),
+        check_command=lambda keys, user_id: ("HEXISTS", keys.user(user_id), "totp_secret"),
         is_in=lambda record: "totp_secret" in record,
     ),
 }

@@ -5,7 +5,8 @@ How a worker does the jobs: jobs/worker.py.
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +15,7 @@ from redis import ResponseError
 
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import RedisCommand
+from app.stores.connection.refusals import is_wrong_type
 from app.stores.lifetimes import RETENTION_S
 from app.stores.lua import job_script
 
@@ -60,6 +62,16 @@ class Job(Generic[T]):
     content: T | None
     attempts: int = 0
     failing_since: float | None = None
+
+
+@contextmanager
+def _no_job_in_foreign_key() -> Iterator[None]:
+    """Pass over a key of another type: it is another application's, so it has no jobs."""
+    try:
+        yield
+    except ResponseError as refused:
+        if not is_wrong_type(refused):
+            raise
 
 
 class JobQueue(Generic[T]):
@@ -149,7 +161,12 @@ class JobQueue(Generic[T]):
     def discard(self, mark: str) -> None:
         """Delete every job whose content contains this text: in `ready`, `later` and `dead`. This reads all jobs."""
         for stream in (self._queue.ready, self._queue.dead):
-            self._discard_from_stream(stream, mark.encode())
+            with _no_job_in_foreign_key():
+                self._discard_from_stream(stream, mark.encode())
+        with _no_job_in_foreign_key():
+            self._discard_postponed(mark)
+
+    def _discard_postponed(self, mark: str) -> None:
         cursor = "0"
         while True:
             scan = ("ZSCAN", self._queue.later, cursor, "MATCH", f"*{mark}*", "COUNT", _READ_AT_ONCE)

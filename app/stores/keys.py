@@ -1,104 +1,153 @@
-"""The name of every key in Redis. All keys of a user have the hash tag {user id}.
+"""The name of every key in Redis, and the type of each. All keys of a user have the hash tag {user id}.
 
-The docstring of a function that names a key begins with the key's type: "Hash: …". Then it says what the key contains.
+The docstring of a method that names a key begins with the key's type: "Hash: …". Then it says what the key contains.
 """
 
+import re
 from collections.abc import Sequence
 
-CHANNEL = "auth-events"
-LIMITS = "LIMITS:*"  # the pattern of all counters of rate limits; Flask-Limiter names them
+# What the settings RATE_LIMIT_… count, as Flask-Limiter has it in the names of counters: "scopes"
+LIMIT_SCOPES = (
+    *("code_account", "forgot", "login", "login_account", "login_address", "register", "step_up", "step_up_user"),
+)
 
-# The queue of mails is for all users. The hash tag {mail} puts these three keys into one slot, that of "mail".
-MAIL = "mail"  # Stream: notices that are due
-MAIL_LATER = "{mail}:later"  # Sorted set: notices that failed, scored by the time when they are due again (Unix s)
-MAIL_DEAD = "{mail}:dead"  # Stream: notices that were given up
+OWN_NAMES = ("user", "email", "LIMITS", "mail")  # the first words of keys without a prefix
+
+_OF_USER = re.compile(r"user:\{([0-9]{1,20})\}(?::([a-z_]+)(:.+)?)?", re.DOTALL)
+_COUNTER = re.compile(rf"LIMITS:LIMITER/.+/(?:{'|'.join(LIMIT_SCOPES)})/[0-9]+/[0-9]+/[a-z]+", re.DOTALL)
+# The types of keys, as the command TYPE tells them, by the word that follows the hash tag
+USER_TYPES = {
+    "": "hash",
+    "last_used": "zset",
+    "sessions": "hash",
+    "ended": "zset",
+    "ticket": "hash",
+    "open_tickets": "zset",
+    "tickets": "list",  # the release before wrote it; it expires
+    "proof": "string",
+    "backup_codes": "set",
+    "links": "hash",
+    "newest_reset": "string",
+    "moved": "hash",
+    "known_devices": "zset",
+    "told": "hash",
+}
+QUEUE_TYPES = {"": "stream", "later": "zset", "dead": "stream"}
+_WITH_ANOTHER_NAME = {"ticket", "open_tickets", "tickets", "proof", "told"}
 
 
-def is_counter_of(counter: str, names: Sequence[str]) -> bool:
-    """Tell whether a key is a rate limit's counter for one of these names.
+class Keys:
+    """The names of the keys, and of the channel of events.
 
-    The key of a counter is "LIMITS:LIMITER/[address/]name/scope/amount/multiple/unit". The whole name must match, not
-    only a part. A name in base64 may contain slashes.
+    Attributes:
+        start: The beginning of every name: "", or REDIS_PREFIX and a colon.
+        limits: The beginning of the names of all counters of rate limits. Flask-Limiter adds the rest.
+        mail: Stream: notices that are due. The queue of mails is for all users; its three keys are in one slot, that of
+            "mail".
+        mail_later: Sorted set: notices that failed, scored by the time when they are due again (Unix s).
+        mail_dead: Stream: notices that were given up.
     """
-    counted = counter.rsplit("/", 4)[0]
-    return any(counted.endswith(f"/{name}") for name in names)
+
+    def __init__(self, prefix: str = "") -> None:
+        """
+        Args:
+            prefix: The setting REDIS_PREFIX. "" stands for none.
+        """
+        self.start = f"{prefix}:" if prefix else ""
+        self.channel = f"{self.start}auth-events"
+        self.limits = f"{self.start}LIMITS"
+        self.mail = f"{self.start}{{mail}}" if prefix else "mail"
+        self.mail_later = f"{self.start}{{mail}}:later"
+        self.mail_dead = f"{self.start}{{mail}}:dead"
+
+    def type_of(self, key: str) -> str | None:
+        """Return the type that a key of this name has, as the command TYPE tells it; None if no key of ours has it."""
+        if not key.startswith(self.start):
+            return None
+        queue = dict(zip((self.mail, self.mail_later, self.mail_dead), QUEUE_TYPES.values(), strict=True))
+        if key in queue:
+            return queue[key]
+        name = key.removeprefix(self.start)
+        if of_user := _OF_USER.fullmatch(name):
+            word, another_name = of_user[2] or "", of_user[3]
+            return USER_TYPES.get(word) if (word in _WITH_ANOTHER_NAME) == bool(another_name) else None
+        if _COUNTER.fullmatch(name):
+            return "list"
+        return "string" if re.fullmatch("email:.+", name, re.DOTALL) else None
+
+    def user_id_in(self, key: str) -> str | None:
+        """Return the id of the user who has a key of this name; None if it is no key of a user."""
+        found = _OF_USER.fullmatch(key.removeprefix(self.start))
+        return found[1] if found and key.startswith(self.start) else None
+
+    def is_counter_of(self, counter: str, names: Sequence[str]) -> bool:
+        """Tell whether a key is a rate limit's counter for one of these names.
+
+        The key of a counter is "LIMITS:LIMITER/[address/]name/scope/amount/multiple/unit". The whole name must match,
+        not only a part. A name in base64 may contain slashes.
+        """
+        counted = counter.rsplit("/", 4)[0]
+        return any(counted.endswith(f"/{name}") for name in names)
+
+    def user(self, user_id: str) -> str:
+        """Hash: the user's record. Its field `epoch` is the credentials version."""
+        return f"{self.start}user:{{{user_id}}}"
+
+    def all_of_user(self, user_id: str) -> str:
+        """Return a pattern that all keys of a user match, except the record. Keys of other programs may match it."""
+        return f"{self.start}user:{{{user_id}}}:*"
+
+    def email(self, normalised: str) -> str:
+        """String: the id of the user who has this e-mail address. It has a TTL while a registration claims it."""
+        return f"{self.start}email:{normalised}"
+
+    def last_used(self, user_id: str) -> str:
+        """Sorted set: id_hash of each session, scored by its last use (Unix s). A session without an entry is over."""
+        return f"{self.start}user:{{{user_id}}}:last_used"
+
+    def sessions(self, user_id: str) -> str:
+        """Hash: maps the id_hash of each session to its record (JSON)."""
+        return f"{self.start}user:{{{user_id}}}:sessions"
+
+    def ended(self, user_id: str) -> str:
+        """Sorted set: sessions that ended lately (JSON), scored by the time of their end (Unix s)."""
+        return f"{self.start}user:{{{user_id}}}:ended"
+
+    def ticket(self, user_id: str, id_hash: str) -> str:
+        """Hash: an open challenge, with the fields of tickets.py (`_FIELDS`), and `wrong`: how many wrong answers."""
+        return f"{self.start}user:{{{user_id}}}:ticket:{id_hash}"
+
+    def open_tickets(self, user_id: str, session: str) -> str:
+        """Sorted set: id_hash of each open ticket of a session, scored by when it expires (Unix s)."""
+        return f"{self.start}user:{{{user_id}}}:open_tickets:{session}"
+
+    def proof(self, user_id: str, id_hash: str) -> str:
+        """String: how a proof was earned, and the id_hash of its session."""
+        return f"{self.start}user:{{{user_id}}}:proof:{id_hash}"
+
+    def backup_codes(self, user_id: str) -> str:
+        """Set: keyed hashes of the backup codes that are not used yet."""
+        return f"{self.start}user:{{{user_id}}}:backup_codes"
+
+    def links(self, user_id: str) -> str:
+        """Hash: maps the id_hash of each open link's secret to the link's record (JSON)."""
+        return f"{self.start}user:{{{user_id}}}:links"
+
+    def newest_reset(self, user_id: str) -> str:
+        """String: when the user last asked for a reset of their password (Unix s)."""
+        return f"{self.start}user:{{{user_id}}}:newest_reset"
+
+    def moved(self, user_id: str) -> str:
+        """Hash: maps a former id_hash of a session to its present id_hash, because links may have the former one."""
+        return f"{self.start}user:{{{user_id}}}:moved"
+
+    def known_devices(self, user_id: str) -> str:
+        """Sorted set: kinds of device that the user has signed in with, scored by the last sign-in (Unix s)."""
+        return f"{self.start}user:{{{user_id}}}:known_devices"
+
+    def notice_count(self, user_id: str, kind: str) -> str:
+        """Hash: the number of notices of a kind in the current hour (`count`), and when that hour began (`began`)."""
+        return f"{self.start}user:{{{user_id}}}:told:{kind}"
 
 
-def user(user_id: str) -> str:
-    """Hash: the user's record. Its field `epoch` is the credentials version."""
-    return f"user:{{{user_id}}}"
-
-
-def user_id_in(key: str) -> str:
-    """Return the user id in a key's hash tag."""
-    return key.partition("{")[2].partition("}")[0]
-
-
-def all_of_user(user_id: str) -> str:
-    """Return the pattern of all keys of a user except the record's."""
-    return f"user:{{{user_id}}}:*"
-
-
-def email(normalised: str) -> str:
-    """String: the id of the user who has this e-mail address. It has a TTL while a registration claims it."""
-    return f"email:{normalised}"
-
-
-def last_used(user_id: str) -> str:
-    """Sorted set: id_hash of each session, scored by its last use (Unix s). A session without an entry is over."""
-    return f"user:{{{user_id}}}:last_used"
-
-
-def sessions(user_id: str) -> str:
-    """Hash: maps the id_hash of each session to its record (JSON)."""
-    return f"user:{{{user_id}}}:sessions"
-
-
-def ended(user_id: str) -> str:
-    """Sorted set: sessions that ended lately (JSON), scored by the time of their end (Unix s)."""
-    return f"user:{{{user_id}}}:ended"
-
-
-def ticket(user_id: str, id_hash: str) -> str:
-    """Hash: an open challenge, with the fields of tickets.py (`_FIELDS`) and `wrong`, the number of wrong answers."""
-    return f"user:{{{user_id}}}:ticket:{id_hash}"
-
-
-def open_tickets(user_id: str, session: str) -> str:
-    """Sorted set: id_hash of each open ticket of a session, scored by when it expires (Unix s)."""
-    return f"user:{{{user_id}}}:open_tickets:{session}"
-
-
-def proof(user_id: str, id_hash: str) -> str:
-    """String: how a proof was earned, and the id_hash of its session."""
-    return f"user:{{{user_id}}}:proof:{id_hash}"
-
-
-def backup_codes(user_id: str) -> str:
-    """Set: keyed hashes of the backup codes that are not used yet."""
-    return f"user:{{{user_id}}}:backup_codes"
-
-
-def links(user_id: str) -> str:
-    """Hash: maps the id_hash of each open link's secret to the link's record (JSON)."""
-    return f"user:{{{user_id}}}:links"
-
-
-def newest_reset(user_id: str) -> str:
-    """String: when the user last asked for a reset of their password (Unix s)."""
-    return f"user:{{{user_id}}}:newest_reset"
-
-
-def moved(user_id: str) -> str:
-    """Hash: maps a former id_hash of a session to its present id_hash, because links may have the former one."""
-    return f"user:{{{user_id}}}:moved"
-
-
-def known_devices(user_id: str) -> str:
-    """Sorted set: kinds of device that the user has signed in with, scored by the last sign-in (Unix s)."""
-    return f"user:{{{user_id}}}:known_devices"
-
-
-def notice_count(user_id: str, kind: str) -> str:
-    """Hash: the number of notices of a kind in the current hour (`count`), and when that hour began (`began`)."""
-    return f"user:{{{user_id}}}:told:{kind}"
+unprefixed = Keys()  # for tests and tools

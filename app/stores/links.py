@@ -6,16 +6,18 @@ How they are made and followed: rules/links.py.
 import time
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import orjson
 
-from app.stores import keys
 from app.stores.connection.client import RedisClient
+from app.stores.foreign import read_json
 from app.stores.scripts import WAIT_OR_REFUSE, SessionScripts
 from app.stores.sessions import Client, client_of
 
 LinkPurpose = Literal["not_me", "reset"]
+
+_PURPOSES = get_args(LinkPurpose)
 
 _FIELDS = ("purpose", "session", "secrets_version", "expires_at")  # of a link in Redis, in the order of Link
 
@@ -39,6 +41,7 @@ class Link:
 class LinkStore:
     def __init__(self, redis: RedisClient, scripts: SessionScripts, clock: Callable[[], float] = time.time) -> None:
         self._redis = redis
+        self._keys = scripts.keys
         self._clock = clock
         self._open = scripts.register("open_link")
         self._end_session = scripts.register("end_by_link", WAIT_OR_REFUSE)
@@ -46,10 +49,10 @@ class LinkStore:
     def open(self, user_id: str, id_hash: str, link: Link) -> None:
         """Write a link under the hash of its secret. A link for a reset replaces all earlier links for resets."""
         argument = {"id_hash": id_hash, "purpose": link.purpose, "record": _to_json(link)}
-        self._open(user_id, [keys.links(user_id)], argument)
+        self._open(user_id, [self._keys.links(user_id)], argument)
 
     def get(self, user_id: str, id_hash: str) -> Link | None:
-        [raw] = self._redis.read(("HGET", keys.links(user_id), id_hash))
+        [raw] = self._redis.read_own(("HGET", self._keys.links(user_id), id_hash))
         link = _parse_link(raw) if raw else None
         return link if link and link.expires_at > self._clock() else None
 
@@ -60,7 +63,7 @@ class LinkStore:
             The client of the session, with all fields None if the session was over already; None if there is no such
             link.
         """
-        further = (keys.links(user_id), keys.moved(user_id))
+        further = (self._keys.links(user_id), self._keys.moved(user_id))
         record = self._end_session(user_id, further, {"id_hash": id_hash})
         return None if record == 0 else client_of(record)
 
@@ -69,6 +72,9 @@ def _to_json(link: Link) -> str:
     return orjson.dumps(dict(zip(_FIELDS, astuple(link), strict=True))).decode()
 
 
-def _parse_link(raw: str) -> Link:
-    record = orjson.loads(raw)
+def _parse_link(raw: str) -> Link | None:
+    """Return the link; None if the text is not one of ours."""
+    record = read_json(raw)
+    if record.get("purpose") not in _PURPOSES or not isinstance(record.get("expires_at"), int | float):
+        return None
     return Link(*(record.get(name, "") for name in _FIELDS))  # an earlier release kept no secrets version

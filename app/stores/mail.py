@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args
 
 import orjson
 
-from app.stores import keys
 from app.stores.connection.client import RedisClient
 from app.stores.jobs import JobQueue, Queue
+from app.stores.keys import Keys, unprefixed
 from app.stores.lifetimes import RETENTION_S
 from app.stores.sessions import Client
 
@@ -33,14 +33,7 @@ NoticeKind = Literal[
 
 # If no delivery runs, or the mail server is away for long, queued mails must not fill Redis, or nobody could sign in.
 # A million mails take about 300 MB. If there are more, the oldest are lost.
-_QUEUE = Queue(
-    ready=keys.MAIL,
-    later=keys.MAIL_LATER,
-    dead=keys.MAIL_DEAD,
-    group="deliverers",
-    content="notice",
-    max_ready=1_000_000,
-)
+_MAX_READY = 1_000_000
 _RESET_KEPT_S = 60 * 60  # for as long as a link for a reset works
 _KINDS = frozenset(get_args(NoticeKind))
 
@@ -76,22 +69,32 @@ class MailStore(JobQueue[Notice]):
     """The queue of notices, and when each user last asked for a reset."""
 
     def __init__(
-        self, redis: RedisClient, clock: Callable[[], float] = time.time, retention_s: int = RETENTION_S
+        self,
+        redis: RedisClient,
+        clock: Callable[[], float] = time.time,
+        retention_s: int = RETENTION_S,
+        keys: Keys = unprefixed,
     ) -> None:
-        super().__init__(redis, _QUEUE, _parse_notice, clock, retention_s)
+        queue = Queue(keys.mail, keys.mail_later, keys.mail_dead, "deliverers", "notice", _MAX_READY)
+        super().__init__(redis, queue, _parse_notice, clock, retention_s)
+        self._keys = keys
 
     def add(self, notice: Notice) -> None:
         """Queue a notice. For a reset, also note when the user asked."""
         client = {name: value for name, value in asdict(notice.client).items() if value}
         fields = asdict(notice) | {"client": client}
         content = orjson.dumps(fields)
-        newest = ("SET", keys.newest_reset(notice.user_id), repr(notice.at), "EX", _RESET_KEPT_S)
+        # GET lets Redis refuse to overwrite a key of another type, which is another application's
+        newest = ("SET", self._keys.newest_reset(notice.user_id), repr(notice.at), "EX", _RESET_KEPT_S, "GET")
         self.put(content, *([newest] if notice.kind == "reset" else []))
 
     def newest_reset(self, user_id: str) -> float | None:
         """Return when a user last asked for a reset, in Unix seconds; None if that is more than an hour ago."""
-        [at] = self._redis.read(("GET", keys.newest_reset(user_id)))
-        return None if at is None else float(at)
+        [at] = self._redis.read_own(("GET", self._keys.newest_reset(user_id)))
+        try:
+            return None if at is None else float(at)
+        except ValueError:  # another program wrote it
+            return None
 
     def forget(self, user_id: str) -> None:
         """Delete all queued notices to one user."""

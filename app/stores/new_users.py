@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Literal, TypeVar
 
-from app.stores import keys
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import RedisCommand, Wait
+from app.stores.keys import Keys
 
 _CLAIM_TTL_S = 60  # If a process claims an address and dies, the address is free again after this time.
 
@@ -51,12 +51,13 @@ _RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', K
 
 
 class NewUsers:
-    def __init__(self, redis: RedisClient, wait: Wait | None) -> None:
+    def __init__(self, redis: RedisClient, keys: Keys, wait: Wait | None) -> None:
         """
         Args:
             wait: How to wait for replicas to confirm a new user; None means no waiting.
         """
         self._redis = redis
+        self._keys = keys
         self._wait = wait
 
     def create_all(self, users: Sequence[NewUser]) -> Sequence[Outcome]:
@@ -66,37 +67,39 @@ class NewUsers:
         process dies in between, the next try still succeeds: it finishes users that were already written.
         """
         outcomes: list[Outcome | None] = [None] * len(users)
-        self._run_step(users, outcomes, "claimed", _claim)
+        self._run_step(users, outcomes, "claimed", self._claim)
         self._judge_taken_addresses(users, outcomes)
-        self._run_step(users, outcomes, "id_taken", _write, self._wait)
+        self._run_step(users, outcomes, "id_taken", self._write, self._wait)
         self._finish_half_written(users, outcomes)
         written = [number for number, outcome in enumerate(outcomes) if outcome is None]
-        self._run_step(users, outcomes, "claimed", _keep, self._wait)
+        self._run_step(users, outcomes, "claimed", self._keep, self._wait)
         lost = [users[number] for number in written if outcomes[number]]  # the claim expired, another has the address
-        self._send_for_each(lost, lambda user: ("DEL", keys.user(user.id)))
+        self._send_for_each(lost, lambda user: ("DEL", self._keys.user(user.id)))
         unused = [user for user, outcome in zip(users, outcomes, strict=True) if outcome == "id_taken"]
-        self._send_for_each(unused, _release)
+        self._send_for_each(unused, self._release)
         return [outcome or "created" for outcome in outcomes]
 
     def take_back(self, user_id: str, normalised_email: str) -> None:
         """Remove a user who was written just now, and give their address free if it is still theirs."""
-        release = ("EVAL", _RELEASE, 1, keys.email(normalised_email), user_id)
-        self._redis.write(("DEL", keys.user(user_id)), release)
+        release = ("EVAL", _RELEASE, 1, self._keys.email(normalised_email), user_id)
+        self._redis.write(("DEL", self._keys.user(user_id)), release)
 
     def _judge_taken_addresses(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
-        """Judge refused addresses: "email_taken" if the claim is permanent and its owner has a record, else "claimed".
+        """Judge refused addresses: "email_taken" if the claim is permanent, else "claimed".
+
+        A permanent claim without a record is another application's key, or the record was lost. It never goes.
 
         If the owner's record has the address, but the address key still has a TTL, the process may have died between
         the two steps. Then the TTL is removed. Otherwise the address would be free again in a minute.
         """
         refused = [number for number, outcome in enumerate(outcomes) if outcome]
-        owners = self._send_for_each(refused, lambda number: ("GET", keys.email(users[number].normalised_email)))
-        ttls_s = self._send_for_each(refused, lambda number: ("TTL", keys.email(users[number].normalised_email)))
-        emails = self._send_for_each(owners, lambda owner: ("HGET", keys.user(owner or ""), "email"))
+        owners = self._send_for_each(refused, lambda number: ("GET", self._keys.email(users[number].normalised_email)))
+        ttls_s = self._send_for_each(refused, lambda number: ("TTL", self._keys.email(users[number].normalised_email)))
+        emails = self._send_for_each(owners, lambda owner: ("HGET", self._keys.user(owner or ""), "email"))
         unfinished: list[tuple[int, str]] = []
         for number, owner, ttl_s, email in zip(refused, owners, ttls_s, emails, strict=True):
             is_lasting = ttl_s == -1
-            outcomes[number] = "email_taken" if email is not None and is_lasting else "claimed"
+            outcomes[number] = "email_taken" if is_lasting else "claimed"
             if not is_lasting and _is_address_of(users[number], email):
                 unfinished.append((number, owner))
         self._make_claims_lasting(users, outcomes, unfinished)
@@ -104,7 +107,7 @@ class NewUsers:
     def _finish_half_written(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
         """Finish users whose id was refused because an earlier run wrote their record, and then died."""
         refused = [number for number, outcome in enumerate(outcomes) if outcome == "id_taken"]
-        emails = self._send_for_each(refused, lambda number: ("HGET", keys.user(users[number].id), "email"))
+        emails = self._send_for_each(refused, lambda number: ("HGET", self._keys.user(users[number].id), "email"))
         found = zip(refused, emails, strict=True)
         self._make_claims_lasting(
             users,
@@ -124,7 +127,7 @@ class NewUsers:
         """
         kept = self._send_for_each(
             unfinished,
-            lambda one: ("EVAL", _KEEP, 1, keys.email(users[one[0]].normalised_email), one[1]),
+            lambda one: ("EVAL", _KEEP, 1, self._keys.email(users[one[0]].normalised_email), one[1]),
         )
         for (number, _), is_kept in zip(unfinished, kept, strict=True):
             outcomes[number] = "email_taken" if is_kept else "claimed"
@@ -146,24 +149,20 @@ class NewUsers:
     def _send_for_each(
         self, items: Sequence[T], command: Callable[[T], RedisCommand], wait: Wait | None = None
     ) -> list[Any]:
-        """Send one command for each item, all in one trip, and return the replies."""
-        return self._redis.write(*map(command, items), wait=wait) if items else []
+        """Send one command for each item, all in one trip. Return the replies; None for a foreign key."""
+        return self._redis.write_own(*map(command, items), wait=wait) if items else []
 
+    def _claim(self, user: NewUser) -> RedisCommand:
+        return "SET", self._keys.email(user.normalised_email), user.id, "NX", "EX", _CLAIM_TTL_S
 
-def _claim(user: NewUser) -> RedisCommand:
-    return "SET", keys.email(user.normalised_email), user.id, "NX", "EX", _CLAIM_TTL_S
+    def _write(self, user: NewUser) -> RedisCommand:
+        return "EVAL", _WRITE, 1, self._keys.user(user.id), *_fields(user)
 
+    def _keep(self, user: NewUser) -> RedisCommand:
+        return "EVAL", _KEEP, 1, self._keys.email(user.normalised_email), user.id
 
-def _write(user: NewUser) -> RedisCommand:
-    return "EVAL", _WRITE, 1, keys.user(user.id), *_fields(user)
-
-
-def _keep(user: NewUser) -> RedisCommand:
-    return "EVAL", _KEEP, 1, keys.email(user.normalised_email), user.id
-
-
-def _release(user: NewUser) -> RedisCommand:
-    return "EVAL", _RELEASE, 1, keys.email(user.normalised_email), user.id
+    def _release(self, user: NewUser) -> RedisCommand:
+        return "EVAL", _RELEASE, 1, self._keys.email(user.normalised_email), user.id
 
 
 def _is_address_of(user: NewUser, email: str | None) -> bool:

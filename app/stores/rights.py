@@ -8,24 +8,24 @@ from collections.abc import Sequence
 from redis.exceptions import NoPermissionError, ResponseError
 
 from app.snowflakes import NOBODY
-from app.stores import keys
 from app.stores.connection.client import RedisClient
+from app.stores.keys import Keys
 from app.stores.lua import all_commands
 from app.stores.lua.rights import check, right
 
 _OUTSIDE_SCRIPTS = ("GET", "HKEYS", "PERSIST", "TTL", "ZREVRANGE", "ZREVRANGEBYSCORE", "ZSCAN")
 
 
-def find_missing_rights(redis: RedisClient) -> Sequence[str]:
+def find_missing_rights(redis: RedisClient, keys: Keys) -> Sequence[str]:
     """Return the rights that are missing, as ACL SETUSER takes them. Servers older than Redis 7.0 do not tell.
 
     Raises:
         redis.RedisError: Redis does not answer.
     """
     try:
-        missing, _ = redis.run_script(_SCRIPT, [keys.last_used(NOBODY)], [keys.CHANNEL])
+        missing, _ = redis.run_script(_SCRIPT, [keys.last_used(NOBODY)], [keys.channel])
     except NoPermissionError as refused:  # the names of keys, or scripts at all
-        return [f"~user:* +eval +evalsha ({refused})"]
+        return [f"~{keys.start}user:* +eval +evalsha ({refused})"]
     except ResponseError:  # a server that cannot be asked; requests will tell
         return []
     return [str(name) for name in missing]

@@ -14,16 +14,20 @@ import orjson
 from redis import ResponseError
 
 from app.errors import Unconfirmed
-from app.stores import keys
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
-from app.stores.connection.refusals import describe
+from app.stores.connection.refusals import describe, is_wrong_type
+from app.stores.keys import Keys, unprefixed
 from app.stores.lifetimes import Lifetimes
 from app.stores.lua import Script, session_script
 from app.watch import audit, context
 from app.watch.events import Event, Listener
 
 log = logging.getLogger(__name__)
+
+
+class ForeignKey(ResponseError):
+    """A key of the user has another type, so another application has written it. The script changed nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Call(Protocol):
 
     Raises:
         redis.RedisError: Not caught here; the client gets 503.
+        ForeignKey: One of the keys is another application's.
         Unconfirmed: Too few replicas have confirmed it, and there is no request or command that could report it.
     """
 
@@ -70,7 +75,9 @@ class SessionScripts:
         clock: Callable[[], float] = time.time,
         wait: Wait | None = None,
         listeners: Sequence[Listener] = (audit.record_endings,),
+        keys: Keys = unprefixed,
     ) -> None:
+        self.keys = keys
         self._redis = redis
         self._lifetimes = lifetimes
         self._clock = clock
@@ -83,7 +90,7 @@ class SessionScripts:
         wait = self._wait if replicas.waits else None
 
         def call(user_id: str, further_keys: Sequence[str] = (), argument: Mapping[str, Any] | None = None) -> Any:
-            own_keys = (keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id))
+            own_keys = (self.keys.last_used(user_id), self.keys.sessions(user_id), self.keys.ended(user_id))
             args = (orjson.dumps(self._context(user_id)), orjson.dumps(argument or {}))
             (result, reported), is_on_replicas = self._run(script, (*own_keys, *further_keys), args, wait)
             self._hand_on(user_id, reported)
@@ -98,6 +105,8 @@ class SessionScripts:
             return self._redis.run_script(script.source, all_keys, args, wait)
         except ResponseError as refused:  # logged without its text, which may quote a value
             log.warning("redis: %s at %s", describe(refused), script.place_of(refused))
+            if is_wrong_type(refused):
+                raise ForeignKey(*refused.args) from refused
             raise
 
     def _hand_on(self, user_id: str, reported: Sequence[str]) -> None:
@@ -121,5 +130,5 @@ class SessionScripts:
             "max_age_s": self._lifetimes.max_age_s,
             "public_computer_s": self._lifetimes.public_computer_s,
             "retention_s": self._lifetimes.retention_s,
-            "channel": keys.CHANNEL,
+            "channel": self.keys.channel,
         }

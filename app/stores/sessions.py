@@ -5,17 +5,17 @@ When a session is over: lifetimes.py, and lua/session.lua for the scripts. The r
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, cast, get_args
 
 import orjson
 from redis import ResponseError
 
 from app.errors import Unauthorized
 from app.snowflakes import NOBODY
-from app.stores import keys
 from app.stores.connection.client import RedisClient
 from app.stores.factors import CHECK_COMMANDS
+from app.stores.foreign import is_time, read_json
 from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
 from app.watch.events import Reason
 
@@ -43,6 +43,9 @@ class Client:
     location: str | None = None
     ip: str | None = None
     form: str | None = None
+
+
+_TEXTS = (*(field.name for field in fields(Client)), "name")  # the fields of a record that are texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ class SessionStore:
 
     def __init__(self, redis: RedisClient, scripts: SessionScripts) -> None:
         self._redis = redis
+        self._keys = scripts.keys
         # A login may end the least recently used session. If it were then refused, each retry would end another one.
         self._open = scripts.register("open_session", WAIT_AND_GO_ON)
         self._touch = scripts.register("touch_session")
@@ -139,11 +143,11 @@ class SessionStore:
         """
         opens = NewSession(id_hash, began_at, client, cap, on_public_computer).as_argument()
         argument = {"credentials_version": credentials_version, "opens": opens}
-        return bool(self._open(user_id, [keys.user(user_id)], argument))
+        return bool(self._open(user_id, [self._keys.user(user_id)], argument))
 
     def last_used_at(self, user_id: str, id_hash: str) -> float | None:
         """Return when a session was last used, in Unix seconds; None if there is no such session. One command."""
-        [score] = self._redis.read(("ZSCORE", keys.last_used(user_id), id_hash))
+        [score] = self._redis.read_own(("ZSCORE", self._keys.last_used(user_id), id_hash))
         return None if score is None else float(score)
 
     def last_used_at_with_proof(
@@ -156,11 +160,11 @@ class SessionStore:
             proof (`proof_value`); None if there is no such proof, or the user's secrets have changed since. Whether
             the user has a second factor.
         """
-        score, proof, version, *factors_on = self._redis.read(
-            ("ZSCORE", keys.last_used(user_id), id_hash),
-            ("GET", keys.proof(user_id, proof_hash)),
-            ("HGET", keys.user(user_id), "secrets_version"),
-            *(make(user_id) for make in CHECK_COMMANDS),
+        score, proof, version, *factors_on = self._redis.read_own(
+            ("ZSCORE", self._keys.last_used(user_id), id_hash),
+            ("GET", self._keys.proof(user_id, proof_hash)),
+            ("HGET", self._keys.user(user_id), "secrets_version"),
+            *(make(self._keys, user_id) for make in CHECK_COMMANDS),
         )
         value, _, earned_under = (proof or "").rpartition(" ")
         is_current = earned_under == (version or "0")
@@ -172,7 +176,7 @@ class SessionStore:
         It sends the command of a token check, for a user that does not exist. It does not send PING, because a Redis
         that cannot write its snapshot refuses PING, although sessions can still be read.
         """
-        self._redis.require_answer(("ZSCORE", keys.last_used(NOBODY), ""))
+        self._redis.require_answer(("ZSCORE", self._keys.last_used(NOBODY), ""))
 
     def touch(self, user_id: str, id_hash: str, client: Client) -> bool:
         """Note that a session was used, and by which client, at most once a minute. A session that ended stays ended.
@@ -190,7 +194,8 @@ class SessionStore:
     def list(self, user_id: str) -> Sequence[Session]:
         """Return all sessions of a user in Redis, most recently used first. Some may have expired.
 
-        A session whose record was lost is listed with unknown client, because the user must see every session.
+        A session whose record was lost, or is not one of ours, is listed with unknown client, because the user must see
+        every session.
         """
         return self.list_all([user_id])
 
@@ -201,17 +206,19 @@ class SessionStore:
             command
             for user_id in user_ids
             for command in (
-                ("HGETALL", keys.sessions(user_id)),
-                ("ZREVRANGE", keys.last_used(user_id), 0, -1, "WITHSCORES"),
+                ("HGETALL", self._keys.sessions(user_id)),
+                ("ZREVRANGE", self._keys.last_used(user_id), 0, -1, "WITHSCORES"),
             )
         )
-        replies = self._redis.read(*commands)
+        replies = self._redis.read_own(*commands)
         listed: list[Session] = []
         for user_id, records, scored in zip(user_ids, replies[::2], replies[1::2], strict=True):
-            record_of = dict(zip(records[::2], records[1::2], strict=True))
-            last_used = zip(scored[::2], scored[1::2], strict=True)
+            record_of = dict(zip((records or ())[::2], (records or ())[1::2], strict=True))
+            last_used = zip((scored or ())[::2], (scored or ())[1::2], strict=True)
             listed += [
-                _parse_session(user_id, id_hash, float(score), record_of.get(id_hash)) for id_hash, score in last_used
+                _parse_session(user_id, id_hash, float(score), record_of.get(id_hash))
+                for id_hash, score in last_used
+                if is_time(float(score))
             ]
         return listed
 
@@ -221,11 +228,11 @@ class SessionStore:
             command
             for user_id, id_hash in named
             for command in (
-                ("ZSCORE", keys.last_used(user_id), id_hash),
-                ("HGET", keys.sessions(user_id), id_hash),
+                ("ZSCORE", self._keys.last_used(user_id), id_hash),
+                ("HGET", self._keys.sessions(user_id), id_hash),
             )
         )
-        replies = self._redis.read(*commands)
+        replies = self._redis.read_own(*commands)
         found = zip(named, replies[::2], replies[1::2], strict=True)
         return [None if score is None else _parse_session(*name, float(score), record) for name, score, record in found]
 
@@ -275,8 +282,10 @@ class SessionStore:
 
     def list_ended(self, user_id: str, since: float) -> Sequence[Ended]:
         """Return the sessions that ended at `since` (Unix seconds) or later, newest first."""
-        [rows] = self._redis.read(("ZREVRANGEBYSCORE", keys.ended(user_id), "+inf", repr(since), "WITHSCORES"))
-        return [_parse_ended(user_id, raw, float(score)) for raw, score in zip(rows[::2], rows[1::2], strict=True)]
+        command = ("ZREVRANGEBYSCORE", self._keys.ended(user_id), "+inf", repr(since), "WITHSCORES")
+        rows = self._redis.read_own(command)[0] or ()
+        found = (_parse_ended(user_id, raw, float(score)) for raw, score in zip(rows[::2], rows[1::2], strict=True))
+        return [ended for ended in found if ended]
 
     def addresses_since(self, user_id: str, since: float) -> Mapping[str, str | None]:
         """Return the last address of each session that a user has, or that ended at `since` (Unix seconds) or later.
@@ -284,12 +293,14 @@ class SessionStore:
         Returns:
             Maps id_hash to address; None if the address is unknown.
         """
-        records, rows = self._redis.read(
-            ("HGETALL", keys.sessions(user_id)), ("ZREVRANGEBYSCORE", keys.ended(user_id), "+inf", repr(since))
+        records, rows = self._redis.read_own(
+            ("HGETALL", self._keys.sessions(user_id)),
+            ("ZREVRANGEBYSCORE", self._keys.ended(user_id), "+inf", repr(since)),
         )
-        found = zip(records[::2], map(orjson.loads, records[1::2]), strict=True)
-        ended = ((row["id_hash"], row["session"]) for row in map(orjson.loads, rows))
-        return {id_hash: (record or {}).get("ip") for id_hash, record in (*ended, *found)}
+        ended = [found.session for raw in rows or () if (found := _parse_ended(user_id, raw, since))]
+        live = zip((records or ())[::2], (records or ())[1::2], strict=True)
+        known = (*ended, *(_parse_session(user_id, id_hash, since, record) for id_hash, record in live))
+        return {session.id_hash: session.client.ip for session in known}
 
     def finish_expired(self, user_id: str) -> None:
         """End the expired sessions of a user: send their events and record their ends. For every check they were over
@@ -310,17 +321,30 @@ def client_of(record: str) -> Client:
 
 
 def _parse_session(user_id: str, id_hash: str, score: float, raw: str | None) -> Session:
-    return _session_of(user_id, id_hash, score, orjson.loads(raw) if raw else None)
+    return _session_of(user_id, id_hash, score, read_json(raw))
 
 
-def _parse_ended(user_id: str, raw: str, score: float) -> Ended:
-    row = orjson.loads(raw)
-    by = _session_of(user_id, row["by_id_hash"], score, row["by"]) if row["by"] else None
-    return Ended(_session_of(user_id, row["id_hash"], score, row["session"]), score, row["reason"], by)
+def _parse_ended(user_id: str, raw: str, score: float) -> Ended | None:
+    """Return the session of a row; None if the row is not one of ours."""
+    row = read_json(raw)
+    reason, id_hash = row.get("reason"), row.get("id_hash")
+    if reason not in get_args(Reason) or not isinstance(id_hash, str):
+        return None
+    by = _session_of(user_id, str(row.get("by_id_hash")), score, row.get("by")) if row.get("by") else None
+    return Ended(_session_of(user_id, id_hash, score, row.get("session")), score, cast(Reason, reason), by)
 
 
-def _session_of(user_id: str, id_hash: str, score: float, record: dict[str, Any] | None) -> Session:
-    known = dict(record or {"began_at": int(score)})
-    began_at, proved_at, name = known.pop("began_at"), known.pop("proved_at", None), known.pop("name", None)
-    on_public_computer = known.pop("on_public_computer", False)
-    return Session(user_id, id_hash, began_at, score, Client(**known), proved_at, name, on_public_computer)
+def _session_of(user_id: str, id_hash: str, score: float, record: Any) -> Session:
+    known = record if isinstance(record, dict) and is_time(record.get("began_at")) else {}
+    texts = {name: known[name] for name in _TEXTS if isinstance(known.get(name), str)}
+    name, proved_at = texts.pop("name", None), known.get("proved_at")
+    return Session(
+        user_id,
+        id_hash,
+        known.get("began_at", int(score)),
+        score,
+        Client(**texts),
+        proved_at if is_time(proved_at) else None,
+        name,
+        known.get("on_public_computer") is True,
+    )

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any, Literal, cast
 
-from app.stores import keys
 from app.stores.connection.client import RedisClient
 from app.stores.factors import JudgedAnswer
 from app.stores.scripts import ReplicaPolicy, SessionScripts
-from app.stores.users import CHANGED_KEYS, Change
+from app.stores.users import Change, changed_keys
 
 TicketPurpose = Literal["login", "step_up", "reset"]
 AnswerVerdict = Literal["right", "last_code", "wrong", "unknown"]
@@ -46,6 +45,7 @@ class TicketStore:
     def __init__(self, redis: RedisClient, scripts: SessionScripts, max_open: int = MAX_OPEN_TICKETS) -> None:
         self._redis = redis
         self._max_open = max_open
+        self._keys = scripts.keys
         self._open = scripts.register("open_ticket")
         self._redeem = scripts.register("redeem_ticket", ReplicaPolicy(refuses=_is_right))
 
@@ -54,7 +54,7 @@ class TicketStore:
 
         So a ticket that somebody is answering stays, whatever the session asks meanwhile.
         """
-        further = [keys.ticket(user_id, id_hash), keys.open_tickets(user_id, ticket.session)]
+        further = [self._keys.ticket(user_id, id_hash), self._keys.open_tickets(user_id, ticket.session)]
         argument = {
             "id_hash": id_hash,
             "ticket": dict(
@@ -65,11 +65,11 @@ class TicketStore:
         }
         superseded = self._open(user_id, further, argument)
         if superseded:
-            self._redis.write(("DEL", keys.ticket(user_id, superseded)))
+            self._redis.write(("DEL", self._keys.ticket(user_id, superseded)))
 
     def get(self, user_id: str, id_hash: str) -> Ticket | None:
-        [values] = self._redis.read(("HMGET", keys.ticket(user_id, id_hash), *_FIELDS))
-        if values[0] is None:
+        [values] = self._redis.read_own(("HMGET", self._keys.ticket(user_id, id_hash), *_FIELDS))
+        if values is None or values[0] is None:
             return None
         session, version, instance, password_hash, public_computer = (value or "" for value in values[1:])
         purpose = cast(TicketPurpose, values[0])
@@ -106,7 +106,7 @@ class TicketStore:
             "proof": held,
             "proof_ttl_s": proof_ttl_s,
         }
-        return self._redeem_ticket(user_id, id_hash, answer, asked, [keys.proof(user_id, proof_hash)])
+        return self._redeem_ticket(user_id, id_hash, answer, asked, [self._keys.proof(user_id, proof_hash)])
 
     def _redeem_ticket(
         self,
@@ -116,7 +116,7 @@ class TicketStore:
         asked: dict[str, Any],
         proof_key: Sequence[str] = (),
     ) -> AnswerVerdict:
-        further = [*(key(user_id) for key in CHANGED_KEYS), keys.ticket(user_id, id_hash), *proof_key]
+        further = [*changed_keys(self._keys, user_id), self._keys.ticket(user_id, id_hash), *proof_key]
         argument = {"max_wrong": MAX_WRONG_ANSWERS, "answer": asdict(answer), **asked}
         verdict: AnswerVerdict = self._redeem(user_id, further, argument)
         return verdict

@@ -8,21 +8,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 from redis import ResponseError
 
 from app.errors import Unconfirmed
-from app.stores import keys
+from app.snowflakes import is_user_id
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
 from app.stores.factors import KINDS, MfaType
+from app.stores.foreign import own_keys, read_json
+from app.stores.keys import Keys
 from app.stores.new_users import NewUser, NewUsers, Outcome
 from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
 from app.stores.sessions import CallerGone, NewSession
 from app.watch import context
 from app.watch.events import Reason
 
-CHANGED_KEYS = (keys.user, keys.backup_codes, keys.links, keys.moved)  # in the order of lua/change.lua
+
+def changed_keys(keys: Keys, user_id: str) -> list[str]:
+    """Return the keys of a script that changes a user, in the order of lua/change.lua."""
+    return [keys.user(user_id), keys.backup_codes(user_id), keys.links(user_id), keys.moved(user_id)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,9 @@ class UserStore:
             wait: How to wait for replicas to confirm a write; None means no waiting.
         """
         self._redis = redis
+        self._keys = scripts.keys
         self._wait = wait
-        self._new_users = NewUsers(redis, wait)
+        self._new_users = NewUsers(redis, scripts.keys, wait)
         self._change = scripts.register("change_user", WAIT_OR_REFUSE)
         self._renew = scripts.register("change_user", WAIT_AND_GO_ON)
 
@@ -147,39 +152,43 @@ class UserStore:
         return self._new_users.create_all(users)
 
     def id_of(self, normalised_email: str) -> str | None:
-        found: str | None
-        [found] = self._redis.read(("GET", keys.email(normalised_email)))
-        return found
+        [found] = self._redis.read_own(("GET", self._keys.email(normalised_email)))
+        return found if isinstance(found, str) and is_user_id(found) else None
 
     def ids(self) -> Iterator[str]:
         """Yield the ids of all users, in no order. An id may come twice if users are made or deleted meanwhile."""
-        return self._ids_with(keys.user)
+        return self._ids_with(self._keys.user)
 
     def ids_with_sessions(self) -> Iterator[str]:
         """Yield the ids of users with sessions, even if the user's record was lost."""
-        return self._ids_with(keys.last_used)
+        return self._ids_with(self._keys.last_used)
 
     def ids_with_ended(self) -> Iterator[str]:
         """Yield the ids of users with sessions that ended lately."""
-        return self._ids_with(keys.ended)
+        return self._ids_with(self._keys.ended)
 
     def _ids_with(self, key: Callable[[str], str]) -> Iterator[str]:
-        return (keys.user_id_in(found) for found in self._redis.scan(key("*")))
+        for found in self._redis.scan(key("*")):
+            user_id = self._keys.user_id_in(found)
+            if user_id and key(user_id) == found:  # else it is another application's
+                yield user_id
 
     def get(self, user_id: str) -> User | None:
         [user] = self.get_all([user_id])
         return user
 
     def get_all(self, user_ids: Sequence[str]) -> Sequence[User | None]:
-        """Return users by id, in the order given, in one trip."""
+        """Return users by id, in the order given, in one trip. A record that is not one of ours counts as none."""
         commands = (
             command
             for user_id in user_ids
-            for command in (("HGETALL", keys.user(user_id)), ("SCARD", keys.backup_codes(user_id)))
+            for command in (("HGETALL", self._keys.user(user_id)), ("SCARD", self._keys.backup_codes(user_id)))
         )
-        replies = self._redis.read(*commands) if user_ids else []
+        replies = self._redis.read_own(*commands) if user_ids else []
         found = zip(user_ids, replies[::2], replies[1::2], strict=True)
-        return [_parse_user(user_id, record, codes_left) if record else None for user_id, record, codes_left in found]
+        return [
+            _parse_user(user_id, record, codes_left or 0) if record else None for user_id, record, codes_left in found
+        ]
 
     def change(self, user_id: str, change: Change) -> str | None:
         """Change a user and their sessions as one step.
@@ -191,7 +200,7 @@ class UserStore:
         Raises:
             CallerGone: The caller's session is over.
         """
-        further = [key(user_id) for key in CHANGED_KEYS]
+        further = changed_keys(self._keys, user_id)
         run = self._renew if change.same_credentials else self._change
         outcome = run(user_id, further, change.as_argument())
         if outcome == -1:
@@ -211,12 +220,13 @@ class UserStore:
             normal_forms: The forms under which the e-mail address may be kept.
             digest: The keyed hash of the e-mail address. Rate limits count under it while no account has the address.
         """
+        keys = self._keys
         named = (user_id, digest, *self._known_id_hashes(user_id))
-        doomed = [keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id), keys.backup_codes(user_id)]
-        doomed += self._redis.scan(keys.all_of_user(user_id))
-        doomed += [counter for counter in self._redis.scan(keys.LIMITS) if keys.is_counter_of(counter, named)]
-        doomed += [keys.email(form) for form in normal_forms if self.id_of(form) == user_id]
-        self._redis.write(*(("DEL", key) for key in doomed))
+        found = [keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id), keys.backup_codes(user_id)]
+        found += self._redis.scan(keys.all_of_user(user_id))
+        found += [counter for counter in self._redis.scan(f"{keys.limits}:*") if keys.is_counter_of(counter, named)]
+        found += [keys.email(form) for form in normal_forms if self.id_of(form) == user_id]
+        self._redis.write(*(("DEL", key) for key in own_keys(self._redis, keys, found)))
         [outcome], is_on_replicas = self._redis.send([("DEL", keys.user(user_id))], self._wait)
         if isinstance(outcome, ResponseError):
             raise outcome
@@ -225,15 +235,24 @@ class UserStore:
 
     def _known_id_hashes(self, user_id: str) -> Sequence[str]:
         """Return the hashes of ended sessions and former hashes of sessions. Rate limits may have counted by them."""
-        rows, moved = self._redis.read(("ZRANGE", keys.ended(user_id), 0, -1), ("HKEYS", keys.moved(user_id)))
-        return [*(orjson.loads(row)["id_hash"] for row in rows), *moved]
+        commands = ("ZRANGE", self._keys.ended(user_id), 0, -1), ("HKEYS", self._keys.moved(user_id))
+        rows, moved = self._redis.read_own(*commands)
+        return [*(str(read_json(row).get("id_hash")) for row in rows or ()), *(moved or ())]
 
 
-def _parse_user(user_id: str, fields: Sequence[str], backup_codes_left: int) -> User:
-    """
+def _parse_user(user_id: str, fields: Sequence[str], backup_codes_left: int) -> User | None:
+    """Return the user; None if the record is not one of ours.
+
     Args:
         fields: Names and values in turn.
     """
+    try:
+        return _user_of(user_id, fields, backup_codes_left)
+    except (KeyError, ValueError):
+        return None
+
+
+def _user_of(user_id: str, fields: Sequence[str], backup_codes_left: int) -> User:
     record = dict(zip(fields[::2], fields[1::2], strict=True))
     return User(
         id=user_id,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
+from app.stores.keys import Keys
 from app.stores.lifetimes import Lifetimes
 from app.stores.links import LinkStore
 from app.stores.mail import MailStore
@@ -15,16 +16,25 @@ from app.stores.users import UserStore
 
 
 class Stores:
-    def __init__(self, redis: RedisClient, lifetimes: Lifetimes, clock: Callable[[], float], wait: Wait | None) -> None:
+    def __init__(
+        self,
+        redis: RedisClient,
+        lifetimes: Lifetimes,
+        clock: Callable[[], float],
+        wait: Wait | None = None,
+        prefix: str = "",
+    ) -> None:
         """
         Args:
             wait: How to wait for replicas; None means no waiting.
+            prefix: The setting REDIS_PREFIX.
         """
-        scripts = self.scripts = SessionScripts(redis, lifetimes, clock, wait)
+        self.keys = Keys(prefix)
+        scripts = self.scripts = SessionScripts(redis, lifetimes, clock, wait, keys=self.keys)
         self.lifetimes = lifetimes
         self.users = UserStore(redis, scripts, wait)
         self.sessions = SessionStore(redis, scripts)
         self.tickets = TicketStore(redis, scripts)
         self.links = LinkStore(redis, scripts, clock)
         self.notices = NoticeStore(redis, scripts)
-        self.mails = MailStore(redis, clock, lifetimes.retention_s)
+        self.mails = MailStore(redis, clock, lifetimes.retention_s, self.keys)

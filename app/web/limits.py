@@ -44,6 +44,7 @@ from app.rules.links import OpenLink
 from app.snowflakes import NOBODY
 from app.stores.connection.client import RedisClient
 from app.stores.connection.connect import StoreError
+from app.stores.keys import Keys
 from app.watch import audit, metrics
 from app.web import guards
 from app.web.services import services
@@ -83,9 +84,9 @@ class _Counters(RedisStorage):
         + RedisStorage.SCRIPT_ACQUIRE_MOVING_WINDOW
     )
 
-    def __init__(self, uri: str, client: RedisClient, **_: Any) -> None:
+    def __init__(self, uri: str, client: RedisClient, names_begin: str, **_: Any) -> None:
         Storage.__init__(self, uri)
-        self.key_prefix = self.PREFIX
+        self.key_prefix = names_begin
         self.target_server = "redis"
         self.dependency = self.dependencies["redis"].module
         self.storage = client
@@ -106,8 +107,8 @@ limiter = Limiter(
 )
 
 
-def init_limits(app: Flask, client: RedisClient) -> None:
-    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"client": client}
+def init_limits(app: Flask, client: RedisClient, keys: Keys) -> None:
+    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"client": client, "names_begin": keys.limits}
     limiter.init_app(app)
     # The limiter hooks into every request, for default limits and for headers of its own. Keyrack uses neither, and a
     # view checks its limits itself. So the hooks would only cost time.

@@ -15,6 +15,8 @@ from app.rules.wiring import Rules
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
 from app.stores.connection.server import Server, inspect_servers
+from app.stores.foreign import ForeignKeys, find_foreign_keys
+from app.stores.keys import Keys
 from app.stores.lifetimes import Lifetimes
 from app.stores.rights import find_missing_rights
 from app.stores.wiring import Stores
@@ -31,14 +33,16 @@ class Services(Rules):
             settings.session_ttl_s, settings.session_max_age_s, retention_s, settings.public_computer_ttl_s
         )
         wait = Wait(settings.redis_wait_replicas, settings.redis_wait_ms) if settings.redis_wait_replicas else None
-        stores = Stores(redis, lifetimes, clock, wait)
+        stores = Stores(redis, lifetimes, clock, wait, settings.redis_prefix)
         super().__init__(stores, settings, clock)
         self.settings = settings
+        self.keys: Keys = stores.keys
         self.clock = clock
         self.callers = Callers(self.devices, Locations(settings.geoip_database), settings.trusted_proxies)
         self.delivery: Delivery | None = make_delivery(settings, stores, self.links, self.keyring, clock)
         self.look_at_redis: Callable[[], Sequence[Server]] = partial(inspect_servers, redis, clock)
-        self.find_missing_rights: Callable[[], Sequence[str]] = partial(find_missing_rights, redis)
+        self.find_missing_rights: Callable[[], Sequence[str]] = partial(find_missing_rights, redis, stores.keys)
+        self.find_foreign_keys: Callable[[], ForeignKeys] = partial(find_foreign_keys, redis, stores.keys)
 
 
 def services() -> Services:

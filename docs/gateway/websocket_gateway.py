@@ -25,6 +25,8 @@ from websockets.http11 import Request, Response
 
 KEYRACK_URL, REDIS_URL = os.environ["KEYRACK_URL"], os.environ["REDIS_URL"]
 GATEWAY_SECRET, PORT = os.environ["GATEWAY_SECRET"], int(os.environ["PORT"])
+PREFIX = os.environ.get("REDIS_PREFIX")  # as Keyrack has it
+CHANNEL = f"{PREFIX}:auth-events" if PREFIX else "auth-events"
 PASSED_ON = ("Authorization", "Cookie", "Host", "Origin", "Sec-Fetch-Site", "User-Agent", "X-Super-Properties")
 RECONCILE_EVERY_S, MAX_BACKOFF_S = 60, 10
 
@@ -103,7 +105,7 @@ async def follow_events() -> None:
     while True:
         try:
             async with Redis.from_url(REDIS_URL, decode_responses=True) as redis, redis.pubsub() as events:
-                await events.subscribe("auth-events")
+                await events.subscribe(CHANNEL)
                 async for message in events.listen():
                     if message["type"] == "subscribe":  # told again whenever redis-py has connected anew
                         await close_ended(list(sockets))

@@ -15,8 +15,8 @@ from pathlib import Path
 from redis import Redis as RedisPy
 
 from app import tokens
-from app.stores import keys
 from app.stores.connection.connect import connect
+from app.stores.keys import unprefixed as keys
 from app.stores.lifetimes import Lifetimes
 from app.stores.scripts import SessionScripts
 from app.stores.sessions import Client, SessionStore

@@ -13,8 +13,8 @@ import requests
 
 from app.rules.keyring import Keyring
 from app.rules.links import Links
-from app.stores import keys
 from app.stores.connection.connect import connect
+from app.stores.keys import unprefixed as keys
 from app.stores.lifetimes import Lifetimes
 from app.stores.links import LinkStore
 from app.stores.mail import new_notice_id

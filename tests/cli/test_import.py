@@ -11,7 +11,7 @@ import pytest
 
 from app.rules.imports import Email, ImportedUser, Imports, Line, Result
 from app.rules.keyring import Keyring
-from app.stores import keys
+from app.stores.keys import unprefixed as keys
 from tests.device import PASSWORD, Device
 from tests.web.test_secrets import dump
 
@@ -183,7 +183,7 @@ def test_an_address_that_another_service_took_signs_in(run_import, new_device, r
     assert run_import(GOOD | {"email": kept}).json == [{"imported": 1, "there": 0, "bad": 0}]
     assert log_in(new_device(), typed).status_code == 200
     assert new_device().post("/auth/forgot", {"login": typed}).status_code == 200
-    assert redis.xlen(keys.MAIL) == 1
+    assert redis.xlen(keys.mail) == 1
     assert run_import(GOOD | {"email": typed}).json == [{"imported": 0, "there": 1, "bad": 0}]
 
 

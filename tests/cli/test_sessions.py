@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.stores import keys
+from app.stores.keys import unprefixed as keys
 from app.stores.sessions import Client
 from app.stores.users import Change
 from app.tokens import id_in_url

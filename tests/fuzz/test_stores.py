@@ -18,8 +18,8 @@ from hypothesis.stateful import (
 from redis import RedisCluster
 
 from app.callers.client_info import clean
-from app.stores import keys
 from app.stores.factors import JudgedAnswer
+from app.stores.keys import unprefixed as keys
 from app.stores.links import Link
 from app.stores.sessions import CallerGone, Client
 from app.stores.tickets import MAX_WRONG_ANSWERS, Ticket, TicketStore
@@ -46,7 +46,7 @@ class Listener:
         self._redis = redis
         self._marks = itertools.count(1)
         self._subscription = redis.pubsub()
-        self._subscription.subscribe(keys.CHANNEL, MARKS)
+        self._subscription.subscribe(keys.channel, MARKS)
         while self._next(timeout_s=20)["data"] != 2:  # how many channels are heard by now
             pass
 

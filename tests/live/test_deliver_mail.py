@@ -17,8 +17,8 @@ import requests
 from app.mail.delivery import Delivery
 from app.mail.transport import SmtpServer
 from app.setting_parsers import MailServer
-from app.stores import keys
 from app.stores.connection.connect import from_redis_py
+from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client
 from tests.conftest import ENVIRONMENT
@@ -93,12 +93,12 @@ def worker_here(real_redis):
 
 def left(redis):
     """How many there are: due, put aside, given up."""
-    return redis.xlen(keys.MAIL), redis.zcard(keys.MAIL_LATER), redis.xlen(keys.MAIL_DEAD)
+    return redis.xlen(keys.mail), redis.zcard(keys.mail_later), redis.xlen(keys.mail_dead)
 
 
 def workers(redis):
     """Who has looked for a mail, and so knows how to be told to stop."""
-    return redis.xinfo_consumers(keys.MAIL, "deliverers") if redis.exists(keys.MAIL) else []
+    return redis.xinfo_consumers(keys.mail, "deliverers") if redis.exists(keys.mail) else []
 
 
 def link_in(message) -> str:
@@ -149,7 +149,7 @@ def test_many_mails_two_workers_and_a_stop_in_the_middle(real_redis, smtp, deliv
     assert worker_here(server).deliver_due(threading.Event())
     assert Counter(server.recipients) == Counter(f"{name}@example.com" for name in names)
     assert left(real_redis) == (0, 0, 0)
-    assert real_redis.xinfo_consumers(keys.MAIL, "deliverers") == []
+    assert real_redis.xinfo_consumers(keys.mail, "deliverers") == []
 
 
 def test_what_a_killed_worker_had_is_taken_over(real_redis, smtp, deliver, make_users, worker_here):
@@ -188,7 +188,7 @@ def test_a_worker_outlives_redis_and_the_mail_server(smtp, deliver, make_users):
             server.start()
             wait_until(lambda: "Redis is away" in "".join(said), "it did not notice", within_s=30)
             redis_server.start()
-            redis.zadd(keys.MAIL_LATER, dict.fromkeys(redis.zrange(keys.MAIL_LATER, 0, 0), 0))
+            redis.zadd(keys.mail_later, dict.fromkeys(redis.zrange(keys.mail_later, 0, 0), 0))
             wait_until(lambda: len(server.inbox) == 2, "no second mail came", within_s=30)
             wait_until(lambda: left(redis) == (0, 0, 0), "it was not forgotten")
         worker.send_signal(signal.SIGTERM)
@@ -211,7 +211,7 @@ def test_once_says_so_when_not_all_was_delivered(real_redis, smtp, deliver, make
     assert (code, left(real_redis)) == (1, (0, 1, 0))
     assert "not all that is due was delivered" in said
     server.start()
-    real_redis.zadd(keys.MAIL_LATER, dict.fromkeys(real_redis.zrange(keys.MAIL_LATER, 0, 0), 0))
+    real_redis.zadd(keys.mail_later, dict.fromkeys(real_redis.zrange(keys.mail_later, 0, 0), 0))
     assert worker_here(server).deliver_due(threading.Event())
     assert left(real_redis) == (0, 0, 1)
     code, said = finished(deliver(f"file:{tmp_path}/mail", "--once", "--retry-dead"))

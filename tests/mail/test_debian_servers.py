@@ -11,7 +11,7 @@ from app.mail.letters import compose_test
 from app.mail.refusals import RecipientRefused, RecipientUnlikely, ServerAway
 from app.mail.transport import SmtpServer
 from app.setting_parsers import MailServer, mail_address
-from app.stores import keys
+from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client
 from app.web.services import EXTENSION
@@ -89,7 +89,7 @@ def test_notices_arrive_all_at_once_and_are_as_they_were_sent(start, kind, store
     assert first == again
     assert "/reset#" in first
     # Exim says of the unknown mailbox a bare 550, so it is tried for some hours; Postfix has a status code.
-    assert (redis.xlen(keys.MAIL_DEAD), redis.zcard(keys.MAIL_LATER)) == ((1, 0) if kind is Postfix else (0, 1))
+    assert (redis.xlen(keys.mail_dead), redis.zcard(keys.mail_later)) == ((1, 0) if kind is Postfix else (0, 1))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from app.mail.refusals import LoginRefused, ServerAway
 from app.mail.transport import SmtpServer
 from app.setting_parsers import MailServer
 from app.snowflakes import NOBODY
-from app.stores import keys
+from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client
 from tests import mail_server
@@ -78,12 +78,12 @@ def log(caplog):
 
 def left(redis):
     """How many there are: due, put aside, given up."""
-    return redis.xlen(keys.MAIL), redis.zcard(keys.MAIL_LATER), redis.xlen(keys.MAIL_DEAD)
+    return redis.xlen(keys.mail), redis.zcard(keys.mail_later), redis.xlen(keys.mail_dead)
 
 
 def next_due(redis, clock):
     """Seconds until the first that was put aside is due."""
-    return redis.zrange(keys.MAIL_LATER, 0, 0, withscores=True)[0][1] - clock()
+    return redis.zrange(keys.mail_later, 0, 0, withscores=True)[0][1] - clock()
 
 
 def test_all_that_is_due_is_delivered_in_its_order(smtp, add, deliver, redis, log):
@@ -398,7 +398,7 @@ def test_a_mail_that_cannot_be_composed_stands_in_no_others_way(smtp, add, deliv
 
 def test_an_entry_that_cannot_be_read_stands_in_no_mails_way(smtp, add, deliver, redis, log):
     server = smtp()
-    redis.xadd(keys.MAIL, {"notice": b"\xff ada@example.com"})
+    redis.xadd(keys.mail, {"notice": b"\xff ada@example.com"})
     add("ada")
     assert deliver(server)
     assert (len(server.inbox), left(redis)) == (1, (0, 0, 1))
@@ -444,8 +444,8 @@ def test_told_to_stop_it_ends_after_the_mail_under_way(smtp, add, mails, redis, 
     worker.join(10)
     assert not worker.is_alive()
     assert server.recipients == ["ada@example.com"]
-    assert redis.xlen(keys.MAIL) == 1
-    assert redis.xinfo_consumers(keys.MAIL, "deliverers") == []
+    assert redis.xlen(keys.mail) == 1
+    assert redis.xinfo_consumers(keys.mail, "deliverers") == []
 
 
 class TestRedisAway:

@@ -6,7 +6,7 @@ import pyotp
 import pytest
 
 from app import tokens
-from app.stores import keys
+from app.stores.keys import unprefixed as keys
 from app.stores.sessions import Client
 from tests.device import PASSWORD, Device, errors
 

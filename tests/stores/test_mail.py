@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from app.rules.links import RESET_TTL_S
-from app.stores import keys
+from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, Notice
 from app.stores.sessions import Client
 
@@ -32,7 +32,7 @@ def take(mails):
 
 def left(redis):
     """How many there are: due, put aside, given up."""
-    return redis.xlen(keys.MAIL), redis.zcard(keys.MAIL_LATER), redis.xlen(keys.MAIL_DEAD)
+    return redis.xlen(keys.mail), redis.zcard(keys.mail_later), redis.xlen(keys.mail_dead)
 
 
 def test_a_notice_is_what_it_was(mails, take):
@@ -78,7 +78,7 @@ def test_what_is_finished_is_gone(mails, take, redis):
     mails.finish(take())
     assert take().content.user_id == "2"
     assert left(redis) == (1, 0, 0)
-    assert redis.xpending(keys.MAIL, "deliverers")["pending"] == 1
+    assert redis.xpending(keys.mail, "deliverers")["pending"] == 1
 
 
 def test_a_worker_has_again_what_it_did_not_speak_of(mails, take):
@@ -102,7 +102,7 @@ def test_late_ones_are_found_behind_many_that_are_not(mails, take, redis):
     for _ in range(30):
         mails.add(notice())
     taken = [take(f"worker{number}") for number in range(30)]
-    command = ("XCLAIM", keys.MAIL, "deliverers", "worker29", 0, taken[29].entry_id, "IDLE", LATE * 1000)
+    command = ("XCLAIM", keys.mail, "deliverers", "worker29", 0, taken[29].entry_id, "IDLE", LATE * 1000)
     redis.execute_command(*command)
     assert take("b").entry_id == taken[29].entry_id
 
@@ -152,12 +152,12 @@ def test_what_another_was_done_with_is_neither_put_aside_nor_given_up(mails, tak
 
 
 def test_given_up_it_is_kept_for_thirty_days(mails, take, redis):
-    redis.xadd(keys.MAIL_DEAD, {"failure": "long ago"}, id="1600000000000-0")
+    redis.xadd(keys.mail_dead, {"failure": "long ago"}, id="1600000000000-0")
     mails.add(notice())
     mails.give_up(take(), "TimeoutError")
-    [(_, row)] = redis.xrange(keys.MAIL_DEAD)
+    [(_, row)] = redis.xrange(keys.mail_dead)
     assert (row["attempts"], row["failure"]) == ("1", "TimeoutError")
-    assert 30 * 86400 - 2 <= redis.ttl(keys.MAIL_DEAD) <= 30 * 86400
+    assert 30 * 86400 - 2 <= redis.ttl(keys.mail_dead) <= 30 * 86400
 
 
 def test_what_was_given_up_can_begin_anew(mails, take, redis):
@@ -194,7 +194,7 @@ GOOD = {"kind": "reset", "user_id": "1", "at": 1, "client": {"os": "x"}, "sessio
     ],
 )
 def test_what_cannot_be_read_is_given_up_and_stands_in_nobodys_way(mails, take, redis, row):
-    redis.xadd(keys.MAIL, row)
+    redis.xadd(keys.mail, row)
     mails.add(notice())
     mail = take()
     assert mail.content is None
@@ -202,12 +202,12 @@ def test_what_cannot_be_read_is_given_up_and_stands_in_nobodys_way(mails, take, 
     assert take().content == notice()
     assert left(redis) == (1, 0, 1)
     mails.revive()
-    assert redis.xlen(keys.MAIL) + redis.xlen(keys.MAIL_DEAD) == 2
+    assert redis.xlen(keys.mail) + redis.xlen(keys.mail_dead) == 2
 
 
 def test_one_that_was_deleted_under_way_is_no_stumbling_block(mails, take, redis):
     mails.add(notice())
-    redis.xdel(keys.MAIL, take().entry_id)
+    redis.xdel(keys.mail, take().entry_id)
     mail = take()
     assert mail is None or mail.content is None
     if mail:
@@ -223,8 +223,8 @@ def test_the_group_is_made_again(mails, take, redis, loss):
     mails.add(notice("2"))
     {
         "flushall": redis.flushdb,
-        "group": lambda: redis.xgroup_destroy(keys.MAIL, "deliverers"),
-        "stream": lambda: redis.delete(keys.MAIL),
+        "group": lambda: redis.xgroup_destroy(keys.mail, "deliverers"),
+        "stream": lambda: redis.delete(keys.mail),
     }[loss]()
     kept = take()
     assert kept.content.user_id == "2" if loss == "group" else kept is None
@@ -238,7 +238,7 @@ def test_a_worker_that_ends_is_forgotten_but_not_what_it_left_undone(mails, take
     take("b")
     for worker in "abc":
         mails.retire(worker)
-    assert [worker["name"] for worker in redis.xinfo_consumers(keys.MAIL, "deliverers")] == ["a"]
+    assert [worker["name"] for worker in redis.xinfo_consumers(keys.mail, "deliverers")] == ["a"]
     assert take("d", idle_s=0).content == notice()
 
 
@@ -251,20 +251,20 @@ def test_a_queue_that_nobody_empties_does_not_grow_for_ever(mails, redis, monkey
     monkeypatch.setattr(mails, "_queue", replace(mails._queue, max_ready=100))
     for _ in range(500):
         mails.add(notice())
-    assert 100 <= redis.xlen(keys.MAIL) <= 300
+    assert 100 <= redis.xlen(keys.mail) <= 300
 
 
 def test_all_three_keys_are_in_one_slot():
     """A Cluster hashes what stands in braces, or else the whole key."""
     tagged = {
-        key[key.find("{") + 1 : key.find("}")] if "{" in key else key for key in (keys.MAIL_LATER, keys.MAIL_DEAD)
+        key[key.find("{") + 1 : key.find("}")] if "{" in key else key for key in (keys.mail_later, keys.mail_dead)
     }
-    assert tagged == {keys.MAIL}
+    assert tagged == {keys.mail}
 
 
 def test_neither_an_address_nor_a_name_is_in_the_queue(mails, redis):
     mails.add(notice())
-    [(_, row)] = redis.xrange(keys.MAIL)
+    [(_, row)] = redis.xrange(keys.mail)
     assert orjson.loads(row["notice"]) == {
         **{"kind": "sign_in", "user_id": "1", "at": 1700000000.5, "session": "S" * 43 + "=", "secrets_version": ""},
         "id": ID,

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from app.stores import keys
 from app.stores.connection.connect import connect
+from app.stores.keys import unprefixed as keys
 from app.stores.notices import NoticeStore
 from app.stores.scripts import SessionScripts
 from tests.conftest import LIFETIMES

@@ -6,8 +6,8 @@ from redis.exceptions import NoPermissionError
 
 from app import create_app
 from app.config import load_settings
-from app.stores import keys
 from app.stores.connection.connect import from_redis_py
+from app.stores.keys import unprefixed as keys
 from app.stores.lua import all_commands, session_script
 from app.stores.rights import find_missing_rights
 from app.stores.wiring import Stores
@@ -144,18 +144,18 @@ def snapshot(redis):
 )
 def test_what_is_missing_is_named(limited, rights, missing):
     stores = limited(*rights)
-    assert find_missing_rights(stores.scripts._redis) == missing
+    assert find_missing_rights(stores.scripts._redis, keys) == missing
 
 
 @pytest.mark.parametrize("redis", ["real"], indirect=True)
 @pytest.mark.parametrize("rights", [("resetkeys",), ("-eval", "-evalsha")])
 def test_keys_and_scripts_that_are_missing_are_named(limited, rights):
-    [said] = find_missing_rights(limited(*rights).scripts._redis)
+    [said] = find_missing_rights(limited(*rights).scripts._redis, keys)
     assert said.startswith("~user:* +eval +evalsha")
 
 
 def test_who_has_all_rights_or_cannot_be_asked_lacks_none(store):
-    assert find_missing_rights(store) == []
+    assert find_missing_rights(store, keys) == []
 
 
 @pytest.mark.parametrize("redis", ["real"], indirect=True)

@@ -5,10 +5,11 @@ import logging
 import pytest
 from redis import ResponseError
 
-from app.stores import keys
+from app.stores.keys import unprefixed as keys
 from app.stores.lua import session_script
 from app.stores.scripts import SessionScripts
 from app.stores.sessions import Client, SessionStore
+from app.stores.users import Change
 from app.watch.events import Event
 from tests.conftest import LIFETIMES
 
@@ -34,15 +35,15 @@ def test_every_listener_hears_each_event_once_and_in_order(store, clock, redis):
 
 
 @pytest.mark.parametrize("redis", ["real", "cluster"], indirect=True)  # fakeredis names no line
-def test_an_error_of_a_script_names_file_and_line_and_quotes_nothing(sessions, redis, caplog):
-    """The user's record is no hash, so the first command that reads it, in sign_in.lua, is refused."""
-    redis.set(keys.user("1"), "a secret")
+def test_an_error_of_a_script_names_file_and_line_and_quotes_nothing(users, redis, caplog):
+    """The user's version is no number, so the command of change.lua that counts it up is refused."""
+    redis.hset(keys.user("1"), "epoch", "a secret")
     with caplog.at_level(logging.WARNING, "app"), pytest.raises(ResponseError):
-        sessions.open("1", FIRST, 1, Client(), "1", 50)
-    lines = session_script("open_session").source.splitlines()
+        users.change("1", Change(unset=["disabled"]))
+    lines = session_script("change_user").source.splitlines()
     [(_, _, said)] = caplog.record_tuples
     kind, _, place = said.removeprefix("redis: ResponseError: ").partition(" at ")
     name, _, line = place.partition(":")
-    assert (kind, name) == ("WRONGTYPE", "sign_in.lua")
-    start = {file: before for before, file in session_script("open_session").starts}["sign_in"]
-    assert 'redis.call("HGET", KEYS[4], "epoch")' in lines[start + int(line) - 1]
+    assert (kind, name) == ("hash", "change.lua")
+    start = {file: before for before, file in session_script("change_user").starts}["change"]
+    assert 'redis.call("HINCRBY", user, "epoch", 1)' in lines[start + int(line) - 1]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.stores import keys
+from app.stores.keys import unprefixed as keys
 from app.stores.scripts import SessionScripts
 from app.stores.sessions import CallerGone, Client, SessionStore
 from app.stores.users import Change
@@ -40,7 +40,7 @@ def open_session(sessions, clock):
 def heard(redis):
     """The events told from here on."""
     subscription = redis.pubsub(ignore_subscribe_messages=True)
-    subscription.subscribe(keys.CHANNEL)
+    subscription.subscribe(keys.channel)
     while subscription.get_message(timeout=1) is not None:
         pass
 

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from app.web.services import EXTENSION
 from tests.device import API, PASSWORD
 
 NOT_FOUND = {"code": 0, "message": "404: Not Found"}
@@ -159,9 +160,9 @@ def test_wrong_methods_of_the_cookie_surface(app, path):
     assert (answer.status_code, answer.json) == (405, {"error": "405: Method Not Allowed"})
 
 
-def test_an_error_that_nobody_expected_shows_nothing_of_the_inside(alice, app, redis):
-    """500 in the contract's shape, with the request's id; here a record that no version of Keyrack wrote."""
-    redis.hset(f"user:{{{alice.user_id}}}:sessions", alice.id_hash, "not json")
+def test_an_error_that_nobody_expected_shows_nothing_of_the_inside(alice, app, monkeypatch):
+    """500 in the contract's shape, with the request's id; here a store that gives back what it never does."""
+    monkeypatch.setattr(app.extensions[EXTENSION].devices._store, "list", lambda _: ["no session"])
     app.testing = False
     answer = alice.get("/auth/sessions", X_Request_Id="gateway-7")
     assert answer.status_code == 500

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.stores import keys
+from app.stores.keys import unprefixed as keys
 from tests.device import PASSWORD
 from tests.web.test_full import reset_link
 

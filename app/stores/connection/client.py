@@ -18,6 +18,7 @@ from redis.exceptions import MovedError, NoScriptError
 from app.stores.connection.circuit import NothingSent
 from app.stores.connection.node import Node, RedisCommand, Wait
 from app.stores.connection.redis_url import TIMEOUT_S
+from app.stores.connection.refusals import is_wrong_type
 
 _SCAN_COUNT = 1000  # keys that a server reads in one step of a scan
 
@@ -47,18 +48,30 @@ class RedisClient(ABC):
     def close(self) -> None: ...
 
     def read(self, *commands: RedisCommand) -> list[Any]:
+        return _require_accepted(self._read(commands))
+
+    def read_own(self, *commands: RedisCommand) -> list[Any]:
+        """Read as `read` does. The reply about a key of another type is None: such a key is another application's."""
+        return _require_accepted(_own(self._read(commands)))
+
+    def _read(self, commands: Sequence[RedisCommand]) -> list[Any]:
         try:
             replies, _ = self.send(commands)
         except NothingSent:
             raise
         except ConnectionBroken:
             replies, _ = self.send(commands)
-        return _require_accepted(replies)
+        return replies
 
     def write(self, *commands: RedisCommand, wait: Wait | None = None) -> list[Any]:
         """Send writes and return their replies. This waits for replicas, but does not tell whether enough confirmed."""
         replies, _ = self.send(commands, wait)
         return _require_accepted(replies)
+
+    def write_own(self, *commands: RedisCommand, wait: Wait | None = None) -> list[Any]:
+        """Send writes as `write` does. The reply about a key of another type is None; the key stays as it is."""
+        replies, _ = self.send(commands, wait)
+        return _require_accepted(_own(replies))
 
     def write_bytes(self, *commands: RedisCommand) -> list[Any]:
         """Send writes and return their replies as bytes, because other programs may have written invalid text."""
@@ -156,6 +169,11 @@ class OneServer(RedisClient):
 
     def close(self) -> None:
         self._node.close()
+
+
+def _own(replies: Sequence[Any]) -> list[Any]:
+    """Return the replies, with None for each about a key of another type."""
+    return [None if isinstance(reply, ResponseError) and is_wrong_type(reply) else reply for reply in replies]
 
 
 def _require_accepted(replies: list[Any]) -> list[Any]:

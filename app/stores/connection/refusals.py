@@ -52,6 +52,11 @@ def kind_of(error: RedisError) -> Kind:
     return next((kind for error_class, kind in _BY_CLASS if isinstance(error, error_class)), "refused")
 
 
+def is_wrong_type(error: RedisError) -> bool:
+    """Tell whether a command or script was refused because a key has another type than it needs."""
+    return "WRONGTYPE" in str(error)
+
+
 def describe(error: RedisError) -> str:
     """Return an error's name and what it means. The text of a refusal is not used, because it may quote an e-mail.
 
@@ -60,6 +65,8 @@ def describe(error: RedisError) -> str:
     name, kind = type(error).__name__, kind_of(error)
     if isinstance(error, ConnectionBroken | AnswerTooLate | NoPermissionError):
         return f"{name}: {error}"
+    if is_wrong_type(error):
+        return f"{name}: a key of another application is in the place of Keyrack's. flask doctor names it"
     if kind in _WORDS:
         return f"{name}: {_WORDS[kind]}"
     words = next((words for error_class, words in _MORE_WORDS if isinstance(error, error_class)), None)

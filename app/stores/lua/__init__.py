@@ -5,12 +5,14 @@ its own file.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from app.stores.keys import QUEUE_TYPES, USER_TYPES
 from app.stores.lua.rights import commands_in, refuse_without
+from app.stores.lua.types import refuse_foreign_keys
 
 _HERE = Path(__file__).parent
 _OPENINGS = {
@@ -47,23 +49,24 @@ class Script:
 def session_script(name: str) -> Script:
     """Return a script on a user's sessions. It returns its own result, and the events that it reported."""
     openings = _OPENINGS.get(name, ("session",))
-    return _joined(name, openings, "local function run()", "end\nreturn { run(), reported }")
+    return _joined(name, openings, USER_TYPES, "local function run()", "end\nreturn { run(), reported }")
 
 
 @cache
 def job_script(name: str) -> Script:
     """Return a script on a queue of jobs."""
-    return _joined(name, ["jobs"])
+    return _joined(name, ["jobs"], QUEUE_TYPES)
 
 
-def _joined(name: str, openings: Sequence[str], before: str = "", after: str = "") -> Script:
+def _joined(name: str, openings: Sequence[str], types: Mapping[str, str], before: str = "", after: str = "") -> Script:
     files = {file: (_HERE / f"{file}.lua").read_text(encoding="utf-8").splitlines() for file in (*openings, name)}
-    commands = commands_in(line for lines in files.values() for line in lines)
+    checked = refuse_foreign_keys(types)
+    commands = commands_in([checked, *(line for lines in files.values() for line in lines)])
     lines: list[str] = []
     starts = []
     for file, own in files.items():
         if file == name:
-            lines += [refuse_without(commands), *([before] if before else [])]
+            lines += [refuse_without(commands), checked, *([before] if before else [])]
         starts.append((len(lines), file))
         lines += own
     return Script(name, "\n".join([*lines, after, ""]), starts)
@@ -73,6 +76,5 @@ def _joined(name: str, openings: Sequence[str], before: str = "", after: str = "
 def all_commands() -> Sequence[str]:
     """Return all commands of all scripts on sessions."""
     names = (path.stem for path in _HERE.glob("*.lua") if path.stem != "jobs" and "job" not in path.stem)
-    return commands_in(
-        line for name in names for line in (_HERE / f"{name}.lua").read_text(encoding="utf-8").splitlines()
-    )
+    lines = (line for name in names for line in (_HERE / f"{name}.lua").read_text(encoding="utf-8").splitlines())
+    return commands_in([refuse_foreign_keys(USER_TYPES), *lines])

@@ -27,8 +27,7 @@ local function find_refusal(change)
     return 0
   end
   if change.link then
-    local record = redis.call("HGET", links, change.link)
-    local link = record and cjson.decode(record)
+    local link = read(redis.call("HGET", links, change.link), "expires_at")
     if not link or link.purpose ~= "reset" or link.expires_at <= call.now then
       return 0
     end

@@ -7,8 +7,7 @@
 --           0 if there is no such link, or it has expired
 local links, moved = KEYS[4], KEYS[5]
 local asked = cjson.decode(ARGV[2])
-local record = redis.call("HGET", links, asked.id_hash)
-local link = record and cjson.decode(record)
+local link = read(redis.call("HGET", links, asked.id_hash), "expires_at")
 if not link or link.purpose ~= "not_me" or link.expires_at <= call.now then
   return 0
 end

@@ -7,5 +7,7 @@ local now = cjson.decode(ARGV[2]).now
 for _, row in ipairs(redis.call("ZRANGEBYSCORE", KEYS[2], "-inf", now, "LIMIT", 0, 100)) do
   redis.call("ZREM", KEYS[2], row)
   local attempts, failing_since, content = string.match(row, "^%S+ (%S+) (%S+) (.*)$")
-  queue(attempts, content, "failing_since", failing_since)
+  if attempts then
+    queue(attempts, content, "failing_since", failing_since)
+  end
 end

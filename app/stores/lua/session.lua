@@ -4,6 +4,7 @@
 -- KEYS[3]   ended, a sorted set: sessions that ended (JSON), scored by when they ended (Unix s)
 -- ARGV[1]   JSON: user_id, now (Unix s), at (now in ISO 8601), ttl_s, max_age_s, public_computer_s, retention_s, channel
 -- Defines   last_used, sessions, ended, call (ARGV[1]), reported
+--           read   a JSON text that another program may have written
 --           record_of, ends_at, is_over, is_live   what is known about a session
 --           finish, finish_by_time, finish_expired, finish_others, ender   the ways in which sessions end
 --           report, forget, keep, write_when_full   an event; the retention; the expiry of the keys; a full Redis
@@ -13,9 +14,14 @@ local call = cjson.decode(ARGV[1])
 local KEPT_ENDED = 100
 local reported = {}  -- the events of this call; for each: type, id_hash, reason, old_id_hash, by ("" if absent)
 
+-- Returns a JSON text as a table; nothing if it is none, or lacks a number of this name, so that it is not one of ours.
+local function read(text, number)
+  local is_json, found = pcall(cjson.decode, text or "")
+  return is_json and type(found) == "table" and type(found[number]) == "number" and found or nil
+end
+
 local function record_of(id_hash)
-  local record = redis.call("HGET", sessions, id_hash)
-  return record and cjson.decode(record)
+  return read(redis.call("HGET", sessions, id_hash), "began_at")
 end
 
 -- Returns the Unix seconds when a session with this last use (score) expires or expired. The rule: stores/lifetimes.py.

@@ -6,9 +6,9 @@ import time
 import pytest
 from redis import ConnectionError, RedisError
 
-from app.stores import keys
 from app.stores.connection.connect import connect
 from app.stores.connection.node import Wait
+from app.stores.keys import unprefixed as keys
 from app.stores.scripts import SessionScripts
 from app.stores.sessions import Client, SessionStore
 from tests.conftest import LIFETIMES
@@ -161,7 +161,7 @@ def test_none_of_the_named_servers_is_there():
 def test_an_ending_of_many_users_is_one_event_each(servers, clock):
     """Users of all three servers; each event is heard on any of them."""
     with connect(servers.url) as store, servers.nodes[0].client.pubsub(ignore_subscribe_messages=True) as heard:
-        heard.subscribe(keys.CHANNEL)
+        heard.subscribe(keys.channel)
         heard.get_message(timeout=5)
         scripts = SessionScripts(store, LIFETIMES, clock)
         sessions = SessionStore(store, scripts)
