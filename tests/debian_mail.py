@@ -137,11 +137,13 @@ class DebianMailServer:
             os.chown(path, user, user)
 
     def _start(self, *command: str) -> None:
+        for path in self._folder.rglob("*"):  # whatever the umask of the tests is
+            path.chmod(0o755 if path.is_dir() else 0o644)
         with (self._folder / "output").open("wb") as output:
             self._process = subprocess.Popen(
-                ["chroot", _ROOT, *command], cwd="/", stdout=output, stderr=subprocess.STDOUT
+                ["chroot", _ROOT, *command], cwd="/", stdout=output, stderr=subprocess.STDOUT, umask=0o022
             )
-        wait_until(self._answers, f"{self.name} did not start", within_s=30)
+        wait_until(self._answers, f"{self.name} did not start", within_s=60)
 
     def _answers(self) -> bool:
         assert self._process.poll() is None, (self._folder / "output").read_text()
