@@ -45,7 +45,8 @@ def clean(value: Any) -> str | None:
     """Return a text without hidden characters, cut to 64 characters; None if nothing is left, or if it is no text."""
     if not isinstance(value, str):
         return None
-    return visible(value[: 4 * _MAX_VALUE]).strip()[:_MAX_VALUE].rstrip() or None
+    shown = visible(value[: 4 * _MAX_VALUE]).strip()
+    return visible(shown[:_MAX_VALUE]).rstrip() or None  # the cut may leave a joiner at the end
 
 
 def _read_properties(header: str) -> dict[str, Any]:

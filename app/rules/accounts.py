@@ -146,14 +146,15 @@ class Accounts:
             InvalidLogin: The account is unknown or disabled, or the password is wrong. Each case takes equal work.
         """
         user = self._users.get(self.id_of(login) or NOBODY)
-        matches = self._passwords.verify(password, user.password_hash if user else None)
+        check = self._passwords.check(password, user.password_hash if user else None)
         if user is None:
             audit.sign_in_failed("unknown_account", account=self.digest_of(login))
             raise InvalidLogin
-        if user.disabled or not matches:
-            audit.sign_in_failed("wrong_password" if not matches else "disabled", user.id)
+        if user.disabled or not check.matches:
+            audit.sign_in_failed("wrong_password" if not check.matches else "disabled", user.id)
             raise InvalidLogin
-        if self._passwords.is_outdated(user.password_hash):
+        # A hash of another cost takes another time than for an unknown account, which reveals that this one exists.
+        if check.is_outdated:
             renewed = self._passwords.hash(password)
             self._users.change(
                 user.id,

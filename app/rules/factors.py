@@ -15,6 +15,7 @@ from app.rules import totp
 from app.rules.keyring import Keyring
 from app.stores.factors import JudgedAnswer, MfaType
 from app.stores.users import User
+from app.text import plain_code
 
 _CODE_ALPHABET = string.ascii_lowercase + string.digits
 _CODE_LENGTH = 8
@@ -86,7 +87,7 @@ class BackupCodes:
         return None
 
     def read_answer(self, user: User, typed: str) -> JudgedAnswer | None:
-        code = re.sub(r"[\s-]", "", typed).lower()
+        code = plain_code(typed)
         if not re.fullmatch(rf"[a-z0-9]{{{_CODE_LENGTH}}}", code):
             return None
         return JudgedAnswer("backup", {"code_hashes": self._keyring.code_hashes(user.id, code)})

@@ -1,6 +1,8 @@
 """Passwords: the limits on new passwords, and bcrypt hashes. How these wait for their turn: hash_queue.py."""
 
+import unicodedata
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +15,7 @@ MIN_LENGTH = 8
 MAX_BYTES = 72  # bcrypt reads only so many bytes
 MIN_ROUNDS, MAX_ROUNDS = 4, 16  # the costs of a hash; each step doubles the time, and 16 takes seconds
 MAX_EXTRA_ROUNDS = 2  # a hash of a higher cost takes more than four times as long as usual, and waits apart
+_MAX_COMPOSED = 2 * MAX_BYTES  # 72 bytes are 108 characters at most before NFC, which takes quadratic time for some
 _ANY_HASH = "." * 53  # the salt and hash of a dummy, for which no password is known
 
 T = TypeVar("T")
@@ -31,6 +34,26 @@ def is_common(password: str) -> bool:
     return password.lower() in _COMMON
 
 
+def compose(password: str) -> str:
+    """Return the form of a password that is counted and hashed: composed (NFC, as RFC 8265 has it).
+
+    Systems send an umlaut as one character or as two. A password that is too long in any form is left as it is.
+    """
+    return unicodedata.normalize("NFC", password) if len(password) <= _MAX_COMPOSED else password
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordCheck:
+    """The outcome of a check.
+
+    Attributes:
+        is_outdated: New hashes have another cost, or are of the composed password. The hash should be renewed.
+    """
+
+    matches: bool
+    is_outdated: bool
+
+
 class Passwords:
     """Hashes and verifies passwords.
 
@@ -43,33 +66,38 @@ class Passwords:
         self._dummy = f"$2b${rounds:02}${_ANY_HASH}"
 
     def hash(self, password: str) -> str:
-        """Hash a password.
+        """Hash a password in its composed form.
 
         Args:
-            password: At most 72 bytes in UTF-8.
+            password: At most 72 bytes in UTF-8, composed.
         """
+        raw = compose(password).encode()
         salt = bcrypt.gensalt(self._rounds)
-        return self._run_in_turn(lambda: bcrypt.hashpw(password.encode(), salt), self._rounds).decode()
+        return self._run_in_turn(lambda: bcrypt.hashpw(raw, salt), self._rounds).decode()
 
     def verify(self, password: str, hashed: str | None) -> bool:
-        """Tell whether a password belongs to a hash.
+        """Tell whether a password belongs to a hash, as `check` does."""
+        return self.check(password, hashed).matches
+
+    def check(self, password: str, hashed: str | None) -> PasswordCheck:
+        """Check a password in its composed form, and as it came if that is another text: other services hash that.
+
+        The work depends on the password alone: on neither the account nor on which form matches.
 
         Args:
             hashed: None for an account that does not exist. Then the check takes equal work, and fails.
         """
-        raw = password.encode()
+        composed, raw = compose(password).encode(), password.encode()
+        matches = self._matches(composed, hashed)
+        matches_as_it_came = raw != composed and len(raw) <= MAX_BYTES and self._matches(raw, hashed)
+        is_outdated = hashed is not None and (cost_of(hashed) != self._rounds or not matches)
+        return PasswordCheck(matches or matches_as_it_came, is_outdated)
+
+    def _matches(self, raw: bytes, hashed: str | None) -> bool:
         acceptable = hashed is not None and len(raw) <= MAX_BYTES
         target = hashed if hashed is not None and acceptable else self._dummy
         matches = self._run_in_turn(lambda: bcrypt.checkpw(raw[:MAX_BYTES], target.encode()), cost_of(target))
         return matches and acceptable
-
-    def is_outdated(self, hashed: str) -> bool:
-        """Tell whether a hash has another cost than new hashes.
-
-        Verifying it takes longer or shorter than for an unknown account, which would reveal that the account exists. So
-        it is renewed.
-        """
-        return cost_of(hashed) != self._rounds
 
     def _run_in_turn(self, work: Callable[[], T], cost: int) -> T:
         """Run work with a hash of this cost in the turn of the caller's network."""

@@ -12,6 +12,8 @@ import re
 import pyotp
 import segno
 
+from app.text import plain_code
+
 STEP_S = 30
 _ISSUER = "Keyrack"
 SECRET_BITS = 160  # as RFC 4226 recommends
@@ -70,10 +72,10 @@ def matching_step(secret: str, code: str, now: float, window: int) -> int | None
     """Return the newest step with this code, at most `window` steps from now; None if there is no such step.
 
     Args:
-        code: Six digits. Spaces and dashes between them are ignored.
+        code: Six digits, of any script. Spaces and dashes between them are ignored.
         now: Unix seconds.
     """
-    digits = re.sub(r"[\s-]", "", code)
+    digits = plain_code(code)
     if not re.fullmatch(r"[0-9]{6}", digits):
         return None
     totp = pyotp.TOTP(secret, interval=STEP_S)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
 
 from app.rules.email_addresses import MAX_EMAIL_LENGTH, may_register, trim_email
-from app.rules.passwords import MAX_BYTES, MIN_LENGTH, is_common
+from app.rules.passwords import MAX_BYTES, MIN_LENGTH, compose, is_common
 from app.text import has_hidden
 
 REQUIRED = "BASE_TYPE_REQUIRED: This field is required"
@@ -109,7 +109,8 @@ def length(least: int, most: int) -> validate.Length:
     maxLength=MAX_BYTES,
     description=f"None of the 3,000 most common, without NUL, and at most {MAX_BYTES} bytes in UTF-8",
 )
-def check_password(password: str) -> None:
+def check_password(typed: str) -> None:
+    password = compose(typed)
     length(MIN_LENGTH, MAX_BYTES)(password)
     if len(password.encode()) > MAX_BYTES:
         raise ValidationError(f"BASE_TYPE_BAD_LENGTH: Must be {MAX_BYTES} bytes or fewer in UTF-8.")

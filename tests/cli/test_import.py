@@ -57,6 +57,21 @@ def test_a_hash_of_another_cost_is_renewed(run_import, make_app, users, cost):
     assert users.get("7").password_hash.startswith("$2b$05$")
 
 
+def test_a_hash_of_a_password_that_another_system_sent_decomposed(run_import, new_device, users):
+    """It signs in as it was typed, and after that in either form; also where the account has a second factor."""
+    decomposed, composed = "geda\u0308chtnis", "ged\u00e4chtnis"
+    hashed = bcrypt.hashpw(decomposed.encode(), bcrypt.gensalt(4)).decode()
+    run_import(GOOD | {"password_hash": hashed, "id": "7"})
+
+    def answers(password):
+        return new_device().post("/auth/login", {"login": GOOD["email"], "password": password}).status_code
+
+    assert answers(composed) == 400
+    assert answers(decomposed) == 200
+    assert users.get("7").password_hash != hashed
+    assert (answers(composed), answers(decomposed)) == (200, 200)
+
+
 def code_of(secret, at):
     """By RFC 6238 itself: pyotp takes no secret of less than 112 bits."""
     raw = base64.b32decode(secret.replace(" ", "").upper())

@@ -1,6 +1,7 @@
 """Register, log in, log in with a code, log out."""
 
 import base64
+import unicodedata
 
 import pyotp
 import pytest
@@ -116,6 +117,108 @@ def test_passwords_are_taken_as_they_are(new_device, password):
     device.register("alice@example.com")
     assert log_in(new_device(), password=password).status_code == 200
     assert log_in(new_device(), password=password[:-1]).status_code == 400
+
+
+COMPOSED = "ged\u00e4chtnis f\u00fcr alles"
+DECOMPOSED = unicodedata.normalize("NFD", COMPOSED)
+
+
+@pytest.mark.parametrize(("first", "then"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_a_password_passes_in_either_unicode_form(new_device, app, first, then):
+    """Macs and phones differ in what they send for an umlaut: at login, step-up, a change and a reset."""
+    device = new_device()
+    device.password = first
+    device.register("alice@example.com")
+    assert log_in(new_device(), password=then).status_code == 200
+    device.password = then
+    assert device.prove()
+    changed = device.patch("/users/@me", {"password": then, "new_password": first + "!"})
+    assert changed.status_code == 200
+    assert log_in(new_device(), password=then + "!").status_code == 200
+
+
+def test_the_length_of_a_password_counts_composed(new_device):
+    """Eight characters, 72 bytes: as people count them, not as a system sends them."""
+    body = {"email": "alice@example.com", "username": "alice"}
+    seven = unicodedata.normalize("NFD", "\u00fc" * 7)
+    assert errors(new_device().post("/auth/register", body | {"password": seven}), "password") == [
+        "BASE_TYPE_BAD_LENGTH"
+    ]
+    longest = unicodedata.normalize("NFD", "\u00fc" * 36)
+    assert new_device().post("/auth/register", body | {"password": longest}).status_code == 201
+    assert log_in(new_device(), password="\u00fc" * 36).status_code == 200
+
+
+def in_script(zero, digits):
+    return "".join(chr(ord(zero) + int(digit)) if digit.isdigit() else digit for digit in digits)
+
+
+ZEROS = {"Arabic": "\u0660", "Persian": "\u06f0", "Devanagari": "\u0966", "Bengali": "\u09e6", "full-width": "\uff10"}
+
+
+@pytest.mark.parametrize("zero", ZEROS.values(), ids=ZEROS.keys())
+def test_codes_have_digits_of_any_script(with_totp, new_device, clock, zero):
+    """As some authenticators show them and keyboards type them, with the marks of direction that copying adds."""
+    clock.advance(30)
+    code = "\u200f" + in_script(zero, with_totp.code(clock())) + "\u200e"
+    ticket = log_in(new_device()).json["ticket"]
+    assert new_device().post("/auth/mfa/totp", {"ticket": ticket, "code": code}).status_code == 200
+    backup_code = in_script(zero, with_totp.backup_codes[0])
+    ticket = log_in(new_device()).json["ticket"]
+    assert new_device().post("/auth/mfa/backup", {"ticket": ticket, "code": backup_code}).status_code == 200
+    step_up = {
+        "ticket": with_totp.challenge()["ticket"],
+        "mfa_type": "totp",
+        "data": in_script(zero, with_totp.code(clock() + 30)),
+    }
+    assert with_totp.post("/mfa/finish", step_up).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "typed", ["\u00b2\u00b2\u00b2\u00b2\u00b2\u00b2", "\u2460" * 6, "\u4e00" * 6, "12345", "\u0660" * 7]
+)
+def test_what_is_no_six_digits_is_no_code(with_totp, new_device, typed):
+    """Exponents, numbers in circles and words for numbers are no digits."""
+    ticket = log_in(new_device()).json["ticket"]
+    answer = new_device().post("/auth/mfa/totp", {"ticket": ticket, "code": typed})
+    assert answer.json["code"] == 60008
+
+
+PERSIAN = "\u06af\u0648\u0634\u06cc\u200c\u0645\u0646"  # "my phone", with a non-joiner
+SINHALA = "\u0dc1\u0dca\u200d\u0dbb\u0dd3"
+TECHNOLOGIST = "Ada \U0001f469\u200d\U0001f4bb"
+ON_FIRE = "\u2764\ufe0f\u200d\U0001f525 Ada"
+SCOTLAND = "Isla \U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
+NAMES = [PERSIAN, SINHALA, TECHNOLOGIST, ON_FIRE, SCOTLAND]
+NO_NAMES = [
+    "Ada\u200d",
+    "\u200cAda",
+    "Ada\u200c\u200cL",
+    "Ada \u200dL",
+    "Ada\u200d L",
+    "A\u202eda",
+    "A\u2066da",
+    "A\u200bda",
+    "Ada\U000e0067",
+    "\U0001f3f4\U000e0067\U000e0062",
+    "A\u200e\u200da",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_joiner_within_a_word_is_part_of_a_name(new_device, name):
+    """Of a user and of a device: words of Persian and Sinhala, and many emoji, cannot be written without."""
+    body = {"email": "alice@example.com", "username": name, "global_name": name, "password": PASSWORD}
+    answer = new_device().post("/auth/register", body)
+    assert answer.status_code == 201, answer.json
+    me = new_device().get("/users/@me", Authorization=answer.json["token"]).json
+    assert (me["username"], me["global_name"]) == (name, name)
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_what_nobody_sees_is_no_part_of_a_name(new_device, name):
+    body = {"email": "alice@example.com", "username": name, "password": PASSWORD}
+    assert errors(new_device().post("/auth/register", body), "username") == ["BASE_TYPE_BAD_CHARACTERS"]
 
 
 def test_what_real_clients_send_beside_is_passed_over(new_device):

@@ -724,3 +724,21 @@ def test_a_logout_clears_a_cookie_that_is_kept(alice):
     assert [cookie.partition("=")[0] for cookie in cleared] == ["__Host-session", "__Secure-recent_mfa"]
     assert all("Max-Age=0" in cookie for cookie in cleared)
     assert alice.get_cookie("__Host-session") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "is_taken"),
+    [
+        ("\u06af\u0648\u0634\u06cc\u200c\u0645\u0646", True),
+        ("Ada \U0001f469\u200d\U0001f4bb", True),
+        ("\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", True),
+        ("Ada\u200d", False),
+        ("A\u202eda", False),
+    ],
+)
+def test_a_device_is_called_in_any_script(alice, name, is_taken):
+    """A joiner within a word is part of it; what hides is not."""
+    answer = alice.patch("/me/sessions/" + current(alice), json={"name": name})
+    assert answer.status_code == (200 if is_taken else 400)
+    assert (listed(alice)[0]["deviceName"] == name) is is_taken
+    assert (name in alice.get("/settings/sessions").text) is is_taken

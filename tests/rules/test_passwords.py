@@ -3,9 +3,10 @@
 import subprocess
 import sys
 
+import bcrypt
 import pytest
 
-from app.rules.passwords import Passwords, is_common
+from app.rules.passwords import Passwords, compose, is_common
 
 
 @pytest.fixture
@@ -30,8 +31,58 @@ def test_what_bcrypt_would_cut_is_no_match(passwords):
 
 def test_a_hash_of_a_lower_cost_is_outdated(passwords):
     hashed = passwords.hash("correct horse")
-    assert not passwords.is_outdated(hashed)
-    assert Passwords(rounds=5, concurrency=1, queue=0).is_outdated(hashed)
+    assert not passwords.check("correct horse", hashed).is_outdated
+    assert Passwords(rounds=5, concurrency=1, queue=0).check("correct horse", hashed).is_outdated
+
+
+COMPOSED = "ged\u00e4chtnis"
+DECOMPOSED = "geda\u0308chtnis"
+
+
+@pytest.mark.parametrize("set_as", [COMPOSED, DECOMPOSED])
+@pytest.mark.parametrize("typed", [COMPOSED, DECOMPOSED])
+def test_a_password_is_one_however_a_system_sends_its_umlauts(passwords, set_as, typed):
+    check = passwords.check(typed, passwords.hash(set_as))
+    assert check.matches
+    assert not check.is_outdated
+
+
+def test_a_hash_of_the_other_form_matches_what_it_was_made_of(passwords):
+    """Other services hash what was sent. It is outdated, so the next login makes it one of the composed form."""
+    foreign = bcrypt.hashpw(DECOMPOSED.encode(), bcrypt.gensalt(4)).decode()
+    check = passwords.check(DECOMPOSED, foreign)
+    assert (check.matches, check.is_outdated) == (True, True)
+    assert not passwords.verify(COMPOSED, foreign)
+    assert not passwords.verify("geda\u0308chtnix", foreign)
+
+
+def test_the_work_depends_on_what_was_typed_alone(passwords, monkeypatch):
+    """Not on whether there is an account, nor on which form matches: the time tells nothing."""
+    computed = []
+    check = bcrypt.checkpw
+    monkeypatch.setattr("bcrypt.checkpw", lambda raw, hashed: computed.append(1) or check(raw, hashed))
+    hashes = [
+        None,
+        passwords.hash("another password"),
+        passwords.hash(COMPOSED),
+        bcrypt.hashpw(DECOMPOSED.encode(), bcrypt.gensalt(4)).decode(),
+    ]
+    for typed, expected in ((COMPOSED, 1), (DECOMPOSED, 2), ("plain text", 1), ("a\u0308" * 40, 1), ("x" * 500, 1)):
+        for hashed in hashes:
+            computed.clear()
+            passwords.verify(typed, hashed)
+            assert len(computed) == expected, (typed, hashed)
+
+
+def test_a_password_is_counted_composed(passwords):
+    """36 umlauts are 72 bytes, in whatever form they come; 40 are too many."""
+    assert passwords.verify("a\u0308" * 36, passwords.hash("\u00e4" * 36))
+    assert not passwords.verify("a\u0308" * 40, passwords.hash("\u00e4" * 36))
+
+
+def test_what_is_far_too_long_is_not_composed():
+    """Marks in the wrong order take quadratic time to put right."""
+    assert compose("a\u0315\u0300" * 20_000) == "a\u0315\u0300" * 20_000
 
 
 def test_a_hash_counts_for_the_network_that_asks(app, new_device):
