@@ -17,6 +17,7 @@ Json = dict[str, Any]
 
 # What the server in front of Flask says by itself, and the house's rules for browsers
 _UNDESCRIBED = {"content-type", "content-length", "date", "server", "connection", "transfer-encoding"}
+_UNDESCRIBED |= {"x-keyrack-refusal"}  # of HEAD at the gateway's check, whose methods the document has as one
 _UNDESCRIBED |= {"vary", *(f"access-control-{name}" for name in ("allow-origin", "expose-headers"))}
 _UNDESCRIBED |= {f"access-control-{name}" for name in ("allow-methods", "allow-headers", "max-age")}
 _UNDESCRIBED |= {name.lower() for name, _ in front.STANDARD}

@@ -1,7 +1,10 @@
-"""The gateways' lists of paths: all that people and clients ask of Keyrack reaches it, and nothing else of it does."""
+"""The gateways' lists of paths: all that people and clients ask of Keyrack reaches it, and nothing else does.
+
+The url map is the source. When a route is added, these tests print the expression that belongs into each file.
+"""
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,63 +13,91 @@ from fakeredis import FakeRedis
 
 from app import create_app
 from app.config import load_settings
+from app.web.front import API
 from tests.conftest import ENVIRONMENT
 
 DOCS = Path("docs/gateway")
+FILES = ["nginx.conf", "Caddyfile", "traefik-routes.yaml", "envoy.yaml", "haproxy.cfg"]
 INSIDE = {"/metrics", "/healthz", "/readyz"}  # for who runs it, besides all of /gateway/
 APPLICATION = {"/"}  # Keyrack's own leads to its home page, where no application is
+SHARED = f"{API}/users/@me"  # by method: the application may have others of the same path
+PREFIX = "/api(/v([6-9]|10))?"  # as web/front.py has it
 
 
-def rules() -> set[str]:
-    """Every path of Keyrack, with something in place of what varies."""
+def methods_by_path() -> dict[str, set[str]]:
+    """Every path of Keyrack that is for people and clients, with something in place of what varies."""
     app = create_app(load_settings(ENVIRONMENT | {"GATEWAY_SECRET": "x" * 32, "METRICS_SECRET": "x" * 32}), FakeRedis())
-    return {re.sub(r"<[^>]+>", "some", rule.rule) for rule in app.url_map.iter_rules()}
+    found: dict[str, set[str]] = {}
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<[^>]+>", "some", rule.rule)
+        if path not in INSIDE | APPLICATION and not path.startswith("/gateway/"):
+            found.setdefault(path, set()).update(rule.methods or ())
+    return found
 
 
-def nginx() -> list[str]:
-    """As expressions for whole paths: what the gateway hands Keyrack."""
-    text = (DOCS / "nginx.conf").read_text(encoding="utf-8")
-    [location] = re.findall(r"location ~ \^(\S+) \{\n        proxy_pass http://keyrack;", text)
-    return [location + ".*"]
+def api_expression() -> str:
+    paths = sorted(path.removeprefix(f"{API}/") for path in methods_by_path() if path.startswith(API))
+    return f"{PREFIX}/({'|'.join(path for path in paths if f'{API}/{path}' != SHARED)})/?"
 
 
-def caddy() -> list[str]:
-    text = (DOCS / "Caddyfile").read_text(encoding="utf-8")
-    [paths] = re.findall(r"^\t@keyrack path (.+)$", text, re.MULTILINE)
-    return [re.escape(path.removesuffix("*")) + (".*" if path.endswith("*") else "") for path in paths.split()]
+def expressions(name: str) -> Iterator[str]:
+    """The expressions of one file for paths that are Keyrack's whatever the method, for whole paths."""
+    text = (DOCS / name).read_text(encoding="utf-8")
+    if name == "envoy.yaml":
+        yield from re.findall(r"^ +regex: '(/.+)'$", text, re.MULTILINE)
+        return
+    before, after = {
+        "nginx.conf": (r'"~\^\[A-Z\]\+ ', r'\$" 1;'),
+        "Caddyfile": (r"^\t@(?:api|pages) path_regexp \^", r"\$$"),
+        "traefik-routes.yaml": (r"^        PathRegexp\(`\^", r"\$`\)(?: \|\|)?$"),
+        "haproxy.cfg": (r"acl is_own path -m reg \^", r"\$$"),
+    }[name]
+    yield from re.findall(f"{before}(/.+){after}", text, re.MULTILINE)
 
 
-def traefik() -> list[str]:
-    routes = yaml.safe_load((DOCS / "traefik-routes.yaml").read_text(encoding="utf-8"))
-    rule = routes["http"]["routers"]["keyrack"]["rule"]
-    matchers = [re.fullmatch(r"(Path|PathPrefix)\(`([^`]+)`\)", part) for part in rule.split(" || ")]
-    assert all(matchers)
-    return [re.escape(match[2]) + (".*" if match[1] == "PathPrefix" else "") for match in matchers if match]
+@pytest.mark.parametrize("name", FILES)
+def test_keyracks_routes_reach_it_and_no_other_of_the_api_does(name):
+    """A route that a gateway does not know would be the application's, and a link in a mail a 404."""
+    passed = list(expressions(name))
+    assert passed[0] == api_expression(), f"docs/gateway/{name} has another list of the API's routes"
+    for path in set(methods_by_path()) - {SHARED}:
+        assert any(re.fullmatch(one, path) for one in passed), f"docs/gateway/{name} does not know {path}"
 
 
-def envoy() -> list[str]:
-    [listener] = yaml.safe_load((DOCS / "envoy.yaml").read_text(encoding="utf-8"))["static_resources"]["listeners"]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    [site] = manager["route_config"]["virtual_hosts"]
-    matches = [one["match"] for one in site["routes"] if one.get("route", {}).get("cluster") == "keyrack"]
-    assert {key for match in matches for key in match} == {"path", "path_separated_prefix"}
-    return [
-        re.escape(match.get("path") or match["path_separated_prefix"]) + ("" if "path" in match else "(/.*)?")
-        for match in matches
-    ]
+@pytest.mark.parametrize("name", FILES)
+def test_the_route_that_is_shared_goes_by_method(name):
+    """Keyrack's methods of it, and OPTIONS, by which a browser asks about them."""
+    text = (DOCS / name).read_text(encoding="utf-8")
+    assert f"{PREFIX}/users/@me/?" in text
+    lists = {
+        "nginx.conf": "(GET|HEAD|OPTIONS|PATCH)",
+        "Caddyfile": "method GET HEAD OPTIONS PATCH",
+        "traefik-routes.yaml": "(Method(`GET`) || Method(`HEAD`) || Method(`OPTIONS`) || Method(`PATCH`))",
+        "envoy.yaml": '"GET|HEAD|OPTIONS|PATCH"',
+        "haproxy.cfg": "method GET HEAD OPTIONS PATCH",
+    }
+    assert methods_by_path()[SHARED] == {"GET", "HEAD", "OPTIONS", "PATCH"}
+    assert lists[name] in text
 
 
-@pytest.mark.parametrize("matchers", [nginx, caddy, traefik, envoy])
-def test_what_is_for_people_and_clients_reaches_keyrack_and_nothing_else(matchers: Callable[[], list[str]]):
-    """A page that a gateway does not know would be the application's, and a link in a mail a 404."""
-    passed = matchers()
-    reached = {rule for rule in rules() if any(re.fullmatch(one, rule) for one in passed)}
-    inside = {rule for rule in rules() if rule in INSIDE or rule.startswith("/gateway/")}
-    assert inside >= INSIDE
-    assert reached == rules() - inside - APPLICATION
-    assert not any(re.fullmatch(one, path) for one in passed for path in ("/", "/channels/1", "/gateway/verify"))
+@pytest.mark.parametrize("name", FILES)
+def test_all_files_have_the_same_expressions(name):
+    assert list(expressions(name)) == list(expressions("nginx.conf"))
 
 
-@pytest.mark.parametrize("matchers", [caddy, traefik, envoy])
-def test_no_gateway_keeps_a_path_from_the_application_that_nobody_answers(matchers: Callable[[], list[str]]):
-    assert [one for one in matchers() if not any(re.fullmatch(one, rule) for rule in rules())] == []
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/channels/1", "/gateway/verify", "/metrics", "/healthz", "/settings", "/static", "/me", "/loginx"),
+        *("/api/v9/users/@me/guilds", "/api/v9/users/@me/settings", "/api/v9/users/@me/relationships", "/api/ping"),
+        *("/api/v9/auth/generate-registration-tokens", "/api/v5/auth/login", "/api/v11/auth/login", "/login/x"),
+    ],
+)
+def test_what_is_the_applications_is_in_no_list(path):
+    assert not any(re.fullmatch(one, path) for name in FILES for one in expressions(name))
+
+
+def test_traefik_and_envoy_files_are_yaml():
+    """Each name is a key once: YAML takes the last of two without a word."""
+    for name in ("traefik-routes.yaml", "traefik.yaml", "envoy.yaml"):
+        assert yaml.safe_load((DOCS / name).read_text(encoding="utf-8"))

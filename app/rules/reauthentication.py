@@ -50,21 +50,15 @@ class Reauthentication:
             Forbidden: The user has neither a second factor nor a password.
         """
         user = self._find_user(caller)
-        methods = self._require_methods(user)
+        methods = self._methods(user)
+        if not methods:
+            raise Forbidden
         ticket = tokens.issue(caller.user_id, self._clock())
         held = Ticket(
             purpose="step_up", session=caller.id_hash, credentials_version=user.credentials_version, instance=""
         )
         self._tickets.open(caller.user_id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
         return MfaRequired(ticket, methods, self.proof_ttl_s)
-
-    def challenge_without_body(self, caller: Caller) -> MfaRequired:
-        """Return the refusal of `challenge`, for an answer that has no body, as one to HEAD. It has no ticket.
-
-        Raises:
-            Forbidden: As in `challenge`.
-        """
-        return MfaRequired("", self._require_methods(self._find_user(caller)), self.proof_ttl_s)
 
     def has_logged_in_lately(self, caller: Caller) -> bool:
         """Tell whether a session's login counts as a proof.
@@ -139,12 +133,6 @@ class Reauthentication:
         return self._second_factor.read_answer(
             user, cast(MfaType, mfa_type), data
         )  # the caller has checked that this method was offered
-
-    def _require_methods(self, user: User) -> list[dict[str, Any]]:
-        methods = self._methods(user)
-        if not methods:
-            raise Forbidden
-        return methods
 
     def _methods(self, user: User) -> list[dict[str, Any]]:
         """Return the methods that a user may answer with: the second factors that are on, else the password."""

@@ -32,6 +32,7 @@ FORWARDED_METHOD = Parameter(
 )
 USER_ID = Header("X-Auth-User-Id", "The id of the user")
 ID_HASH = Header("X-Auth-Session-Id-Hash", "The id_hash of the session")
+_REFUSAL = "X-Keyrack-Refusal"
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Verify:
         """Tell a gateway in front of other services who sends a request.
 
         The gateway sends the headers of the original request. Every method is answered alike. The gateway can pass a
-        challenge on to the client unchanged.
+        challenge on to the client unchanged. A refusal of HEAD has its body in `X-Keyrack-Refusal`, for nginx.
         """
         try:
             caller = self._verify(environ)
@@ -81,15 +82,15 @@ class Verify:
             method = environ.get("HTTP_X_FORWARDED_METHOD") or method
         caller = self._callers.identify(environ, method, with_proof=needs_proof)
         if needs_proof and not caller.proved:
-            if environ["REQUEST_METHOD"] == "HEAD":  # nginx asks so first, and then again for the body
-                raise self._reauthentication.challenge_without_body(caller)
             raise self._reauthentication.challenge(caller)
         return caller
 
 
 def _refuse(refusal: ApiError, environ: Environ, start_response: "StartResponse") -> list[bytes]:
     body = orjson.dumps(refusal.body())
-    is_head = environ["REQUEST_METHOD"] == "HEAD"  # without a length, because the body to GET may have a ticket
-    described = {"Content-Type": "application/json"} | ({} if is_head else {"Content-Length": str(len(body))})
-    start_response(refusal.status_line, [*described.items(), *refusal.headers().items()])
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *refusal.headers().items()]
+    is_head = environ["REQUEST_METHOD"] == "HEAD"
+    if is_head:
+        headers.append((_REFUSAL, body.decode("ascii")))
+    start_response(refusal.status_line, headers)
     return [] if is_head else [body]

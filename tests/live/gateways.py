@@ -1,5 +1,7 @@
 """The gateways of docs/gateway.md as processes of their own, each under its very configuration but for the ports."""
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -8,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,10 +46,12 @@ class Application:
                 application.requests.append(arrived | {"body": body.decode()})
                 application.connections.add(self.client_address)
                 answer = json.dumps(application.requests[-1]).encode()
+                time.sleep(int(self.headers.get("X-Wait", 0)))
                 if upgrade := self.headers.get("Upgrade"):
                     self.send_response(101)
                     self.send_header("Connection", "Upgrade")
                     self.send_header("Upgrade", upgrade)
+                    self.send_header("Sec-WebSocket-Accept", _accepted(self.headers.get("Sec-WebSocket-Key", "")))
                     self.end_headers()
                     return
                 self.send_response(200)
@@ -54,7 +59,7 @@ class Application:
                 self.end_headers()
                 self.wfile.write(answer)
 
-            do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815 - as http.server calls them
+            do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = do_OPTIONS = _answer  # noqa: N815 - as http.server calls them
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -68,8 +73,13 @@ class Application:
         self._server.server_close()
 
 
+def _accepted(key: str) -> str:
+    """The answer to a WebSocket's key (RFC 6455, 4.2.2), without which HAProxy passes no handshake on."""
+    return base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
+
+
 class Relay:
-    """A way to Keyrack that counts the connections and can be cut."""
+    """A way to Keyrack that counts the connections, and can be cut or made to answer nothing."""
 
     def __init__(self, port: int) -> None:
         self._target = ("127.0.0.1", port)
@@ -77,6 +87,8 @@ class Relay:
         self.port = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
         self.accepted = 0
+        self.is_silent = False
+        self._unanswered: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -86,16 +98,26 @@ class Relay:
             except OSError:
                 return  # closed
             self.accepted += 1
+            if self.is_silent:
+                self._unanswered.append(near)
+                continue
             far = socket.create_connection(self._target)
             self._open += [near, far]
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
 
+    def fall_silent(self) -> None:
+        """From here on connections are accepted, and nothing is answered on any."""
+        self.is_silent = True
+        for one in self._open:
+            _shut(one)
+
     def cut(self) -> None:
         """From here on nothing listens on the port, and nothing that was open is."""
         for one in (self._listener, *self._open):
             _shut(one)
-        self._listener.close()
+        for one in (self._listener, *self._unanswered):
+            one.close()
 
     close = cut
 
@@ -113,15 +135,17 @@ def _shut(one: socket.socket) -> None:
 
 
 def names() -> list[str]:
-    """nginx, which .ci/run installs, and of the other gateways those that are on the PATH."""
-    others = [name for name in ("caddy", "traefik", "envoy") if _program(name)]
-    return ["nginx", *(name for name in others if name != "caddy" or _buffers_requests())]
+    """nginx, and the other gateways that are on the PATH; all of them where every leg is required, as in .ci/run."""
+    others = ("caddy", "traefik", "envoy", "haproxy")
+    return ["nginx", *(name for name in others if os.environ.get("REQUIRE_ALL_LEGS") or _can_run(name))]
 
 
-def _buffers_requests() -> bool:
-    """Caddy before 2.6.4, as in Debian 12, has other words for it, and does not read the file."""
+def _can_run(name: str) -> bool:
+    """Caddy before 2.7, as in Debian 12, does not read the file."""
+    if name != "caddy" or not _program(name):
+        return _program(name) is not None
     told = subprocess.run([_program("caddy"), "version"], capture_output=True, text=True, check=True).stdout
-    return tuple(int(part) for part in re.findall(r"\d+", told)[:3]) >= (2, 6, 4)
+    return tuple(int(part) for part in re.findall(r"\d+", told)[:2]) >= (2, 7)
 
 
 def require(name: str) -> None:
@@ -185,6 +209,10 @@ class Gateway:
     def _envoy(self) -> tuple[list[str], dict[str, str]]:
         config = str(self._configured("envoy.yaml", "envoy.yaml"))
         return ["-c", config, "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warn"], {}
+
+    def _haproxy(self) -> tuple[list[str], dict[str, str]]:
+        self._configured("keyrack.lua", "keyrack.lua")
+        return ["-db", "-f", str(self._configured("haproxy.cfg", "haproxy.cfg"))], {}
 
     def _configured(self, name: str, copy: str) -> Path:
         """The file of the documentation with this run's ports in place of its own."""

@@ -1,6 +1,6 @@
 """The configurations of docs/gateway as they stand, in front of the service and an application that echoes.
 
-nginx runs always; Caddy, Traefik and Envoy wherever they are on the PATH.
+nginx runs always; Caddy, Traefik, Envoy and HAProxy wherever they are on the PATH.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ PROXY, CLIENT = "127.0.0.1", "127.0.0.2"
 SECRET = "a-secret-of-the-gateway-for-tests-alone"
 UNAUTHORIZED = {"code": 0, "message": "401: Unauthorized"}
 ADDRESS_HEADERS = ("X-Forwarded-For", "X_Forwarded_For", "x-forwarded_for", "X-Real-IP", "Forwarded", "True-Client-IP")
+WEBSOCKET = [("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Version", "13")]
 IDENTITY = ("X-Auth-User-Id", "X-Auth-Session-Id-Hash")
 
 
@@ -228,7 +229,7 @@ class Conversation:
 def test_no_upgrade_passes_but_to_websocket(gateway, alice, application, path, named):
     """Another one would be a tunnel to the application, and what is sent in it is asked about by nobody."""
     signed_in = [("Authorization", alice.token), ("X-Discord-MFA-Authorization", alice.prove())]
-    upgrade = [("Connection", "Upgrade, HTTP2-Settings"), ("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA")]
+    upgrade = [("Connection", "Upgrade, HTTP2-Settings"), ("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA"), *WEBSOCKET]
     with Conversation(gateway) as conversation:
         opened = conversation.ask(path, [*signed_in, *upgrade, *(("Upgrade", one) for one in named)])
         inside = conversation.ask("/forged", [("X-Auth-User-Id", "1")])
@@ -249,7 +250,7 @@ def handshake(gateway, alice):
     def shake(path, upgrade="websocket", credentials=("Cookie", cookies), **headers):
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         with Conversation(gateway) as conversation:
-            sent = [("Connection", "Upgrade"), ("Upgrade", upgrade), credentials, *named.items()]
+            sent = [("Connection", "Upgrade"), ("Upgrade", upgrade), *WEBSOCKET, credentials, *named.items()]
             status = conversation.ask(path, sent)
             return conversation.ask("/inside", []) if status == 101 else status
 
@@ -287,6 +288,110 @@ def test_a_websocket_opens_for_its_own_page_and_for_who_sends_a_token(gateway, a
     opened = [arrived for arrived in application.requests if arrived["path"] == path]
     assert [values(arrived["headers"], "Upgrade") for arrived in opened] == [["websocket"]] * 4
     assert [values(arrived["headers"], "X-Auth-User-Id") for arrived in opened] == [[alice.user_id]] * 4
+
+
+KEYRACKS = [
+    *(
+        ("GET", "/api/v9/users/@me"),
+        ("PATCH", "/api/v6/users/@me/"),
+        ("GET", "/api/users/@me"),
+        ("OPTIONS", "/api/v10/users/@me"),
+    ),
+    *(("POST", "/api/auth/login"), ("POST", "/api/v7/auth/login/"), ("GET", "/api/v10/auth/sessions?extended=true")),
+    *(("POST", "/api/v8/mfa/finish"), ("POST", "/api/v9/users/@me/mfa/totp/enable"), ("POST", "/logout")),
+    *(
+        ("GET", "/login"),
+        ("GET", "/settings/sessions"),
+        ("POST", "/me/sessions/revoke"),
+        ("GET", "/static/keyrack.css"),
+    ),
+]
+APPLICATIONS = [
+    *(("PUT", "/api/v9/users/@me"), ("DELETE", "/api/v9/users/@me/"), ("GET", "/api/v9/users/@me/guilds")),
+    *(
+        ("PATCH", "/api/v9/users/@me/settings"),
+        ("GET", "/api/v9/users/@me/relationships"),
+        ("GET", "/api/v9/users/@me/mfa"),
+    ),
+    *(
+        ("POST", "/api/v9/auth/generate-registration-tokens"),
+        ("GET", "/api/policies/instance/domains"),
+        ("GET", "/api/ping"),
+    ),
+    *(("GET", "/.well-known/spacebar"), ("GET", "/settings"), ("GET", "/loginx"), ("GET", "/api/v5/users/@me")),
+    *(("GET", "/api/v11/auth/sessions"), ("GET", "/api/v9/auth/sessions/more"), ("GET", "/static"), ("GET", "/me")),
+    *(("GET", "/search?require=approval"), ("GET", "/API/v9/users/@me"), ("GET", "/Login")),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), KEYRACKS)
+def test_keyracks_own_routes_reach_it_in_every_version(gateway, alice, application, method, path):
+    """By method and path; a slash at the end is passed over."""
+    assert ask(gateway, path, method, Authorization=alice.token).status_code != 404
+    assert application.requests == []
+
+
+@pytest.mark.parametrize(("method", "path"), APPLICATIONS)
+def test_all_other_routes_are_the_applications(gateway, alice, application, method, path):
+    """An application of the same API has its own, beside Keyrack's and under the same prefix."""
+    assert ask(gateway, path, method, Authorization=alice.token).status_code == 200
+    [arrived] = application.requests
+    assert (arrived["method"], arrived["path"]) == (method, path)
+    assert values(arrived["headers"], "X-Auth-User-Id") == [alice.user_id]
+
+
+@pytest.mark.parametrize("path", ["/channels/1", "/api/v9/users/@me/guilds", "/admin/users"])
+def test_a_preflight_for_the_application_goes_there_unasked(gateway, application, path):
+    """A browser sends neither token nor cookie with it; the application alone knows which origins it serves."""
+    preflight = {"Origin": "https://chat.example.com", "Access_Control_Request_Method": "PUT"}
+    assert ask(gateway, path, "OPTIONS", X_Auth_User_Id="1", **preflight).status_code == 200
+    [arrived] = application.requests
+    assert (arrived["method"], arrived["path"]) == ("OPTIONS", path)
+    assert [value for header in IDENTITY for value in values(arrived["headers"], header) if value] == []
+
+
+@pytest.mark.parametrize("sent", [{}, {"Origin": "https://a.example"}, {"Access_Control_Request_Method": "PUT"}])
+def test_options_that_is_no_preflight_is_asked_about(gateway, application, sent):
+    assert ask(gateway, "/channels/1", "OPTIONS", **sent).status_code == 401
+    assert application.requests == []
+
+
+def test_an_upload_reaches_the_application_whole(gateway, alice, application):
+    """nginx takes 1 MB by itself, and its check would take no more either."""
+    body = {"file": "x" * 3_000_000}
+    assert ask(gateway, "/upload", "POST", body, Authorization=alice.token).status_code == 200
+    assert len(application.requests[0]["body"]) > 3_000_000
+
+
+def test_an_upload_of_somebody_who_is_not_signed_in_is_refused_at_its_start(gateway, application):
+    """The answer does not wait for the end of the body."""
+    head = "POST /upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\nContent-Length: 50000000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=5) as one:
+        one.sendall(head.encode() + b"x" * 400_000)  # Caddy answers when it has read 256 KiB
+        answer = http.client.HTTPResponse(one)
+        answer.begin()
+        assert answer.status == 401
+    assert application.requests == []
+
+
+def test_an_answer_may_take_long(gateway, alice, application):
+    """Event streams and slow reports are the application's; some gateways cut them after 15 seconds by default."""
+    application_waits = {"X_Wait": "16"}
+    assert ask(gateway, "/slow", Authorization=alice.token, **application_waits).status_code == 200
+
+
+def test_headers_may_be_long(gateway, alice):
+    assert ask(gateway, Authorization=alice.token, X_Super_Properties="e" * 60_000).status_code == 200
+    assert (
+        ask(gateway, "/api/v9/auth/sessions", Authorization=alice.token, X_Super_Properties="e" * 60_000).status_code
+        == 200
+    )
+
+
+@pytest.mark.parametrize("path", ["/channels/1", "/admin/users"])
+def test_head_is_asked_about_as_get_is(gateway, alice, application, path):
+    assert ask(gateway, path, "HEAD").status_code == 401
+    assert application.requests == []
 
 
 def test_keyracks_own_routes_need_no_session(gateway, alice, application):
@@ -417,10 +522,6 @@ class From(HTTPAdapter):
         super().init_poolmanager(*args, source_address=(self._address, 0), **options)
 
 
-def test_a_long_description_of_the_client_is_no_error(gateway, alice):
-    assert ask(gateway, Authorization=alice.token, X_Super_Properties="e" * 20_000).status_code == 200
-
-
 @pytest.fixture
 def cuttable(name, keyrack):
     """A gateway whose way to Keyrack is counted and can be cut."""
@@ -444,6 +545,15 @@ def test_connections_are_kept(cuttable, keyrack):
     assert len(application.connections) <= 4
 
 
+def is_unavailable(gateway, answer, *, asked=True):
+    """Whether an answer is what docs/gateway.md says a client hears when Keyrack cannot be asked, or reached."""
+    assert not values(answer.headers.items(), "X-Auth-User-Id")
+    if gateway.name == "traefik":
+        return answer.status_code == (500 if asked else 502)
+    told = answer.status_code, answer.json, answer.headers.get("Retry-After")
+    return told == (503, {"code": 0, "message": "503: Service Unavailable"}, "1")
+
+
 @pytest.mark.parametrize("path", ["/channels/1", "/admin/users", "/api/v9/users/@me"])
 def test_keyrack_away_is_a_no(cuttable, keyrack, path):
     gateway, application, relay = cuttable
@@ -454,9 +564,19 @@ def test_keyrack_away_is_a_no(cuttable, keyrack, path):
     relay.cut()
     for token in (alice.token, "x"):
         answer = ask(gateway, path, Authorization=token, X_Discord_MFA_Authorization=proof)
-        assert 500 <= answer.status_code <= 504
-        assert not values(answer.headers.items(), "X-Auth-User-Id")
+        assert is_unavailable(gateway, answer, asked=path != "/api/v9/users/@me")
     assert len(application.requests) == reached
+
+
+def test_a_keyrack_that_answers_nothing_is_a_no(cuttable, keyrack):
+    """After 5 seconds; HAProxy before 2.8 asks four times, and Traefik waits for 30 seconds."""
+    gateway, application, relay = cuttable
+    alice = keyrack.device().register("alice@example.com")
+    relay.fall_silent()
+    began = time.monotonic()
+    assert is_unavailable(gateway, ask(gateway, Authorization=alice.token))
+    assert time.monotonic() - began < {"traefik": 40, "haproxy": 25}.get(gateway.name, 10)
+    assert application.requests == []
 
 
 @pytest.mark.parametrize("path", ["/channels/1", "/admin/users"])
