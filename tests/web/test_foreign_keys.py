@@ -43,7 +43,7 @@ def browser(app, alice):
 PLACES = [*range(len(names_of_user("7"))), *SHARED]
 
 
-@pytest.mark.parametrize("redis", ["fake", "real"], indirect=True)
+@pytest.mark.parametrize("redis", ["real"], indirect=True)
 @pytest.mark.parametrize("place", PLACES)
 def test_no_route_fails_by_a_foreign_key_in_the_place_of_ours(app, alice, bob, browser, redis, place):
     """Each of a user's own keys replaced in turn: refused or passed over, never a 500, never half done."""
@@ -73,7 +73,7 @@ CONTENTS = {
 }
 
 
-@pytest.mark.parametrize("redis", ["fake", "real"], indirect=True)
+@pytest.mark.parametrize("redis", ["fake"], indirect=True)
 @pytest.mark.parametrize(("where", "text"), [(where, text) for where, texts in CONTENTS.items() for text in texts])
 def test_no_route_fails_by_content_that_is_not_ours(app, alice, bob, browser, redis, clock, where, text):
     """A record of the right type that no Keyrack wrote is passed over; a session with one is listed all the same."""
