@@ -168,6 +168,30 @@ def test_what_a_killed_worker_had_is_taken_over(real_redis, smtp, deliver, make_
     assert (server.recipients, left(real_redis)) == (["ada@example.com"], (0, 0, 0))
 
 
+def test_a_mail_that_comes_twice_is_one_mail_with_one_living_link(redis_server, real_redis, smtp, deliver):
+    """The server took it, the worker died before it knew, and another sent it again."""
+    server = smtp(late={"alice@example.com"})
+    service = Service(redis_server.url, SMTP_URL=server.url)
+    try:
+        alice = service.device().register("alice@example.com")
+        alice.post("/auth/forgot", {"login": alice.email})
+        worker = deliver(server.url)
+        assert server.reading.wait(30)
+        worker.kill()
+        wait_until(lambda: server.inbox, "it did not accept the mail", within_s=30)
+        server.late = set()
+        [[entry, _]] = real_redis.xrange(keys.mail)
+        real_redis.execute_command("XCLAIM", keys.mail, "deliverers", "dead", 0, entry, "IDLE", 1000 * 60 * 60)
+        assert finished(deliver(server.url, "--once"))[0] == 0
+        first, again = server.inbox
+        assert (first["Message-ID"], link_in(first)) == (again["Message-ID"], link_in(again))
+        secret = link_in(first).partition("#")[2]
+        reset = {"token": secret, "password": "another horse battery"}
+        assert service.device().post("/auth/reset", reset).status_code == 200
+    finally:
+        service.close()
+
+
 def test_a_worker_outlives_redis_and_the_mail_server(smtp, deliver, make_users):
     """And a mail that was queued while either was away comes, once, when it is back."""
     redis_server = RedisServer("--appendonly", "yes", "--appendfsync", "always")
