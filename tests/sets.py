@@ -31,8 +31,16 @@ class Node:
     command   beside the program: a configuration file, options
     """
 
-    def __init__(self, folder: Path, port: int, *command: str, password: str = "", tls: Tls | None = None) -> None:
-        program = shutil.which("redis-server") or shutil.which("valkey-server")
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        *command: str,
+        password: str = "",
+        tls: Tls | None = None,
+        program: str | None = None,
+    ) -> None:
+        program = program or shutil.which("redis-server") or shutil.which("valkey-server")
         if program is None:
             missing("redis-server or valkey-server")
         self.port = port
@@ -78,11 +86,13 @@ class Node:
 class _Set:
     """What both kinds have: a folder, and nodes in folders in it.
 
-    tls   with which all of them speak, and nothing else
+    tls      with which all of them speak, and nothing else
+    program  of the servers, if not that of the PATH
     """
 
-    def __init__(self, *options: str, password: str = "", tls: Tls | None = None) -> None:
+    def __init__(self, *options: str, password: str = "", tls: Tls | None = None, program: str | None = None) -> None:
         self._folder = server_folder()
+        self._program = program
         self._password = password
         self._tls = tls
         self._options = [*_LOCAL, *options]
@@ -110,7 +120,9 @@ class _Set:
         folder = self._folder_of(port)
         lines = _lines([*self._listen(port), *self._options, *options])
         (folder / "redis.conf").write_text("\n".join(lines), encoding="utf-8")
-        return self._keep(Node(folder, port, "redis.conf", password=self._password, tls=self._tls))
+        return self._keep(
+            Node(folder, port, "redis.conf", password=self._password, tls=self._tls, program=self._program)
+        )
 
     def _listen(self, port: int) -> list[str]:
         return self._tls.listen(port) if self._tls else ["--port", str(port)]
@@ -172,9 +184,14 @@ class Pair(_Set):
 class SentinelSet(_Set):
     """A primary, two replicas and three sentinels that agree on a failover by two.
 
-    options   of the three servers
-    password  of the servers; the sentinels have another, where there is one
+    options        of the three servers
+    password       of the servers; the sentinels have another, where there is one
+    down_after_ms  how long a server that does not answer is not yet down
     """
+
+    def __init__(self, *options: str, down_after_ms: int = 700, **common: Any) -> None:
+        self._down_after_ms = down_after_ms
+        super().__init__(*options, **common)
 
     def _build(self) -> None:
         first = self._server()
@@ -192,7 +209,7 @@ class SentinelSet(_Set):
         lines = [
             *_lines([*self._listen(port), "--bind", "127.0.0.1", "--protected-mode", "no"]),
             f"sentinel monitor {NAME} 127.0.0.1 {primary_port} 2",
-            f"sentinel down-after-milliseconds {NAME} 700",
+            f"sentinel down-after-milliseconds {NAME} {self._down_after_ms}",
             f"sentinel failover-timeout {NAME} 3000",
             f"sentinel parallel-syncs {NAME} 1",
         ]
@@ -201,7 +218,8 @@ class SentinelSet(_Set):
             lines += [f"sentinel sentinel-pass {self._sentinel_password}"]
         (folder / "sentinel.conf").write_text("\n".join(lines), encoding="utf-8")
         command = ["sentinel.conf", "--sentinel"]
-        return self._keep(Node(folder, port, *command, password=self._sentinel_password, tls=self._tls))
+        own = {"password": self._sentinel_password, "tls": self._tls, "program": self._program}
+        return self._keep(Node(folder, port, *command, **own))
 
     def add_sentinel_for(self, server: Node) -> Node:
         """One more, which takes this server for the primary, and is none of those that the URL names."""

@@ -17,6 +17,7 @@ from redis.exceptions import MovedError, NoScriptError
 
 from app.stores.connection.circuit import NothingSent
 from app.stores.connection.node import Node, RedisCommand, Wait
+from app.stores.connection.primary import Primary
 from app.stores.connection.redis_url import TIMEOUT_S
 from app.stores.connection.refusals import is_wrong_type
 
@@ -56,12 +57,15 @@ class RedisClient(ABC):
 
     def _read(self, commands: Sequence[RedisCommand]) -> list[Any]:
         try:
-            replies, _ = self.send(commands)
+            replies = self._send_reads(commands)
         except NothingSent:
             raise
         except ConnectionBroken:
-            replies, _ = self.send(commands)
+            replies = self._send_reads(commands)
         return replies
+
+    def _send_reads(self, commands: Sequence[RedisCommand]) -> list[Any]:
+        return self.send(commands)[0]
 
     def write(self, *commands: RedisCommand, wait: Wait | None = None) -> list[Any]:
         """Send writes and return their replies. This waits for replicas, but does not tell whether enough confirmed."""
@@ -149,20 +153,23 @@ class RedisClient(ABC):
 class OneServer(RedisClient):
     """The client of the primary that a name leads to, or that Sentinels name."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Primary) -> None:
         self._node = node
 
     def send(
         self, commands: Sequence[RedisCommand], wait: Wait | None = None, *, decoded: bool = True
     ) -> tuple[list[Any], bool]:
-        replies = self._node.exchange(commands, wait, decoded=decoded)
+        replies = self._node.exchange_writes(commands, wait, decoded=decoded)
         if len(commands) == 1 and isinstance(replies[0], ReadOnlyError):
             # A replica executed nothing. By now the same name may lead to the primary.
-            replies = self._node.exchange(commands, wait, decoded=decoded)
+            replies = self._node.exchange_writes(commands, wait, decoded=decoded)
         if wait is None:
             return replies, True
         confirmations = replies.pop()
         return replies, confirmations >= wait.replicas
+
+    def _send_reads(self, commands: Sequence[RedisCommand]) -> list[Any]:
+        return self._node.exchange(commands)
 
     def nodes(self) -> Sequence[Node]:
         return [self._node]
