@@ -170,6 +170,7 @@ class SmtpServer:
     def _open(self) -> _Connection:
         smtp = self._dial()
         self._smtp, self._mails_left, self._has_hung_up = smtp, _MAILS_PER_CONNECTION, False
+        self._on_step("connection: made")
         try:
             self._do(smtp, "EHLO", partial(_ehlo, smtp))
             if smtp.has_extn("starttls"):

@@ -149,7 +149,7 @@ def test_a_test_mail(smtp, examine, redis):
     ran = examine("--mail-to", "zoë@example.net", "--json", SMTP_URL=server.url, PUBLIC_URL="http://127.0.0.1:1")
     told = [json.loads(line) for line in ran.stdout.splitlines()]
     steps = [row["said"] for row in told if row["check"] == "mail"]
-    assert [step.partition(":")[0] for step in steps[:-1]] == ["EHLO", "MAIL", "RCPT", "content"]
+    assert [step.partition(":")[0] for step in steps[:-1]] == ["connection", "EHLO", "MAIL", "RCPT", "content"]
     assert "took a test mail to zoë@example.net" in steps[-1]
     [message] = server.inbox
     assert (str(message["To"]), message["Auto-Submitted"]) == ("zoë@example.net", "auto-generated")
