@@ -13,6 +13,7 @@ from app.config import Settings
 from app.routes import blueprints
 from app.stores.connection.client import RedisClient
 from app.stores.connection.connect import from_redis_py
+from app.stores.connection.redis_clock import RedisClock
 from app.web.error_handlers import init_error_handlers
 from app.web.front import Front
 from app.web.json_provider import OrjsonProvider
@@ -36,18 +37,24 @@ class Keyrack(Flask):
         log.error("%s %s failed", request.method, request.url_rule, exc_info=exc_info)
 
 
-def create_app(settings: Settings, redis: RedisClient | Redis, clock: Callable[[], float] = time.time) -> Flask:
+def create_app(
+    settings: Settings,
+    redis: RedisClient | Redis,
+    clock: Callable[[], float] = time.time,
+    redis_clock: Callable[[], float] | None = None,
+) -> Flask:
     """Return the whole service. It connects to Redis at the first request.
 
     Args:
         redis: A client made by stores/connection/connect.py. A client of redis-py or fakeredis for a single server is
             also accepted.
+        redis_clock: None asks Redis for its time.
     """
     app = Keyrack("app")
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
     app.url_map.merge_slashes = False  # an unknown path is a 404, not a redirect to a Host that the client names
     client = redis if isinstance(redis, RedisClient) else from_redis_py(redis)
-    services = app.extensions[EXTENSION] = Services(settings, client, clock)
+    services = app.extensions[EXTENSION] = Services(settings, client, clock, redis_clock or RedisClock(client, clock))
     app.json = OrjsonProvider(app)
     init_error_handlers(app)
     init_limits(app, client, services.keys)

@@ -212,8 +212,8 @@ def clock():
 def make_app(store, clock):
     """Makes the service on this store, with settings beside those of all tests: two of them are two processes."""
 
-    def make(**environment: str):
-        app = create_app(load_settings(ENVIRONMENT | environment), store, clock)
+    def make(redis_clock=None, **environment: str):
+        app = create_app(load_settings(ENVIRONMENT | environment), store, clock, redis_clock or clock)
         app.test_client_class = NotingClient
         return app
 

@@ -9,6 +9,7 @@ from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 
 from app.errors import Unavailable
+from app.rules.totp import STEP_S
 from app.watch import metrics
 from app.web.guards import require_secret
 from app.web.services import services
@@ -37,11 +38,18 @@ def is_alive() -> ResponseReturnValue:
 def is_ready() -> ResponseReturnValue:
     """Tell that tokens can be checked.
 
-    If Redis is away or too slow, or does not give Keyrack a right that it needs, the answer is 503.
+    If Redis is away or too slow, or does not give Keyrack a right that it needs, the answer is 503. So it is if the
+    clocks of this process and of Redis are further apart than TOTP codes may be.
     """
     services().devices.require_reachable_store()
     if missing := services().find_missing_rights():
         log.error("redis: Keyrack's user lacks rights: %s", " ".join(missing))
+        raise Unavailable
+    off_s = services().clock() - services().redis_clock()
+    if abs(off_s) > STEP_S * max(1, services().settings.totp_window):
+        log.error(
+            "the clock is %+.0f s off from that of Redis: set both by NTP. Until then TOTP codes are refused", off_s
+        )
         raise Unavailable
     return {"status": "ok"}
 

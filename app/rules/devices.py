@@ -41,12 +41,22 @@ class Devices:
     """Checks tokens, and opens, lists and ends sessions. A token without a live session is refused."""
 
     def __init__(
-        self, store: SessionStore, lifetimes: Lifetimes, cap: int, clock: Callable[[], float] = time.time
+        self,
+        store: SessionStore,
+        lifetimes: Lifetimes,
+        cap: int,
+        clock: Callable[[], float] = time.time,
+        redis_clock: Callable[[], float] | None = None,
     ) -> None:
+        """
+        Args:
+            redis_clock: The clock of Redis; None stands for `clock`.
+        """
         self._store = store
         self._lifetimes = lifetimes
         self._cap = cap
         self._clock = clock
+        self._redis_clock = redis_clock or clock
 
     def identify(self, token: str, proof: str = "") -> Caller:
         """Return the session of a token, in one round trip.
@@ -78,8 +88,12 @@ class Devices:
             raise Unauthorized
         return Caller(claim.user_id, claim.id_hash, claim.at, last_used_at, proved)
 
+    def _agreed_time(self) -> float:
+        """Return the time by which sessions are over: by this clock and by that of Redis."""
+        return min(self._clock(), self._redis_clock())
+
     def _is_over(self, claim: tokens.Claim, last_used_at: float) -> bool:
-        now = self._clock()
+        now = self._agreed_time()
         if self._lifetimes.ends_at(claim.at, last_used_at) <= now:
             return True
         # A session on a public computer ends earlier. Only its record tells that it is one, and costs a trip. It is
@@ -95,11 +109,13 @@ class Devices:
         self._store.require_readable()
 
     def is_touch_due(self, caller: Caller) -> bool:
-        """Tell whether the last noted use is at least a minute ago.
+        """Tell whether the last noted use is at least a minute ago, or was noted by a clock that was ahead.
 
         Among simultaneous requests the script lua/touch_session.lua decides which one writes.
         """
-        return self._clock() - caller.last_used_at >= TOUCH_EVERY_S
+        now, of_redis = self._clock(), self._redis_clock()
+        is_of_the_future = caller.last_used_at - max(now, of_redis) >= TOUCH_EVERY_S
+        return is_of_the_future or now - caller.last_used_at >= TOUCH_EVERY_S
 
     def touch(self, caller: Caller, client: Client) -> None:
         """Note a use of a session, and the client that used it."""
@@ -137,7 +153,7 @@ class Devices:
     def list(self, user_id: str) -> list[Session]:
         """Return the sessions of a user, most recently used first."""
         sessions = self._store.list(user_id)
-        now = self._clock()
+        now = self._agreed_time()
         live = [session for session in sessions if self.expires_at(session) > now]
         if len(live) < len(sessions):
             self._store.finish_expired(user_id)
@@ -149,7 +165,7 @@ class Devices:
         claim = tokens.read(token)
         [found] = self._store.find([(claim.user_id, claim.id_hash)]) if claim else [None]
         session = replace(found, began_at=claim.at) if claim and found else None
-        return session if session and self.expires_at(session) > self._clock() else None
+        return session if session and self.expires_at(session) > self._agreed_time() else None
 
     def find_ended(self, named: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
         """Return the named sessions that are over.
@@ -157,7 +173,7 @@ class Devices:
         Args:
             named: Pairs of a user id and an id_hash.
         """
-        now = self._clock()
+        now = self._agreed_time()
         found = zip(named, self._store.find(named), strict=True)
         return [name for name, session in found if session is None or self.expires_at(session) <= now]
 
@@ -214,11 +230,11 @@ class Devices:
     def list_ended(self, user_id: str) -> Sequence[Ended]:
         """Return the ended sessions that are still on record, newest first. Before that, end expired sessions."""
         self._store.finish_expired(user_id)
-        return self._store.list_ended(user_id, self._clock() - self._lifetimes.retention_s)
+        return self._store.list_ended(user_id, self._agreed_time() - self._lifetimes.retention_s)
 
     def lately_seen(self, user_id: str) -> Mapping[str, str | None]:
         """Return the sessions of a user that live or ended lately: id_hash to the last address, if one is known."""
-        return self._store.addresses_since(user_id, self._clock() - self._lifetimes.retention_s)
+        return self._store.addresses_since(user_id, self._agreed_time() - self._lifetimes.retention_s)
 
     def how_it_ended(self, token: str) -> Ended | None:
         """Return how the session of a token ended; None if its end is not on record."""

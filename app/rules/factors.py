@@ -64,7 +64,7 @@ class TotpFactor:
     def read_answer(self, user: User, typed: str) -> JudgedAnswer | None:
         secret = self._keyring.decrypt(user.totp_secret) if user.totp_secret else None
         step = self.step_of(secret, typed) if secret else None
-        return None if step is None else JudgedAnswer("totp", {"step": step})
+        return None if step is None else JudgedAnswer("totp", {"step": step, "window": self._window})
 
     def step_of(self, secret: str, code: str) -> int | None:
         """Return the step with this code, at most `window` steps from now; None if there is no such step."""

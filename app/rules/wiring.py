@@ -54,7 +54,9 @@ class Rules:
         self.second_factor = SecondFactor(
             users, keyring, notices, settings.totp_window, settings.totp_client_secret_bits, clock
         )
-        self.devices = Devices(stores.sessions, stores.lifetimes, settings.max_sessions_per_user, clock)
+        self.devices = Devices(
+            stores.sessions, stores.lifetimes, settings.max_sessions_per_user, clock, stores.redis_clock
+        )
         self.reauthentication = Reauthentication(
             users,
             tickets,

@@ -42,8 +42,9 @@ class JudgedAnswer:
     """An answer to a challenge, judged as far as possible without Redis. lua/factors.lua judges the rest.
 
     Attributes:
-        evidence: For the script. {} for a right password, {"step"} for a TOTP code (RFC 6238), {"code_hashes"} for a
-            backup code (all hashes under which it may be kept); None for a wrong answer.
+        evidence: For the script. {} for a right password; {"step", "window"} for a TOTP code (RFC 6238), where window$
+            is the steps that it may be off; {"code_hashes"} for a backup code (all hashes under which it may be
+            kept); None for a wrong answer.
     """
 
     factor: MfaType | Literal["password"]

@@ -76,13 +76,19 @@ class SessionScripts:
         wait: Wait | None = None,
         listeners: Sequence[Listener] = (audit.record_endings,),
         keys: Keys = unprefixed,
+        redis_clock: Callable[[], float] | None = None,
     ) -> None:
+        """
+        Args:
+            redis_clock: The clock of Redis. A session is over only if both clocks say so. None stands for `clock`.
+        """
         self.keys = keys
         self._redis = redis
         self._lifetimes = lifetimes
         self._clock = clock
         self._wait = wait
         self._listeners = listeners
+        self._redis_clock = redis_clock or clock
 
     def register(self, name: str, replicas: ReplicaPolicy = DO_NOT_WAIT) -> Call:
         """Return a function that runs the script of this name."""
@@ -122,9 +128,12 @@ class SessionScripts:
 
     def _context(self, user_id: str) -> dict[str, Any]:
         now = self._clock()
+        of_redis = self._redis_clock()
         return {
             "user_id": user_id,
             "now": now,
+            "earliest": min(now, of_redis),
+            "latest": max(now, of_redis),
             "at": datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds"),
             "ttl_s": self._lifetimes.ttl_s,
             "max_age_s": self._lifetimes.max_age_s,

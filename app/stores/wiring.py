@@ -23,14 +23,17 @@ class Stores:
         clock: Callable[[], float],
         wait: Wait | None = None,
         prefix: str = "",
+        redis_clock: Callable[[], float] | None = None,
     ) -> None:
         """
         Args:
             wait: How to wait for replicas; None means no waiting.
             prefix: The setting REDIS_PREFIX.
+            redis_clock: The clock of Redis; None stands for `clock`.
         """
         self.keys = Keys(prefix)
-        scripts = self.scripts = SessionScripts(redis, lifetimes, clock, wait, keys=self.keys)
+        self.redis_clock = redis_clock or clock
+        scripts = self.scripts = SessionScripts(redis, lifetimes, clock, wait, keys=self.keys, redis_clock=redis_clock)
         self.lifetimes = lifetimes
         self.users = UserStore(redis, scripts, wait)
         self.sessions = SessionStore(redis, scripts)

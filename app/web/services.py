@@ -27,17 +27,20 @@ EXTENSION = "keyrack"
 class Services(Rules):
     """The rules, and the other objects that a request or a command needs."""
 
-    def __init__(self, settings: Settings, redis: RedisClient, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: Settings, redis: RedisClient, clock: Callable[[], float], redis_clock: Callable[[], float]
+    ) -> None:
         retention_s = settings.retention_days * 24 * 60 * 60
         lifetimes = Lifetimes(
             settings.session_ttl_s, settings.session_max_age_s, retention_s, settings.public_computer_ttl_s
         )
         wait = Wait(settings.redis_wait_replicas, settings.redis_wait_ms) if settings.redis_wait_replicas else None
-        stores = Stores(redis, lifetimes, clock, wait, settings.redis_prefix)
+        stores = Stores(redis, lifetimes, clock, wait, settings.redis_prefix, redis_clock)
         super().__init__(stores, settings, clock)
         self.settings = settings
         self.keys: Keys = stores.keys
         self.clock = clock
+        self.redis_clock = redis_clock
         self.callers = Callers(self.devices, Locations(settings.geoip_database), settings.trusted_proxies)
         self.delivery: Delivery | None = make_delivery(settings, stores, self.links, self.keyring, clock)
         self.look_at_redis: Callable[[], Sequence[Server]] = partial(inspect_servers, redis, clock)

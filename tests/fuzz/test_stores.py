@@ -439,9 +439,9 @@ class Stores(RuleBasedStateMachine):
         step = user.totp_step or 0
         return {
             "password": JudgedAnswer("password", {}),
-            "next step": JudgedAnswer("totp", {"step": step + 1}),
-            "last step": JudgedAnswer("totp", {"step": step}),
-            "earlier step": JudgedAnswer("totp", {"step": max(step - 2, 0)}),
+            "next step": JudgedAnswer("totp", {"step": step + 1, "window": 1}),
+            "last step": JudgedAnswer("totp", {"step": step, "window": 1}),
+            "earlier step": JudgedAnswer("totp", {"step": max(step - 2, 0), "window": 1}),
             "code": JudgedAnswer("backup", {"code_hashes": ["under another key", *sorted(user.backup_codes)[:1]]}),
             "no code": JudgedAnswer("backup", {"code_hashes": sorted({*"abcdef"} - user.backup_codes)}),
             "nothing": JudgedAnswer("totp"),

@@ -16,7 +16,7 @@ SESSION = "A" * 43 + "="
 RECORDS = {
     "totp": {"totp_secret": "sealed", "totp_step": "5", "totp_at": "7"}
 }  # what a user has who has the factor alone
-EVIDENCE = {"totp": {"step": 6}, "backup": {"code_hashes": ["x"]}}
+EVIDENCE = {"totp": {"step": 6, "window": 1}, "backup": {"code_hashes": ["x"]}}
 
 
 @pytest.fixture

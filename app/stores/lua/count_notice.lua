@@ -5,7 +5,7 @@
 local HOUR_S = 3600
 local counted = KEYS[4]
 local began = redis.call("HGET", counted, "began")
-if not began or call.now - began >= HOUR_S then
+if not began or math.abs(call.now - began) >= HOUR_S then
   redis.call("DEL", counted)
   redis.call("HSET", counted, "began", call.now)
 end

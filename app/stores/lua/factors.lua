@@ -4,6 +4,12 @@
 -- KEYS[5]   backup_codes, a set of keyed hashes
 -- Defines   user, backup_codes; factors, has_mfa, judge
 local user, backup_codes = KEYS[4], KEYS[5]
+local STEP_S = 30
+
+-- Returns the newest step that a clock may accept at a time, where the two clocks differ by as much as may be.
+local function newest_step(at, window)
+  return math.floor(at / STEP_S) + 2 * window + 1
+end
 
 -- is_on    tells whether the user has the factor; then a password alone is no proof
 -- accept   judges the evidence (see stores/factors.py) and uses the code up. Returns "right", "last_code" or nothing
@@ -14,13 +20,23 @@ local factors = {
       return redis.call("HEXISTS", user, "totp_secret") == 1
     end,
     accept = function(evidence)  -- a step counts only once, and then no earlier step (RFC 6238, 5.2)
-      if evidence.step > tonumber(redis.call("HGET", user, "totp_step") or math.huge) then
+      local kept = tonumber(redis.call("HGET", user, "totp_step") or math.huge)
+      -- No code counts by a clock that is ahead of Redis': its step would be kept, and shut the user out until then.
+      if kept == math.huge or evidence.step > newest_step(call.earliest, evidence.window) then
+        return
+      end
+      if kept > newest_step(call.latest, evidence.window) then  -- both clocks were ahead; they were set right since
+        redis.call("HSET", user, "totp_ahead", kept)
+        kept = math.floor(call.latest / STEP_S) + evidence.window  -- whatever is good now may have been used already
+        redis.call("HSET", user, "totp_step", kept)
+      end
+      if evidence.step > kept and evidence.step ~= tonumber(redis.call("HGET", user, "totp_ahead")) then
         redis.call("HSET", user, "totp_step", evidence.step)
         return "right"
       end
     end,
     forget = function()
-      redis.call("HDEL", user, "totp_secret", "totp_step", "totp_at")
+      redis.call("HDEL", user, "totp_secret", "totp_step", "totp_at", "totp_ahead")
     end,
   },
   backup = {

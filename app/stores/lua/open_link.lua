@@ -9,7 +9,7 @@ local latest = cjson.decode(new.record).expires_at
 local held = redis.call("HGETALL", links)
 for i = 1, #held, 2 do
   local link = read(held[i + 1], "expires_at")
-  if not link or link.expires_at <= call.now or (new.purpose == "reset" and link.purpose == "reset") then
+  if not link or link.expires_at <= call.earliest or (new.purpose == "reset" and link.purpose == "reset") then
     redis.call("HDEL", links, held[i])
   else
     latest = math.max(latest, link.expires_at)

@@ -2,10 +2,11 @@
 -- KEYS[1]   last_used, a sorted set: id_hash, scored by last use (Unix s)
 -- KEYS[2]   sessions, a hash: id_hash to its record (JSON)
 -- KEYS[3]   ended, a sorted set: sessions that ended (JSON), scored by when they ended (Unix s)
--- ARGV[1]   JSON: user_id, now (Unix s), at (now in ISO 8601), ttl_s, max_age_s, public_computer_s, retention_s, channel
+-- ARGV[1]   JSON: user_id, now (Unix s), at (now in ISO 8601), earliest and latest (of now and the time of Redis), ttl_s,
+--           max_age_s, public_computer_s, retention_s, channel
 -- Defines   last_used, sessions, ended, call (ARGV[1]), reported
 --           read   a JSON text that another program may have written
---           record_of, ends_at, is_over, is_live   what is known about a session
+--           record_of, ends_at, is_over, is_of_the_future, is_live   what is known about a session
 --           finish, finish_by_time, finish_expired, finish_others, ender   the ways in which sessions end
 --           report, forget, keep, write_when_full   an event; the retention; the expiry of the keys; a full Redis
 -- Returns   two values: the result of the script that follows, and `reported`
@@ -37,8 +38,14 @@ local function ends_at(id_hash, score)
   return math.min(by_idleness, began + longest_s)
 end
 
+-- A session is over only if the clocks of this process and of Redis say so. One that is ahead ends nothing.
 local function is_over(id_hash, score)
-  return not score or ends_at(id_hash, score) <= call.now
+  return not score or ends_at(id_hash, score) <= call.earliest
+end
+
+-- Tell whether a last use (score) was noted by a clock that was ahead.
+local function is_of_the_future(score)
+  return tonumber(score) - call.latest >= 60
 end
 
 local function is_live(id_hash)
@@ -68,7 +75,7 @@ end
 
 -- Remove the rows of sessions that ended longer ago than the retention.
 local function forget()
-  redis.call("ZREMRANGEBYSCORE", ended, "-inf", call.now - call.retention_s)
+  redis.call("ZREMRANGEBYSCORE", ended, "-inf", call.earliest - call.retention_s)
 end
 
 -- End a session. Sessions end only here. by: the `ender`, if a session ended this one. The row contains the JSON of the
@@ -96,6 +103,8 @@ local function finish_expired()
   for i = 1, #scored, 2 do
     if is_over(scored[i], scored[i + 1]) then
       finish_by_time(scored[i], scored[i + 1])
+    elseif is_of_the_future(scored[i + 1]) then
+      redis.call("ZADD", last_used, call.latest, scored[i])
     end
   end
 end

@@ -11,7 +11,7 @@ if score and is_over(seen.id_hash, score) then  -- by a setting that is shorter 
   finish_by_time(seen.id_hash, score)
   return 0
 end
-if not score or call.now - score < seen.every_s then
+if not score or (call.now - score < seen.every_s and not is_of_the_future(score)) then
   return 0
 end
 redis.call("ZADD", last_used, "XX", call.now, seen.id_hash)

@@ -1,0 +1,39 @@
+"""The clock of Redis, which all processes share. It contradicts a process whose own clock is wrong."""
+
+import time
+from collections.abc import Callable
+
+from redis import RedisError
+
+from app.stores.connection.client import RedisClient
+
+_ASK_EVERY_S = 60
+
+
+class RedisClock:
+    """Tells the time of Redis, in Unix seconds. It asks Redis once a minute, and counts on in between.
+
+    In a Cluster it asks one of the servers. Until one has answered, it tells the time of this process.
+    """
+
+    def __init__(self, redis: RedisClient, own: Callable[[], float] = time.time) -> None:
+        self._redis = redis
+        self._own = own
+        self._ahead_s: float | None = None  # of a clock that nobody sets
+        self._ask_at = 0.0
+
+    def __call__(self) -> float:
+        counted = time.monotonic()
+        if counted >= self._ask_at:
+            self._ask_at = counted + _ASK_EVERY_S  # whoever comes meanwhile does not wait
+            self._ask()
+        return self._own() if self._ahead_s is None else time.monotonic() + self._ahead_s
+
+    def _ask(self) -> None:
+        try:
+            before = time.monotonic()
+            [(seconds, microseconds)] = self._redis.nodes()[0].exchange([("TIME",)])
+        except (RedisError, IndexError):  # the command that comes next says so
+            self._ask_at = 0.0
+            return
+        self._ahead_s = int(seconds) + int(microseconds) / 1e6 - (before + time.monotonic()) / 2
