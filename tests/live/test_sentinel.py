@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from tests.device import PASSWORD
 from tests.live.server import Service
 from tests.servers import wait_until
 from tests.sets import SentinelSet
@@ -41,8 +42,8 @@ def _empty_afterwards():
 
 
 @pytest.fixture
-def _whole_again(servers):
-    """Whatever a test has killed or stopped runs again, and follows the primary."""
+def _whole_again(servers, service):
+    """Whatever a test has killed or stopped runs again, follows the primary, and the service takes changes."""
     yield
     for node in (*servers.servers, *servers.sentinels):
         if node.lives:
@@ -55,6 +56,15 @@ def _whole_again(servers):
         if server is not primary:
             server.call("REPLICAOF", "127.0.0.1", primary.port)  # the Sentinels would say so in some seconds
     servers.wait_until_in_touch(primary)
+    wait_until(lambda: takes_changes(service), "changes are refused for good")
+
+
+def takes_changes(service):
+    body = {"email": f"{time.monotonic()}@example.com", "username": "somebody", "password": PASSWORD}
+    return all(
+        service.device().post("/auth/register", body | {"email": f"{number}.{body['email']}"}).status_code == 201
+        for number in range(8)
+    )  # both processes have noticed
 
 
 def verify(device):
@@ -93,12 +103,12 @@ def new_primary(servers, old):
     return servers.primary() is not old
 
 
-def end(device, id_hash):
-    """End a session; told as done at last, once a replica follows."""
+def end(device, id_hash, proof):
+    """End a session; told as done at last, once a replica follows and every process is at the new primary."""
     told = []
 
     def is_ended():
-        answer = device.end([id_hash])
+        answer = device.end([id_hash], proof)
         told.append(answer.status_code)
         return answer.status_code in (204, 404)  # the latter where an earlier one did happen
 
@@ -145,7 +155,7 @@ def test_primary_that_hangs_and_goes_on(servers, service, at_once, is_asked_mean
     """
     carol = service.device().register(f"carol-{is_asked_meanwhile}@example.com")
     phone = service.device().log_in(carol)
-    id_hash = phone.id_hash
+    id_hash, proof = phone.id_hash, carol.prove()
     elsewhere = [service.device() for _ in range(12)]
     for device in elsewhere:
         device.token = phone.token
@@ -159,7 +169,7 @@ def test_primary_that_hangs_and_goes_on(servers, service, at_once, is_asked_mean
         assert_never_otherwise(elsewhere[0], 200, lambda: new_primary(servers, old))
     servers.wait_for_other_primary(old)
     named_at = time.monotonic()
-    end(carol, id_hash)
+    end(carol, id_hash, proof)
     wait_until(lambda: time.monotonic() > named_at + _KNOWN_S, "time stands still")
     os.kill(old.process.pid, signal.SIGCONT)
     wait_until(old.answers, "it does not go on")

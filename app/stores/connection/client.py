@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from redis import ConnectionError as ConnectionBroken
-from redis import ReadOnlyError, RedisError, ResponseError
+from redis import RedisError, ResponseError
 from redis.exceptions import MovedError, NoScriptError
 
 from app.stores.connection.circuit import NothingSent
@@ -160,9 +160,6 @@ class OneServer(RedisClient):
         self, commands: Sequence[RedisCommand], wait: Wait | None = None, *, decoded: bool = True
     ) -> tuple[list[Any], bool]:
         replies = self._node.exchange_writes(commands, wait, decoded=decoded)
-        if len(commands) == 1 and isinstance(replies[0], ReadOnlyError):
-            # A replica executed nothing. By now the same name may lead to the primary.
-            replies = self._node.exchange_writes(commands, wait, decoded=decoded)
         if wait is None:
             return replies, True
         confirmations = replies.pop()

@@ -93,8 +93,7 @@ class Node:
         """Send commands on a new connection, to a replica as well, and return their raw replies."""
         connection = self.make_connection()
         try:
-            connection.send_packed_command(connection.pack_commands(commands))
-            return [_read_reply(connection, decoded=True) for _ in commands]
+            return exchange_on(connection, *commands)
         finally:
             connection.disconnect()
 
@@ -163,6 +162,12 @@ class Node:
     def _probe(self) -> None:
         self.ask_anew(("PING",))  # any reply is enough, even an error
         self.renew()
+
+
+def exchange_on(connection: Any, *commands: RedisCommand) -> list[Any]:
+    """Send commands on a connection, and return their raw replies, including refusals."""
+    connection.send_packed_command(connection.pack_commands(commands))
+    return [_read_reply(connection, decoded=True) for _ in commands]
 
 
 def why_not_primary(role: Any) -> str:

@@ -11,15 +11,18 @@ from typing import Any, Protocol
 
 from redis import ConnectionError as ConnectionBroken
 from redis import RedisError, ResponseError
+from redis import TimeoutError as AnswerTooLate
 
 from app.stores.connection.circuit import NothingSent
-from app.stores.connection.node import Node, RedisCommand, Wait
+from app.stores.connection.node import Node, RedisCommand, Wait, exchange_on
 
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
 _WAIT_AFTER_S = 1.5  # a request whose server was not looked for in this time waits until it was
 _LOOK_S = 0.25  # for connecting, and again for the reply
+# Other processes leave a former primary within this time, and do not know what changes at the new one until then.
+_SETTLE_S = 2.0
 _HELD_S = 0.5  # a hold that is not renewed ends, in case its thread is gone
 _SHARE = 5  # looking takes at most one part in so many of a thread's time, also if nobody answers
 
@@ -40,6 +43,9 @@ class Way(Protocol):
             redis.RedisError: It is not known now which server is the primary. OSError also means this.
         """
 
+    def may_former_answer(self) -> bool:
+        """Tell whether the server that was the primary before may still answer others. False if its process is gone."""
+
     def close(self) -> None: ...
 
 
@@ -56,17 +62,55 @@ class Named:
             make: Makes a connection of redis-py. It takes options of redis-py beside those of REDIS_URL.
         """
         self.make_connection = make
-        self._look = Node(lambda: make(socket_timeout=_LOOK_S, socket_connect_timeout=_LOOK_S))
+        self._make = make
+        self._kept: Any = None  # a connection to the server that was found last
+        self._former: Any = None  # and to the one before
+        self._found: Hashable = None
 
     def attach(self, primary: "Primary") -> None: ...
 
     def look(self) -> Hashable:
-        [info] = self._look.ask_anew(("INFO", "server"))
-        if isinstance(info, ResponseError):
-            return None
-        return next((line for line in info.splitlines() if line.startswith("run_id:")), None)
+        connection = self._make(socket_timeout=_LOOK_S, socket_connect_timeout=_LOOK_S)
+        try:
+            [info] = exchange_on(connection, ("INFO", "server"))
+        except BaseException:
+            connection.disconnect()
+            raise
+        lines = [] if isinstance(info, ResponseError) else info.splitlines()
+        found = next((line for line in lines if line.startswith("run_id:")), None)
+        if found != self._found:
+            self._drop_former()
+            self._former, self._kept = self._kept, None
+        elif self._kept is not None:
+            self._kept.disconnect()
+        self._found, self._kept = found, connection
+        return found
 
-    def close(self) -> None: ...
+    def may_former_answer(self) -> bool:
+        if self._former is None:
+            return True
+        return may_answer(self._former)
+
+    def _drop_former(self) -> None:
+        if self._former is not None:
+            self._former.disconnect()
+            self._former = None
+
+    def close(self) -> None:
+        self._drop_former()
+        if self._kept is not None:
+            self._kept.disconnect()
+
+
+def may_answer(connection: Any) -> bool:
+    """Tell whether a connection's server may answer, now or later. False if its process is gone."""
+    try:
+        exchange_on(connection, ("PING",))
+    except AnswerTooLate:
+        return True
+    except (RedisError, OSError):
+        return False
+    return True
 
 
 class Primary(Node):
@@ -75,6 +119,10 @@ class Primary(Node):
     A former primary may not know that it was replaced, and goes on answering. So at most once a second, before it sends
     a command, a thread looks which server is the primary now. Meanwhile other threads use the known primary. Only if
     the last look is too long ago, they wait.
+
+    When another server is the primary, other processes may ask the former one for up to two seconds more, unless its
+    process is gone. Changes are refused for that time, so that the former one admits no session which was ended at the
+    new one.
     """
 
     def __init__(self, way: Way) -> None:
@@ -84,20 +132,22 @@ class Primary(Node):
         self._looking = threading.Lock()
         self._look_at = 0.0
         self._held_until = 0.0
+        self._settled_at = 0.0
         self._takeovers = 0  # how often another server was found to be the primary
         way.attach(self)
 
     def exchange_writes(
         self, commands: Sequence[RedisCommand], wait: Wait | None = None, *, decoded: bool = True
     ) -> list[Any]:
-        """Do as exchange(), but refuse writes while a failover is under way: the next primary may not get them.
+        """Do as exchange(), but refuse writes while a failover is under way, and until all processes have noticed it.
 
         Raises:
             NothingSent: A failover is under way.
             redis.ConnectionError: A failover began meanwhile. It may undo what was written.
         """
+        self._look_if_due()
         if self.is_held:
-            raise NothingSent("a failover is under way")
+            raise NothingSent("a failover is under way, and changes wait for its end")
         replies = self.exchange(commands, wait, decoded=decoded)
         if self.is_held or self._local.takeovers != self._takeovers:
             raise ConnectionBroken("a failover began meanwhile, which may undo what was written")
@@ -105,7 +155,7 @@ class Primary(Node):
 
     @property
     def is_held(self) -> bool:
-        return time.monotonic() < self._held_until
+        return time.monotonic() < max(self._held_until, self._settled_at)
 
     def hold_writes(self) -> None:
         """Refuse writes for a short time, or for a short time more."""
@@ -124,6 +174,16 @@ class Primary(Node):
         self._way.close()
 
     def _usable_connection(self) -> Any:
+        self._look_if_due()
+        self._local.takeovers = self._takeovers
+        return super()._usable_connection()
+
+    def _leave(self, connection: Any) -> None:
+        """Look at once which server is the primary, because this one is a replica now."""
+        super()._leave(connection)
+        self._look_at = 0.0
+
+    def _look_if_due(self) -> None:
         now = time.monotonic()
         if now >= self._look_at:
             is_late = now >= self._look_at + _WAIT_AFTER_S - _LOOK_EVERY_S
@@ -133,8 +193,6 @@ class Primary(Node):
                         self._look()
                 finally:
                     self._looking.release()
-        self._local.takeovers = self._takeovers
-        return super()._usable_connection()
 
     def _look(self) -> None:
         """Look which server is the primary. While that cannot be found out, connections that work are kept."""
@@ -150,6 +208,8 @@ class Primary(Node):
             return
         if self._known is not None:
             log.warning("redis: another server is the primary now, all connections are made anew")
+            if self._way.may_former_answer():
+                self._settled_at = time.monotonic() + _SETTLE_S
             self._takeovers += 1
             self.renew()
         self._known = found

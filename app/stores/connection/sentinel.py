@@ -11,7 +11,7 @@ from redis import ConnectionError as ConnectionBroken
 from redis import Redis, RedisError, ResponseError
 from redis.sentinel import MasterNotFoundError
 
-from app.stores.connection.primary import Primary
+from app.stores.connection.primary import Primary, may_answer
 from app.stores.connection.redis_url import Host
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ class Sentinels:
         self._connect_to = connect_to
         self._newest: View | None = None
         self._newest_at = 0.0
+        self._former: Host | None = None
         self._primary: Primary | None = None
         self._is_heard = threading.Lock()  # taken for good by whoever starts the threads
         self._is_closed = False
@@ -107,6 +108,15 @@ class Sentinels:
         kind = MasterNotFoundError if is_answered else ConnectionBroken
         raise kind(f"no Sentinel names a primary: {'; '.join(dict.fromkeys(said))}")
 
+    def may_former_answer(self) -> bool:
+        if self._former is None:
+            return True
+        connection = self._connect_to(self._former)
+        try:
+            return may_answer(connection)
+        finally:
+            connection.disconnect()
+
     def _ask(self, client: Redis) -> View:
         """Ask a Sentinel for the set, and in the same trip for the primary, which it knows earlier than the set."""
         pipe = client.pipeline(transaction=False)
@@ -131,6 +141,8 @@ class Sentinels:
                 named,
                 view.sentinels,
             )
+        if self._newest and self._newest.host != view.host:
+            self._former = self._newest.host
         self._newest, self._newest_at = view, time.monotonic()
         if view.is_failing_over and self._primary:
             self._primary.hold_writes()
