@@ -45,7 +45,7 @@ class Delivery(JobWorker[Notice]):
 
     def why_outdated(self, content: Notice) -> str | None:
         """Return why a mail with a link for a reset is dropped; None if it must be sent, as every other mail."""
-        # A link is issued when its mail is composed, and ends earlier links. A late mail would end a newer link.
+        # Of several that wait, as while the mail server is away, only the newest is sent.
         if content.kind != "reset":
             return None
         if self._clock() - content.at > RESET_TTL_S:

@@ -43,7 +43,7 @@ class Links:
         self._clock = clock
 
     def issue_reset(self, user_id: str, secrets_version: str, asked_at: float, notice_id: str) -> str:
-        """Issue the secret of a link that sets a new password. The user's earlier reset links stop working.
+        """Issue the secret of a link that sets a new password. All links of the user end when one of them is used.
 
         Args:
             secrets_version: The user's secrets version when the link was requested.

@@ -47,8 +47,8 @@ class LinkStore:
         self._end_session = scripts.register("end_by_link", WAIT_OR_REFUSE)
 
     def open(self, user_id: str, id_hash: str, link: Link) -> None:
-        """Write a link under the hash of its secret. A link for a reset replaces all earlier links for resets."""
-        argument = {"id_hash": id_hash, "purpose": link.purpose, "record": _to_json(link)}
+        """Write a link under the hash of its secret. Earlier links stay good, because anybody can ask for one more."""
+        argument = {"id_hash": id_hash, "record": _to_json(link)}
         self._open(user_id, [self._keys.links(user_id)], argument)
 
     def get(self, user_id: str, id_hash: str) -> Link | None:

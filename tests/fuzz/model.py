@@ -331,8 +331,6 @@ class UserModel:
     # Links
 
     def open_link(self, id_hash: str, link: Link) -> None:
-        if link.purpose == "reset":
-            self.links = {name: held for name, held in self.links.items() if held.purpose != "reset"}
         self.links[id_hash] = link
 
     def link(self, id_hash: str) -> Link | None:

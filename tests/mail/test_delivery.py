@@ -356,7 +356,7 @@ def test_a_link_that_was_asked_for_an_hour_ago_is_not_sent(smtp, add, deliver, r
 
 
 def test_an_older_reset_does_not_take_the_place_of_a_newer(smtp, add, deliver, redis, clock, composed, caplog):
-    """Only the newest link of a user is good: one that is mailed late would leave the newer mail with a dead one."""
+    """Of several that wait, the newest is sent alone."""
     caplog.set_level(logging.INFO, "app")
     server = smtp(refusals={"ada@example.com": "450 greylisted"})
     add("ada", "bob", kind="reset")

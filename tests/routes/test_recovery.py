@@ -74,11 +74,23 @@ def test_reset_signs_in_and_ends_every_session(alice, bob, new_device, reset_lin
     assert can_log_in(new_device(), alice.email, NEW_PASSWORD)
 
 
-def test_a_link_works_once_and_the_newest_alone(alice, new_device, reset_link):
-    old, secret = reset_link(alice), reset_link(alice)
-    assert errors(reset(new_device(), old), "token") == ["TOKEN_INVALID"]
+def test_a_link_works_once_whoever_asks_for_others_meanwhile(alice, new_device, reset_link):
+    """A stranger who knows the address asks as often as they may. Once one is used, all are over."""
+    secret, *others = [reset_link(alice) for _ in range(6)]
     assert reset(new_device(), secret).status_code == 200
-    assert errors(reset(new_device(), secret), "token") == ["TOKEN_INVALID"]
+    for one in (secret, *others):
+        assert errors(reset(new_device(), one), "token") == ["TOKEN_INVALID"]
+
+
+@pytest.mark.parametrize("event", ["end_others", "disable"])
+def test_all_links_end_when_all_sessions_end(alice, new_device, app, reset_link, event):
+    secrets = [reset_link(alice) for _ in range(3)]
+    if event == "disable":
+        app.extensions[EXTENSION].accounts.disable(alice.user_id)
+    else:
+        list(app.extensions[EXTENSION].operators.end_all(alice.user_id))
+    for one in secrets:
+        assert errors(reset(new_device(), one), "token") == ["TOKEN_INVALID"]
 
 
 def test_a_link_works_for_one_hour(alice, new_device, reset_link, clock):

@@ -81,11 +81,12 @@ def test_a_link_has_its_time(links, open_link, sessions, clock):
     assert signed_in(sessions) == {SESSION, OTHER}
 
 
-def test_a_new_reset_takes_the_place_of_the_old(links, open_link):
+def test_a_new_link_leaves_the_others_alone(links, open_link):
+    """Else a stranger who asks for one would put out the link that the owner is about to use."""
     open_link("not me")
     for name in ("first", "second"):
         open_link(name, "reset", session="")
-    assert [links.get("1", name) is not None for name in ("not me", "first", "second")] == [True, False, True]
+    assert [links.get("1", name) is not None for name in ("not me", "first", "second")] == [True, True, True]
 
 
 def test_a_reset_link_ends_no_session(links, open_link, sessions):
