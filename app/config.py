@@ -153,10 +153,18 @@ class Settings:
         parsers.rate, "requests for a password reset, by address and by account", "5 per hour"
     )
     rate_limit_step_up: str = _setting(
-        parsers.rate, "answers to a challenge and passwords given again, by session", "10 per 15 minutes"
+        parsers.rate, "wrong answers to a challenge and wrong passwords given again, by session", "10 per 15 minutes"
     )
     rate_limit_step_up_user: str = _setting(
-        parsers.rate, "answers to a challenge and passwords given again, by user over all sessions", "50 per hour"
+        parsers.rate,
+        "the same by user over all sessions, but for the first three of each session in its span",
+        "50 per hour",
+    )
+    rate_limit_end_others: str = _setting(parsers.rate, "endings of all other sessions, by session", "5 per 15 minutes")
+    rate_limit_end_others_user: str = _setting(
+        parsers.rate,
+        "the same by user over all sessions; more of them end the sessions, but no longer stop logins under way",
+        "20 per hour",
     )
     ipv6_network_budgets: int = _setting(
         parsers.whole(1, 65_536),

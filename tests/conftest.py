@@ -56,6 +56,8 @@ ENVIRONMENT = {
     "RATE_LIMIT_REGISTER": "10000 per minute",
     "RATE_LIMIT_STEP_UP": "10000 per minute",
     "RATE_LIMIT_STEP_UP_USER": "10000 per minute",
+    "RATE_LIMIT_END_OTHERS": "10000 per minute",
+    "RATE_LIMIT_END_OTHERS_USER": "10000 per minute",
     "RATE_LIMIT_FORGOT": "10000 per minute",
     "SMTP_URL": "smtp://127.0.0.1:1",  # notices are queued; no test of routes delivers them
     "MAIL_FROM": "Keyrack <no-reply@example.com>",

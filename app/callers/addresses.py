@@ -3,6 +3,7 @@ Addresses of Redis: stores/connection/redis_url.py.
 """
 
 import ipaddress
+from collections.abc import Iterable
 
 from app.setting_parsers import Networks
 
@@ -42,6 +43,12 @@ def limit_key(address: Address | None) -> str:
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)
+
+
+def limit_keys(addresses: Iterable[str | None]) -> set[str]:
+    """Return the keys of addresses as a session's record has them. What is no address is passed over."""
+    parsed = (_parse_address(address) for address in addresses if address)
+    return {limit_key(address) for address in parsed if address}
 
 
 def network_key(address: Address | None) -> str:

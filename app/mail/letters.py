@@ -158,6 +158,12 @@ _WORDINGS: dict[NoticeKind, _Wording] = {
         "There you see all that is signed in, and end what you do not recognise. If there is any, set a new password "
         "at once.",
     ),
+    "others_ended": _Wording(
+        "All other devices were logged out",
+        "Every device of your account was logged out, except the one that asked for it:",
+        *_FORGOT,
+        _NOT_YOU,
+    ),
     "reset": _Wording(
         "Set a new password",
         "Somebody, we hope you, asked for a new password for your account.",

@@ -36,7 +36,17 @@ from app.web.guards import (
     require_session,
     takes,
 )
-from app.web.limits import CODE_ACCOUNT, LOGIN, LOGIN_ACCOUNT, LOGIN_ADDRESS, REGISTER, limited
+from app.web.limits import (
+    CODE_ACCOUNT,
+    END_OTHERS,
+    END_OTHERS_USER,
+    LOGIN,
+    LOGIN_ACCOUNT,
+    LOGIN_ADDRESS,
+    REGISTER,
+    is_within,
+    limited,
+)
 from app.web.services import services
 from app.web.surfaces import CookieBlueprint
 from app.wire.contract import Parameter, answers, known_by, reads, refuses
@@ -182,12 +192,13 @@ def revoke_sessions(body: RevokeSessions) -> ResponseReturnValue:
 
 @bp.post("/me/sessions/revoke-all")
 @require_session
+@limited(END_OTHERS)
 @answers(MessageSchema)
 @refuses(MfaRequired)
 def revoke_all() -> ResponseReturnValue:
     """End every session but the caller's."""
     require_proof_or_login()
-    services().accounts.end_others(caller())
+    services().accounts.end_others(caller(), client(), stop_logins=is_within(END_OTHERS_USER))
     return {"message": "All other sessions have been revoked."}
 
 

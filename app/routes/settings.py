@@ -14,7 +14,7 @@ from app.rules import totp
 from app.tokens import id_from_url
 from app.web.cookies import renew_session_cookie
 from app.web.guards import caller, client, has_proof_or_login, prove, require_session, takes_form
-from app.web.limits import STEP_UP, STEP_UP_USER, limited
+from app.web.limits import END_OTHERS, END_OTHERS_USER, STEP_UP, STEP_UP_USER, is_within, limited
 from app.web.services import services
 from app.wire.account import ChangePassword, ChangePasswordSchema, EnableTotp, EnableTotpSchema
 
@@ -66,9 +66,14 @@ def _sessions_asked_for() -> Sequence[str]:
     return [id_hash for id_hash in id_hashes if id_hash and id_hash != caller().id_hash][:_MAX_AT_ONCE]
 
 
+@limited(END_OTHERS)
+def _end_others() -> None:
+    services().accounts.end_others(caller(), client(), stop_logins=is_within(END_OTHERS_USER))
+
+
 def _end_and_lead_back(id_hashes: Sequence[str]) -> ResponseReturnValue:
     if "all" in request.form:
-        services().accounts.end_others(caller())
+        _end_others()
     else:
         services().devices.end(caller(), id_hashes, "revoked")
     return redirect(url_for("settings.show_sessions", done=len(id_hashes)), 303)

@@ -219,9 +219,15 @@ class Accounts:
         self._notices.tell("password_changed", user.id, client)
         return token
 
-    def end_others(self, caller: Caller) -> None:
-        """End every session except the caller's, and stop logins under way."""
-        self._users.change(caller.user_id, Change(caller=caller.id_hash, end_others="revoked"))
+    def end_others(self, caller: Caller, client: Client, *, stop_logins: bool = True) -> None:
+        """End every session except the caller's.
+
+        Args:
+            stop_logins: Also refuse the logins that are under way.
+        """
+        change = Change(caller=caller.id_hash, end_others="revoked", same_credentials=not stop_logins)
+        self._users.change(caller.user_id, change)
+        self._notices.tell_of_ended_others(caller.user_id, client)
 
     def disable(self, user_id: str) -> bool:
         """End every session of a user and let no login finish. Return False if there is no such user."""

@@ -232,6 +232,10 @@ class Devices:
         self._store.finish_expired(user_id)
         return self._store.list_ended(user_id, self._agreed_time() - self._lifetimes.retention_s)
 
+    def first_id_hash(self, caller: Caller) -> str:
+        """Return the hash that the caller's session had when it began. It stays while tokens are replaced."""
+        return self._store.first_id_hash(caller.user_id, caller.id_hash)
+
     def lately_seen(self, user_id: str) -> Mapping[str, str | None]:
         """Return the sessions of a user that live or ended lately: id_hash to the last address, if one is known."""
         return self._store.addresses_since(user_id, self._agreed_time() - self._lifetimes.retention_s)

@@ -61,9 +61,11 @@ class Notices:
 
         At most three an hour are queued, so that nobody can flood a user with mails.
         """
-        with _log_if_lost("suspicious"):
-            if self._store.count(user_id, "suspicious") <= _ONE_BY_ONE:
-                self.tell("suspicious", user_id, client, session)
+        self._tell_few("suspicious", user_id, client, session)
+
+    def tell_of_ended_others(self, user_id: str, client: Client) -> None:
+        """Queue a notice that a session ended all others, at most three an hour."""
+        self._tell_few("others_ended", user_id, client)
 
     def forget_device(self, user_id: str, client: Client) -> None:
         """Forget a kind of device, because it was not the user who signed in. Its next sign-in causes a mail again."""
@@ -82,6 +84,11 @@ class Notices:
         """Queue a notice that somebody gave the right password, but a wrong code."""
         with _log_if_lost("wrong_code"):
             self._tell_one_of_many("wrong_code", "many_wrong_codes", user_id, client)
+
+    def _tell_few(self, kind: NoticeKind, user_id: str, client: Client, session: str = "") -> None:
+        with _log_if_lost(kind):
+            if self._store.count(user_id, kind) <= _ONE_BY_ONE:
+                self.tell(kind, user_id, client, session)
 
     def _tell_one_of_many(
         self, one: NoticeKind, many: NoticeKind, user_id: str, client: Client, session: str = ""

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 # What the settings RATE_LIMIT_… count, as Flask-Limiter has it in the names of counters: "scopes"
 LIMIT_SCOPES = (
-    *("code_account", "forgot", "login", "login_account", "login_address", "register", "step_up", "step_up_user"),
+    *("code_account", "end_others", "end_others_user", "forgot", "login", "login_account", "login_address"),
+    *("register", "step_up", "step_up_user"),
 )
 
 OWN_NAMES = ("user", "email", "LIMITS", "mail")  # the first words of keys without a prefix
@@ -28,7 +29,7 @@ USER_TYPES = {
     "backup_codes": "set",
     "links": "hash",
     "newest_reset": "string",
-    "moved": "hash",
+    "moved": "hash",  # the release before wrote it; it expires
     "known_devices": "zset",
     "told": "hash",
 }
@@ -106,7 +107,7 @@ class Keys:
         return f"{self.start}user:{{{user_id}}}:last_used"
 
     def sessions(self, user_id: str) -> str:
-        """Hash: maps the id_hash of each session to its record (JSON)."""
+        """Hash: maps the id_hash of each session to its record (JSON). `formers` in it: hashes it had before."""
         return f"{self.start}user:{{{user_id}}}:sessions"
 
     def ended(self, user_id: str) -> str:
@@ -136,10 +137,6 @@ class Keys:
     def newest_reset(self, user_id: str) -> str:
         """String: when the user last asked for a reset of their password (Unix s)."""
         return f"{self.start}user:{{{user_id}}}:newest_reset"
-
-    def moved(self, user_id: str) -> str:
-        """Hash: maps a former id_hash of a session to its present id_hash, because links may have the former one."""
-        return f"{self.start}user:{{{user_id}}}:moved"
 
     def known_devices(self, user_id: str) -> str:
         """Sorted set: kinds of device that the user has signed in with, scored by the last sign-in (Unix s)."""

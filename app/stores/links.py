@@ -63,8 +63,7 @@ class LinkStore:
             The client of the session, with all fields None if the session was over already; None if there is no such
             link.
         """
-        further = (self._keys.links(user_id), self._keys.moved(user_id))
-        record = self._end_session(user_id, further, {"id_hash": id_hash})
+        record = self._end_session(user_id, [self._keys.links(user_id)], {"id_hash": id_hash})
         return None if record == 0 else client_of(record)
 
 

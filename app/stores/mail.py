@@ -28,6 +28,7 @@ NoticeKind = Literal[
     "codes_renewed",
     "last_code_used",
     "suspicious",
+    "others_ended",
     "reset",
 ]
 

@@ -13,7 +13,7 @@ from app.stores.keys import Keys
 from app.stores.lua import all_commands
 from app.stores.lua.rights import check, right
 
-_OUTSIDE_SCRIPTS = ("GET", "HKEYS", "PERSIST", "TTL", "ZREVRANGE", "ZREVRANGEBYSCORE", "ZSCAN")
+_OUTSIDE_SCRIPTS = ("GET", "PERSIST", "TTL", "ZREVRANGE", "ZREVRANGEBYSCORE", "ZSCAN")
 
 
 def find_missing_rights(redis: RedisClient, keys: Keys) -> Sequence[str]:

@@ -287,6 +287,12 @@ class SessionStore:
         found = (_parse_ended(user_id, raw, float(score)) for raw, score in zip(rows[::2], rows[1::2], strict=True))
         return [ended for ended in found if ended]
 
+    def first_id_hash(self, user_id: str, id_hash: str) -> str:
+        """Return the hash that a session had when it began. Each new token gives it another one."""
+        [raw] = self._redis.read_own(("HGET", self._keys.sessions(user_id), id_hash))
+        formers = read_json(raw).get("formers")
+        return str(formers[0]) if isinstance(formers, list) and formers else id_hash
+
     def addresses_since(self, user_id: str, since: float) -> Mapping[str, str | None]:
         """Return the last address of each session that a user has, or that ended at `since` (Unix seconds) or later.
 

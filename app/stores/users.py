@@ -15,7 +15,7 @@ from app.snowflakes import is_user_id
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
 from app.stores.factors import KINDS, MfaType
-from app.stores.foreign import own_keys, read_json
+from app.stores.foreign import own_keys
 from app.stores.keys import Keys
 from app.stores.new_users import NewUser, NewUsers, Outcome
 from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
@@ -26,7 +26,7 @@ from app.watch.events import Reason
 
 def changed_keys(keys: Keys, user_id: str) -> list[str]:
     """Return the keys of a script that changes a user, in the order of lua/change.lua."""
-    return [keys.user(user_id), keys.backup_codes(user_id), keys.links(user_id), keys.moved(user_id)]
+    return [keys.user(user_id), keys.backup_codes(user_id), keys.links(user_id)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ class Change:
     Attributes:
         credentials_version: The change is refused if the user has another version by now.
         same_credentials: True if the user's credentials stay valid, as with a new hash of an old password. Then the
-            credentials version does not grow, so logins under way go on. It is not refused if too few replicas
-            confirm it.
+            credentials version does not grow, so logins under way go on. Unless it ends sessions, it is not refused if
+            too few replicas confirm it.
         caller: id_hash of the session that asks. The change is refused if this session is over.
         set: Maps fields of the user's record to new values.
         unset: Fields of the user's record to remove.
@@ -201,7 +201,7 @@ class UserStore:
             CallerGone: The caller's session is over.
         """
         further = changed_keys(self._keys, user_id)
-        run = self._renew if change.same_credentials else self._change
+        run = self._renew if change.same_credentials and not change.end_others else self._change
         outcome = run(user_id, further, change.as_argument())
         if outcome == -1:
             raise CallerGone
@@ -221,7 +221,7 @@ class UserStore:
             digest: The keyed hash of the e-mail address. Rate limits count under it while no account has the address.
         """
         keys = self._keys
-        named = (user_id, digest, *self._known_id_hashes(user_id))
+        named = (user_id, digest)
         found = [keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id), keys.backup_codes(user_id)]
         found += self._redis.scan(keys.all_of_user(user_id))
         found += [counter for counter in self._redis.scan(f"{keys.limits}:*") if keys.is_counter_of(counter, named)]
@@ -232,12 +232,6 @@ class UserStore:
             raise outcome
         if not is_on_replicas and not context.note_unconfirmed():
             raise Unconfirmed
-
-    def _known_id_hashes(self, user_id: str) -> Sequence[str]:
-        """Return the hashes of ended sessions and former hashes of sessions. Rate limits may have counted by them."""
-        commands = ("ZRANGE", self._keys.ended(user_id), 0, -1), ("HKEYS", self._keys.moved(user_id))
-        rows, moved = self._redis.read_own(*commands)
-        return [*(str(read_json(row).get("id_hash")) for row in rows or ()), *(moved or ())]
 
 
 def _parse_user(user_id: str, fields: Sequence[str], backup_codes_left: int) -> User | None:

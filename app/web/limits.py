@@ -8,13 +8,19 @@ CODE_ACCOUNT    by account               RATE_LIMIT_CODE_ACCOUNT    wrong codes 
 REGISTER        by address               RATE_LIMIT_REGISTER        registrations
 FORGOT          by account               RATE_LIMIT_FORGOT          requests for a password reset
 FORGOT_ADDRESS  by address               RATE_LIMIT_FORGOT          requests for a password reset
-STEP_UP         by session               RATE_LIMIT_STEP_UP         answers to challenges, passwords given again
-STEP_UP_USER    by user                  RATE_LIMIT_STEP_UP_USER    these answers and passwords, over all sessions
+STEP_UP         by session               RATE_LIMIT_STEP_UP         wrong answers to challenges, wrong passwords
+STEP_UP_USER    by user                  RATE_LIMIT_STEP_UP_USER    these, over all sessions, but for the first of each
+END_OTHERS      by session               RATE_LIMIT_END_OTHERS      endings of all other sessions
+END_OTHERS_USER by user                  RATE_LIMIT_END_OTHERS_USER those that also stop logins under way
 RESET           by link                  RATE_LIMIT_STEP_UP         new passwords by a link, and their MFA answers
 RESET_CODE      by user                  RATE_LIMIT_CODE_ACCOUNT    wrong codes of resets, over all links
 
 LOGIN_ACCOUNT and CODE_ACCOUNT count over all addresses. An address or a device that the account signed in from lately
 has a budget of its own, because strangers could lock the owner out otherwise. For the same reason RESET_CODE is apart.
+
+A session is told by its first hash, because each change of credentials replaces its token. STEP_UP_USER does not
+count the first wrong answers of a session, or a thief's sessions could use up what the owner's needs. END_OTHERS_USER
+refuses nothing: over it, sessions end and logins under way go on.
 
 A limit by address counts IPv6 by the /64, and by the /48 too. A site usually has a whole /48, which has
 IPV6_NETWORK_BUDGETS budgets of an address.
@@ -29,7 +35,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from flask import Flask, g, request
 from flask_limiter import Limiter, RateLimitExceeded, RequestLimit
@@ -37,7 +43,7 @@ from limits import parse_many
 from limits.storage import RedisStorage, Storage
 
 from app import tokens
-from app.callers.addresses import limit_key, network_key
+from app.callers.addresses import limit_key, limit_keys, network_key
 from app.callers.identity import read_former_token
 from app.errors import ApiError, Unavailable
 from app.rules.links import OpenLink
@@ -51,6 +57,10 @@ from app.web.services import services
 from app.wire.contract import Limit, View, mark
 
 log = logging.getLogger(__name__)
+
+_Outcome = Literal["done", "wrong", "refused"]
+
+_OWN_OF_EACH_SESSION = 3  # wrong answers that a session may give in its span, although the user's limit is exceeded
 
 
 def _by_address() -> str:
@@ -77,11 +87,12 @@ class _Counters(RedisStorage):
     """
 
     STORAGE_SCHEME = ["keyrack"]  # noqa: RUF012 - as in the package `limits`
-    # A full Redis lets a script write that begins with a removal, also of nothing. Answers to challenges are counted
-    # so, because they are on the way to ending a session; who gives them is signed in.
+    # A full Redis lets a script write that begins with a removal, also of nothing. Endings are counted so, and answers
+    # to challenges on the way to them. Whoever sends them is signed in.
     SCRIPT_ACQUIRE_MOVING_WINDOW = (
-        b"if string.find(KEYS[1], '/step_up', 1, true) then redis.call('LREM', KEYS[1], 0, '') end\n"
-        + RedisStorage.SCRIPT_ACQUIRE_MOVING_WINDOW
+        b"for _, scope in ipairs({'/step_up', '/end_others'}) do\n"
+        b"  if string.find(KEYS[1], scope, 1, true) then redis.call('LREM', KEYS[1], 0, '') end\n"
+        b"end\n" + RedisStorage.SCRIPT_ACQUIRE_MOVING_WINDOW
     )
 
     def __init__(self, uri: str, client: RedisClient, names_begin: str, **_: Any) -> None:
@@ -151,7 +162,7 @@ def _apart_if_known(user_id: str | None, account: str) -> str:
     """
     address = _by_address()
     seen = services().devices.lately_seen(user_id or NOBODY)
-    if address in {limit_key(ipaddress.ip_address(ip)) for ip in set(seen.values()) if ip}:
+    if address in limit_keys(set(seen.values())):
         return f"{address}/{account}"
     device = tokens.read(read_former_token(request.environ))
     return f"{device.id_hash}/{account}" if device and device.id_hash in seen else account
@@ -172,6 +183,19 @@ def _by_link_user() -> str:
     return f"reset/{link.user_id if link else _by_address()}"
 
 
+def _by_session() -> str:
+    return f"{services().devices.first_id_hash(guards.caller())}/{guards.caller().user_id}"
+
+
+def _by_user() -> str:
+    return guards.caller().user_id
+
+
+def _is_among_first_of_session() -> bool:
+    """Tell whether the limit by session, counted just before, has only the answers that each session has of its own."""
+    return all(limit.limit.amount - limit.remaining <= _OWN_OF_EACH_SESSION for limit in limiter.current_limits)
+
+
 _numbers = itertools.count()
 
 
@@ -181,12 +205,12 @@ class _SharedLimit:
 
     Attributes:
         count: Counts the current request. Raises RateLimitExceeded.
-        wrong_alone: A request that turns out not to be a wrong answer is taken from the count again.
+        counts: Requests with another outcome than this are taken from the count again.
     """
 
     described: Limit
     count: Callable[[], None]
-    wrong_alone: bool
+    counts: _Outcome | Literal["all"] = "all"
 
 
 def _shared_limit(
@@ -196,7 +220,7 @@ def _shared_limit(
     rate: Callable[[], str] | None = None,
     exempt_when: Callable[[], bool] | None = None,
     *,
-    wrong_alone: bool = False,
+    counts: _Outcome | Literal["all"] = "all",
 ) -> _SharedLimit:
     """
     Args:
@@ -211,7 +235,7 @@ def _shared_limit(
     count.__qualname__ = f"count_{next(_numbers)}"  # the limiter tells limits apart by the names of what they stand on
     rate = rate or (lambda: getattr(services().settings, setting))
     limit = limiter.shared_limit(rate, scope=scope, key_func=key, exempt_when=exempt_when)
-    return _SharedLimit(Limit(setting, counted_by), limit(count), wrong_alone)
+    return _SharedLimit(Limit(setting, counted_by), limit(count), counts)
 
 
 def _address_limit(setting: str) -> _SharedLimit:
@@ -230,7 +254,7 @@ def _address_limit(setting: str) -> _SharedLimit:
         by_address.count()
         by_network.count()
 
-    return _SharedLimit(by_address.described, count, wrong_alone=False)
+    return _SharedLimit(by_address.described, count)
 
 
 def limited(*limits: _SharedLimit) -> Callable[[View], View]:
@@ -239,25 +263,28 @@ def limited(*limits: _SharedLimit) -> Callable[[View], View]:
     Later limits do not count a refused request. The limit by address comes first, so that a client over its own limit
     uses up nobody else's, and leaves nothing in Redis.
 
-    A limit of wrong answers alone counts every request first. So requests that run at once cannot give more wrong
-    answers than one after the other, and over the limit a right answer is refused like a wrong one.
+    A limit that counts one outcome alone counts every request first. So requests that run at once cannot give more
+    wrong answers than one after the other, and over the limit a right answer is refused like a wrong one.
     """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            to_give_back: list[RequestLimit] = []
+            counted: list[tuple[_SharedLimit, Sequence[RequestLimit]]] = []
+            outcome: _Outcome = "refused"
             try:
                 for limit in limits:
                     limit.count()
-                    to_give_back += limiter.current_limits if limit.wrong_alone else ()
-                return view(*args, **kwargs)
+                    counted.append((limit, limiter.current_limits))
+                answer = view(*args, **kwargs)
             except ApiError as refusal:
-                if refusal.is_wrong_answer:
-                    to_give_back.clear()
+                outcome = "wrong" if refusal.is_wrong_answer else "refused"
                 raise
+            else:
+                outcome = "done"
+                return answer
             finally:
-                _give_back(to_give_back)
+                _give_back([one for limit, each in counted if limit.counts not in ("all", outcome) for one in each])
 
         described = [limit.described for limit in limits]
         return mark(guarded, limits=described, refusals=[RateLimitExceeded, Unavailable])
@@ -265,26 +292,43 @@ def limited(*limits: _SharedLimit) -> Callable[[View], View]:
     return decorate
 
 
+def is_within(limit: _SharedLimit) -> bool:
+    """Count the current request for a limit that refuses nothing. Return False if the limit is exceeded."""
+    try:
+        limit.count()
+    except RateLimitExceeded:
+        return False
+    return True
+
+
 def _give_back(counted: Sequence[RequestLimit]) -> None:
     try:
         for limit in counted:
             cast(_Counters, limiter.storage).give_back(limit.key)
     except StoreError as error:  # the view has done its work, so the answer must tell of that
-        log.warning("a right answer counts as a wrong one: %s", type(error).__name__)
+        log.warning("a limit counts a request that should cost nothing: %s", type(error).__name__)
 
 
 LOGIN = _shared_limit("rate_limit_login", _by_login, "address and account")
 LOGIN_ADDRESS = _address_limit("rate_limit_login_address")
 LOGIN_ACCOUNT = _shared_limit(
-    "rate_limit_login_account", _by_account_of_login, "account, wrong passwords alone", wrong_alone=True
+    "rate_limit_login_account", _by_account_of_login, "account, wrong passwords alone", counts="wrong"
 )
 CODE_ACCOUNT = _shared_limit(
-    "rate_limit_code_account", _by_account_of_ticket, "account, wrong codes alone", wrong_alone=True
+    "rate_limit_code_account", _by_account_of_ticket, "account, wrong codes alone", counts="wrong"
 )
 REGISTER = _address_limit("rate_limit_register")
 FORGOT = _shared_limit("rate_limit_forgot", lambda: _account_key(g.body.login), "account")
 FORGOT_ADDRESS = _address_limit("rate_limit_forgot")
-STEP_UP = _shared_limit("rate_limit_step_up", lambda: guards.caller().id_hash, "session")
-STEP_UP_USER = _shared_limit("rate_limit_step_up_user", lambda: guards.caller().user_id, "user")
+STEP_UP = _shared_limit("rate_limit_step_up", _by_session, "session, wrong answers alone", counts="wrong")
+STEP_UP_USER = _shared_limit(
+    "rate_limit_step_up_user",
+    _by_user,
+    "user, wrong answers alone but for the first of a session",
+    exempt_when=_is_among_first_of_session,
+    counts="wrong",
+)
+END_OTHERS = _shared_limit("rate_limit_end_others", _by_session, "session", counts="done")
+END_OTHERS_USER = _shared_limit("rate_limit_end_others_user", _by_user, "user")
 RESET = _shared_limit("rate_limit_step_up", _by_link, "link")
-RESET_CODE = _shared_limit("rate_limit_code_account", _by_link_user, "user, wrong codes alone", wrong_alone=True)
+RESET_CODE = _shared_limit("rate_limit_code_account", _by_link_user, "user, wrong codes alone", counts="wrong")

@@ -18,6 +18,7 @@ from app.watch.events import Reason
 
 TOUCH_EVERY_S = 60
 KEPT_ENDED = 100
+KEPT_FORMERS = 10
 OPEN_TICKETS = 16  # of a session, fewer than the service allows, so that examples reach the cap
 COUNTED_FOR_S = 3600
 
@@ -31,6 +32,12 @@ class Record:
     proved_at: int | None = None
     name: str | None = None
     on_public_computer: bool = False
+    formers: tuple[str, ...] = ()
+
+    def move_on(self, id_hash: str) -> "Record":
+        """This record under another hash. Of the hashes that it had, the first and the newest are kept."""
+        first, *later = (*self.formers, id_hash)
+        return replace(self, formers=(first, *later[-(KEPT_FORMERS - 1) :]))
 
 
 @dataclass
@@ -73,7 +80,6 @@ class UserModel:
     backup_codes: set[str] = field(default_factory=set)
     sessions: dict[str, Held] = field(default_factory=dict)
     ended: list[Ended] = field(default_factory=list)
-    moved: dict[str, str] = field(default_factory=dict)
     tickets: dict[str, OpenTicket] = field(default_factory=dict)
     given: dict[str, dict[str, float]] = field(default_factory=dict)
     proofs: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -240,8 +246,8 @@ class UserModel:
         if change.end_others:
             self._end_others(change.caller, change.end_others)
         if change.new_id_hash and change.caller:
-            self.sessions[change.new_id_hash] = self.sessions.pop(change.caller)
-            self.moved[change.caller] = change.new_id_hash
+            held = self.sessions[change.new_id_hash] = self.sessions.pop(change.caller)
+            held.record = held.record and held.record.move_on(change.caller)
             self._tell("AUTH_SESSION_CHANGE", change.new_id_hash, change.reason, change.caller)
         return str(self.credentials_version)
 
@@ -264,7 +270,7 @@ class UserModel:
     def delete(self) -> None:
         self.exists = False
         for of_theirs in (
-            *(self.fields, self.backup_codes, self.sessions, self.ended, self.moved, self.tickets),
+            *(self.fields, self.backup_codes, self.sessions, self.ended, self.tickets),
             *(self.given, self.proofs, self.links, self.devices, self.told, self.orphans),
         ):
             of_theirs.clear()
@@ -342,10 +348,11 @@ class UserModel:
         if link is None or link.purpose != "not_me":
             return None
         del self.links[id_hash]
-        session = link.session
-        while session in self.moved:
-            session = self.moved[session]
-        if not self.is_live(session):
+        known_as = {link.session} | {
+            id_hash for id_hash, held in self.sessions.items() if held.record and link.session in held.record.formers
+        }
+        session = next(filter(self.is_live, known_as), None)
+        if session is None:
             return Client()
         record = self.sessions[session].record
         self._finish(session, "revoked")

@@ -209,7 +209,7 @@ class Stores(RuleBasedStateMachine):
         if user.exists:
             email = user.fields["email"]
             self.register(email)
-            self.stores.users.delete(user_id, email, "digest")
+            self.stores.users.delete(user_id, [email], "digest")
             user.delete()
             self.register(email)
         assert list(self.stores.redis.scan_iter(f"{keys.user(user_id)}*")) == []

@@ -181,3 +181,16 @@ def test_what_is_queued_holds_no_address_and_no_secret(alice, new_device, redis)
     assert "reset" in queued
     assert not [secret for secret in [*alice.secrets, *phone.secrets, alice.email, "nobody"] if secret in queued]
     assert "SMTP_URL" in ENVIRONMENT
+
+
+def test_ending_all_others_is_told(alice, app, told):
+    """Three an hour: it is no way to fill a mailbox."""
+    client = app.test_client()
+    headers = {"Authorization": alice.token, "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:1.0) Firefox/1.0"}
+    for path in ("/me/sessions/revoke-all", "/settings/sessions/end") * 2:
+        new = app.test_client().post("/login", json={"login": alice.email, "password": alice.password})
+        assert new.status_code == 200
+        assert client.post(path, data={"all": "all"}, headers=headers).status_code in (200, 303)
+    assert [notice for notice in told() if notice[0] == "others_ended"] == [
+        ("others_ended", alice.user_id, "Linux")
+    ] * 3

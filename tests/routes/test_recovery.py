@@ -174,7 +174,7 @@ def test_a_link_outlives_others_being_ended(alice, new_device, app, reset_link, 
     secret = reset_link(alice)
     thief = new_device().log_in(alice)
     for _ in range(3):
-        app.extensions[EXTENSION].accounts.end_others(app.extensions[EXTENSION].devices.identify(thief.token))
+        app.extensions[EXTENSION].accounts.end_others(app.extensions[EXTENSION].devices.identify(thief.token), Client())
     assert reset(new_device(), secret).status_code == 200
     assert not thief.is_signed_in
 
@@ -182,7 +182,7 @@ def test_a_link_outlives_others_being_ended(alice, new_device, app, reset_link, 
 def test_the_ticket_of_a_reset_outlives_others_being_ended(with_totp, new_device, app, reset_link):
     secret = reset_link(with_totp)
     ticket = reset(new_device(), secret).json["ticket"]
-    app.extensions[EXTENSION].accounts.end_others(app.extensions[EXTENSION].devices.identify(with_totp.token))
+    app.extensions[EXTENSION].accounts.end_others(app.extensions[EXTENSION].devices.identify(with_totp.token), Client())
     code = {"ticket": ticket, "code": with_totp.backup_codes.pop(), "method": "backup"}
     assert reset(new_device(), secret, **code).status_code == 200
 

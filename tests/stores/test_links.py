@@ -1,12 +1,14 @@
 """The links of mails: good once, for their time, for one purpose, and gone with their user."""
 
+from itertools import pairwise
+
+import orjson
 import pytest
 
 from app.stores.keys import unprefixed as keys
 from app.stores.links import Link
 from app.stores.sessions import Client
 from app.stores.users import Change
-from tests.conftest import LIFETIMES
 
 HOUR = 3600
 CLIENT = Client(os="Linux", platform="Firefox", location="Bern, Switzerland")
@@ -57,11 +59,26 @@ def test_the_ended_row_and_event_say_revoked(links, open_link, sessions):
 
 
 def test_a_link_finds_its_session_under_the_hash_it_moved_to(links, open_link, sessions, users, redis):
-    """Whoever signed in and then changed the password or the second factor does not get away with it, ever."""
+    """Whoever signed in and then changed the password or the second factor does not get away with it, ever.
+
+    What is kept for that ends with the session, and does not grow with each change.
+    """
     open_link("link")
-    for old, new in ((SESSION, "C" * 43 + "="), ("C" * 43 + "=", "D" * 43 + "=")):
+    hashes = [SESSION, *(f"{number:043}=" for number in range(40))]
+    for old, new in pairwise(hashes):
         users.change("1", Change(caller=old, new_id_hash=new, reason="mfa_change"))
-    assert redis.ttl(keys.moved("1")) == LIFETIMES.max_age_s
+    kept = orjson.loads(redis.hget(keys.sessions("1"), hashes[-1]))["formers"]
+    assert kept == [SESSION, *hashes[-10:-1]]
+    assert sessions.first_id_hash("1", hashes[-1]) == SESSION
+    assert sessions.first_id_hash("1", OTHER) == OTHER
+    assert links.end_session("1", "link")
+    assert signed_in(sessions) == {OTHER}
+
+
+def test_a_link_finds_its_session_though_it_moved_before_the_mail_was_made(links, open_link, sessions, users):
+    new = "C" * 43 + "="
+    users.change("1", Change(caller=SESSION, new_id_hash=new, reason="mfa_change"))
+    open_link("link")
     assert links.end_session("1", "link")
     assert signed_in(sessions) == {OTHER}
 
@@ -139,5 +156,5 @@ def test_where_all_sessions_end_so_do_all_links(users, open_link, redis, reason)
 def test_a_deleted_user_leaves_no_link(users, open_link, redis):
     open_link("link")
     users.change("1", Change(caller=SESSION, new_id_hash="C" * 43 + "=", reason="mfa_change"))
-    users.delete("1", "alice@example.com", "digest")
+    users.delete("1", ["alice@example.com"], "digest")
     assert list(redis.scan_iter("user:{1}*")) == []

@@ -25,7 +25,7 @@ CALLS = {
     "rename_session": ([], {"id_hash": HASH, "caller": HASH, "name": "x"}),
     "finish_expired": ([], {}),
     "change_user": (
-        ["user", "backup_codes", "links", "moved"],
+        ["user", "backup_codes", "links"],
         {"caller": HASH, "set": {"password_hash": "x"}, "backup_codes": ["a"], "new_id_hash": OTHER}
         | {"reason": "mfa_change", "end_others": "mfa_change", "forget": ["totp", "backup"]},
     ),
@@ -34,12 +34,12 @@ CALLS = {
         {"id_hash": "t", "ticket": {"purpose": "step_up", "session": HASH}, "ttl_s": 9, "cap": 1},
     ),
     "redeem_ticket": (
-        ["user", "backup_codes", "links", "moved", "ticket", "proof"],
+        ["user", "backup_codes", "links", "ticket", "proof"],
         {"purpose": "step_up", "session": HASH, "max_wrong": 5, "proof": "p", "proof_ttl_s": 9}
         | {"answer": {"factor": "password", "evidence": {}}, "change": {"opens": OPENS}},
     ),
     "open_link": (["links"], {"id_hash": "l", "purpose": "reset", "record": '{"expires_at":9999999999}'}),
-    "end_by_link": (["links", "moved"], {"id_hash": "not_me"}),
+    "end_by_link": (["links"], {"id_hash": "not_me"}),
     "note_device": (["known_devices", "user"], {"device": "x"}),
     "count_notice": (["told"], {}),
 }
@@ -47,7 +47,6 @@ NAMED = {
     "user": keys.user("1"),
     "backup_codes": keys.backup_codes("1"),
     "links": keys.links("1"),
-    "moved": keys.moved("1"),
     "ticket": keys.ticket("1", "t"),
     "tickets": keys.open_tickets("1", HASH),
     "proof": keys.proof("1", "p"),
@@ -139,7 +138,7 @@ def snapshot(redis):
         ((), []),
         (("resetchannels",), ["+publish &auth-events"]),
         (("-zadd", "-hset"), ["+hset", "+zadd"]),
-        (("-hkeys",), ["+hkeys"]),
+        (("-zscan",), ["+zscan"]),
     ],
 )
 def test_what_is_missing_is_named(limited, rights, missing):

@@ -1,5 +1,7 @@
 """Rate limits: what counts, by what, and what the refusal looks like."""
 
+from itertools import pairwise
+
 import pytest
 
 from app import tokens
@@ -150,28 +152,139 @@ def test_a_new_ticket_refills_no_budget(alice, limited_device, new_device):
 
 
 def test_passwords_given_again_count_as_step_up(alice, limited_device):
-    """Every route that takes a password from a signed-in caller spends the one budget."""
-    thief, _ = limited_device(RATE_LIMIT_STEP_UP="3 per 15 minutes")
+    """Every route that takes a password from a signed-in caller spends the one budget, but for right ones."""
+    thief, _ = limited_device(RATE_LIMIT_STEP_UP="2 per 15 minutes")
     thief.log_in(alice)
-    wrong = {"password": "wrong", "new_password": "long enough", "regenerate": True}
+    wrong = {"password": "wrong", "new_password": "long enough"}
+    assert thief.post("/users/@me/mfa/totp/enable", {"password": PASSWORD}).json["code"] == 60005
     assert thief.patch("/users/@me", wrong).status_code == 400
     assert thief.post("/users/@me/mfa/totp/enable", wrong).status_code == 400
-    assert thief.post("/users/@me/mfa/codes", wrong).status_code == 400
     body = {"ticket": thief.challenge()["ticket"], "mfa_type": "password", "data": PASSWORD}
     assert thief.post("/mfa/finish", body).status_code == 429
 
 
+def answer(device, password="wrong"):
+    body = {"ticket": device.challenge()["ticket"], "mfa_type": "password", "data": password}
+    return device.post("/mfa/finish", body).status_code
+
+
 def test_step_up_counts_by_user_too(alice, limited_device):
-    """Many sessions of one user share an upper bound; a stranger's made-up token spends nothing of it."""
+    """Many sessions of one user share an upper bound, above three wrong answers that each has of its own."""
     first, app = limited_device(RATE_LIMIT_STEP_UP_USER="2 per hour")
     first.log_in(alice)
     second, _ = limited_device(app)
     second.log_in(alice)
+    assert [answer(first) for _ in range(6)] == [400] * 3 + [400] * 2 + [429]
+    assert [answer(second) for _ in range(4)] == [400] * 3 + [429]
+
+
+def test_a_right_answer_costs_nothing(alice, limited_device):
+    """Neither does one to a ticket that is none, nor a stranger's made-up token."""
+    device, app = limited_device(RATE_LIMIT_STEP_UP="4 per hour", RATE_LIMIT_STEP_UP_USER="1 per hour")
+    device.log_in(alice)
+    assert [answer(device, PASSWORD) for _ in range(9)] == [200] * 9
+    body = {"ticket": "x", "mfa_type": "password", "data": "x"}
+    assert [device.post("/mfa/finish", body).status_code for _ in range(9)] == [400] * 9
     stranger, _ = limited_device(app)
     stranger.token = alice.token[:-1] + ("A" if alice.token[-1] != "A" else "B")
-    body = {"ticket": "x", "mfa_type": "password", "data": "x"}
-    answers = [device.post("/mfa/finish", body).status_code for device in (stranger, stranger, first, second, first)]
-    assert answers == [401, 401, 400, 400, 429]
+    assert [stranger.post("/mfa/finish", body).status_code for _ in range(9)] == [401] * 9
+    assert [answer(device) for _ in range(5)] == [400] * 4 + [429]
+
+
+def test_the_sessions_of_a_thief_do_not_spend_what_the_owner_needs(alice, limited_device):
+    """Five sessions with the password, ten wrong answers each; the owner signs in anew and changes the password."""
+    owner, app = limited_device(RATE_LIMIT_STEP_UP="", RATE_LIMIT_STEP_UP_USER="")
+    thieves = [limited_device(app, f"192.0.2.{number}")[0].log_in(alice) for number in range(10, 15)]
+    wrong = {"password": "wrong", "new_password": "a new battery"}
+    heard = [thief.patch("/users/@me", wrong).status_code for thief in thieves for _ in range(11)]
+    assert heard.count(400) == 50
+    more = [limited_device(app, f"192.0.2.{number}")[0].log_in(alice) for number in range(15, 20)]
+    heard = [thief.patch("/users/@me", wrong).status_code for thief in more for _ in range(11)]
+    assert heard.count(400) == 3 * 5 + 15, "50 by user, of which 35 are spent, and three of each session's own"
+    owner.log_in(alice)
+    assert answer(owner) == 400
+    assert answer(owner, PASSWORD) == 200
+    right = {"password": PASSWORD, "new_password": "a new battery"}
+    assert owner.patch("/users/@me", right).status_code == 200
+    assert not any(thief.is_signed_in for thief in thieves + more)
+
+
+def test_a_new_token_refills_no_budget(with_totp, limited_device, clock):
+    """A session is told by its beginning: each change of credentials gives it another token."""
+    device, _ = limited_device(RATE_LIMIT_STEP_UP="3 per hour")
+    device.token, device.email, device.user_id = with_totp.token, with_totp.email, with_totp.user_id
+    device.backup_codes = with_totp.backup_codes
+    proof = device.prove()
+    wrong = {"password": "wrong", "new_password": "a new battery"}
+    assert [device.patch("/users/@me", wrong, X_Discord_MFA_Authorization=proof).status_code for _ in range(2)] == [
+        400
+    ] * 2
+    answer = device.post("/users/@me/mfa/totp/disable", X_Discord_MFA_Authorization=proof)
+    device.token = answer.json["token"]
+    assert [device.patch("/users/@me", wrong).status_code for _ in range(2)] == [400, 429]
+
+
+def test_ending_all_others_counts_by_session(alice, limited_device, redis):
+    """What was refused for lack of a proof does not count; ending one and logging out are never refused."""
+    device, app = limited_device(RATE_LIMIT_END_OTHERS="2 per hour")
+    device.log_in(alice)
+    client = app.test_client()
+    headers = {"Authorization": device.token}
+
+    def end_others():
+        return client.post("/me/sessions/revoke-all", headers=headers)
+
+    assert [end_others().status_code for _ in range(3)] == [200, 200, 429]
+    assert end_others().json == {"error": "You are being rate limited."}
+    page = client.post("/settings/sessions/end", data={"all": "all"}, headers=headers)
+    assert page.status_code in (303, 429)
+    phone, _ = limited_device(app)
+    phone.log_in(alice)
+    assert client.post("/settings/sessions/end", data={"all": "all"}, headers=headers).status_code == 429
+    assert phone.is_signed_in
+    assert device.end([phone.id_hash]).status_code == 204
+    assert device.post("/auth/logout").status_code == 204
+
+
+def test_a_challenge_is_no_ending(alice, limited_device, clock):
+    device, app = limited_device(RATE_LIMIT_END_OTHERS="1 per hour")
+    device.log_in(alice)
+    clock.advance(301)
+    client = app.test_client()
+    headers = {"Authorization": device.token}
+    asked = [client.post("/me/sessions/revoke-all", headers=headers).status_code for _ in range(3)]
+    assert asked == [401] * 3
+    headers["X-Discord-MFA-Authorization"] = device.prove()
+    assert client.post("/me/sessions/revoke-all", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/me/sessions/revoke-all", "/settings/sessions/end"])
+def test_ending_all_others_again_and_again_keeps_nobody_from_logging_in(alice, limited_device, path):
+    """Over the limit by user all other sessions end as before, but a login that is under way goes on."""
+    thief, app = limited_device(RATE_LIMIT_END_OTHERS_USER="2 per hour")
+    thief.log_in(alice)
+    client = app.test_client()
+    accounts = app.extensions["keyrack"].accounts
+
+    def end_others(device):
+        answer = client.post(path, data={"all": "all"}, headers={"Authorization": device.token})
+        assert answer.status_code in (200, 303)
+
+    def version():
+        return accounts.get(alice.user_id).credentials_version
+
+    seen = [version()]
+    for _ in range(4):
+        phone, _ = limited_device(app)
+        phone.log_in(alice)
+        end_others(thief)
+        seen.append(version())
+        assert not phone.is_signed_in
+    assert [int(later) - int(earlier) for earlier, later in pairwise(seen)] == [1, 1, 0, 0]
+    owner, _ = limited_device(app)
+    owner.log_in(alice)
+    end_others(owner)
+    assert not thief.is_signed_in
 
 
 def test_two_processes_count_together(alice, make_app):

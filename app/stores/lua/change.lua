@@ -1,7 +1,6 @@
 -- change.lua: how a user's record or credentials change, and with them the user's sessions
 -- Runs after session.lua, factors.lua and sign_in.lua. The script that follows has these KEYS, too
 -- KEYS[6]   links in mails, a hash: id_hash of the secret to its record (JSON)
--- KEYS[7]   moved, a hash: former id_hash of a session to the id_hash it has now
 -- Defines   find_refusal, apply. A change is a table. An absent field changes nothing:
 --             caller               id_hash of the session that asks; the change is refused if this session is over
 --             credentials_version  the change is refused if the user has another version by now
@@ -14,7 +13,18 @@
 --             end_others           end all sessions except the caller's, for this reason
 --             link                 id_hash of the secret of a link for a reset; the link is used up
 --             opens                a new session (see sign_in.lua); the change is refused if the user is disabled
-local links, moved = KEYS[6], KEYS[7]
+local links = KEYS[6]
+local KEPT_FORMERS = 10
+
+-- Add a hash to those that a session had before. Of many the first is kept, by which limits know the session and which a
+-- mail about its sign-in names, and the newest.
+local function add_former(record, id_hash)
+  record.formers = formers_in(record)
+  table.insert(record.formers, id_hash)
+  if #record.formers > KEPT_FORMERS then
+    table.remove(record.formers, 2)
+  end
+end
 
 -- Returns nil if a change may be made. Else -1 if the caller's session is over; 0 if the credentials version is another
 -- by now, the link does not work any more, or the user is gone.
@@ -80,16 +90,15 @@ local function apply(change)
   end
   if change.new_id_hash then
     local score = redis.call("ZSCORE", last_used, change.caller)
-    local record = redis.call("HGET", sessions, change.caller)
+    local record = record_of(change.caller)
     redis.call("ZREM", last_used, change.caller)
     redis.call("ZADD", last_used, score, change.new_id_hash)
+    redis.call("HDEL", sessions, change.caller)
     if record then
-      redis.call("HDEL", sessions, change.caller)
-      redis.call("HSET", sessions, change.new_id_hash, record)
+      add_former(record, change.caller)
+      redis.call("HSET", sessions, change.new_id_hash, cjson.encode(record))
     end
     keep()
-    redis.call("HSET", moved, change.caller, change.new_id_hash)
-    redis.call("EXPIRE", moved, call.max_age_s)  -- no session lasts longer, so no link needs it longer
     report("AUTH_SESSION_CHANGE", change.new_id_hash, change.reason, change.caller)
   end
   if change.opens then

@@ -25,6 +25,11 @@ local function record_of(id_hash)
   return read(redis.call("HGET", sessions, id_hash), "began_at")
 end
 
+-- Returns the hashes that a session had before, the first one first.
+local function formers_in(record)
+  return record and type(record.formers) == "table" and record.formers or {}
+end
+
 -- Returns the Unix seconds when a session with this last use (score) expires or expired. The rule: stores/lifetimes.py.
 local function ends_at(id_hash, score)
   local by_idleness = tonumber(score) + call.ttl_s
