@@ -35,6 +35,15 @@ def server_folder() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix="keyrack-", dir=_MEMORY if has_room else None)
 
 
+def server_program() -> str:
+    """Return the path of the server that tests run: the one that TEST_SERVER names, else the one on the PATH."""
+    named = os.environ.get("TEST_SERVER")
+    program = shutil.which(named) if named else shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        missing(named or "redis-server or valkey-server")
+    return str(program)
+
+
 class RedisServer:
     """A real server on a throw-away socket, with its data in a throw-away folder.
 
@@ -43,9 +52,7 @@ class RedisServer:
     """
 
     def __init__(self, *options: str) -> None:
-        program = shutil.which("redis-server") or shutil.which("valkey-server")
-        if program is None:
-            missing("redis-server or valkey-server")
+        program = server_program()
         self._folder = server_folder()
         socket = f"{self._folder.name}/redis.sock"
         self.plain_url = f"unix://{socket}"

@@ -3,7 +3,6 @@
 Both have a url for tests that mean the service to wait, and a plain_url with the time-outs that operators have.
 """
 
-import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +16,7 @@ from redis.retry import Retry
 from scripts.faults.proxy import Proxy
 from tests.certificates import Tls
 from tests.ports import lasting_port
-from tests.servers import missing, server_folder, wait_until
+from tests.servers import server_folder, server_program, wait_until
 
 NAME = "keyrack"
 SLOTS = 16_384
@@ -40,12 +39,9 @@ class Node:
         tls: Tls | None = None,
         program: str | None = None,
     ) -> None:
-        program = program or shutil.which("redis-server") or shutil.which("valkey-server")
-        if program is None:
-            missing("redis-server or valkey-server")
         self.port = port
         self._folder = folder
-        self._command = [program, *command]
+        self._command = [program or server_program(), *command]
         how: dict[str, Any] = {"ssl": True} | tls.options() if tls else {}
         how |= {"decode_responses": True, "socket_timeout": 5, "retry": Retry(NoBackoff(), 0)}
         self.client = Redis("127.0.0.1", port, password=password or None, **how)

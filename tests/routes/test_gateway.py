@@ -4,6 +4,7 @@ import base64
 import json
 
 import pytest
+from redis import ResponseError
 
 from app import tokens
 from tests.device import PASSWORD, Device
@@ -153,12 +154,22 @@ def test_whatever_is_required_asks_for_the_proof(alice, query):
     assert alice.get(f"/gateway/verify?{query}").json["code"] == 60003
 
 
-def test_an_error_that_nobody_expected_is_a_no(app, alice, redis):
-    """Whatever Redis holds in a key's place, verify answers 503 and never a yes."""
+def test_a_key_of_another_application_is_no_session(alice, redis):
     key = f"user:{{{alice.user_id}}}:last_used"
     redis.delete(key)
     redis.set(key, "no sorted set")
+    assert alice.get("/gateway/verify").status_code == 401
+
+
+def test_an_error_that_nobody_expected_is_a_no(app, alice, store, monkeypatch):
+    """Whatever Redis refuses, verify answers 503 and never a yes."""
+
+    def refuse(*_, **__):
+        raise ResponseError("ERR of a server to come")
+
+    monkeypatch.setattr(store, "send", refuse)
     answer = alice.get("/gateway/verify")
+    monkeypatch.undo()
     assert (answer.status_code, answer.json) == (503, {"code": 0, "message": "503: Service Unavailable"})
     assert answer.headers["Retry-After"] == "1"
 
