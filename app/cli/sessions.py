@@ -1,7 +1,6 @@
 """`flask sessions …`: list and end the sessions of one user or of all. The sessions of a caller: routes/sessions.py."""
 
 import ipaddress
-import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
@@ -9,7 +8,19 @@ from typing import Any
 import click
 
 from app import times
-from app.cli.terminal import CommandGroup, NothingThere, as_json, confirm, counted, iso, progress, say, say_json, yes
+from app.cli.terminal import (
+    CommandGroup,
+    NothingThere,
+    TimeOrSpan,
+    as_json,
+    confirm,
+    counted,
+    iso,
+    progress,
+    say,
+    say_json,
+    yes,
+)
 from app.rules.device_names import name_of
 from app.rules.operators import Filter, Network
 from app.stores.sessions import Session
@@ -27,19 +38,6 @@ class _Network(click.ParamType[Network]):
             return ipaddress.ip_network(value)
         except ValueError:
             self.fail("must be an address or a CIDR range, as in 192.0.2.0/24", param, ctx)
-
-
-class _TimeOrSpan(click.ParamType[str]):
-    """A date or time, or a span before now. It is converted later, because only the application has the clock."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            times.before(value, time.time())
-        except (ValueError, OverflowError):
-            self.fail("must be a date or time in ISO 8601, or a span such as 30d", param, ctx)
-        return str(value)
 
 
 class _Words(click.ParamType[str]):
@@ -63,8 +61,8 @@ _FILTERS = [
     click.option("--country", type=_Words(), help="The last part of the place, as in Switzerland."),
     click.option("--cidr", type=_Network(), multiple=True, help="Last seen in this network; may be given again."),
     click.option("--client", type=_Words(), help="Within the name, program or system of the device."),
-    click.option("--unused-since", type=_TimeOrSpan(), help="Not used since then: 2025-07-16, or a span such as 30d."),
-    click.option("--begun-before", type=_TimeOrSpan(), help="Begun before then: 2025-07-16, or a span such as 30d."),
+    click.option("--unused-since", type=TimeOrSpan(), help="Not used since then: 2025-07-16, or a span such as 30d."),
+    click.option("--begun-before", type=TimeOrSpan(), help="Begun before then: 2025-07-16, or a span such as 30d."),
 ]
 
 

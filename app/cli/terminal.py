@@ -13,8 +13,11 @@ import logging
 import os
 import pwd
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from logging.handlers import SysLogHandler
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -31,6 +34,7 @@ from app.watch import context, logs
 from app.web.services import EXTENSION, Services, services
 
 PARTLY = 5
+_SYSTEM_LOG = Path("/dev/log")
 
 T = TypeVar("T")
 
@@ -60,13 +64,13 @@ class Refused(Failure):
 
 @contextmanager
 def by_an_operator(settings: Settings) -> Iterator[None]:
-    """Record the actions in the `with` block as the operator's, in audit lines on the error output.
+    """Record the actions in the `with` block as the operator's, in audit lines.
 
     Raises:
         Failure: The actions were refused, or Redis is away. The user sees its sentence instead of a traceback.
     """
     try:
-        with context.operator(_find_operator_name()), _audit_on_stderr(settings):
+        with context.operator(_find_operator_name()), _audit_on_record(settings):
             try:
                 yield
             except NothingThere:
@@ -86,14 +90,18 @@ def by_an_operator(settings: Settings) -> Iterator[None]:
 
 
 def _find_operator_name() -> str:
-    """Return the name of the login on this terminal, even after su or sudo.
+    """Return KEYRACK_OPERATOR, else the name of the login on this terminal, even after su or sudo, else SUDO_USER.
 
-    Without a login, return the name of the user who runs this process.
+    Without all of these, as in a container, return the name of the user who runs this process.
     """
+    if named := os.environ.get("KEYRACK_OPERATOR"):
+        return named
     try:
         return os.getlogin()
     except OSError:
         uid = os.getuid()
+    if invoking := os.environ.get("SUDO_USER"):
+        return invoking
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -101,15 +109,40 @@ def _find_operator_name() -> str:
 
 
 @contextmanager
-def _audit_on_stderr(settings: Settings) -> Iterator[None]:
+def _audit_on_record(settings: Settings) -> Iterator[None]:
+    """Write audit lines to the system's log, where there is one, and to the error output.
+
+    On a terminal they go to the system's log alone, because they would run into the bar of the progress.
+    """
     log = logging.getLogger(logs.AUDIT)
-    handler = logs.make_handler(settings, sys.stderr)
-    log.addHandler(handler)
+    handlers = [*_system_log()]
+    if not handlers or not sys.stderr.isatty():
+        handlers.append(logs.make_handler(settings, sys.stderr))
+    for handler in handlers:
+        log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
         yield
     finally:
-        log.removeHandler(handler)
+        for handler in handlers:
+            log.removeHandler(handler)
+            if isinstance(handler, SysLogHandler):
+                handler.close()
+
+
+class _SystemLog(SysLogHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as in the module logging
+        """Write the line to the error output instead, so that none is lost."""
+        click.echo(self.format(record), err=True)
+
+
+def _system_log() -> Iterator[logging.Handler]:
+    """Yield a handler that writes JSON lines to the system's log; nothing if there is no such log."""
+    if _SYSTEM_LOG.is_socket():
+        handler = _SystemLog(str(_SYSTEM_LOG))
+        handler.ident, handler.append_nul = "keyrack: ", False
+        handler.setFormatter(logs.JsonLine())
+        yield handler
 
 
 def _settings(ctx: click.Context) -> Settings:
@@ -132,6 +165,19 @@ class SingleCommand(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         with by_an_operator(_settings(ctx)):
             return super().invoke(ctx)
+
+
+class TimeOrSpan(click.ParamType[str]):
+    """A date or time, or a span before now. It is converted later, because only the application has the clock."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            times.before(value, time.time())
+        except (ValueError, OverflowError):
+            self.fail("must be a date or time in ISO 8601, or a span such as 30d", param, ctx)
+        return str(value)
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")

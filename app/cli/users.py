@@ -8,6 +8,7 @@ import click
 import orjson
 from marshmallow import ValidationError
 
+from app.cli.replay import replay
 from app.cli.terminal import (
     PARTLY,
     CommandGroup,
@@ -36,6 +37,7 @@ from app.wire.sign_in import RegisterSchema
 _MAX_LINE = 64 * 1024
 
 users = CommandGroup("users", help="Who may sign in.")
+users.add_command(replay)
 _user = click.argument("named", metavar="USER")
 
 

@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from itertools import chain, groupby, islice
 from typing import Literal, TypeVar, get_args
 
+from app import times
 from app.rules import device_names
 from app.rules.accounts import Accounts
 from app.rules.devices import Devices
@@ -23,7 +24,9 @@ from app.stores.users import Change, User
 from app.stores.wiring import Stores
 from app.watch import audit
 
-Act = Literal["create", "disable", "enable", "delete", "set-password", "reset-mfa", "end", "end-all", "import"]
+Act = Literal[
+    "create", "disable", "enable", "delete", "set-password", "reset-mfa", "end", "end-all", "import", "replay"
+]
 
 _BATCH = 200  # users read in one round trip
 _MAX_AT_ONCE = 64  # sessions ended by one script
@@ -238,6 +241,10 @@ class Operators:
     def record_import(self, counts: Mapping[str, int]) -> None:
         """Record an import, with the number of lines for each outcome."""
         self._record("import", **counts)
+
+    def record_replay(self, users: int, since: float) -> None:
+        """Record that a restored backup is brought up to date, before it is: each user has a line of their own."""
+        self._record("replay", users=users, since=times.iso(since))
 
     def _record_total(self, act: Act, steps: Iterable[int]) -> Iterator[int]:
         """Yield the steps, and record the total of ended sessions, even if the steps are interrupted."""

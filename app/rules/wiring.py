@@ -13,6 +13,7 @@ from app.rules.operators import Operators
 from app.rules.passwords import Passwords
 from app.rules.reauthentication import Reauthentication
 from app.rules.recovery import Recovery
+from app.rules.replay import Replay
 from app.rules.second_factor import SecondFactor
 from app.stores.wiring import Stores
 
@@ -82,4 +83,5 @@ class Rules:
             users, tickets, self.accounts, self.devices, self.links, passwords, self.second_factor, notices
         )
         self.operators = Operators(stores, notices, self.accounts, self.devices, passwords, clock)
+        self.replay = Replay(users, self.operators, passwords, notices, clock)
         self.imports = Imports(users, keyring, clock)

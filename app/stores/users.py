@@ -44,6 +44,7 @@ class User:
         totp_at: When TOTP was turned on, Unix seconds.
         backup_codes_left: The number of unused backup codes.
         factors: The second factors that are on. Backup codes do not count.
+        replayed_at: When `flask users replay` last withdrew what a backup had brought back, Unix seconds; 0 for never.
     """
 
     id: str
@@ -59,6 +60,7 @@ class User:
     backup_codes_left: int
     factors: frozenset[MfaType] = frozenset()
     secrets_version: str = "0"
+    replayed_at: float = 0
 
     @property
     def has_mfa(self) -> bool:
@@ -261,5 +263,6 @@ def _user_of(user_id: str, fields: Sequence[str], backup_codes_left: int) -> Use
         disabled="disabled" in record,
         backup_codes_left=backup_codes_left,
         secrets_version=record.get("secrets_version", "0"),
+        replayed_at=float(record.get("replayed_at", 0)),
         factors=frozenset(name for name, kind in KINDS.items() if kind.is_in(record)),
     )

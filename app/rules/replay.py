@@ -1,0 +1,159 @@
+"""What a restored backup does not know, as audit lines since the backup tell it, and how that is done again.
+
+The lines: watch/audit.py. The command: cli/replay.py.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from app import times
+from app.rules.notices import Notices
+from app.rules.operators import Operators
+from app.rules.passwords import Passwords
+from app.stores.factors import MfaType
+from app.stores.sessions import Client
+from app.stores.users import Change, User, UserStore
+from app.watch import audit
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What happened to one user since the backup.
+
+    Attributes:
+        deleted: The user was deleted.
+        disabled: Whether the user was disabled in the end; None if that did not change.
+        forgets: Second factors that must not count as the backup has them: changed, or a code used up.
+        withdraws_password: The password of the backup must not count alone: it was changed, or a factor was added.
+    """
+
+    deleted: bool = False
+    disabled: bool | None = None
+    forgets: frozenset[MfaType] = frozenset()
+    withdraws_password: bool = False
+
+    @property
+    def changes_credentials(self) -> bool:
+        return bool(self.forgets) or self.withdraws_password
+
+
+_BOTH: frozenset[MfaType] = frozenset(("totp", "backup"))
+_CODES: frozenset[MfaType] = frozenset(("backup",))
+
+
+def read_missed(lines: Iterable[bytes], since: float) -> tuple[Mapping[str, Missed], int]:
+    """Return what happened since a time (Unix seconds) by user id, and the number of audit lines that tell it.
+
+    Lines may be in any order. What is no audit line is passed over.
+    """
+    found = sorted((at, number, line) for number, raw in enumerate(lines) for at, line in _audit_lines(raw, since))
+    missed: dict[str, Missed] = {}
+    for _, _, line in found:
+        user_id = line.get("user_id")
+        if isinstance(user_id, str):
+            missed[user_id] = _after(missed.get(user_id, Missed()), line)
+    return {user_id: one for user_id, one in missed.items() if one != Missed()}, len(found)
+
+
+def _audit_lines(raw: bytes, since: float) -> Iterator[tuple[float, dict[str, Any]]]:
+    try:
+        line = orjson.loads(raw)
+        at = times.iso_seconds(line["time"]) if line["logger"] == "keyrack.audit" else 0
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return
+    if at >= since:
+        yield at, line
+
+
+def _after(missed: Missed, line: Mapping[str, Any]) -> Missed:
+    event = line.get("event")
+    if event == "account_deleted":
+        return replace(missed, deleted=True)
+    if event in ("account_disabled", "account_enabled"):
+        return replace(missed, disabled=event == "account_disabled")
+    if event == "credentials_changed":
+        withdraws = missed.withdraws_password or line.get("what") != "backup_codes"
+        return replace(missed, forgets=missed.forgets | _changed_factors(line), withdraws_password=withdraws)
+    if "backup" in (line.get("how"), line.get("method")) and event in ("signed_in", "step_up_passed"):
+        return replace(missed, forgets=missed.forgets | _CODES)
+    return missed
+
+
+def _changed_factors(line: Mapping[str, Any]) -> frozenset[MfaType]:
+    if line.get("what") in ("totp_on", "totp_off"):
+        return _BOTH
+    # A password changed by a link has no session. The link may have been answered by a backup code.
+    return _CODES if line.get("what") == "backup_codes" or line.get("session") is None else frozenset()
+
+
+class Replay:
+    """Does again what a backup does not know. A second run changes nothing."""
+
+    def __init__(
+        self,
+        users: UserStore,
+        operators: Operators,
+        passwords: Passwords,
+        notices: Notices,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._users = users
+        self._operators = operators
+        self._passwords = passwords
+        self._notices = notices
+        self._clock = clock
+
+    def find_due(self, missed: Mapping[str, Missed], since: float) -> Sequence[tuple[User, Missed]]:
+        """Return the users to whom something must be done, with that alone. `since` is the time of the backup."""
+        ids = list(missed)
+        due = []
+        for user_id, user in zip(ids, self._users.get_all(ids), strict=True):
+            left = _left(user, missed[user_id], since) if user else Missed()
+            if user and left != Missed():
+                due.append((user, left))
+        return due
+
+    def run(self, due: Sequence[tuple[User, Missed]], since: float) -> Iterator[User]:
+        """Do it, and yield each user to whom it was done.
+
+        Changed credentials are not known any more, so nobody gets them back: the password of the backup is replaced by
+        one that nobody has, and the user sets a new one by mail. Factors and codes of the backup are removed.
+        """
+        self._operators.record_replay(len(due), since)
+        nobodys = (
+            self._passwords.hash(secrets.token_urlsafe(32)) if any(one.withdraws_password for _, one in due) else ""
+        )
+        for user, missed in due:
+            if self._operators.delete(user) if missed.deleted else self._change(user, missed, nobodys):
+                yield user
+
+    def _change(self, user: User, missed: Missed, nobodys: str) -> bool:
+        fields = {"replayed_at": repr(self._clock())} if missed.changes_credentials else {}
+        fields |= {"password_hash": nobodys} if missed.withdraws_password else {}
+        fields |= {"disabled": "1"} if missed.disabled else {}
+        change = Change(
+            set=fields,
+            unset=["disabled"] if missed.disabled is False else None,
+            forget=sorted(missed.forgets) or None,
+            end_others="admin",
+        )
+        if not self._users.change(user.id, change):
+            return False
+        audit.account_changed("replayed", user.id)
+        if missed.withdraws_password:
+            self._notices.tell("password_changed", user.id, Client())
+        return True
+
+
+def _left(user: User, missed: Missed, since: float) -> Missed:
+    """Return what is not done yet. A record that was replayed since the backup has its credentials done."""
+    if missed.deleted:
+        return missed
+    if missed.disabled == user.disabled:
+        missed = replace(missed, disabled=None)
+    return replace(missed, forgets=frozenset(), withdraws_password=False) if user.replayed_at >= since else missed
