@@ -28,6 +28,7 @@ from app.cli.terminal import (
 from app.errors import InvalidForm
 from app.rules.imports import ImportedUser, Line
 from app.rules.operators import Filter
+from app.rules.passwords import MAX_EXTRA_ROUNDS, MAX_ROUNDS
 from app.stores.users import User
 from app.web.services import services
 from app.wire.account import ChangePasswordSchema
@@ -139,15 +140,18 @@ def reset_mfa(named: str, yes: bool) -> None:
 
 @users.command("import")
 @click.argument("file", type=click.File("rb"))
+@click.option("--slow-hashes", is_flag=True, help="Take hashes that are far slower than BCRYPT_ROUNDS, too.")
 @as_json
-def import_users(file: BinaryIO, as_json: bool) -> None:
+def import_users(file: BinaryIO, slow_hashes: bool, as_json: bool) -> None:
     """Import users from FILE, or from the input with -. Each line is a JSON object.
 
     The fields are in docs/import.md. Bad lines are skipped and named on the error output.
     """
     counts = {"imported": 0, "there": 0, "bad": 0}
+    schema = ImportedUserSchema()
+    schema.most_rounds = MAX_ROUNDS if slow_hashes else services().settings.bcrypt_rounds + MAX_EXTRA_ROUNDS
     try:
-        for result in services().imports.run(_read_lines(file)):
+        for result in services().imports.run(_read_lines(file, schema)):
             counts[result.verdict] += 1
             if result.note:
                 click.echo(f"line {result.number}: {result.note}", err=True)
@@ -165,27 +169,24 @@ def _show_counts(counts: dict[str, int], as_json: bool) -> None:
         say(f"{counts['imported']} imported, {counts['there']} already there, {counted(counts['bad'], 'bad line')}.")
 
 
-def _read_lines(file: BinaryIO) -> Iterator[Line]:
+def _read_lines(file: BinaryIO, schema: ImportedUserSchema) -> Iterator[Line]:
     """Yield each line that is not blank. On a terminal a bar shows the progress."""
     size = _size(file) if sys.stderr.isatty() else None
     if size is None:
-        yield from (_read_line(number, raw) for number, raw in enumerate(file, 1) if raw.strip())
+        yield from (_read_line(number, raw, schema) for number, raw in enumerate(file, 1) if raw.strip())
         return
     with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
         for number, raw in enumerate(file, 1):
             bar.update(len(raw))
             if raw.strip():
-                yield _read_line(number, raw)
+                yield _read_line(number, raw, schema)
 
 
 def _size(file: BinaryIO) -> int | None:
     return file.seek(0, 2) - file.seek(0) if file.seekable() else None
 
 
-_schema = ImportedUserSchema()
-
-
-def _read_line(number: int, raw: bytes) -> Line:
+def _read_line(number: int, raw: bytes, schema: ImportedUserSchema) -> Line:
     """Return the user that a line describes, or a sentence that says what is wrong. Never repeat the line's text."""
     try:
         data = orjson.loads(raw) if len(raw) <= _MAX_LINE else None
@@ -194,7 +195,7 @@ def _read_line(number: int, raw: bytes) -> Line:
     if not isinstance(data, dict):
         return Line(number, "is not a JSON object of 64 KB at most")
     try:
-        user: ImportedUser = _schema.load(data)
+        user: ImportedUser = schema.load(data)
     except ValidationError as problem:
         return Line(number, InvalidForm(problem.messages_dict).plainly())
     return Line(number, user)

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from marshmallow import ValidationError, fields, pre_load
+from marshmallow import ValidationError, fields, pre_load, validates
 
 from app.rules import totp
 from app.rules.email_addresses import may_be_imported, normalise_email
@@ -64,27 +64,37 @@ class TotpSecret(fields.Field[str]):
         return secret
 
 
-def _check_bcrypt_hash(hashed: str) -> None:
-    match = _BCRYPT.fullmatch(hashed)
-    if not match or not MIN_ROUNDS <= int(match[1]) <= MAX_ROUNDS:
-        raise ValidationError(
-            f"BASE_TYPE_BAD_FORMAT: Must be bcrypt's ($2a$, $2b$, $2y$), of a cost from {MIN_ROUNDS} to {MAX_ROUNDS}."
-        )
-
-
 class ImportedUserSchema(WireSchema):
-    """A line. Names follow the rules of registration, once outer spaces and hidden characters are taken from them."""
+    """A line. Names follow the rules of registration, once outer spaces and hidden characters are taken from them.
+
+    Attributes:
+        most_rounds: The highest cost that a password hash may have.
+    """
 
     into = ImportedUser
+    most_rounds = MAX_ROUNDS
+
     email = ForeignEmailAddress(required=True)
     username = Text(required=True, validate=[length(2, 32), check_name])
-    password_hash = Text(required=True, validate=_check_bcrypt_hash)
+    password_hash = Text(required=True)
     global_name = Text(allow_none=True, validate=[length(1, 32), check_name])
     totp_secret = TotpSecret(allow_none=True)
     created_at = Moment(allow_none=True)
     id = Snowflake(allow_none=True)
     disabled = Flag()
     cleaned = fields.List(fields.String())
+
+    @validates("password_hash")
+    def _check_bcrypt_hash(self, hashed: str, **_: Any) -> None:
+        match = _BCRYPT.fullmatch(hashed)
+        if not match or not MIN_ROUNDS <= int(match[1]) <= MAX_ROUNDS:
+            costs = f"of a cost from {MIN_ROUNDS} to {MAX_ROUNDS}"
+            raise ValidationError(f"BASE_TYPE_BAD_FORMAT: Must be bcrypt's ($2a$, $2b$, $2y$), {costs}.")
+        if int(match[1]) > self.most_rounds:
+            raise ValidationError(
+                f"BASE_TYPE_MAX: Takes {2 ** (int(match[1]) - self.most_rounds)} times as long as the slowest that is "
+                f"taken, of cost {self.most_rounds}. --slow-hashes takes it nevertheless."
+            )
 
     @pre_load
     def _clean(self, data: Any, **_: Any) -> Any:

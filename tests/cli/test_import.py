@@ -24,11 +24,11 @@ GOOD = {"email": "alice@example.com", "username": "alice", "password_hash": HASH
 def run_import(run, tmp_path):
     """Imports lines, objects or texts, from a file; the counts and how it ended."""
 
-    def run_one(*lines):
+    def run_one(*lines, options=()):
         path = tmp_path / "users.jsonl"
         texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
         path.write_text("\n".join(texts) + "\n", encoding="utf-8")
-        return run("users", "import", "--json", str(path))
+        return run("users", "import", "--json", *options, str(path))
 
     return run_one
 
@@ -55,6 +55,20 @@ def test_a_hash_of_another_cost_is_renewed(run_import, make_app, users, cost):
     device = Device(make_app(BCRYPT_ROUNDS="5").test_client(use_cookies=False))
     assert log_in(device).status_code == 200
     assert users.get("7").password_hash.startswith("$2b$05$")
+
+
+def test_a_hash_of_a_far_higher_cost_is_refused_unless_asked_for(run_import, users):
+    """A guess at such an account takes four times as long as usual and more."""
+    slow = [
+        GOOD | {"email": f"u{cost}@example.com", "id": str(cost), "password_hash": HASH.replace("$04$", f"${cost:02}$")}
+        for cost in (6, 7, 16)
+    ]
+    ran = run_import(*slow)
+    assert ran.json == [{"imported": 1, "there": 0, "bad": 2}]
+    assert "line 2: password_hash: Takes 2 times as long as the slowest that is taken, of cost 6." in ran.err
+    assert "line 3: password_hash: Takes 1024 times as long" in ran.err
+    assert [users.get(user_id) is None for user_id in ("6", "7", "16")] == [False, True, True]
+    assert run_import(*slow, options=["--slow-hashes"]).json == [{"imported": 2, "there": 1, "bad": 0}]
 
 
 def test_a_hash_of_a_password_that_another_system_sent_decomposed(run_import, new_device, users):

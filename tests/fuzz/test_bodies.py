@@ -29,6 +29,7 @@ from app.stores.scripts import SessionScripts
 from app.stores.users import UserStore
 from app.tokens import id_hash
 from app.wire.fields import WireSchema
+from app.wire.imports import ImportedUserSchema
 from app.wire.sign_in import RegisterSchema
 from tests.conftest import ENVIRONMENT, LIFETIMES
 from tests.device import PASSWORD, Device
@@ -152,7 +153,7 @@ LINES = IMPORTED.map(json.dumps) | nearly(IMPORTED.map(json.dumps)) | JSON.map(j
 @example(raw=json.dumps({"email": "a@b.example", "username": "ab", "password_hash": "$2b$04$" + "v" * 53}).encode())
 def test_a_line_of_an_import_is_a_user_who_can_log_in_or_refused(raw):
     """What is wrong is said in one line, without what stands in it."""
-    line = read_line(7, raw)
+    line = read_line(7, raw, ImportedUserSchema())
     assert line.number == 7
     if isinstance(line.user, str):
         assert line.user.isprintable()
