@@ -3,6 +3,7 @@ The page of a refusal without a form: web/error_handlers.py.
 """
 
 import re
+import secrets
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
@@ -13,7 +14,7 @@ from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException
 from werkzeug.urls import iri_to_uri
 
-from app import times
+from app import times, tokens
 from app.errors import (
     ApiError,
     InvalidCode,
@@ -80,6 +81,16 @@ def lead_to_page(bp: Blueprint, page: str, *forms: str) -> None:
         bp.add_url_rule(form, f"page_of{form}", partial(redirect, page))
 
 
+def attempt_of(*sent: str) -> str:
+    """Return the hash by which a form is known again if it is sent twice.
+
+    Args:
+        sent: What nobody else can know: the nonce of the page, or a ticket and its answer. If a part is missing, the
+            form counts as another each time.
+    """
+    return tokens.id_hash(".".join(sent)) if all(sent) else ""
+
+
 def next_path() -> str:
     """Return the path that the visitor wanted to open. It is always a path of Keyrack, never a page of another site."""
     try:
@@ -101,6 +112,7 @@ def _template_names() -> dict[str, Any]:
         "kind_of": device_names.kind_of,
         "why_ended": device_names.why_ended,
         "next_path": next_path(),
+        "new_nonce": lambda: secrets.token_urlsafe(32),
         "understood_as": understood_as,
         "mail_is_sent": services().notices.are_sent,
     }

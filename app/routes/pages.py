@@ -2,14 +2,17 @@
 Pages behind links in mails: recovery_pages.py. Pages of a user who is signed in: settings.py.
 """
 
+from contextlib import suppress
+
 from flask import redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from app.callers.identity import read_token
 from app.errors import Unauthorized
-from app.routes.forms import HOME, Problems, lead_to_page, next_path, page_blueprint, shows_page_on_refusal
+from app.routes.forms import HOME, Problems, attempt_of, lead_to_page, next_path, page_blueprint, shows_page_on_refusal
 from app.rules import device_names
-from app.rules.accounts import SecondFactorAsked, SignedIn
+from app.rules.accounts import SecondFactorAsked
+from app.rules.sign_ins import SignedIn
 from app.web.cookies import clear_cookies, sign_in_browser
 from app.web.guards import client, end_own_session, require_same_origin, takes_form
 from app.web.limits import CODE_ACCOUNT, LOGIN, LOGIN_ACCOUNT, LOGIN_ADDRESS, REGISTER, limited
@@ -92,7 +95,13 @@ def show_login() -> ResponseReturnValue:
 @takes_form(BrowserLoginSchema)
 @limited(LOGIN_ADDRESS, LOGIN, LOGIN_ACCOUNT)
 def log_in(body: BrowserLogin) -> ResponseReturnValue:
-    outcome = services().accounts.log_in(body.login, body.password, client(), on_public_computer=body.public_computer)
+    outcome = services().accounts.log_in(
+        body.login,
+        body.password,
+        client(),
+        on_public_computer=body.public_computer,
+        attempt=attempt_of(request.form.get("nonce", "")),
+    )
     if isinstance(outcome, SecondFactorAsked):
         return _code_page({}, outcome.ticket)
     return _sign_in_and_go_on(outcome)
@@ -104,7 +113,10 @@ def log_in(body: BrowserLogin) -> ResponseReturnValue:
 @takes_form(LoginCodeSchema)
 @limited(LOGIN_ADDRESS, LOGIN, CODE_ACCOUNT)
 def log_in_with_code(body: LoginCode) -> ResponseReturnValue:
-    return _sign_in_and_go_on(services().accounts.finish_login(body.ticket, "totp", body.code, None, client()))
+    attempt = attempt_of(body.ticket, body.code)
+    return _sign_in_and_go_on(
+        services().accounts.finish_login(body.ticket, "totp", body.code, None, client(), attempt=attempt)
+    )
 
 
 @bp.get("/register")
@@ -120,7 +132,13 @@ def show_register() -> ResponseReturnValue:
 def register(body: BrowserRegister) -> ResponseReturnValue:
     return _sign_in_and_go_on(
         services().accounts.register(
-            body.email, body.username, None, body.password, client(), on_public_computer=body.public_computer
+            body.email,
+            body.username,
+            None,
+            body.password,
+            client(),
+            on_public_computer=body.public_computer,
+            attempt=attempt_of(request.form.get("nonce", "")),
         )
     )
 
@@ -128,6 +146,8 @@ def register(body: BrowserRegister) -> ResponseReturnValue:
 @bp.post("/logout/form")
 @known_by("session")
 def log_out() -> ResponseReturnValue:
-    end_own_session()
+    """End the caller's own session. If it is over already, the cookies are cleared nevertheless."""
+    with suppress(Unauthorized):
+        end_own_session()
     clear_cookies()
     return redirect("/login", 303)

@@ -5,8 +5,9 @@ The API of a reset: recovery.py.
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.routes.forms import Problems, lead_to_page, page_blueprint, shows_page_on_refusal
-from app.rules.accounts import SecondFactorAsked, SignedIn
+from app.routes.forms import Problems, attempt_of, lead_to_page, page_blueprint, shows_page_on_refusal
+from app.rules.accounts import SecondFactorAsked
+from app.rules.sign_ins import SignedIn
 from app.web.cookies import sign_in_browser
 from app.web.guards import client, require_same_origin, takes_form
 from app.web.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_CODE, limited
@@ -81,7 +82,13 @@ def show_reset() -> ResponseReturnValue:
 @takes_form(BrowserResetSchema)
 @limited(LOGIN_ADDRESS, RESET, RESET_CODE)
 def reset(body: BrowserReset) -> ResponseReturnValue:
-    outcome = services().recovery.reset(body.token, body.password, client(), on_public_computer=body.public_computer)
+    outcome = services().recovery.reset(
+        body.token,
+        body.password,
+        client(),
+        on_public_computer=body.public_computer,
+        attempt=attempt_of(body.token, body.password),
+    )
     return _code_page({}, outcome.ticket) if isinstance(outcome, SecondFactorAsked) else _sign_in_and_go_on(outcome)
 
 
@@ -91,7 +98,10 @@ def reset(body: BrowserReset) -> ResponseReturnValue:
 @takes_form(ResetCodeSchema)
 @limited(LOGIN_ADDRESS, RESET, RESET_CODE)
 def finish_reset(body: ResetCode) -> ResponseReturnValue:
-    return _sign_in_and_go_on(services().recovery.finish_reset(body.ticket, "totp", body.code, client()))
+    attempt = attempt_of(body.ticket, body.code)
+    return _sign_in_and_go_on(
+        services().recovery.finish_reset(body.ticket, "totp", body.code, client(), attempt=attempt)
+    )
 
 
 @bp.get("/not-me")

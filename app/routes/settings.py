@@ -9,6 +9,7 @@ from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
+from app.errors import UnknownSession
 from app.routes.forms import Problems, lead_to_page, page_blueprint, shows_page_on_refusal
 from app.rules import totp
 from app.tokens import id_from_url
@@ -24,6 +25,8 @@ _MAX_AT_ONCE = 64
 _DONE = {
     "password": "Your password is changed. Every other session is logged out.",
     "off": "Two-factor authentication is off.",
+    "over": "That was over already.",
+    "alone": "All other sessions were over already.",
     "none": "Tick the sessions to log out, then press the button below them.",
 }
 
@@ -71,12 +74,27 @@ def _end_others() -> None:
     services().accounts.end_others(caller(), client(), stop_logins=is_within(END_OTHERS_USER))
 
 
+def _lead_back(done: str) -> ResponseReturnValue:
+    return redirect(url_for("settings.show_sessions", done=done), 303)
+
+
+def _lead_back_if_over(id_hashes: Sequence[str]) -> ResponseReturnValue | None:
+    """Say that all named sessions are over already, as after a double click or in a second tab."""
+    if "all" in request.form:
+        return None if id_hashes else _lead_back("alone")
+    live = {session.id_hash for session in services().devices.list(caller().user_id)}
+    return _lead_back("over") if live.isdisjoint(id_hashes) else None
+
+
 def _end_and_lead_back(id_hashes: Sequence[str]) -> ResponseReturnValue:
     if "all" in request.form:
         _end_others()
-    else:
-        services().devices.end(caller(), id_hashes, "revoked")
-    return redirect(url_for("settings.show_sessions", done=len(id_hashes)), 303)
+        return _lead_back(str(len(id_hashes)))
+    try:
+        ended = services().devices.end(caller(), id_hashes, "revoked")
+    except UnknownSession:
+        return _lead_back("over")
+    return _lead_back(str(ended))
 
 
 # Devices
@@ -101,9 +119,9 @@ def show_sessions() -> ResponseReturnValue:
 def end_sessions() -> ResponseReturnValue:
     """End the sessions that were asked for, or ask for the password or a code first."""
     asked = _sessions_asked_for()
-    if not asked:
-        return redirect(url_for("settings.show_sessions", done="none"), 303)
-    return _end_and_lead_back(asked) if has_proof_or_login() else _confirm_page({})
+    if not asked and "all" not in request.form:
+        return _lead_back("none")
+    return _lead_back_if_over(asked) or (_end_and_lead_back(asked) if has_proof_or_login() else _confirm_page({}))
 
 
 @bp.post("/sessions/confirm")
@@ -111,8 +129,12 @@ def end_sessions() -> ResponseReturnValue:
 @shows_page_on_refusal(_confirm_page)
 @limited(STEP_UP, STEP_UP_USER)
 def confirm_ending() -> ResponseReturnValue:
+    asked = _sessions_asked_for()
+    over = _lead_back_if_over(asked)
+    if over:
+        return over
     prove(request.form.get("answer", ""))
-    return _end_and_lead_back(_sessions_asked_for())
+    return _end_and_lead_back(asked)
 
 
 # Password and second factor
@@ -170,7 +192,8 @@ def enable_totp(body: EnableTotp) -> ResponseReturnValue:
 @limited(STEP_UP, STEP_UP_USER)
 def disable_totp() -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
-    services().second_factor.require_on(user)
+    if not user.has_mfa:
+        return redirect(url_for("settings.show_security", done="off"), 303)
     prove(request.form.get("answer", ""))
     renew_session_cookie(services().second_factor.disable(caller(), user, client()))
     return redirect(url_for("settings.show_security", done="off"), 303)

@@ -9,27 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app import tokens
-from app.errors import InvalidForm, InvalidLogin, InvalidTicket, PasswordMismatch, Unauthorized, Unconfirmed
+from app.errors import InvalidForm, InvalidLogin, InvalidTicket, PasswordMismatch, Unauthorized
 from app.rules.devices import Caller, Devices
 from app.rules.email_addresses import normal_forms, normalise_email
 from app.rules.keyring import Keyring
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
 from app.rules.second_factor import SecondFactor
+from app.rules.sign_ins import SignedIn, SignIns
 from app.snowflakes import NOBODY, new_snowflake
 from app.stores.connection.connect import StoreRefused
 from app.stores.factors import MfaType
 from app.stores.sessions import Client
 from app.stores.tickets import Ticket, TicketPurpose, TicketStore
 from app.stores.users import Change, User, UserStore
-from app.watch import audit, context
-
-
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    user_id: str
-    token: str
-    on_public_computer: bool = False
+from app.watch import audit
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +46,7 @@ class Accounts:
         users: UserStore,
         tickets: TicketStore,
         devices: Devices,
+        sign_ins: SignIns,
         passwords: Passwords,
         second_factor: SecondFactor,
         keyring: Keyring,
@@ -63,6 +58,7 @@ class Accounts:
         self._users = users
         self._tickets = tickets
         self._devices = devices
+        self._sign_ins = sign_ins
         self._passwords = passwords
         self._second_factor = second_factor
         self._keyring = keyring
@@ -99,15 +95,24 @@ class Accounts:
         client: Client,
         *,
         on_public_computer: bool = False,
+        attempt: str = "",
     ) -> SignedIn:
-        """Make an account and sign its first device in.
+        """Make an account and sign its first device in. If the same form did so already, sign in anew.
 
         Raises:
             InvalidForm: The e-mail address is taken.
         """
-        user = self.create(email, username, global_name, password)
         try:
-            return self.sign_in(user, client, "registration", on_public_computer=on_public_computer)
+            user = self.create(email, username, global_name, password)
+        except InvalidForm:
+            again = self._register_again(email, password, client, attempt)
+            if again is None:
+                raise
+            return again
+        try:
+            return self._sign_ins.open(
+                user, client, "registration", on_public_computer=on_public_computer, attempt=attempt
+            )
         except StoreRefused:  # the answer tells of no account, so none may stay, nor keep its address
             self._users.take_back(user.id, normalise_email(email))
             audit.account_changed("deleted", user.id)
@@ -138,9 +143,12 @@ class Accounts:
         return self.get(user_id)
 
     def log_in(
-        self, login: str, password: str, client: Client, *, on_public_computer: bool = False
+        self, login: str, password: str, client: Client, *, on_public_computer: bool = False, attempt: str = ""
     ) -> SignedIn | SecondFactorAsked:
         """Check a password. Sign in, or ask for a code if MFA is on.
+
+        Args:
+            attempt: A hash of the form that asks, "" if no form does: see stores/sessions.py, NewSession.
 
         Raises:
             InvalidLogin: The account is unknown or disabled, or the password is wrong. Each case takes equal work.
@@ -164,18 +172,33 @@ class Accounts:
             )
         if user.has_mfa:
             return self.ask_for_code(user, "login", on_public_computer=on_public_computer)
-        return self.sign_in(user, client, "password", on_public_computer=on_public_computer)
+        return self._sign_ins.open(user, client, "password", on_public_computer=on_public_computer, attempt=attempt)
 
-    def finish_login(self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client) -> SignedIn:
+    def finish_login(
+        self,
+        ticket: str,
+        mfa_type: MfaType,
+        code: str,
+        instance: str | None,
+        client: Client,
+        *,
+        attempt: str = "",
+    ) -> SignedIn:
         """Answer the ticket of a login with a code, and sign in.
+
+        Args:
+            attempt: A hash of the ticket and the code if a form asks; "" if no form does.
 
         Raises:
             InvalidCode: The code is wrong.
             InvalidTicket: The ticket is not valid any more, belongs to another login, or the credentials have changed.
         """
         try:
-            return self._answer_login(ticket, mfa_type, code, instance, client)
+            return self._answer_login(ticket, mfa_type, code, instance, client, attempt)
         except InvalidTicket:
+            again = self._sign_ins.repeat(ticket, client, "totp", attempt)
+            if again:
+                return again
             audit.sign_in_failed("invalid_ticket")
             raise
 
@@ -252,34 +275,6 @@ class Accounts:
         audit.account_changed("deleted", user_id)
         return True
 
-    def sign_in(self, user: User, client: Client, how: audit.How, *, on_public_computer: bool = False) -> SignedIn:
-        """Open a session for a user who has passed all checks of a sign-in.
-
-        Raises:
-            InvalidLogin: The credentials have changed since the user was read.
-        """
-        token = self._devices.open(user.id, user.credentials_version, client, on_public_computer=on_public_computer)
-        if token is None:
-            audit.sign_in_failed("credentials_changed", user.id)
-            raise InvalidLogin
-        return self.note_sign_in(user.id, token, client, how, on_public_computer=on_public_computer)
-
-    def note_sign_in(
-        self, user_id: str, token: str, client: Client, how: audit.How, *, on_public_computer: bool
-    ) -> SignedIn:
-        """Record a sign-in whose session is open, and tell the user of it.
-
-        Raises:
-            Unconfirmed: Too few replicas have confirmed the change that opened the session. After a failover, for
-                example, the used code would be valid again. The session is ended, because nobody gets its token.
-        """
-        if context.is_unconfirmed():
-            self._devices.end_former_session(token)
-            raise Unconfirmed
-        audit.signed_in(user_id, tokens.id_hash(token), how)
-        self._notices.tell_of_sign_in(user_id, client, tokens.id_hash(token))
-        return SignedIn(user_id, token, on_public_computer)
-
     def ask_for_code(
         self,
         user: User,
@@ -319,8 +314,15 @@ class Accounts:
     def _shut_out(self, user_id: str) -> bool:
         return bool(self._users.change(user_id, Change(set={"disabled": "1"}, end_others="admin")))
 
+    def _register_again(self, email: str, password: str, client: Client, attempt: str) -> SignedIn | None:
+        user_id = self.id_of(email) if attempt else None
+        user = self._users.get(user_id) if user_id and self._devices.opened_by(user_id, attempt) else None
+        if user is None or not self._passwords.verify(password, user.password_hash):
+            return None
+        return self._sign_ins.repeat_of_user(user.id, client, "registration", attempt)
+
     def _answer_login(
-        self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client
+        self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client, attempt: str
     ) -> SignedIn:
         """Use up the ticket and the code, and open the session, in one step."""
         claim, held = self.read_ticket(ticket, "login")
@@ -330,7 +332,9 @@ class Accounts:
         if user is None or not user.is_unchanged_since(held.credentials_version):
             raise InvalidTicket
         answer = self._second_factor.read_answer(user, mfa_type, code)
-        token, session = self._devices.prepare(user.id, client, on_public_computer=held.on_public_computer)
+        token, session = self._devices.prepare(
+            user.id, client, on_public_computer=held.on_public_computer, attempt=attempt
+        )
         change = Change(credentials_version=user.credentials_version, same_credentials=True, opens=session)
         verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer, change)
         if verdict == "wrong":
@@ -339,4 +343,4 @@ class Accounts:
         elif verdict == "last_code":
             self._notices.tell("last_code_used", user.id, client)
         self._second_factor.require_right(verdict)
-        return self.note_sign_in(user.id, token, client, answer.factor, on_public_computer=held.on_public_computer)
+        return self._sign_ins.note(user.id, token, client, answer.factor, on_public_computer=held.on_public_computer)

@@ -19,6 +19,8 @@ from app.watch.events import Reason
 
 log = logging.getLogger(__name__)
 
+_REPEATED_WITHIN_S = 60  # a form that is sent twice, as by a double click
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -122,7 +124,13 @@ class Devices:
         self._store.touch(caller.user_id, caller.id_hash, client)
 
     def open(
-        self, user_id: str, credentials_version: str, client: Client, *, on_public_computer: bool = False
+        self,
+        user_id: str,
+        credentials_version: str,
+        client: Client,
+        *,
+        on_public_computer: bool = False,
+        attempt: str = "",
     ) -> str | None:
         """Sign a device in.
 
@@ -132,7 +140,7 @@ class Devices:
         Returns:
             The new token; None if the credentials have changed since then.
         """
-        token, new = self.prepare(user_id, client, on_public_computer=on_public_computer)
+        token, new = self.prepare(user_id, client, on_public_computer=on_public_computer, attempt=attempt)
         opened = self._store.open(
             user_id,
             new.id_hash,
@@ -141,14 +149,31 @@ class Devices:
             credentials_version,
             new.cap,
             on_public_computer=on_public_computer,
+            attempt=attempt,
         )
         return token if opened else None
 
-    def prepare(self, user_id: str, client: Client, *, on_public_computer: bool) -> tuple[str, NewSession]:
+    def prepare(
+        self, user_id: str, client: Client, *, on_public_computer: bool, attempt: str
+    ) -> tuple[str, NewSession]:
         """Return a new token and its session. A change (stores/users.py) opens it together with what else it does."""
         now = self._clock()
         token = tokens.issue(user_id, now)
-        return token, NewSession(tokens.id_hash(token), int(now), client, self._cap, on_public_computer)
+        return token, NewSession(tokens.id_hash(token), int(now), client, self._cap, on_public_computer, attempt)
+
+    def opened_by(self, user_id: str, attempt: str) -> Session | None:
+        """Return the live session that a form has opened within the last minute; None if there is none."""
+        since = self._clock() - _REPEATED_WITHIN_S
+        sessions = self.list(user_id) if attempt else []
+        return next((one for one in sessions if one.attempt == attempt and one.began_at >= since), None)
+
+    def is_on_public_computer(self, token: str) -> bool:
+        """Tell whether the session of a token is on a public computer. If Redis fails, say yes."""
+        try:
+            session = self.find(token)
+        except StoreError:
+            return True
+        return session is None or session.on_public_computer
 
     def list(self, user_id: str) -> list[Session]:
         """Return the sessions of a user, most recently used first."""
@@ -183,8 +208,11 @@ class Devices:
             session.began_at, session.last_used_at, on_public_computer=session.on_public_computer
         )
 
-    def end(self, caller: Caller, id_hashes: Sequence[str], reason: Reason) -> None:
+    def end(self, caller: Caller, id_hashes: Sequence[str], reason: Reason) -> int:
         """End the named sessions of the caller's user, in one step. Sessions of other users are skipped.
+
+        Returns:
+            The number of sessions that ended.
 
         Raises:
             UnknownSession: No named session is a live session of the user.
@@ -193,6 +221,7 @@ class Devices:
         ended = self._store.end(caller.user_id, id_hashes, reason, caller.id_hash)
         if not ended:
             raise UnknownSession
+        return ended
 
     def end_former_session(self, token: str) -> None:
         """End the session of a token that nobody holds any more, if there is one.

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 
 from app import tokens
 from app.errors import InvalidLink, InvalidTicket
-from app.rules.accounts import Accounts, SecondFactorAsked, SignedIn
+from app.rules.accounts import Accounts, SecondFactorAsked
 from app.rules.devices import Devices
 from app.rules.links import Links, OpenLink
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
 from app.rules.second_factor import SecondFactor
+from app.rules.sign_ins import SignedIn, SignIns
 from app.snowflakes import NOBODY
 from app.stores.factors import MfaType
 from app.stores.sessions import Client
@@ -29,6 +30,7 @@ class Recovery:
         tickets: TicketStore,
         accounts: Accounts,
         devices: Devices,
+        sign_ins: SignIns,
         links: Links,
         passwords: Passwords,
         second_factor: SecondFactor,
@@ -38,6 +40,7 @@ class Recovery:
         self._tickets = tickets
         self._accounts = accounts
         self._devices = devices
+        self._sign_ins = sign_ins
         self._links = links
         self._passwords = passwords
         self._second_factor = second_factor
@@ -51,13 +54,19 @@ class Recovery:
         self._notices.send_reset(user_id or NOBODY, user.secrets_version if user else "", client)
 
     def reset(
-        self, secret: str, password: str, client: Client, *, on_public_computer: bool = False
+        self, secret: str, password: str, client: Client, *, on_public_computer: bool = False, attempt: str = ""
     ) -> SignedIn | SecondFactorAsked:
         """Set a new password by a link and sign in. If MFA is on, ask for a code first.
+
+        Args:
+            attempt: A hash of the link and the password if a form asks; "" if no form does.
 
         Raises:
             InvalidLink: The link is unknown, used or expired, or the credentials have changed.
         """
+        again = self._sign_ins.repeat(secret, client, "reset", attempt)
+        if again:
+            return again
         with _record_refusals():
             link = self._links.read_reset(secret)
             user = self._find_user(link)
@@ -66,25 +75,33 @@ class Recovery:
                 return self._accounts.ask_for_code(
                     user, "reset", link.id_hash, password_hash, on_public_computer=on_public_computer
                 )
-            token, change = self._prepare(user, link.id_hash, password_hash, client, on_public_computer)
+            token, change = self._prepare(user, link.id_hash, password_hash, client, on_public_computer, attempt)
             if not self._users.change(user.id, change):
                 raise InvalidLink
         return self._note_reset(user.id, token, client, on_public_computer)
 
-    def finish_reset(self, ticket: str, mfa_type: MfaType, code: str, client: Client) -> SignedIn:
+    def finish_reset(self, ticket: str, mfa_type: MfaType, code: str, client: Client, *, attempt: str = "") -> SignedIn:
         """Answer the ticket of a reset with a code, set the password that the ticket holds, and sign in.
+
+        Args:
+            attempt: A hash of the ticket and the code if a form asks; "" if no form does.
 
         Raises:
             InvalidCode: The code is wrong.
             InvalidTicket: The ticket is not valid any more, or the credentials have changed.
         """
+        again = self._sign_ins.repeat(ticket, client, "reset", attempt)
+        if again:
+            return again
         with _record_refusals():
             claim, held = self._read_ticket(ticket)
             user = self._users.get(claim.user_id)
             if user is None or not user.has_secrets_of(held.credentials_version):
                 raise InvalidTicket
             answer = self._second_factor.read_answer(user, mfa_type, code)
-            token, change = self._prepare(user, held.session, held.password_hash, client, held.on_public_computer)
+            token, change = self._prepare(
+                user, held.session, held.password_hash, client, held.on_public_computer, attempt
+            )
             verdict = self._tickets.redeem_reset(user.id, claim.id_hash, answer, held.session, change)
             if verdict == "wrong":
                 audit.sign_in_failed("wrong_code", user.id)
@@ -135,11 +152,11 @@ class Recovery:
         return self._accounts.read_ticket(ticket, "reset")
 
     def _prepare(
-        self, user: User, link: str, password_hash: str, client: Client, on_public_computer: bool
+        self, user: User, link: str, password_hash: str, client: Client, on_public_computer: bool, attempt: str
     ) -> tuple[str, Change]:
         """Return the token of a new session, and the change of a reset: in one step it sets the password, uses the link
         up, ends every session and opens the new one."""
-        token, session = self._devices.prepare(user.id, client, on_public_computer=on_public_computer)
+        token, session = self._devices.prepare(user.id, client, on_public_computer=on_public_computer, attempt=attempt)
         change = Change(
             credentials_version=user.credentials_version,
             set={"password_hash": password_hash},
@@ -152,7 +169,7 @@ class Recovery:
     def _note_reset(self, user_id: str, token: str, client: Client, on_public_computer: bool) -> SignedIn:
         audit.credentials_changed("password", user_id)
         self._notices.tell("password_changed", user_id, client)
-        return self._accounts.note_sign_in(user_id, token, client, "reset", on_public_computer=on_public_computer)
+        return self._sign_ins.note(user_id, token, client, "reset", on_public_computer=on_public_computer)
 
 
 @contextmanager

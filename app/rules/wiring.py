@@ -15,6 +15,7 @@ from app.rules.reauthentication import Reauthentication
 from app.rules.recovery import Recovery
 from app.rules.replay import Replay
 from app.rules.second_factor import SecondFactor
+from app.rules.sign_ins import SignIns
 from app.stores.wiring import Stores
 
 
@@ -58,6 +59,7 @@ class Rules:
         self.devices = Devices(
             stores.sessions, stores.lifetimes, settings.max_sessions_per_user, clock, stores.redis_clock
         )
+        sign_ins = SignIns(users, self.devices, notices)
         self.reauthentication = Reauthentication(
             users,
             tickets,
@@ -72,6 +74,7 @@ class Rules:
             users,
             tickets,
             self.devices,
+            sign_ins,
             passwords,
             self.second_factor,
             keyring,
@@ -80,7 +83,7 @@ class Rules:
             clock=clock,
         )
         self.recovery = Recovery(
-            users, tickets, self.accounts, self.devices, self.links, passwords, self.second_factor, notices
+            users, tickets, self.accounts, self.devices, sign_ins, self.links, passwords, self.second_factor, notices
         )
         self.operators = Operators(stores, notices, self.accounts, self.devices, passwords, clock)
         self.replay = Replay(users, self.operators, passwords, notices, clock)

@@ -58,6 +58,7 @@ class Session:
         proved_at: Unix seconds of the last right answer to a challenge; None if there was no such answer.
         name: The name that the user gave to the session.
         on_public_computer: The user said at the sign-in that others use this computer, too. The session ends soon.
+        attempt: The hash of the form that opened the session; None after the first noted use, or if it was no form.
     """
 
     user_id: str
@@ -68,6 +69,7 @@ class Session:
     proved_at: int | None = None
     name: str | None = None
     on_public_computer: bool = False
+    attempt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class NewSession:
     Attributes:
         began_at: Unix seconds.
         cap: If the user has as many sessions already, the least recently used one ends.
+        attempt: A hash of the form that asks, in base64; "" if no form does. If the form is sent twice, as by a double
+            click, the session of the first time ends.
     """
 
     id_hash: str
@@ -84,12 +88,15 @@ class NewSession:
     client: Client
     cap: int
     on_public_computer: bool = False
+    attempt: str = ""
 
     def as_argument(self) -> dict[str, Any]:
         """Return it as lua/sign_in.lua reads it."""
-        fields = {"began_at": self.began_at, **_known_fields(self.client)}
-        record = orjson.dumps(fields | ({"on_public_computer": True} if self.on_public_computer else {})).decode()
-        return {"id_hash": self.id_hash, "record": record, "cap": self.cap}
+        fields: dict[str, Any] = {"began_at": self.began_at, **_known_fields(self.client)}
+        if self.on_public_computer:
+            fields["on_public_computer"] = True
+        attempt = {"attempt": self.attempt} if self.attempt else {}
+        return {"id_hash": self.id_hash, "record": orjson.dumps(fields | attempt).decode(), "cap": self.cap, **attempt}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,7 @@ class SessionStore:
         cap: int,
         *,
         on_public_computer: bool = False,
+        attempt: str = "",
     ) -> bool:
         """Open a session. Sign-ins by a code and resets open theirs together with what they change: users.py, Change.
 
@@ -141,7 +149,7 @@ class SessionStore:
         Returns:
             False if the user's credentials have changed since the login began, or the user is disabled or gone.
         """
-        opens = NewSession(id_hash, began_at, client, cap, on_public_computer).as_argument()
+        opens = NewSession(id_hash, began_at, client, cap, on_public_computer, attempt).as_argument()
         argument = {"credentials_version": credentials_version, "opens": opens}
         return bool(self._open(user_id, [self._keys.user(user_id)], argument))
 
@@ -353,4 +361,5 @@ def _session_of(user_id: str, id_hash: str, score: float, record: Any) -> Sessio
         proved_at if is_time(proved_at) else None,
         name,
         known.get("on_public_computer") is True,
+        attempt if isinstance(attempt := known.get("attempt"), str) else None,
     )

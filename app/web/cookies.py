@@ -6,7 +6,7 @@ from flask import Response, after_this_request, request
 
 from app import tokens
 from app.callers.identity import PROOF_COOKIE, SESSION_COOKIE, is_known_by_header
-from app.rules.accounts import SignedIn
+from app.rules.sign_ins import SignedIn
 from app.web.services import services
 from app.wire.contract import Header
 
@@ -57,8 +57,7 @@ def sign_in_browser(signed_in: SignedIn) -> None:
 def renew_session_cookie(token: str) -> None:
     """Set the cookie to the new token of the caller's session, if the caller is known by its cookie."""
     if is_known_by_cookie():
-        session = services().devices.find(token)
-        _set_session(token, session is not None and session.on_public_computer)
+        _set_session(token, services().devices.is_on_public_computer(token))
 
 
 def set_proof_cookie(proof: str) -> None:

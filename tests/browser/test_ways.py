@@ -50,6 +50,27 @@ def test_from_registration_to_log_out(service, new_window, earlier):
     expect(window.get_by_role("button", name="Log in")).to_be_visible()
 
 
+@pytest.mark.parametrize("has_scripts", [True, False])
+def test_a_double_click_leaves_one_session(new_window, earlier, has_scripts):
+    """At a registration and a login; with scripts the form is sent once, without them the first session ends."""
+    window = new_window(java_script_enabled=has_scripts)
+    window.goto("/register")
+    window.get_by_label("Email").fill("carol@example.com")
+    window.get_by_label("Username").fill("carol")
+    window.get_by_label("Password").fill(PASSWORD)
+    window.get_by_role("button", name="Register").dblclick()
+    expect(window.get_by_role("heading", name="Devices")).to_be_visible()
+    expect(window.get_by_text("You are logged in nowhere else.")).to_be_visible()
+
+    other = new_window(java_script_enabled=has_scripts)
+    other.goto("/login")
+    other.get_by_label("Email").fill("carol@example.com")
+    other.get_by_label("Password").fill(PASSWORD)
+    other.get_by_role("button", name="Log in").dblclick()
+    expect(other.get_by_role("heading", name="Devices")).to_be_visible()
+    expect(other.locator(".pick")).to_have_count(1)
+
+
 def test_logging_out_leaves_the_storage_of_the_origin(service, alice, new_window):
     """It may be the application's; and no browser complains of what it is asked to clear."""
     window = new_window()

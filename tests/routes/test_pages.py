@@ -388,8 +388,10 @@ def test_the_code_is_asked_on_a_page_of_its_own(alice, alices_other, new_browser
 
 
 def test_answers_are_limited(make_app, clock):
-    alice = make_app(RATE_LIMIT_STEP_UP="1 per hour").test_client()
+    app = make_app(RATE_LIMIT_STEP_UP="1 per hour")
+    alice = app.test_client()
     fill(alice, "/register/form", email="alice@example.com", username="alice", password=PASSWORD)
+    log_in(app.test_client())
     clock.advance(301)
     fill(alice, "/settings/sessions/confirm", all="all", answer="wrong password")
     page = fill(alice, "/settings/sessions/confirm", all="all", answer=PASSWORD)
@@ -405,7 +407,7 @@ def test_foreign_and_own_sessions_are_not_ended(alice, new_browser):
     assert "Tick the sessions" in fill(alice, "/settings/sessions/end", session=own).text
     bobs = bob.get("/me/sessions").json[0]["id"]
     answer = alice.post("/settings/sessions/end", data={"session": bobs})
-    assert answer.status_code == 404
+    assert answer.location == "/settings/sessions?done=over", "as of one that never was"
     assert all(is_signed_in(browser) for browser in (alice, bob, third))
 
 
@@ -534,11 +536,11 @@ def test_totp_off_and_new_codes_ask_for_a_code(alice, clock):
     assert is_signed_in(alice)
 
 
-@pytest.mark.parametrize("path", ["/settings/security/totp/off", "/settings/security/codes"])
-def test_without_a_second_factor_there_is_nothing_to_turn_off(alice, path):
-    page = fill(alice, path, answer=PASSWORD, password=PASSWORD)
+def test_without_a_second_factor_there_is_nothing_to_turn_off(alice):
+    page = fill(alice, "/settings/security/codes", answer=PASSWORD, password=PASSWORD)
     assert page.status == 400
     assert "not enrolled" in page.text
+    assert "Two-factor authentication is off." in fill(alice, "/settings/security/totp/off", answer=PASSWORD).text
 
 
 # The files
@@ -618,3 +620,142 @@ def test_the_address_of_a_form_leads_to_the_page_that_has_it(app):
     }
     for page, forms in pages.items():
         assert [client.get(form).location for form in forms] == [page] * len(forms)
+
+
+# Forms that are sent twice
+
+
+def live(browser):
+    return len(browser.get("/me/sessions").json)
+
+
+def sent_twice(new_browser, path, data):
+    """As a browser does at a double click: both without the other's cookie; it keeps that of the last answer."""
+    first, second = new_browser(), new_browser()
+    answers = [browser.post(path, data=data) for browser in (first, second)]
+    assert [answer.status_code for answer in answers] == [303, 303]
+    return first, second
+
+
+@pytest.mark.parametrize("tick", [{}, {"public_computer": "on"}])
+def test_a_login_that_is_sent_twice_leaves_one_session(alice, new_browser, tick):
+    """The first of the two ends; another page of the login opens another session."""
+    before = live(alice)
+    [nonce] = show(new_browser(), "/login").field("/login/form", "nonce")
+    first, second = sent_twice(new_browser, "/login/form", LOGIN | tick | {"nonce": nonce})
+    assert [is_signed_in(browser) for browser in (first, second)] == [False, True]
+    assert live(alice) == before + 1
+    [other] = show(new_browser(), "/login").field("/login/form", "nonce")
+    assert other != nonce
+    third = new_browser()
+    third.post("/login/form", data=LOGIN | {"nonce": other})
+    assert [is_signed_in(browser) for browser in (second, third)] == [True, True]
+
+
+def test_a_registration_that_is_sent_twice_signs_in(new_browser):
+    """And says nothing of a taken address; with another password or page it does."""
+    [nonce] = show(new_browser(), "/register").field("/register/form", "nonce")
+    form = {"email": "alice@example.com", "username": "alice", "password": PASSWORD, "nonce": nonce}
+    first, second = sent_twice(new_browser, "/register/form", form)
+    assert [is_signed_in(browser) for browser in (first, second)] == [False, True]
+    assert live(second) == 1
+    for otherwise in ({"password": NEW_PASSWORD}, {"nonce": "another"}, {"nonce": ""}):
+        refused = fill(new_browser(), "/register/form", **(form | otherwise))
+        assert "Email is already registered." in refused.text
+    assert live(second) == 1
+
+
+def test_a_code_that_is_sent_twice_signs_in(alice, new_browser, clock):
+    """Its ticket is used up by the first; nothing but the same ticket with the same code opens anything."""
+    _, codes = set_up_totp(alice, clock)
+    [ticket] = fill(new_browser(), "/login/form", **LOGIN).field("/login/code", "ticket")
+    before = live(alice)
+    first, second = sent_twice(new_browser, "/login/code", {"ticket": ticket, "code": codes[0]})
+    assert [is_signed_in(browser) for browser in (first, second)] == [False, True]
+    assert live(alice) == before + 1
+    assert "Please log in again." in fill(new_browser(), "/login/code", ticket=ticket, code=codes[1]).text
+    answer = new_browser().post("/login/mfa", json={"ticket": ticket, "code": codes[0]})
+    assert answer.status_code == 400, "what is no form is answered as before"
+
+
+@pytest.mark.parametrize("after", ["a minute", "a use", "its end", "another password"])
+def test_a_form_is_known_for_a_moment_alone(alice, new_browser, clock, after):
+    """Nobody signs in later by what was used up."""
+    _, codes = set_up_totp(alice, clock)
+    [ticket] = fill(new_browser(), "/login/form", **LOGIN).field("/login/code", "ticket")
+    form = {"ticket": ticket, "code": codes[0]}
+    browser = new_browser()
+    assert browser.post("/login/code", data=form).status_code == 303
+    if after in ("a minute", "a use"):
+        clock.advance(61)
+    if after == "a use":
+        assert is_signed_in(browser)
+    if after == "its end":
+        browser.post("/logout/form")
+    if after == "another password":
+        change = {"password": PASSWORD, "new_password": NEW_PASSWORD, "answer": codes[1]}
+        assert alice.post("/settings/security/password", data=change).status_code == 303
+    assert "Please log in again." in fill(new_browser(), "/login/code", **form).text
+
+
+def test_a_session_of_before_ends_at_a_login_in_the_same_browser(alice, new_browser):
+    """Its cookie is replaced, so nobody could end it by its token."""
+    browser = log_in(new_browser())
+    before = live(alice)
+    log_in(browser)
+    assert live(alice) == before
+
+
+def test_what_is_over_is_said_to_be_over(alice, alices_other, new_browser):
+    """Ending twice, in two tabs or by a double click, is no error; so for one, several, all."""
+    third = log_in(new_browser())
+    page = show(alice, "/settings/sessions")
+    sessions = page.field("/settings/sessions/end", "session")
+    assert "1 session is logged out." in fill(alice, "/settings/sessions/end", one=sessions[0]).text
+    for form in ({"one": sessions[0]}, {"session": [sessions[0]] * 2}):
+        answer = alice.post("/settings/sessions/end", data=form)
+        assert (answer.status_code, answer.location) == (303, "/settings/sessions?done=over")
+    assert "That was over already." in fill(alice, "/settings/sessions/end", one=sessions[0]).text
+    assert "1 session is logged out." in fill(alice, "/settings/sessions/end", session=sessions).text, "one of the two"
+    assert "All other sessions were over already." in fill(alice, "/settings/sessions/end", all="all").text
+    assert [is_signed_in(browser) for browser in (alice, alices_other, third)] == [True, False, False]
+
+
+def test_nobody_is_asked_to_prove_themselves_to_end_what_is_over(alice, alices_other, clock):
+    """The answer that was right for the first click is used up at the second."""
+    [session] = show(alice, "/settings/sessions").field("/settings/sessions/end", "session")
+    clock.advance(301)
+    confirmed = {"session": session, "answer": PASSWORD}
+    assert "1 session is logged out." in fill(alice, "/settings/sessions/confirm", **confirmed).text
+    clock.advance(301)
+    assert "That was over already." in fill(alice, "/settings/sessions/end", one=session).text
+    assert "That was over already." in fill(alice, "/settings/sessions/confirm", session=session, answer="no").text
+    assert "over already" in fill(alice, "/settings/sessions/confirm", all="all", answer="no").text
+
+
+def test_a_log_out_that_is_sent_twice(alice):
+    """The second comes with the cookie of the first: it clears it, and leads to the login."""
+    token = alice.get_cookie("__Host-session").value
+    assert alice.post("/logout/form").status_code == 303
+    alice.set_cookie("__Host-session", token, secure=True)
+    answer = alice.post("/logout/form")
+    assert (answer.status_code, answer.location) == (303, "/login")
+    assert any("Max-Age=0" in cookie for cookie in answer.headers.getlist("Set-Cookie"))
+
+
+def test_a_second_factor_that_is_turned_off_twice(alice, clock):
+    _, codes = set_up_totp(alice, clock)
+    for code in codes[:2]:
+        page = fill(alice, "/settings/security/totp/off", answer=code)
+        assert page.status == 200
+        assert "Two-factor authentication is off." in page.text
+
+
+def test_codes_that_are_renewed_twice(alice, clock):
+    """The code that was given is used up, and said to be; the next one makes the codes that count."""
+    _, codes = set_up_totp(alice, clock)
+    form = {"password": PASSWORD, "answer": codes[0]}
+    fresh = re.findall(r"<code>([a-z0-9]{8})</code>", alice.post("/settings/security/codes", data=form).text)
+    assert len(fresh) == 10
+    assert "was used already" in fill(alice, "/settings/security/codes", **form).text
+    assert fill(alice, "/settings/security/codes", **(form | {"answer": fresh[0]})).status == 200

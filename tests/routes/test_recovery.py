@@ -5,6 +5,7 @@ import pytest
 from app import tokens
 from app.rules.notices import Notices
 from app.rules.recovery import Recovery
+from app.rules.sign_ins import SignIns
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, new_notice_id
 from app.stores.notices import NoticeStore
@@ -138,6 +139,7 @@ def test_what_happens_right_after_the_new_password_holds(alice, app, redis, stor
         TicketStore(store, scripts),
         ours,
         services.devices,
+        SignIns(users, services.devices, services.notices),
         links,
         ours._passwords,
         services.second_factor,
@@ -352,6 +354,27 @@ def test_a_reset_by_page_with_a_second_factor(with_totp, app, reset_link):
     assert "Max-Age=" in answer.headers["Set-Cookie"]
     assert browser.get("/settings/sessions").status_code == 200
     assert not with_totp.is_signed_in
+
+
+def test_a_reset_that_is_sent_twice_signs_in(alice, app, reset_link):
+    """The link is used up by the first; another password with it is refused."""
+    secret = reset_link(alice)
+    form = {"token": secret, "password": NEW_PASSWORD}
+    browsers = [app.test_client(), app.test_client()]
+    assert [browser.post("/reset/form", data=form).status_code for browser in browsers] == [303, 303]
+    assert [browser.get("/me/sessions").status_code for browser in browsers] == [401, 200]
+    assert len(browsers[1].get("/me/sessions").json) == 1
+    refused = app.test_client().post("/reset/form", data=form | {"password": "one more horse battery"})
+    assert refused.status_code == 400
+
+
+def test_a_reset_with_a_code_that_is_sent_twice_signs_in(with_totp, app, reset_link):
+    browsers = [app.test_client(), app.test_client()]
+    asked = browsers[0].post("/reset/form", data={"token": reset_link(with_totp), "password": NEW_PASSWORD}).text
+    ticket = asked.partition('name="ticket" value="')[2].partition('"')[0]
+    form = {"ticket": ticket, "code": with_totp.backup_codes.pop()}
+    assert [browser.post("/reset/code", data=form).status_code for browser in browsers] == [303, 303]
+    assert [browser.get("/me/sessions").status_code for browser in browsers] == [401, 200]
 
 
 def test_a_reset_on_a_public_computer(with_totp, app, reset_link):

@@ -71,6 +71,25 @@ def test_open_asks_for_the_epoch_it_began_with(sessions, users, open_session):
     assert [session.id_hash for session in sessions.list("1")] == [hashed("new")]
 
 
+def test_a_form_that_is_sent_twice_has_one_session(sessions, clock, heard):
+    """The one opened last; another form has its own, and a use ends what is known of the form."""
+
+    def opened(name, attempt):
+        assert sessions.open("1", hashed(name), int(clock()), FIREFOX, "1", 50, attempt=attempt)
+        return {session.id_hash for session in sessions.list("1")}
+
+    assert opened("a", hashed("form")) == {hashed("a")}
+    assert opened("b", hashed("form")) == {hashed("b")}
+    assert opened("c", hashed("other")) == {hashed("b"), hashed("c")}
+    [ended] = sessions.list_ended("1", 0)
+    assert (ended.session.id_hash, ended.reason) == (hashed("a"), "logout")
+    told = [event["type"] for event in heard() if event["auth_session_id_hash"] == hashed("a")]
+    assert told == ["AUTH_SESSION_CREATE", "AUTH_SESSION_REMOVE"]
+    clock.advance(61)
+    assert sessions.touch("1", hashed("b"), FIREFOX)
+    assert opened("d", hashed("form")) == {hashed("b"), hashed("c"), hashed("d")}
+
+
 def test_open_for_a_user_who_is_gone_opens_nothing(open_session, redis):
     assert not open_session("a", user_id="404")
     assert not list(redis.scan_iter("user:{404}*"))

@@ -2,7 +2,7 @@
 -- Runs after session.lua. The script that follows has this KEY, too
 -- KEYS[4]   user, a hash
 -- Defines   may_open, open_session. A new session: id_hash, record (JSON), cap (if the user has more sessions, the least
---           recently used ones end)
+--           recently used ones end), attempt (absent if no form asks: see NewSession in stores/sessions.py)
 
 -- Tell whether a login may still open a session: its user has the credentials version that it began with, and is not
 -- disabled.
@@ -11,8 +11,22 @@ local function may_open(credentials_version)
   return is_current and redis.call("HEXISTS", KEYS[4], "disabled") == 0
 end
 
+-- End the session that the same form has opened before: it was sent twice, and the browser keeps the last answer alone.
+local function finish_of_attempt(attempt)
+  local mark = '"attempt":"' .. attempt .. '"'
+  for _, id_hash in ipairs(redis.call("ZRANGE", last_used, 0, -1)) do
+    local record = redis.call("HGET", sessions, id_hash)
+    if record and string.find(record, mark, 1, true) then
+      finish(id_hash, "logout", ender(id_hash))
+    end
+  end
+end
+
 local function open_session(new)
   finish_expired()
+  if new.attempt then
+    finish_of_attempt(new.attempt)
+  end
   while redis.call("ZCARD", last_used) >= new.cap do
     finish(redis.call("ZRANGE", last_used, 0, 0)[1], "evicted")
   end

@@ -21,6 +21,7 @@ if record then
     record.os, record.platform, record.form = seen.client.os, seen.client.platform, seen.client.form
   end
   record.location, record.ip = seen.client.location, seen.client.ip
+  record.attempt = nil  -- a minute after the sign-in nobody sends its form a second time
   redis.call("HSET", sessions, seen.id_hash, cjson.encode(record))
 end
 -- Old sessions and their addresses are removed while the user is active, even if nobody opens the list. The first
