@@ -21,6 +21,7 @@ FILES = ["nginx.conf", "Caddyfile", "traefik-routes.yaml", "envoy.yaml", "haprox
 INSIDE = {"/metrics", "/healthz", "/readyz"}  # for who runs it, besides all of /gateway/
 APPLICATION = {"/"}  # Keyrack's own leads to its home page, where no application is
 SHARED = f"{API}/users/@me"  # by method: the application may have others of the same path
+AT = "(@|%40)"  # encodeURIComponent escapes it, and not every gateway reads the path without escapes
 PREFIX = "/api(/v([6-9]|10))?"  # as web/front.py has it
 
 
@@ -37,7 +38,8 @@ def methods_by_path() -> dict[str, set[str]]:
 
 def api_expression() -> str:
     paths = sorted(path.removeprefix(f"{API}/") for path in methods_by_path() if path.startswith(API))
-    return f"{PREFIX}/({'|'.join(path for path in paths if f'{API}/{path}' != SHARED)})/?"
+    own = "|".join(path for path in paths if f"{API}/{path}" != SHARED)
+    return f"{PREFIX}/({own.replace('@', AT)})/?"
 
 
 def expressions(name: str) -> Iterator[str]:
@@ -68,7 +70,7 @@ def test_keyracks_routes_reach_it_and_no_other_of_the_api_does(name):
 def test_the_route_that_is_shared_goes_by_method(name):
     """Keyrack's methods of it, and OPTIONS, by which a browser asks about them."""
     text = (DOCS / name).read_text(encoding="utf-8")
-    assert f"{PREFIX}/users/@me/?" in text
+    assert f"{PREFIX}/users/{AT}me/?" in text
     lists = {
         "nginx.conf": "(GET|HEAD|OPTIONS|PATCH)",
         "Caddyfile": "method GET HEAD OPTIONS PATCH",
@@ -89,6 +91,7 @@ def test_all_files_have_the_same_expressions(name):
     "path",
     [
         *("/", "/channels/1", "/gateway/verify", "/metrics", "/healthz", "/settings", "/static", "/me", "/loginx"),
+        "/me/sessionsx",
         *("/api/v9/users/@me/guilds", "/api/v9/users/@me/settings", "/api/v9/users/@me/relationships", "/api/ping"),
         *("/api/v9/auth/generate-registration-tokens", "/api/v5/auth/login", "/api/v11/auth/login", "/login/x"),
     ],

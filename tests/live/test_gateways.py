@@ -8,6 +8,7 @@ import http.client
 import itertools
 import socket
 import time
+from urllib.parse import unquote
 
 import pytest
 import requests
@@ -291,6 +292,7 @@ def test_a_websocket_opens_for_its_own_page_and_for_who_sends_a_token(gateway, a
 
 
 KEYRACKS = [
+    *(("GET", "/api/v9/users/%40me"), ("DELETE", f"/me/sessions/{'a/' * 21}a=")),
     *(
         ("GET", "/api/v9/users/@me"),
         ("PATCH", "/api/v6/users/@me/"),
@@ -327,7 +329,8 @@ APPLICATIONS = [
 @pytest.mark.parametrize(("method", "path"), KEYRACKS)
 def test_keyracks_own_routes_reach_it_in_every_version(gateway, alice, application, method, path):
     """By method and path; a slash at the end is passed over."""
-    assert ask(gateway, path, method, Authorization=alice.token).status_code != 404
+    answer = ask(gateway, path, method, Authorization=alice.token)
+    assert answer.status_code != 404 or answer.json == {"error": "Session not found"}
     assert application.requests == []
 
 
@@ -350,10 +353,33 @@ def test_a_preflight_for_the_application_goes_there_unasked(gateway, application
     assert [value for header in IDENTITY for value in values(arrived["headers"], header) if value] == []
 
 
-@pytest.mark.parametrize("sent", [{}, {"Origin": "https://a.example"}, {"Access_Control_Request_Method": "PUT"}])
+@pytest.mark.parametrize(
+    "sent", [{}, {"Origin": "https://a.example"}, {"Origin": "a,b"}, {"Access_Control_Request_Method": "PUT"}]
+)
 def test_options_that_is_no_preflight_is_asked_about(gateway, application, sent):
     assert ask(gateway, "/channels/1", "OPTIONS", **sent).status_code == 401
     assert application.requests == []
+
+
+@pytest.mark.parametrize("path", ["/%61dmin/users", "/adm%69n/users", "/admi%6E/users", "/%41dmin/users/.."])
+def test_no_spelling_of_a_path_spares_the_proof(gateway, alice, application, path):
+    """What the application would read as /admin/ is asked about as that, or refused."""
+    for answer in ask_raw(gateway, path, alice.token)[:1]:
+        assert answer.status in (400, 401, 301, 307) or "/admin" not in unquote(path)
+    assert not [arrived for arrived in application.requests if unquote(arrived["path"]).startswith("/admin/")]
+
+
+@pytest.mark.parametrize("path", ["/channels/1", "/admin/users"])
+def test_a_client_cannot_take_the_identity_off_its_request(gateway, alice, application, path):
+    """A proxy takes off the headers that Connection names, and an application may trust a request without identity."""
+    named = "close, X-Auth-User-Id, X-Auth-Session-Id-Hash"
+    proof = alice.prove()
+    answer = ask(gateway, path, Authorization=alice.token, X_Discord_MFA_Authorization=proof, Connection=named)
+    assert answer.status_code in (200, 400)
+    for arrived in application.requests:
+        assert values(arrived["headers"], "X-Auth-User-Id") == [alice.user_id]
+        assert values(arrived["headers"], "X-Auth-Session-Id-Hash") == [alice.id_hash]
+        assert "X-Auth" not in "".join(values(arrived["headers"], "Connection"))
 
 
 def test_an_upload_reaches_the_application_whole(gateway, alice, application):
