@@ -14,6 +14,8 @@ resurrected     sessions that were admitted after their end was acknowledged, or
 wrong answers   a live session refused, another user's identity, a used ticket or a proof of another session accepted, a
                 status or body that the OpenAPI document does not have, 503 without Retry-After, an answer later than
                 ANSWER_WITHIN_S, no answer from a live gunicorn
+half done       sessions that were opened or ended by a request that was refused by 503, in rows where such a request is
+                refused before it does anything
 slowest         the longest time that a client waited for an answer
 seconds until   time from the fault to the first write and the first check of a token that succeeded, if none failed in
 back            the two seconds after

@@ -36,7 +36,7 @@ class Finding:
     """A failure of the service.
 
     Attributes:
-        kind: "lost", "resurrected" or "wrong".
+        kind: "lost", "resurrected", "wrong" or "half done".
     """
 
     kind: str

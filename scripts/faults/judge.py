@@ -25,19 +25,34 @@ class Fault:
     redis_back_at: float | None = None
 
 
-def judge(operations: Sequence[Operation], answers: AnswerJudge) -> list[Finding]:
+def judge(operations: Sequence[Operation], answers: AnswerJudge, *, refuses_whole: bool = False) -> list[Finding]:
     """Return the findings of a run.
 
     Args:
         operations: The requests of all clients, in the order of sending.
+        refuses_whole: A request that was refused by 503 did nothing; what it did all the same is "half done".
     """
     findings = [finding for operation in operations for finding in answers.judge(operation)]
     by_account = sorted(operations, key=lambda operation: operation.account)  # sorting is stable
     for _, group in groupby(by_account, key=lambda operation: operation.account):
         own = list(group)
-        findings += judge_sessions(own)
+        of_sessions = judge_sessions(own)
+        findings += of_sessions
+        if refuses_whole:
+            findings += _half_done(own, of_sessions)
         findings += CredentialJudge().judge([one for one in own if one.op not in CHECKS])
     return findings
+
+
+def _half_done(operations: Sequence[Operation], known: Sequence[Finding]) -> list[Finding]:
+    """Return what is found on sessions, if what was refused by 503 is taken for not done, and not otherwise."""
+    found = judge_sessions([one for one in operations if one.status != 503])
+    explained = {(finding.what, finding.operation.id) for finding in known}
+    return [
+        Finding("half done", finding.what, finding.operation)
+        for finding in found
+        if (finding.what, finding.operation.id) not in explained
+    ]
 
 
 def seconds_until_back(operations: Sequence[Operation], faults: Sequence[Fault]) -> list[float]:

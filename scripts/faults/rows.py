@@ -9,7 +9,7 @@ from typing import Any
 from scripts.faults.answers import Outage
 from scripts.faults.judge import Fault
 from scripts.faults.service import Service
-from scripts.faults.stacks import Cluster, Proxied, Sentinels, Single
+from scripts.faults.stacks import Cluster, Named, Proxied, Refusing, Sentinels, Single, valkey
 
 _BROKEN_S = 0.5  # connections to a killed process break at once, but a client may notice later
 _DOWN_S = (0.0, 2.0)  # time for which a killed server is away, or the network is broken
@@ -24,6 +24,7 @@ class Row:
         make_stack: Starts the Redis, from a seed.
         fault: Makes the fault and mends it. Returns the fault, and the times in which gunicorn was away.
         must_keep: Nothing that was acknowledged may be lost. Resurrected sessions and wrong answers are never allowed.
+        refuses_whole: What is refused by 503 did not happen, as nothing is ever on its way for long.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Row:
     make_stack: Callable[[int], Any]
     fault: Callable[[Any, Service, Random], tuple[Fault, list[Outage]]]
     must_keep: bool = True
+    refuses_whole: bool = False
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -61,6 +63,15 @@ def _disturb(how: str, for_s: tuple[float, float]) -> Callable[[Any, Service, Ra
         return Fault(at, time.monotonic()), []
 
     return disturb
+
+
+def _make(how: str, for_s: tuple[float, float]) -> Callable[[Any, Service, Random], tuple[Fault, list[Outage]]]:
+    """Return the fault that a method of the stack makes, with a time by chance."""
+
+    def make(stack: Any, _: Service, random: Random) -> tuple[Fault, list[Outage]]:
+        return Fault(*getattr(stack, how)(random.uniform(*for_s), random)), []
+
+    return make
 
 
 def _single(*options: str) -> Callable[[int], Single]:
@@ -114,6 +125,57 @@ ROWS = [
         _fail_over,
         must_keep=False,
         environment=_WAITS_NOT,
+    ),
+    Row("full", "Redis is full", lambda _: Refusing(), _make("fill", _STALL_S), refuses_whole=True),
+    Row("right", "a right is taken away", lambda _: Refusing(), _make("take_right", _STALL_S), refuses_whole=True),
+    Row(
+        "replica-away",
+        "the replica is away, `REDIS_WAIT_REPLICAS=1`",
+        lambda _: Named(),
+        _make("lose_replica", _STALL_S),
+        environment=_WAITS,
+    ),
+    Row(
+        "name",
+        "another server behind the name, the former one goes on answering",
+        lambda _: Named(),
+        _make("fail_over", _STALL_S),
+        environment=_WAITS_NOT,
+    ),
+    Row(
+        "hang",
+        "the Sentinel primary hangs and goes on, `REDIS_WAIT_REPLICAS=1`",
+        lambda _: Sentinels(),
+        _make("hang", _DOWN_S),
+        environment=_WAITS,
+    ),
+    Row(
+        "sentinel-by-hand",
+        "failover by hand at a Sentinel, writes paused first",
+        lambda _: Sentinels(),
+        _make("fail_over_by_hand", _DOWN_S),
+        environment=_WAITS_NOT,
+    ),
+    Row(
+        "sentinel-coordinated",
+        "the same at Valkey's, `COORDINATED`",
+        lambda _: Sentinels(valkey(), down_after_ms=3000),
+        _make("fail_over_coordinated", _DOWN_S),
+        environment=_WAITS_NOT,
+    ),
+    Row(
+        "cluster-by-hand",
+        "`CLUSTER FAILOVER`, `REDIS_WAIT_REPLICAS=1`",
+        lambda _: Cluster(),
+        _make("fail_over_by_hand", _DOWN_S),
+        environment=_WAITS,
+    ),
+    Row(
+        "cluster-slots",
+        "slots of a Cluster move, `REDIS_WAIT_REPLICAS=1`",
+        lambda _: Cluster(),
+        _make("move_slots", _DOWN_S),
+        environment=_WAITS,
     ),
 ]
 

@@ -53,7 +53,7 @@ class Result:
 
     @property
     def is_good(self) -> bool:
-        demanded = ["resurrected", "wrong", *(["lost"] if self.row.must_keep else [])]
+        demanded = ["resurrected", "wrong", "half done", *(["lost"] if self.row.must_keep else [])]
         return not any(self.count(kind) for kind in demanded)
 
     @property
@@ -135,7 +135,7 @@ def _judge_run(row: Row, faults: Sequence[Fault], operations: Sequence[Operation
         operations=len(operations),
         acknowledged=sum(operation.is_done for operation in operations),
         slowest_s=max(operation.answered_at - operation.sent_at for operation in operations),
-        findings=judge(operations, answers),
+        findings=judge(operations, answers, refuses_whole=row.refuses_whole),
         back_s=seconds_until_back(operations, faults),
     )
 

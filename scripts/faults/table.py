@@ -13,6 +13,7 @@ _HEAD = [
     "lost",
     "resurrected",
     "wrong answers",
+    "half done",
     "slowest, s",
     "seconds until back, median / most",
     "after Redis, median / most",
@@ -28,6 +29,7 @@ def table(results: Sequence[Result]) -> str:
 def _cells(result: Result) -> list[str]:
     counts = [len(result.faults), result.operations, result.acknowledged]
     found = [str(result.count(kind)) for kind in ("lost", "resurrected", "wrong")]
+    found.append(str(result.count("half done")) if result.row.refuses_whole else "–")
     times = [f"{result.slowest_s:.1f}", _times(result.back_s), _times(result.after_redis_s)]
     return [result.row.what, *(f"{count:,}" for count in counts), *found, *times]
 
