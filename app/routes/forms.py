@@ -2,15 +2,17 @@
 The page of a refusal without a form: web/error_handlers.py.
 """
 
+import math
 import re
 import secrets
+import time
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any
+from typing import Any, cast
 
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_limiter import RateLimitExceeded
+from flask_limiter import RateLimitExceeded, RequestLimit
 from werkzeug.exceptions import HTTPException
 from werkzeug.urls import iri_to_uri
 
@@ -28,6 +30,7 @@ from app.errors import (
 from app.rules import device_names
 from app.rules.email_addresses import understood_as
 from app.tokens import id_in_url
+from app.web.limits import limiter
 from app.web.services import services
 from app.web.surfaces import PageBlueprint
 from app.wire.contract import View
@@ -61,7 +64,7 @@ def shows_page_on_refusal(page: Page) -> Callable[[View], View]:
             except ApiError as refusal:
                 return page(_problems(refusal)), refusal.status
             except RateLimitExceeded:
-                return page({"": "Too many tries. Wait a few minutes, then try again."}), 429
+                return page({"": _when_to_try_again()}), 429
 
         return shown
 
@@ -120,6 +123,13 @@ def _template_names() -> dict[str, Any]:
 
 def _lead_to_login(_: Unauthorized) -> ResponseReturnValue:
     return redirect(url_for("pages.show_login", next=request.path), 303)
+
+
+def _when_to_try_again() -> str:
+    """Return the problem of a form that a rate limit refuses. Some limits count for an hour."""
+    reset_at = cast(RequestLimit, limiter.current_limit).reset_at
+    minutes = max(1, math.ceil((reset_at - time.time()) / 60))
+    return f"Too many tries. Please try again in {'a minute' if minutes == 1 else f'{minutes} minutes'}."
 
 
 def _problems(refusal: ApiError) -> Problems:
