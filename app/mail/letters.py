@@ -124,13 +124,19 @@ _WORDINGS: dict[NoticeKind, _Wording] = {
         "one at once.",
     ),
     "password_changed": _Wording(
-        "Your password was changed", "The password of your account was changed.", *_FORGOT, _NOT_YOU
+        "Your password was changed",
+        "The password of your account was changed.",
+        *_FORGOT,
+        f"{_NOT_YOU} If you are asked for a code and did not turn two-factor authentication on, take the link in our "
+        "mail about that instead.",
     ),
     "totp_on": _Wording(
         "Two-factor authentication is on",
         "Two-factor authentication was turned on for your account.",
-        *_SECURITY,
-        _NOT_YOU,
+        "This wasn't me",
+        "/revert",
+        "If this was you, there is nothing to do. If it was not, the link takes two-factor authentication off again, "
+        "ends every session and lets you set a new password. It works once, within 48 hours.",
     ),
     "totp_off": _Wording(
         "Two-factor authentication is off",
@@ -212,7 +218,7 @@ class Letters:
             "wording": wording,
             "facts": _facts(notice),
             "link": self._public_url + wording.path + self._issue_secret(notice, user),
-            "forgot": None if wording.path in ("/forgot", "/reset") else self._public_url + "/forgot",
+            "forgot": None if wording.path in ("/forgot", "/reset", "/revert") else self._public_url + "/forgot",
             "site": self._public_url,
         }
         text, html = (render_template(f"mail/letter.{form}", **words) for form in ("txt", "html"))
@@ -225,6 +231,8 @@ class Letters:
         # A browser never sends the fragment to a server, so the secret is in no log.
         if notice.kind == "sign_in":
             return "#" + self._links.issue_not_me(user.id, notice.session, notice.id)
+        if notice.kind == "totp_on":
+            return "#" + self._links.issue_revert(user.id, notice.factor, notice.at, notice.id)
         if notice.kind == "reset":
             return "#" + self._links.issue_reset(user.id, notice.secrets_version, notice.at, notice.id)
         return ""

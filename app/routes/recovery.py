@@ -14,7 +14,7 @@ from app.web.guards import SUPER_PROPERTIES, client, takes
 from app.web.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_CODE, limited
 from app.web.services import services
 from app.wire.contract import answers, reads, refuses
-from app.wire.recovery import Forgot, ForgotSchema, Reset, ResetSchema
+from app.wire.recovery import Forgot, ForgotSchema, Reset, ResetSchema, Revert, RevertSchema
 from app.wire.responses import CodeAskedSchema, NothingSchema, TokenSchema
 
 bp = Blueprint("recovery", __name__)
@@ -47,6 +47,20 @@ def reset(body: Reset) -> ResponseReturnValue:
     """
     outcome = _finish_reset(body) if body.ticket else services().recovery.reset(body.token, body.password, client())
     return code_asked_body(outcome) if isinstance(outcome, SecondFactorAsked) else {"token": outcome.token}
+
+
+@bp.post("/auth/revert")
+@takes(RevertSchema)
+@limited(LOGIN_ADDRESS, RESET)
+@reads(SUPER_PROPERTIES)
+@answers(TokenSchema)
+@refuses(InvalidLink)
+def revert(body: Revert) -> ResponseReturnValue:
+    """Undo what a mail tells of and the owner did not do: take a second factor off by the link in that mail.
+
+    This sets a new password, ends every session and signs this device in. It asks for no code.
+    """
+    return {"token": services().recovery.revert(body.token, body.password, client()).token}
 
 
 def _finish_reset(body: Reset) -> SignedIn:

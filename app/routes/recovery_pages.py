@@ -21,6 +21,8 @@ from app.wire.recovery import (
     NotMeSchema,
     ResetCode,
     ResetCodeSchema,
+    Revert,
+    RevertSchema,
 )
 
 bp = page_blueprint("recovery_pages")
@@ -42,6 +44,10 @@ def _reset_page_again() -> str:
     return _reset_page({"": "That took too long, or too many tries. Please set your new password again."})
 
 
+def _revert_page(problems: Problems) -> str:
+    return render_template("revert.html", problems=problems)
+
+
 def _not_me_page(problems: Problems) -> str:
     return render_template("not_me.html", problems=problems)
 
@@ -53,6 +59,7 @@ def _sign_in_and_go_on(signed_in: SignedIn) -> ResponseReturnValue:
 
 lead_to_page(bp, "/forgot", "/forgot/form")
 lead_to_page(bp, "/reset", "/reset/form", "/reset/code")
+lead_to_page(bp, "/revert", "/revert/form")
 lead_to_page(bp, "/not-me", "/not-me/form")
 
 
@@ -102,6 +109,20 @@ def finish_reset(body: ResetCode) -> ResponseReturnValue:
     return _sign_in_and_go_on(
         services().recovery.finish_reset(body.ticket, "totp", body.code, client(), attempt=attempt)
     )
+
+
+@bp.get("/revert")
+def show_revert() -> ResponseReturnValue:
+    return _revert_page({})
+
+
+@bp.post("/revert/form")
+@require_same_origin
+@shows_page_on_refusal(_revert_page)
+@takes_form(RevertSchema)
+@limited(LOGIN_ADDRESS, RESET)
+def revert(body: Revert) -> ResponseReturnValue:
+    return _sign_in_and_go_on(services().recovery.revert(body.token, body.password, client()))
 
 
 @bp.get("/not-me")

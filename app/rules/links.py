@@ -15,25 +15,28 @@ from dataclasses import dataclass
 from app import tokens
 from app.errors import InvalidLink
 from app.rules.keyring import Keyring
-from app.stores.links import Link, LinkStore
+from app.stores.links import Link, LinkPurpose, LinkStore
 from app.stores.sessions import Client
 
 RESET_TTL_S = 60 * 60
 NOT_ME_TTL_S = 48 * 60 * 60
+REVERT_TTL_S = 48 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
 class OpenLink:
-    """An open link for a reset.
+    """An open link that sets a new password: for a reset, or to take off a factor that somebody else has turned on.
 
     Attributes:
         id_hash: The hash of its secret.
-        secrets_version: The user's when the link was asked for.
+        secrets_version: For a reset, the user's when the link was asked for.
+        factor: To take a factor off, the hash of its encrypted secret.
     """
 
     user_id: str
     id_hash: str
     secrets_version: str
+    factor: str = ""
 
 
 class Links:
@@ -62,17 +65,34 @@ class Links:
         """
         return self._issue(user_id, Link("not_me", session, "", self._clock() + NOT_ME_TTL_S), notice_id)
 
+    def issue_revert(self, user_id: str, factor: str, asked_at: float, notice_id: str) -> str:
+        """Issue the secret of a link that takes off a factor, for 48 hours after it was turned on.
+
+        Args:
+            factor: The hash of its encrypted secret.
+            asked_at: Unix seconds. When the factor was turned on.
+            notice_id: The notice that the link is mailed with.
+        """
+        return self._issue(user_id, Link("revert", "", "", asked_at + REVERT_TTL_S, factor), notice_id)
+
     def read_reset(self, secret: str) -> OpenLink:
         """Return the reset link with this secret.
 
         Raises:
             InvalidLink: There is no such link, or not any more.
         """
+        return self._read(secret, "reset")
+
+    def read_revert(self, secret: str) -> OpenLink:
+        """Return the link with this secret that takes off a factor. It raises as `read_reset` does."""
+        return self._read(secret, "revert")
+
+    def _read(self, secret: str, purpose: LinkPurpose) -> OpenLink:
         claim = tokens.read(secret)
         link = self._store.get(claim.user_id, claim.id_hash) if claim else None
-        if claim is None or link is None or link.purpose != "reset":
+        if claim is None or link is None or link.purpose != purpose:
             raise InvalidLink
-        return OpenLink(claim.user_id, claim.id_hash, link.secrets_version)
+        return OpenLink(claim.user_id, claim.id_hash, link.secrets_version, link.factor)
 
     def end_session(self, secret: str) -> tuple[str, Client]:
         """End the session that a link names, even if its token was replaced since then. Use the link up.

@@ -37,15 +37,16 @@ class Notices:
     def are_sent(self) -> bool:
         return self._mail is not None
 
-    def tell(self, kind: NoticeKind, user_id: str, client: Client, session: str = "") -> None:
+    def tell(self, kind: NoticeKind, user_id: str, client: Client, session: str = "", factor: str = "") -> None:
         """Queue a notice about an act of `client`.
 
         Args:
             session: The id_hash of the session that the notice is about.
+            factor: For "totp_on", the hash of the encrypted TOTP secret.
         """
         if self._mail:
             with _log_if_lost(kind):
-                self._mail.add(Notice(kind, user_id, self._clock(), client, session))
+                self._mail.add(Notice(kind, user_id, self._clock(), client, session, factor=factor))
 
     def send_reset(self, user_id: str, secrets_version: str, client: Client) -> None:
         """Queue the mail with a link for a new password. It works only while the user has this secrets version.

@@ -5,6 +5,7 @@ The secrets in links: links.py. The mails: notices.py queues them, mail/letters.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import get_args
 
 from app import tokens
 from app.errors import InvalidLink, InvalidTicket
@@ -110,6 +111,36 @@ class Recovery:
                 self._notices.tell("last_code_used", user.id, client)
         return self._note_reset(user.id, token, client, held.on_public_computer)
 
+    def revert(self, secret: str, password: str, client: Client) -> SignedIn:
+        """Take off a factor that somebody else has turned on, set a new password, end every session and sign in.
+
+        No factor is asked for. Whoever holds the mailbox has the account back, whatever else was changed since.
+
+        Raises:
+            InvalidLink: The link is unknown, used or expired, the factor is not on any more, or the user is disabled.
+        """
+        with _record_refusals():
+            link = self._links.read_revert(secret)
+            user = self._users.get(link.user_id)
+            if user is None or user.totp_secret is None or tokens.id_hash(user.totp_secret) != link.factor:
+                raise InvalidLink
+            token, session = self._devices.prepare(user.id, client, on_public_computer=False, attempt="")
+            # Not bound to the credentials version: whoever turned the factor on could move it all the time.
+            change = Change(
+                set={"password_hash": self._passwords.hash(password)},
+                forget=get_args(MfaType),
+                end_others="password_change",
+                link=link.id_hash,
+                revert=True,
+                if_totp_secret=user.totp_secret,
+                opens=session,
+            )
+            if not self._users.change(user.id, change):
+                raise InvalidLink
+        audit.credentials_changed("totp_off", user.id)
+        self._notices.tell("totp_off", user.id, client)
+        return self._note_reset(user.id, token, client, on_public_computer=False)
+
     def require_ticket_for(self, ticket: str, secret: str, password: str) -> None:
         """Raise InvalidTicket if a ticket was not issued for this link and this password."""
         with _record_refusals():
@@ -132,10 +163,11 @@ class Recovery:
         Args:
             secret: A link's secret, or the ticket of a reset that began with a link.
         """
-        try:
-            return self._links.read_reset(secret)
-        except InvalidLink:
-            pass
+        for read in (self._links.read_reset, self._links.read_revert):
+            try:
+                return read(secret)
+            except InvalidLink:
+                pass
         try:
             claim, held = self._read_ticket(secret)
         except InvalidTicket:

@@ -113,11 +113,12 @@ class SecondFactor:
             raise InvalidCode
         codes = new_codes()
         token = tokens.issue(user.id, caller.began_at)
+        encrypted = self._keyring.encrypt(read)
         change = Change(
             credentials_version=user.credentials_version,
             caller=caller.id_hash,
             set={
-                "totp_secret": self._keyring.encrypt(read),
+                "totp_secret": encrypted,
                 "totp_step": str(step),
                 "totp_at": str(int(self._clock())),
             },
@@ -128,7 +129,7 @@ class SecondFactor:
         if not self._users.change(user.id, change):
             raise MfaAlreadyOn
         audit.credentials_changed("totp_on", user.id, tokens.id_hash(token))
-        self._notices.tell("totp_on", user.id, client)
+        self._notices.tell("totp_on", user.id, client, factor=tokens.id_hash(encrypted))
         return token, codes
 
     def disable(self, caller: Caller, user: User, client: Client) -> str:

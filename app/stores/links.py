@@ -15,11 +15,11 @@ from app.stores.foreign import read_json
 from app.stores.scripts import WAIT_OR_REFUSE, SessionScripts
 from app.stores.sessions import Client, client_of
 
-LinkPurpose = Literal["not_me", "reset"]
+LinkPurpose = Literal["not_me", "reset", "revert"]
 
 _PURPOSES = get_args(LinkPurpose)
 
-_FIELDS = ("purpose", "session", "secrets_version", "expires_at")  # of a link in Redis, in the order of Link
+_FIELDS = ("purpose", "session", "secrets_version", "expires_at", "factor")  # of a link in Redis, in the order of Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,14 @@ class Link:
         session: id_hash of the session that "not_me" ends; "" for a reset.
         secrets_version: The user's secrets version when the reset was requested; "" for "not_me".
         expires_at: Unix seconds.
+        factor: For "revert", the hash of the encrypted TOTP secret that the link takes off; else "".
     """
 
     purpose: LinkPurpose
     session: str
     secrets_version: str
     expires_at: float
+    factor: str = ""
 
 
 class LinkStore:

@@ -53,6 +53,7 @@ class Notice:
         client: The device that caused the event.
         session: id_hash of the session that the event is about; "" if there is none.
         secrets_version: The user's secrets version when the reset was requested; "" in other notices.
+        factor: For "totp_on", the hash of the encrypted TOTP secret; "" in other notices.
         id: Stays the same however often the notice is tried. A notice that an earlier release queued has another each
             time that it is read.
     """
@@ -63,6 +64,7 @@ class Notice:
     client: Client
     session: str = ""
     secrets_version: str = ""
+    factor: str = ""
     id: str = field(default_factory=new_notice_id)
 
 
@@ -107,7 +109,14 @@ def _parse_notice(content: bytes) -> Notice:
     fields: dict[str, Any] = orjson.loads(content)
     fields.pop("epoch", None)  # an earlier release wrote it; a reset that was asked for then is dropped
     notice = Notice(**fields | {"client": Client(**fields["client"])})
-    texts = (notice.user_id, notice.session, notice.secrets_version, notice.id, *fields["client"].values())
+    texts = (
+        notice.user_id,
+        notice.session,
+        notice.secrets_version,
+        notice.factor,
+        notice.id,
+        *fields["client"].values(),
+    )
     if notice.kind not in _KINDS or not all(isinstance(text, str) for text in texts):
         raise ValueError
     if not isinstance(notice.at, (int, float)):

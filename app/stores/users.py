@@ -96,6 +96,8 @@ class Change:
         reason: The reason in the event about the new hash; not used for anything else.
         end_others: End all sessions except the caller's, for this reason. Without a caller, all sessions end, and all
             links stop working.
+        revert: True if `link` is one that takes a factor off. Else it is one for a reset.
+        if_totp_secret: The change is refused if the encrypted TOTP secret is another.
         link: id_hash of the secret of a link for a reset. The change uses the link up. It is refused if the link does
             not work any more.
         opens: A session to open after all this. The change is refused if the user is disabled.
@@ -112,6 +114,8 @@ class Change:
     reason: Reason | None = None
     end_others: Reason | None = None
     link: str | None = None
+    revert: bool | None = None
+    if_totp_secret: str | None = field(default=None, repr=False)
     opens: NewSession | None = None
 
     def as_argument(self) -> dict[str, Any]:

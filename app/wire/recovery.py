@@ -73,6 +73,18 @@ class ResetCodeSchema(WireSchema):
 
 
 @dataclass(frozen=True)
+class Revert:
+    token: str
+    password: str
+
+
+class RevertSchema(WireSchema):
+    into = Revert
+    token = Text(required=True, metadata={"description": "The part of the link in the mail behind `#`"})
+    password = Text(required=True, validate=check_password, metadata=PASSWORD)
+
+
+@dataclass(frozen=True)
 class NotMe:
     token: str
 

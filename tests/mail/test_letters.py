@@ -32,7 +32,7 @@ CLIENT = Client(os="Linux", platform="Firefox", location="Zürich, Zurich, Switz
 AT = 1752708864.7  # 16 July 2025, 23:34:24 UTC
 SESSION = "S" * 43 + "="
 KEYRING = Keyring(["k" * 32])
-LINKED = ("reset", "sign_in")  # kinds whose mail has a link with a secret
+LINKED = ("reset", "sign_in", "totp_on")  # kinds whose mail has a link with a secret
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +129,20 @@ def test_this_was_not_me(compose, link_rules, redis, sessions, clock):
     assert page == SITE + "/not-me"
     link_rules.end_session(secret)
     assert sessions.list("1") == []
+
+
+def test_a_second_factor_that_was_turned_on(compose, link_rules, clock):
+    """One link, that takes it off again: a reset would ask for the code of whoever turned it on."""
+    clock.now = AT
+    [link] = links_of(compose("totp_on"))
+    page, _, secret = link.partition("#")
+    assert page == SITE + "/revert"
+    assert link_rules.read_revert(secret).user_id == "1"
+
+
+def test_a_changed_password_leads_to_the_link_about_a_factor(compose):
+    """Who set the password may have turned a factor on before."""
+    assert "did not turn two-factor authentication on" in text_of(compose("password_changed")).replace("\n", " ")
 
 
 def test_a_reset(compose, link_rules, clock):

@@ -615,6 +615,7 @@ def test_the_address_of_a_form_leads_to_the_page_that_has_it(app):
         "/forgot": ["/forgot/form"],
         "/reset": ["/reset/form", "/reset/code"],
         "/not-me": ["/not-me/form"],
+        "/revert": ["/revert/form"],
         "/settings/sessions": ["/settings/sessions/end", "/settings/sessions/confirm"],
         "/settings/security": [f"/settings/security/{form}" for form in ("password", "totp/off", "codes")],
     }

@@ -12,6 +12,8 @@
 --             reason               the reason in the event about the new hash
 --             end_others           end all sessions except the caller's, for this reason
 --             link                 id_hash of the secret of a link for a reset; the link is used up
+--             revert               true if the link is one that takes a factor off, not for a reset
+--             if_totp_secret       the change is refused if the encrypted TOTP secret is another
 --             opens                a new session (see sign_in.lua); the change is refused if the user is disabled
 local links = KEYS[6]
 local KEPT_FORMERS = 10
@@ -27,7 +29,8 @@ local function add_former(record, id_hash)
 end
 
 -- Returns nil if a change may be made. Else -1 if the caller's session is over; 0 if the credentials version is another
--- by now, the link does not work any more, or the user is gone.
+-- by now, the link does not work any more, the TOTP secret is another, the user is gone, or is disabled and a session
+-- is to be opened.
 local function find_refusal(change)
   if change.caller and not is_live(change.caller) then
     return -1
@@ -38,9 +41,12 @@ local function find_refusal(change)
   end
   if change.link then
     local link = read(redis.call("HGET", links, change.link), "expires_at")
-    if not link or link.purpose ~= "reset" or link.expires_at <= call.now then
+    if not link or link.purpose ~= (change.revert and "revert" or "reset") or link.expires_at <= call.now then
       return 0
     end
+  end
+  if change.if_totp_secret and redis.call("HGET", user, "totp_secret") ~= change.if_totp_secret then
+    return 0
   end
   if change.opens and not may_open(version) then
     return 0

@@ -1,0 +1,173 @@
+""" "This wasn't me", by the mail about a second factor: whoever holds the mailbox has the account back for 48 hours."""
+
+import orjson
+import pytest
+
+from app.stores.keys import unprefixed as keys
+from app.stores.sessions import Client
+from app.web.services import EXTENSION
+from tests.device import PASSWORD, Device, errors
+
+NEW_PASSWORD = "another horse battery"
+HOUR = 3600
+EXPIRED = ["TOKEN_INVALID"]
+
+
+@pytest.fixture
+def link(app, redis):
+    """Makes the secret of the link in the newest mail about a factor that was turned on, as the mail carries it."""
+
+    def make(device):
+        told = [orjson.loads(fields["notice"]) for _, fields in redis.xrange(keys.mail)]
+        notice = [one for one in told if (one["kind"], one["user_id"]) == ("totp_on", device.user_id)][-1]
+        links = app.extensions[EXTENSION].links
+        return links.issue_revert(device.user_id, notice["factor"], notice["at"], notice["id"])
+
+    return make
+
+
+@pytest.fixture
+def thief(alice, new_device, clock):
+    """Knows the password alone, has signed in with it and turned TOTP on."""
+    device = new_device().log_in(alice)
+    device.enable_totp(clock())
+    return device
+
+
+def revert(device, secret, password=NEW_PASSWORD):
+    return device.post("/auth/revert", {"token": secret, "password": password})
+
+
+def enter(device, email, password):
+    return device.post("/auth/login", {"login": email, "password": password}).json
+
+
+def assert_back(alice, thief, new_device, answer):
+    """Alice alone is in, without a factor, and the thief's password, codes and sessions are nothing."""
+    assert answer.status_code == 200, answer.json
+    owner = new_device()
+    owner.token = answer.json["token"]
+    assert owner.get("/users/@me").json["mfa_enabled"] is False
+    assert [device.is_signed_in for device in (alice, thief)] == [False, False]
+    assert len(owner.id_hashes()) == 1
+    assert "token" not in enter(new_device(), alice.email, thief.password)
+    assert "token" in enter(new_device(), alice.email, NEW_PASSWORD)
+
+
+def test_the_owner_has_the_account_back(alice, thief, new_device, link, caplog):
+    """A reset would ask for the thief's code; this link does not, and works once."""
+    secret = link(alice)
+    assert_back(alice, thief, new_device, revert(new_device(), secret))
+    lines = [(record.getMessage(), record.__dict__.get("what")) for record in caplog.records]
+    assert {message for message, _ in lines} >= {"credentials_changed", "sessions_ended", "signed_in"}
+    assert errors(revert(new_device(), secret), "token") == EXPIRED
+
+
+@pytest.mark.parametrize("act", ["password", "codes", "all others", "many times all others", "both"])
+def test_the_thief_cannot_make_it_void(alice, thief, new_device, link, clock, act):
+    """By nothing that a session of the account can do while the factor stays on."""
+    secret = link(alice)
+    if act in ("password", "both"):
+        clock.advance(30)
+        ticket = thief.challenge()["ticket"]
+        body = {"ticket": ticket, "mfa_type": "totp", "data": thief.code(clock())}
+        proof = thief.post("/mfa/finish", body).json["token"]
+        body = {"password": PASSWORD, "new_password": "the thief's own one"}
+        changed = thief.patch("/users/@me", body, X_Discord_MFA_Authorization=proof)
+        assert changed.status_code == 200
+        thief.token, thief.password = changed.json["token"], "the thief's own one"
+    if act in ("codes", "both"):
+        proof = thief.prove()
+        body = {"password": thief.password, "regenerate": True}
+        assert thief.post("/users/@me/mfa/codes", body, X_Discord_MFA_Authorization=proof).status_code == 200
+    for _ in range({"all others": 1, "many times all others": 5}.get(act, 0)):
+        services = thief._client.application.extensions[EXTENSION]
+        services.accounts.end_others(services.devices.identify(thief.token), Client())
+    assert_back(alice, thief, new_device, revert(new_device(), secret))
+
+
+def test_a_factor_that_was_turned_on_anew_has_a_mail_of_its_own(alice, thief, new_device, link, clock):
+    """The former link takes off the former factor alone, which is off; the new mail's takes off the new one."""
+    former = link(alice)
+    proof = thief.prove()
+    thief.token = thief.post("/users/@me/mfa/totp/disable", {}, X_Discord_MFA_Authorization=proof).json["token"]
+    assert errors(revert(new_device(), former), "token") == EXPIRED
+    thief.enable_totp(clock())
+    assert errors(revert(new_device(), former), "token") == EXPIRED
+    assert_back(alice, thief, new_device, revert(new_device(), link(alice)))
+
+
+def test_a_sign_in_and_a_reset_that_are_under_way_come_to_nothing(alice, thief, new_device, app, link, clock):
+    services = app.extensions[EXTENSION]
+    login = enter(new_device(), alice.email, PASSWORD)["ticket"]
+    version = services.accounts.get(alice.user_id).secrets_version
+    reset = services.links.issue_reset(alice.user_id, version, clock(), "1-1")
+    asked = new_device().post("/auth/reset", {"token": reset, "password": "the thief's own one"}).json["ticket"]
+    code = thief.backup_codes.pop()
+    assert revert(new_device(), link(alice)).status_code == 200
+    assert new_device().post("/auth/mfa/backup", {"ticket": login, "code": code}).json["code"] == 60006
+    body = {"token": reset, "password": "the thief's own one", "ticket": asked, "code": code, "method": "backup"}
+    assert new_device().post("/auth/reset", body).status_code == 400
+    assert "token" in enter(new_device(), alice.email, NEW_PASSWORD)
+
+
+def test_it_is_good_for_48_hours_from_the_turning_on(alice, thief, new_device, link, clock):
+    secret = link(alice)
+    clock.advance(48 * HOUR)
+    assert errors(revert(new_device(), secret), "token") == EXPIRED
+    assert errors(revert(new_device(), link(alice)), "token") == EXPIRED, "however late the mail was"
+    assert thief.is_signed_in
+
+
+@pytest.mark.parametrize("event", ["disable", "delete"])
+def test_it_brings_no_user_back(alice, thief, new_device, app, link, event):
+    secret = link(alice)
+    getattr(app.extensions[EXTENSION].accounts, event)(alice.user_id)
+    assert errors(revert(new_device(), secret), "token") == EXPIRED
+
+
+def test_no_other_secret_takes_a_factor_off(alice, thief, bob, new_device, app, link, clock):
+    """Nor does this link serve another purpose, or another user."""
+    links, secret = app.extensions[EXTENSION].links, link(alice)
+    others = [
+        links.issue_reset(alice.user_id, "1", clock(), "1-1"),
+        links.issue_not_me(alice.user_id, alice.id_hash, "2-1"),
+        ".".join([bob.token.split(".")[0], *secret.split(".")[1:]]),
+        *(thief.token, "", "x"),
+    ]
+    for other in others:
+        assert errors(revert(new_device(), other), "token")
+    assert errors(new_device().post("/auth/reset", {"token": secret, "password": NEW_PASSWORD}), "token") == EXPIRED
+    assert app.test_client().post("/not-me/form", data={"token": secret}).status_code == 400
+    assert (alice.is_signed_in, thief.is_signed_in) == (True, True)
+    assert revert(new_device(), secret).status_code == 200
+
+
+def test_a_bad_password_uses_nothing_up(alice, thief, new_device, link):
+    secret = link(alice)
+    assert errors(revert(new_device(), secret, "short"), "password")
+    assert revert(new_device(), secret).status_code == 200
+
+
+def test_the_page_does_the_same(alice, thief, app, link):
+    """To look at it changes nothing."""
+    browser, secret = app.test_client(), link(alice)
+    for method in ("get", "head"):
+        assert getattr(browser, method)(f"/revert?token={secret}").status_code == 200
+    assert thief.is_signed_in
+    assert browser.post("/revert/form", data={}, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    refused = browser.post("/revert/form", data={"token": secret, "password": "short"})
+    assert refused.status_code == 400
+    assert secret not in refused.text
+    answer = browser.post("/revert/form", data={"token": secret, "password": NEW_PASSWORD})
+    assert answer.status_code == 303
+    assert "Your password is changed" in browser.get(answer.location).text
+    assert [device.is_signed_in for device in (alice, thief)] == [False, False]
+
+
+def test_tries_are_limited_by_link(alice, thief, make_app, link):
+    app, secret = make_app(RATE_LIMIT_STEP_UP="2 per 15 minutes"), link(alice)
+    device = Device(app.test_client(use_cookies=False))
+    tries = [revert(device, secret + "x").status_code for _ in range(3)]
+    assert tries == [400, 400, 429]
+    assert revert(device, secret).status_code == 200
