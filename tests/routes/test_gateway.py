@@ -167,7 +167,7 @@ def test_an_error_that_nobody_expected_is_a_no(app, alice, store, monkeypatch):
     def refuse(*_, **__):
         raise ResponseError("ERR of a server to come")
 
-    monkeypatch.setattr(store, "send", refuse)
+    monkeypatch.setattr(store, "_send_reads", refuse)
     answer = alice.get("/gateway/verify")
     monkeypatch.undo()
     assert (answer.status_code, answer.json) == (503, {"code": 0, "message": "503: Service Unavailable"})
