@@ -106,7 +106,7 @@ class Named:
     def lose_replica(self, for_s: float, _: Random) -> tuple[float, float]:
         """Let the replica stand still for a while. Return when it began and ended."""
         at = time.monotonic()
-        with _standing_still(self._pair.replica):
+        with standing_still(self._pair.replica):
             time.sleep(for_s)
         return at, time.monotonic()
 
@@ -175,7 +175,7 @@ class Sentinels:
         self._set.wait_until_in_touch()
         at = time.monotonic()
         primary = self._set.primary()
-        with _standing_still(primary):
+        with standing_still(primary):
             taken_over_at = _wait_for_write([server for server in self._set.servers if server is not primary], _PROBE)
             self._set.wait_for_other_primary(primary)
             time.sleep(goes_on_after_s)
@@ -269,7 +269,8 @@ def valkey() -> str:
 
 
 @contextmanager
-def _standing_still(server: Node) -> Iterator[None]:
+def standing_still(server: Node) -> Iterator[None]:
+    """Stop a server in the `with` block."""
     os.kill(server.process.pid, signal.SIGSTOP)
     try:
         yield

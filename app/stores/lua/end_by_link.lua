@@ -23,6 +23,7 @@ end
 local asked = cjson.decode(ARGV[2])
 local link = read(redis.call("HGET", links, asked.id_hash), "expires_at")
 if not link or link.purpose ~= "not_me" or link.expires_at <= call.now then
+  write_for_replicas()
   return 0
 end
 redis.call("HDEL", links, asked.id_hash)

@@ -5,6 +5,7 @@
 local asked = cjson.decode(ARGV[2])
 if asked.caller and not is_live(asked.caller) then
   finish_expired()
+  write_for_replicas()
   return -1
 end
 local by = asked.caller and ender(asked.caller)
@@ -18,4 +19,5 @@ for _, id_hash in ipairs(asked.id_hashes) do
     count = count + 1
   end
 end
+write_for_replicas()
 return count

@@ -9,6 +9,7 @@
 --           record_of, ends_at, is_over, is_of_the_future, is_live   what is known about a session
 --           finish, finish_by_time, finish_expired, finish_others, ender   the ways in which sessions end
 --           report, forget, keep, write_when_full   an event; the retention; the expiry of the keys; a full Redis
+--           write_for_replicas   a write for those who wait for replicas
 -- Returns   two values: the result of the script that follows, and `reported`
 local last_used, sessions, ended = KEYS[1], KEYS[2], KEYS[3]
 local call = cjson.decode(ARGV[1])
@@ -126,6 +127,14 @@ end
 -- all pass that follow a removal, also of what is not there. For endings, and for the step-up on the way to one.
 local function write_when_full()
   redis.call("ZREM", last_used, "")
+end
+
+-- Write something that changes nothing, if this script has ended nothing. Valkey and later Redis count the replicas that
+-- have what the connection wrote last, so without a write they would confirm an earlier ending that no replica has.
+local function write_for_replicas()
+  if #reported == 0 then
+    redis.call("EXPIRE", ended, call.retention_s)
+  end
 end
 
 -- Let the keys expire later than any session, so that its expiry can be noticed, reported and shown.
