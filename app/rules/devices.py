@@ -19,7 +19,7 @@ from app.watch.events import Reason
 
 log = logging.getLogger(__name__)
 
-_REPEATED_WITHIN_S = 60  # a form that is sent twice, as by a double click
+REPEATED_WITHIN_S = 60  # a form that is sent twice, as by a double click
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class Devices:
 
     def opened_by(self, user_id: str, attempt: str) -> Session | None:
         """Return the live session that a form has opened within the last minute; None if there is none."""
-        since = self._clock() - _REPEATED_WITHIN_S
+        since = self._clock() - REPEATED_WITHIN_S
         sessions = self.list(user_id) if attempt else []
         return next((one for one in sessions if one.attempt == attempt and one.began_at >= since), None)
 

@@ -1,6 +1,7 @@
 """The pages, as a browser without JavaScript uses them."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from html.parser import HTMLParser
 
@@ -760,3 +761,17 @@ def test_codes_that_are_renewed_twice(alice, clock):
     assert len(fresh) == 10
     assert "was used already" in fill(alice, "/settings/security/codes", **form).text
     assert fill(alice, "/settings/security/codes", **(form | {"answer": fresh[0]})).status == 200
+
+
+@pytest.mark.parametrize("redis", ["real"], indirect=True)
+def test_forms_that_are_sent_at_once_leave_one_session(app):
+    """Whichever comes first. A registration may hear that the address is taken while the first is being written."""
+    nonce = {"nonce": "n" * 43}
+    register = {"email": "alice@example.com", "username": "alice", "password": PASSWORD} | nonce
+    for path, form in (("/register/form", register), ("/login/form", LOGIN | nonce)):
+        browsers = [app.test_client() for _ in range(6)]
+        with ThreadPoolExecutor(len(browsers)) as pool:
+            answers = list(pool.map(lambda browser, to=(path, form): browser.post(to[0], data=to[1]), browsers))
+        assert {answer.status_code for answer in answers} <= ({303} if path == "/login/form" else {303, 400})
+        [signed_in] = [browser for browser in browsers if is_signed_in(browser)]
+        assert live(signed_in) == 1
