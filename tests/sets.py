@@ -405,6 +405,14 @@ class ClusterSet(_Set):
         for node in (to, source, *self.primaries()):
             node.call("CLUSTER", "SETSLOT", slot, "NODE", _id(to))
 
+    def move_whole(self, first: int, last: int, to: Node) -> None:
+        """Let Valkey move a range of slots in one step, and wait until the new owner's replica has them."""
+        source = self.owner_of(first)
+        source.call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", first, last, "NODE", _id(to))
+        wait_until(lambda: _last_migration(source)["state"] in ("success", "failed"), "the slots do not move")
+        assert _last_migration(source)["state"] == "success"
+        self.wait_until_ok()
+
     def move_slots(self, slots: Iterable[int], to: Node) -> None:
         for slot in slots:
             self.begin_move(slot, to)
@@ -416,6 +424,11 @@ def _lines(options: list[str]) -> list[str]:
     """Of a configuration file, for options of the command line with one value each."""
     pairs = zip(options[::2], options[1::2], strict=True)
     return [f"{name.removeprefix('--')} {value}" for name, value in pairs]
+
+
+def _last_migration(source: Node) -> dict[str, str]:
+    last = source.call("CLUSTER", "GETSLOTMIGRATIONS")[0]
+    return last if isinstance(last, dict) else dict(zip(last[::2], last[1::2], strict=True))
 
 
 def _id(node: Node) -> str:

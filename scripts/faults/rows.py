@@ -177,6 +177,13 @@ ROWS = [
         _make("move_slots", _DOWN_S),
         environment=_WAITS,
     ),
+    Row(
+        "cluster-whole-slots",
+        "the same at Valkey's, as a whole",
+        lambda _: Cluster(valkey()),
+        _make("move_whole_slots", _DOWN_S),
+        environment=_WAITS,
+    ),
 ]
 
 # A check of the judge, not a row of the table: this Redis keeps nothing, so that the run must end with losses.

@@ -220,8 +220,13 @@ class Sentinels:
 
 
 class Cluster:
-    def __init__(self) -> None:
-        self._set = ClusterSet("--appendonly", "yes")
+    """
+    Args:
+        program: The servers, if not those of the PATH.
+    """
+
+    def __init__(self, program: str | None = None) -> None:
+        self._set = ClusterSet("--appendonly", "yes", program=program)
         self.url = self._set.plain_url
 
     def fail_over(self, down_s: float, random: Random) -> tuple[float, float]:
@@ -258,6 +263,22 @@ class Cluster:
         moved_at = time.monotonic()
         time.sleep(pause_s)
         return at, moved_at
+
+    def move_whole_slots(self, pause_s: float, random: Random) -> tuple[float, float]:
+        """Move a range of slots as Valkey does it, in one step."""
+        self._set.wait_until_ok()
+        at = time.monotonic()
+        first = random.randrange(SLOTS // _SLOTS_MOVED) * _SLOTS_MOVED
+        source = self._set.owner_of(first)
+        last = next(slot for slot in range(first + _SLOTS_MOVED - 1, first - 1, -1) if self._is_owned(slot, source))
+        target = random.choice([primary for primary in self._set.primaries() if primary is not source])
+        self._set.move_whole(first, last, target)
+        moved_at = time.monotonic()
+        time.sleep(pause_s)
+        return at, moved_at
+
+    def _is_owned(self, slot: int, node: Node) -> bool:
+        return slot < SLOTS and self._set.owner_of(slot) is node
 
     def close(self) -> None:
         self._set.close()
