@@ -61,7 +61,7 @@ def test_an_answer_of_each_kind_is_right_once_and_only_where_a_factor_is_on(answ
 
 @pytest.mark.parametrize("redis", ["fake"], indirect=True)
 def test_every_kind_is_offered_by_the_rules_and_has_a_name_in_the_audit(users):
-    factors = SecondFactor(users, Keyring(["k" * 32]), None, 1)._factors
+    factors = SecondFactor(users, Keyring(["k" * 32]), None, 1, 128)._factors
     assert [factor.name for factor in factors] == list(get_args(MfaType))
     for names in (audit.How, audit.Method):
         assert set(get_args(MfaType)) <= set(get_args(names))

@@ -140,7 +140,7 @@ def test_odd_client_headers_are_never_an_error(alice, new_device, properties):
 
 
 @pytest.mark.parametrize(
-    "path", ["/api", API, API + "/", API + "/auth", API + "/auth/sessions/", "/%00", "/%ff", "/api//v9/users/@me"]
+    "path", ["/api", API, API + "/", API + "/auth", API + "/auth/sessions//", "/%00", "/%ff", "/api//v9/users/@me"]
 )
 def test_unknown_routes(app, path):
     answer = app.test_client().get(path)
