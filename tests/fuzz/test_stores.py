@@ -684,6 +684,7 @@ class Stores(RuleBasedStateMachine):
             assert held.pop("backup_codes_left") == len(model.backup_codes)
             totp_at = model.fields.get("totp_at")
             assert held.pop("secrets_version") == str(model.secrets_version)
+            assert held.pop("replayed_at") == 0
             assert held.pop("factors") == ({"totp"} if "totp_secret" in model.fields else set())
             assert held.pop("totp_at") == (int(totp_at) if totp_at else None)
             assert held == {name: model.fields.get(name) for name in held}
