@@ -139,8 +139,8 @@ class Settings:
     rate_limit_login_address: str = _setting(parsers.rate, "logins and their MFA answers, by address", "30 per minute")
     rate_limit_login_account: str = _setting(
         parsers.rate,
-        "wrong passwords at logins, by account over all addresses; an address or device that the account signed in "
-        "from lately has a budget of its own",
+        "wrong passwords at logins, by account over all addresses; each of its newest sessions has a budget of its "
+        "own, for its device and its last address",
         "100 per hour",
     )
     rate_limit_code_account: str = _setting(

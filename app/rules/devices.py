@@ -19,6 +19,8 @@ from app.watch.events import Reason
 
 log = logging.getLogger(__name__)
 
+_SEEN_LATELY = 10  # sessions that live, and as many that ended; each has a budget for wrong passwords and codes
+
 REPEATED_WITHIN_S = 60  # a form that is sent twice, as by a double click
 
 
@@ -266,8 +268,8 @@ class Devices:
         return self._store.first_id_hash(caller.user_id, caller.id_hash)
 
     def lately_seen(self, user_id: str) -> Mapping[str, str | None]:
-        """Return the sessions of a user that live or ended lately: id_hash to the last address, if one is known."""
-        return self._store.addresses_since(user_id, self._agreed_time() - self._lifetimes.retention_s)
+        """Return the newest sessions that live or ended lately: id_hash to the last address, if it is known."""
+        return self._store.addresses_since(user_id, self._clock() - self._lifetimes.retention_s, _SEEN_LATELY)
 
     def how_it_ended(self, token: str) -> Ended | None:
         """Return how the session of a token ended; None if its end is not on record."""

@@ -301,20 +301,26 @@ class SessionStore:
         formers = read_json(raw).get("formers")
         return str(formers[0]) if isinstance(formers, list) and formers else id_hash
 
-    def addresses_since(self, user_id: str, since: float) -> Mapping[str, str | None]:
-        """Return the last address of each session that a user has, or that ended at `since` (Unix seconds) or later.
+    def addresses_since(self, user_id: str, since: float, most: int) -> Mapping[str, str | None]:
+        """Return the last addresses of a user's newest sessions: of those that live, and of those that ended lately.
+
+        Args:
+            since: Unix seconds. What ended before is left out.
+            most: How many of each kind are looked at.
 
         Returns:
-            Maps id_hash to address; None if the address is unknown.
+            Maps id_hash to address, most recently used first; None if the address is unknown.
         """
-        records, rows = self._redis.read_own(
-            ("HGETALL", self._keys.sessions(user_id)),
-            ("ZREVRANGEBYSCORE", self._keys.ended(user_id), "+inf", repr(since)),
+        id_hashes, rows = self._redis.read_own(
+            ("ZREVRANGE", self._keys.last_used(user_id), 0, most - 1),
+            ("ZREVRANGEBYSCORE", self._keys.ended(user_id), "+inf", repr(since), "LIMIT", 0, most),
         )
+        # "none" asks for nobody's record, so that a user without sessions costs as many trips.
+        [records] = self._redis.read_own(("HMGET", self._keys.sessions(user_id), *(id_hashes or ["none"])))
+        rows_of_live = zip(id_hashes or (), records or (), strict=False)
+        live = [_parse_session(user_id, id_hash, since, record) for id_hash, record in rows_of_live]
         ended = [found.session for raw in rows or () if (found := _parse_ended(user_id, raw, since))]
-        live = zip((records or ())[::2], (records or ())[1::2], strict=True)
-        known = (*ended, *(_parse_session(user_id, id_hash, since, record) for id_hash, record in live))
-        return {session.id_hash: session.client.ip for session in known}
+        return {session.id_hash: session.client.ip for session in (*live, *ended)}
 
     def finish_expired(self, user_id: str) -> None:
         """End the expired sessions of a user: send their events and record their ends. For every check they were over

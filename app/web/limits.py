@@ -15,8 +15,8 @@ END_OTHERS_USER by user                  RATE_LIMIT_END_OTHERS_USER those that a
 RESET           by link                  RATE_LIMIT_STEP_UP         new passwords by a link, and their MFA answers
 RESET_CODE      by user                  RATE_LIMIT_CODE_ACCOUNT    wrong codes of resets, over all links
 
-LOGIN_ACCOUNT and CODE_ACCOUNT count over all addresses. An address or a device that the account signed in from lately
-has a budget of its own, because strangers could lock the owner out otherwise. For the same reason RESET_CODE is apart.
+LOGIN_ACCOUNT and CODE_ACCOUNT count over all addresses. Each of the newest sessions has a budget of its own, for its
+device and its address, because strangers could lock the owner out otherwise. For the same reason RESET_CODE is apart.
 
 A session is told by its first hash, because each change of credentials replaces its token. STEP_UP_USER does not
 count the first wrong answers of a session, or a thief's sessions could use up what the owner's needs. END_OTHERS_USER
@@ -156,16 +156,17 @@ def _by_account_of_ticket() -> str:
 
 
 def _apart_if_known(user_id: str | None, account: str) -> str:
-    """Return the account, with the address or the device in front if the user signed in from there lately.
+    """Return the account, with a session in front if this is its device, or the address where it was used last.
 
-    For an unknown account this takes the same trips to Redis.
+    So each session has one budget, wherever it is used. For an unknown account this takes the same trips to Redis.
     """
-    address = _by_address()
     seen = services().devices.lately_seen(user_id or NOBODY)
-    if address in limit_keys(set(seen.values())):
-        return f"{address}/{account}"
     device = tokens.read(read_former_token(request.environ))
-    return f"{device.id_hash}/{account}" if device and device.id_hash in seen else account
+    if device and device.id_hash in seen:
+        return f"{device.id_hash}/{account}"
+    address = _by_address()
+    known = next((id_hash for id_hash, ip in seen.items() if address in limit_keys([ip])), None)
+    return f"{known}/{account}" if known else account
 
 
 def _find_link() -> OpenLink | None:

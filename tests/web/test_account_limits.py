@@ -215,3 +215,21 @@ def test_the_defaults_are_the_contracts(make_app, owner, clock):
     assert codes == [400] * 20 + [429]
     assert [log_in(device).status_code for device in devices] == [400] * 100
     assert log_in(devices[0]).status_code == 429
+
+
+def test_a_session_has_one_budget_wherever_it_is_used(owner, at, clock):
+    """A stolen token makes each address known where it is used; that must not multiply the guesses."""
+    tried = []
+    for stranger in STRANGERS[:4]:
+        clock.advance(61)
+        assert at(stranger).get("/users/@me", Authorization=owner.token).status_code == 200
+        tried += [log_in(at(stranger)).status_code for _ in range(3)]
+    assert tried.count(400) == 3
+
+
+def test_a_known_device_is_not_kept_out_by_a_neighbour_at_its_address(owner, at):
+    """A whole school may have one address. The device is looked at first."""
+    others = at(HOME).log_in(owner)
+    assert [log_in(at(HOME)).status_code for _ in range(4)] == [400, 400, 400, 429]
+    answers = [log_in(at(HOME), password=PASSWORD, Authorization=known.token) for known in (owner, others)]
+    assert 200 in [answer.status_code for answer in answers]
