@@ -39,9 +39,6 @@ class Factor(Protocol):
     def offer(self, user: User) -> dict[str, Any] | None:
         """Return the entry for this factor in a challenge's `methods`; None if the user cannot answer with it."""
 
-    def since(self, user: User) -> int | None:
-        """Return the Unix seconds when the factor was turned on; None if it is off or the time is unknown."""
-
     def read_answer(self, user: User, typed: str) -> JudgedAnswer | None:
         """Judge an answer as far as possible without Redis. Return None if the answer is wrong."""
 
@@ -57,9 +54,6 @@ class TotpFactor:
 
     def offer(self, user: User) -> dict[str, Any] | None:
         return {"type": "totp", "backup_codes_allowed": user.backup_codes_left > 0} if user.totp_secret else None
-
-    def since(self, user: User) -> int | None:
-        return user.totp_at
 
     def read_answer(self, user: User, typed: str) -> JudgedAnswer | None:
         secret = self._keyring.decrypt(user.totp_secret) if user.totp_secret else None
@@ -82,9 +76,6 @@ class BackupCodes:
 
     def offer(self, user: User) -> dict[str, Any] | None:
         return {"type": "backup"} if user.backup_codes_left > 0 else None
-
-    def since(self, _: User) -> int | None:
-        return None
 
     def read_answer(self, user: User, typed: str) -> JudgedAnswer | None:
         code = plain_code(typed)

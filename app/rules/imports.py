@@ -155,6 +155,5 @@ class Imports:
             password_hash=user.password_hash,
             created_at=int(now) if user.created_at is None else user.created_at,
             totp_secret=self._keyring.encrypt(user.totp_secret) if user.totp_secret else None,
-            totp_at=int(now) if user.totp_secret else None,
             disabled=user.disabled,
         )

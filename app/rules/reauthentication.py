@@ -63,13 +63,11 @@ class Reauthentication:
     def has_logged_in_lately(self, caller: Caller) -> bool:
         """Tell whether a session's login counts as a proof.
 
-        Yes if the login was recent and no factor was turned on since. Then the login asked for every factor that is on
-        now.
+        Yes if the login was recent, and neither the password, nor a factor, nor the codes have changed since.
         """
-        user = self._find_user(caller)
-        had_to_prove_all = self._second_factor.is_older_than(user, caller.began_at)
+        has_given_all = self._find_user(caller).secrets_changed_at < caller.began_at
         # A clock that was ahead may have noted a beginning in the future, which is no recent one.
-        return had_to_prove_all and abs(self._clock() - caller.began_at) < self.proof_ttl_s
+        return has_given_all and abs(self._clock() - caller.began_at) < self.proof_ttl_s
 
     def prove(self, caller: Caller, answer: str, client: Client) -> str:
         """Challenge a session and answer at once, with a code if the user has a second factor, else with the password.

@@ -63,11 +63,6 @@ class SecondFactor:
             if factor.name in user.factors and factor.authenticator_type is not None
         ]
 
-    def is_older_than(self, user: User, at: float) -> bool:
-        """Tell whether all of a user's factors were turned on before `at` (Unix seconds)."""
-        dates = [factor.since(user) for factor in self._factors if factor.name in user.factors]
-        return all(since is not None and since < at for since in dates)
-
     def read_answer(self, user: User, mfa_type: MfaType, typed: str) -> JudgedAnswer:
         """Judge an answer as far as possible without Redis. A backup code is also accepted for "totp"."""
         for factor in self._factors:
@@ -120,7 +115,6 @@ class SecondFactor:
             set={
                 "totp_secret": encrypted,
                 "totp_step": str(step),
-                "totp_at": str(int(self._clock())),
             },
             backup_codes=self._backup_codes.hashes(user.id, codes),
             new_id_hash=tokens.id_hash(token),

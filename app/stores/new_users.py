@@ -24,7 +24,6 @@ class NewUser:
     Attributes:
         created_at: Unix seconds.
         totp_secret: Encrypted.
-        totp_at: When TOTP was turned on, Unix seconds.
     """
 
     id: str
@@ -35,7 +34,6 @@ class NewUser:
     password_hash: str = field(repr=False)
     created_at: int
     totp_secret: str | None = field(default=None, repr=False)
-    totp_at: int | None = None
     disabled: bool = False
 
 
@@ -181,7 +179,6 @@ def _fields(user: NewUser) -> Sequence[str]:
         "epoch": 1,
         "totp_secret": user.totp_secret,
         "totp_step": None if user.totp_secret is None else 0,
-        "totp_at": user.totp_at,
         "disabled": "1" if user.disabled else None,
     }
     fields = [(name, str(value)) for name, value in known.items() if value is not None]

@@ -41,9 +41,9 @@ class User:
         secrets_version: Grows with every change of the password, a factor or the backup codes. Proofs and reset links
             of an older version are refused.
         totp_secret: The encrypted secret; None while TOTP is off.
-        totp_at: When TOTP was turned on, Unix seconds.
         backup_codes_left: The number of unused backup codes.
         factors: The second factors that are on. Backup codes do not count.
+        secrets_changed_at: When the secrets last changed while other sessions went on, Unix seconds; 0 for never.
         replayed_at: When `flask users replay` last withdrew what a backup had brought back, Unix seconds; 0 for never.
     """
 
@@ -55,11 +55,11 @@ class User:
     created_at: int
     credentials_version: str
     totp_secret: str | None = field(repr=False)
-    totp_at: int | None
     disabled: bool
     backup_codes_left: int
     factors: frozenset[MfaType] = frozenset()
     secrets_version: str = "0"
+    secrets_changed_at: int = 0
     replayed_at: float = 0
 
     @property
@@ -263,10 +263,10 @@ def _user_of(user_id: str, fields: Sequence[str], backup_codes_left: int) -> Use
         created_at=int(record["created_at"]),
         credentials_version=record["epoch"],
         totp_secret=record.get("totp_secret"),
-        totp_at=int(record["totp_at"]) if "totp_at" in record else None,
         disabled="disabled" in record,
         backup_codes_left=backup_codes_left,
         secrets_version=record.get("secrets_version", "0"),
+        secrets_changed_at=int(record.get("secrets_changed_at", 0)),
         replayed_at=float(record.get("replayed_at", 0)),
         factors=frozenset(name for name, kind in KINDS.items() if kind.is_in(record)),
     )

@@ -84,6 +84,7 @@ class UserModel:
     given: dict[str, dict[str, float]] = field(default_factory=dict)
     proofs: dict[str, tuple[str, int]] = field(default_factory=dict)
     secrets_version: int = 0
+    secrets_changed_at: int = 0
     links: dict[str, Link] = field(default_factory=dict)
     devices: dict[str, float] = field(default_factory=dict)
     told: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -233,12 +234,14 @@ class UserModel:
         if not change.same_credentials:
             self.credentials_version += 1
             named = {"password_hash", "totp_secret"} & {*(change.set or ())}
-            self.secrets_version += bool(named or change.forget is not None or change.backup_codes is not None)
+            if named or change.forget is not None or change.backup_codes is not None:
+                self.secrets_version += 1
+                self.secrets_changed_at = self.secrets_changed_at if change.end_others else int(self.clock())
         self.fields |= change.set or {}
         for name in change.unset or ():
             self.fields.pop(name, None)
         for name in change.forget or ():
-            for known in ("totp_secret", "totp_step", "totp_at") if name == "totp" else ():
+            for known in ("totp_secret", "totp_step") if name == "totp" else ():
                 self.fields.pop(known, None)
             self.backup_codes = self.backup_codes if name == "totp" else set()
         if change.backup_codes is not None:

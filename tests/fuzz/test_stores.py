@@ -242,7 +242,7 @@ class Stores(RuleBasedStateMachine):
             user_id,
             credentials_version=self.credentials_version_of(user_id, off),
             caller=caller,
-            set={"totp_secret": "sealed", "totp_step": str(step), "totp_at": str(int(self.stores.clock()))},
+            set={"totp_secret": "sealed", "totp_step": str(step)},
             backup_codes=codes,
             new_id_hash=self.new_hash(),
             reason="mfa_change",
@@ -682,11 +682,10 @@ class Stores(RuleBasedStateMachine):
             assert (held.pop("id"), held.pop("credentials_version")) == (user_id, str(model.credentials_version))
             assert (held.pop("disabled"), held.pop("created_at")) == ("disabled" in model.fields, 7)
             assert held.pop("backup_codes_left") == len(model.backup_codes)
-            totp_at = model.fields.get("totp_at")
             assert held.pop("secrets_version") == str(model.secrets_version)
+            assert held.pop("secrets_changed_at") == model.secrets_changed_at
             assert held.pop("replayed_at") == 0
             assert held.pop("factors") == ({"totp"} if "totp_secret" in model.fields else set())
-            assert held.pop("totp_at") == (int(totp_at) if totp_at else None)
             assert held == {name: model.fields.get(name) for name in held}
 
     @invariant()

@@ -276,6 +276,28 @@ def test_a_login_before_the_second_factor_is_no_proof(alice, alices_other, clock
     assert alices_other.post("/me/sessions/revoke-all").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v9/users/@me/mfa/codes", {"password": PASSWORD, "regenerate": True}),
+        ("/api/v9/users/@me/mfa/totp/disable", {}),
+    ],
+)
+def test_a_login_by_a_code_that_was_replaced_since_is_no_proof(alice, new_browser, clock, path, body):
+    """Whoever had the old codes could end the owner's sessions for minutes after the owner replaced them."""
+    _, backup_codes = enable_totp(alice, clock())
+    clock.advance(1)
+    thief = new_browser()
+    ticket = thief.post("/login", json=LOGIN).json["ticket"]
+    assert thief.post("/login/mfa", json={"ticket": ticket, "code": backup_codes[0]}).status_code == 200
+    clock.advance(1)
+    mfa = challenged(alice.post("/me/sessions/revoke-all"))
+    assert finish(alice, mfa, "backup", backup_codes[1]).status_code == 200
+    assert alice.post(path, json=body).status_code == 200
+    assert thief.post("/me/sessions/revoke-all").status_code == 401
+    assert is_signed_in(alice)
+
+
 def test_a_login_with_the_second_factor_is_a_proof(alice, new_browser, clock):
     _, backup_codes = enable_totp(alice, clock())
     clock.advance(2)

@@ -13,9 +13,7 @@ from app.stores.users import Change
 from app.watch import audit
 
 SESSION = "A" * 43 + "="
-RECORDS = {
-    "totp": {"totp_secret": "sealed", "totp_step": "5", "totp_at": "7"}
-}  # what a user has who has the factor alone
+RECORDS = {"totp": {"totp_secret": "sealed", "totp_step": "5"}}  # what a user has who has the factor alone
 EVIDENCE = {"totp": {"step": 6, "window": 1}, "backup": {"code_hashes": ["x"]}}
 
 

@@ -70,6 +70,9 @@ local function apply(change)
   local changes_secrets = change.forget or change.backup_codes or set.password_hash or set.totp_secret
   if changes_secrets and not change.same_credentials then
     redis.call("HINCRBY", user, "secrets_version", 1)
+    if not change.end_others then  -- else no session is left whose login could count as a proof
+      redis.call("HSET", user, "secrets_changed_at", string.format("%d", call.now))
+    end
   end
   for field, value in pairs(set) do
     redis.call("HSET", user, field, value)
