@@ -60,6 +60,7 @@ class Node:
         self._local = threading.local()
         self._trips = itertools.count()
         self._generation = 0
+        self._look_at = inf  # when _look_if_due() is called next
 
     def exchange(
         self, commands: Sequence[RedisCommand], wait: Wait | None = None, *, decoded: bool = True
@@ -102,6 +103,8 @@ class Node:
         began = time.monotonic()
         connection = None
         try:
+            if began >= self._look_at:
+                self._look_if_due()
             connection = self._usable_connection()
             asks_role = began >= self._local.ask_role_at
             sent = [*commands, ("WAIT", wait.replicas, wait.ms)] if wait else commands
@@ -117,10 +120,11 @@ class Node:
             if isinstance(problem, RedisError | OSError) and time.monotonic() - began > _WAITED_S:
                 self.circuit.open(str(problem))
             raise
+        reason = ""
         if asks_role:
             self._local.ask_role_at = began + (inf if isinstance(role, ResponseError) else self._role_every_s)
+            reason = why_not_primary(role)
         is_refused = any(isinstance(reply, ReadOnlyError) for reply in replies)
-        reason = why_not_primary(role)
         if is_refused or reason:
             self._leave(connection)
         if reason and not is_refused:
@@ -142,6 +146,9 @@ class Node:
             self._local.generation = generation
             self._local.ask_role_at = 0.0 if self._role_every_s < inf else inf
         return connection
+
+    def _look_if_due(self) -> None:
+        """Look whether another server has taken over, where that is looked for."""
 
     def _leave(self, connection: Any) -> None:
         """Drop a connection to a server that has become a replica, and let other threads drop theirs."""

@@ -24,7 +24,8 @@ _LOOK_S = 0.25  # for connecting, and again for the reply
 # Other processes leave a former primary within this time, and do not know what changes at the new one until then.
 _SETTLE_S = 2.0
 _HELD_S = 0.5  # a hold that is not renewed ends, in case its thread is gone
-_SHARE = 5  # looking takes at most one part in so many of a thread's time, also if nobody answers
+_LOOK_AGAIN_S = 0.25  # after nobody answered
+_SHARE = 2  # looking takes at most one part in so many of a thread's time, also if nobody answers
 
 
 class Way(Protocol):
@@ -146,10 +147,11 @@ class Primary(Node):
             redis.ConnectionError: A failover began meanwhile. It may undo what was written.
         """
         self._look_if_due()
+        takeovers = self._takeovers
         if self.is_held:
             raise NothingSent("a failover is under way, and changes wait for its end")
         replies = self.exchange(commands, wait, decoded=decoded)
-        if self.is_held or self._local.takeovers != self._takeovers:
+        if self.is_held or takeovers != self._takeovers:
             raise ConnectionBroken("a failover began meanwhile, which may undo what was written")
         return replies
 
@@ -172,11 +174,6 @@ class Primary(Node):
     def close(self) -> None:
         super().close()
         self._way.close()
-
-    def _usable_connection(self) -> Any:
-        self._look_if_due()
-        self._local.takeovers = self._takeovers
-        return super()._usable_connection()
 
     def _leave(self, connection: Any) -> None:
         """Look at once which server is the primary, because this one is a replica now."""
@@ -201,7 +198,7 @@ class Primary(Node):
             found = self._way.look()
         except (RedisError, OSError):
             took_s = time.monotonic() - began
-            self._look_at = began + max(_LOOK_EVERY_S, _SHARE * took_s)
+            self._look_at = began + max(_LOOK_AGAIN_S, _SHARE * took_s)
             return
         self._look_at = began + _LOOK_EVERY_S
         if found is None or found == self._known:
