@@ -77,7 +77,7 @@ def read_token(environ: Environ, method: str) -> str:
     """
     token = _read_header_token(environ)
     if not token:
-        token = _read_cookie(environ, SESSION_COOKIE)
+        token = read_cookie_token(environ)
         if token and method not in SAFE_METHODS:
             require_same_origin(environ)
     return token
@@ -88,7 +88,12 @@ def read_former_token(environ: Environ) -> str:
 
     It only tells devices apart, and lets nobody in.
     """
-    return _read_header_token(environ) or _read_cookie(environ, SESSION_COOKIE)
+    return _read_header_token(environ) or read_cookie_token(environ)
+
+
+def read_cookie_token(environ: Environ) -> str:
+    """Return the token of the session cookie, whichever page sent it; "" if there is none."""
+    return _read_cookie(environ, SESSION_COOKIE)
 
 
 def is_known_by_header(environ: Environ) -> bool:

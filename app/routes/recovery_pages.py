@@ -10,7 +10,7 @@ from app.rules.accounts import SecondFactorAsked
 from app.rules.sign_ins import SignedIn
 from app.web.cookies import sign_in_browser
 from app.web.guards import client, require_same_origin, takes_form
-from app.web.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_CODE, limited
+from app.web.limits import END_BY_LINK, FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_CODE, limited
 from app.web.services import services
 from app.wire.recovery import (
     BrowserReset,
@@ -134,7 +134,7 @@ def show_not_me() -> ResponseReturnValue:
 @require_same_origin
 @shows_page_on_refusal(_not_me_page)
 @takes_form(NotMeSchema)
-@limited(LOGIN_ADDRESS)
+@limited(END_BY_LINK)
 def end_session(body: NotMe) -> ResponseReturnValue:
     services().recovery.end_session(body.token)
     return render_template("not_me_done.html")

@@ -11,6 +11,8 @@ from app.text import has_hidden, visible
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()  # in an intranet, addresses may end in .local or .test
 
 MAX_EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
+_MAX_LOCAL_LENGTH = 64  # RFC 5321, 4.5.3.1.1
+_NEEDLESS_QUOTES = re.compile(r'^"([\w!#$%&\'*+/=?^`{|}~-]+(?:\.[\w!#$%&\'*+/=?^`{|}~-]+)*)"$')  # RFC 5321, 4.1.2
 
 
 def trim_email(typed: str) -> str:
@@ -34,13 +36,18 @@ def normal_forms(email: str) -> list[str]:
     if len(email) > MAX_EMAIL_LENGTH:  # no account has it, and NFC takes quadratic time for many combining marks
         return [email]
     local, at, domain = trim_email(email).rpartition("@")
-    small = _compose(local).lower() + at + _domain(domain)[0]
-    return [_compose(small), *([small] if _compose(small) != small else [])]
+    local = _NEEDLESS_QUOTES.sub(r"\1", local)
+    end = at + _domain(domain)[0]
+    small = _compose(_compose(local).lower())
+    former = {_compose(local).lower(), small.upper().lower()} - {small}
+    return [small + end, *sorted(form + end for form in former if _compose(form) == small)]
 
 
 def may_register(email: str) -> bool:
     """Tell whether an address is well formed. Dots may follow each other or end the local part, as Japan has them."""
     local, at, domain = email.rpartition("@")
+    if len(local) > _MAX_LOCAL_LENGTH:
+        return False
     try:
         validate_email(re.sub(r"\.+", ".", local).rstrip(".") + at + domain, check_deliverability=False)
     except EmailNotValidError:
@@ -73,6 +80,7 @@ def understood_as(typed: str) -> str | None:
 
 def _domain(typed: str) -> tuple[str, str]:
     """Return a domain in Unicode and in ASCII (IDNA 2008, as mail servers and not all browsers have it)."""
+    typed = typed.removesuffix(".")  # of the root, which changes nothing
     if typed.isascii() and "xn--" not in typed.lower():
         return typed.lower(), typed.lower()
     try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
 
+from app.rules.email_addresses import normal_forms
 from app.rules.keyring import Keyring
 from app.snowflakes import new_snowflake
 from app.stores.new_users import NewUser, Outcome
@@ -121,10 +122,10 @@ class Imports:
         while True:
             read = list(islice(rest, _BATCH))
             yield from (Result(line.number, "bad", line.user) for line in read if isinstance(line.user, str))
-            attempts = [
-                *waiting,
-                *(self._prepare(line.number, line.user) for line in read if isinstance(line.user, ImportedUser)),
-            ]
+            new = [(line.number, line.user) for line in read if isinstance(line.user, ImportedUser)]
+            there = {number for number, user in new if self._is_there_in_former_form(user)}
+            yield from (Result(number, "there") for number in sorted(there))
+            attempts = [*waiting, *(self._prepare(number, user) for number, user in new if number not in there)]
             if not read and not attempts:
                 return
             if is_claimed and not read:
@@ -140,6 +141,9 @@ class Imports:
                     waiting.append(replace(attempt, user=replace(attempt.user, id=new_snowflake(self._clock()))))
                 else:
                     yield Result(attempt.number, "imported" if outcome == "created" else "there", attempt.note(outcome))
+
+    def _is_there_in_former_form(self, user: ImportedUser) -> bool:
+        return any(map(self._users.id_of, normal_forms(user.email.given)[1:]))
 
     def _prepare(self, number: int, user: ImportedUser) -> _Attempt:
         return _Attempt(number, user.id, user.cleaned, self._new_user(user))

@@ -5,7 +5,7 @@ The cookies of a request are read in callers/identity.py.
 from flask import Response, after_this_request, request
 
 from app import tokens
-from app.callers.identity import PROOF_COOKIE, SESSION_COOKIE, is_known_by_header
+from app.callers.identity import PROOF_COOKIE, SESSION_COOKIE, is_known_by_header, read_cookie_token
 from app.rules.sign_ins import SignedIn
 from app.web.services import services
 from app.wire.contract import Header
@@ -44,13 +44,13 @@ def is_known_by_cookie() -> bool:
 
 def has_session_cookie() -> bool:
     """Tell whether the request has a session cookie. The session itself may be over."""
-    return is_known_by_cookie() and SESSION_COOKIE in request.cookies
+    return is_known_by_cookie() and bool(read_cookie_token(request.environ))
 
 
 def sign_in_browser(signed_in: SignedIn) -> None:
     """Sign this browser in, and end the session that it had before."""
     # The new cookie replaces the old one. The former session would live on, and nobody could end it with its token.
-    services().devices.end_former_session(request.cookies.get(SESSION_COOKIE, ""))
+    services().devices.end_former_session(read_cookie_token(request.environ))
     _set_session(signed_in.token, signed_in.on_public_computer)
 
 

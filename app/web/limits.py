@@ -5,6 +5,7 @@ LOGIN           by address and account   RATE_LIMIT_LOGIN           logins and t
 LOGIN_ADDRESS   by address               RATE_LIMIT_LOGIN_ADDRESS   logins and their MFA answers
 LOGIN_ACCOUNT   by account               RATE_LIMIT_LOGIN_ACCOUNT   wrong passwords of logins
 CODE_ACCOUNT    by account               RATE_LIMIT_CODE_ACCOUNT    wrong codes of logins
+END_BY_LINK     by address               RATE_LIMIT_LOGIN_ADDRESS   the same budget, but a full Redis refuses nobody
 REGISTER        by address               RATE_LIMIT_REGISTER        registrations
 FORGOT          by account               RATE_LIMIT_FORGOT          requests for a password reset
 FORGOT_ADDRESS  by address               RATE_LIMIT_FORGOT          requests for a password reset
@@ -33,6 +34,7 @@ import ipaddress
 import itertools
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Literal, cast
@@ -49,7 +51,7 @@ from app.errors import ApiError, Unavailable
 from app.rules.links import OpenLink
 from app.snowflakes import NOBODY
 from app.stores.connection.client import RedisClient
-from app.stores.connection.connect import StoreError
+from app.stores.connection.connect import StoreError, StoreRefused
 from app.stores.keys import Keys
 from app.watch import audit, metrics
 from app.web import guards
@@ -258,6 +260,16 @@ def _address_limit(setting: str) -> _SharedLimit:
     return _SharedLimit(by_address.described, count)
 
 
+def _full_redis_lets_pass(limit: _SharedLimit) -> _SharedLimit:
+    """Return a limit that refuses nobody because Redis takes no more data. Its views end sessions by a secret."""
+
+    def count() -> None:
+        with suppress(StoreRefused):
+            limit.count()
+
+    return _SharedLimit(limit.described, count)
+
+
 def limited(*limits: _SharedLimit) -> Callable[[View], View]:
     """Count a request for these limits, one after the other, and refuse it at the first that is exceeded.
 
@@ -318,6 +330,7 @@ LOGIN_ACCOUNT = _shared_limit(
 CODE_ACCOUNT = _shared_limit(
     "rate_limit_code_account", _by_account_of_ticket, "account, wrong codes alone", counts="wrong"
 )
+END_BY_LINK = _full_redis_lets_pass(LOGIN_ADDRESS)
 REGISTER = _address_limit("rate_limit_register")
 FORGOT = _shared_limit("rate_limit_forgot", lambda: _account_key(g.body.login), "account")
 FORGOT_ADDRESS = _address_limit("rate_limit_forgot")

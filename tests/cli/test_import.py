@@ -362,3 +362,21 @@ def test_registrations_at_the_same_time(imports, users, user_ids, redis, clock):
     assert owners.keys() == user_ids()
     assert {user.id: user.email for user in users.get_all(list(owners))} == owners
     assert {redis.ttl(key) for key in redis.scan_iter(match="email:*")} == {-1}
+
+
+@pytest.mark.parametrize(
+    "other",
+    ['"alice"@example.com', "alice@example.com.", "ALICE@EXAMPLE.COM", '"Alice"@example.com.', " alice@example.com"],
+)
+def test_another_spelling_of_one_mailbox_is_one_account(run_import, other):
+    """Quotes that are not needed and the dot of the root change nothing for a mail server (RFC 5321, 4.1.2)."""
+    assert run_import(GOOD).json == [{"imported": 1, "there": 0, "bad": 0}]
+    assert run_import(GOOD | {"email": other}).json[-1] == {"imported": 0, "there": 1, "bad": 0}
+
+
+def test_an_address_that_is_kept_in_the_form_of_an_earlier_release_is_taken(run_import, users, new_device):
+    """An earlier release did not compose small letters again, so its key has another form of the same address."""
+    email = "j\u030cx@example.com"
+    users.create("7", email, email=email, username="jx", global_name=None, password_hash=HASH, created_at=1)
+    for spelling in ("\u01f0x@example.com", "J\u030cx@example.com", email):
+        assert run_import(GOOD | {"email": spelling}).json == [{"imported": 0, "there": 1, "bad": 0}]

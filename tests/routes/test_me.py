@@ -141,6 +141,18 @@ def test_a_new_login_ends_the_session_that_the_browser_had(alice, alices_other):
     assert is_signed_in(alices_other)
 
 
+@pytest.mark.parametrize("cookies", ["__Host-session=x; __Host-session={}", "theme=dark, __Host-session={}"])
+def test_a_new_login_ends_the_session_of_the_cookie_that_counts(app, alice, cookies):
+    """A sibling host can set a cookie of that name, and a proxy can join two fields by a comma."""
+    other = app.test_client(use_cookies=False)
+    token = token_of(alice)
+    answer = other.post(
+        "/login", json=LOGIN, headers={"Cookie": cookies.format(token), "Sec-Fetch-Site": "same-origin"}
+    )
+    assert answer.status_code == 200
+    assert not is_signed_in(alice)
+
+
 def test_list_has_the_fields_of_the_contract_and_no_secret(alice, alices_other):
     mine, other = listed(alice), listed(alices_other)
     assert {session["deviceName"] for session in mine} == {"Firefox on Linux", "Chrome on Windows"}

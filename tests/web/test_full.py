@@ -149,6 +149,16 @@ def test_an_operator_sets_a_password(app, alice, phone, full):
     assert not phone.is_signed_in
 
 
+def test_a_link_from_a_mail_ends_a_session_that_was_not_theirs(app, alice, phone, full):
+    """The limit by address has no room to count. The secret of a link cannot be guessed."""
+    links = app.extensions["keyrack"].links
+    secret = links.issue_not_me(alice.user_id, phone.id_hash, new_notice_id())
+    full()
+    answer = app.test_client().post("/not-me/form", data={"token": secret}, headers=ORIGIN)
+    assert answer.status_code == 200
+    assert (alice.is_signed_in, phone.is_signed_in) == (True, False)
+
+
 def test_a_reset_is_refused_whole_and_its_link_stays_good(app, alice, full):
     """The new password would be set and nobody signed in by it; so it is not set, and the link can be used later."""
     secret = reset_link(app, alice)
