@@ -150,6 +150,7 @@ class Pair(_Set):
         wait_until(self._is_in_touch, "the replica is not in touch")
         self.name = Proxy(self.primary.port)
         self.plain_url = f"redis://127.0.0.1:{self.name.port}/0"
+        self.url = f"{self.plain_url}?{urlencode(_PATIENCE)}"
 
     def _is_in_touch(self) -> bool:
         return self.primary.answers() and _follows(self.replica, self.primary)

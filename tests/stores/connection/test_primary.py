@@ -12,7 +12,7 @@ from tests.servers import wait_until
 from tests.sets import Pair
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pair():
     pair = Pair()
     yield pair
@@ -21,14 +21,14 @@ def pair():
 
 @pytest.fixture
 def at_name(pair):
-    with connect(pair.plain_url) as client:
+    with connect(pair.url) as client:
         yield client
 
 
 def test_processes_agree_before_anything_changes(pair, at_name, all_read):
     """One has noticed that another server took over, one has not: what the first confirms, the second knows by then."""
     at_name.write(("SET", "session", "live"))
-    with connect(pair.plain_url) as other:
+    with connect(pair.url) as other:
         assert all_read(other, "session") == all_read(at_name, "session") == {"live"}
         pair.take_over()
         wait_until(lambda: ends_session(at_name), "changes are refused for good", within_s=6)
@@ -163,7 +163,7 @@ def test_a_user_who_may_not_ask(pair, refused, all_read):
             categories=["+@all"],
             commands=[refused],
         )
-    with connect(pair.plain_url.replace("//", "//sparse:right@")) as client:
+    with connect(pair.url.replace("//", "//sparse:right@")) as client:
         client.write(("SET", "session", "live"))
         assert all_read(client, "session") == {"live"}
         pair.take_over()
