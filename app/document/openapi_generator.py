@@ -44,7 +44,8 @@ from a page of the same origin: `Sec-Fetch-Site`, or `Origin`, must say so, else
 
 Sensitive requests need a recent proof. Without one the answer is 401 with code 60003 and a ticket.
 `POST /api/v9/mfa/finish` takes the ticket with a code or the password, and returns the proof. Then the client sends the
-first request again, with the proof in `X-Discord-MFA-Authorization` or in the cookie `__Secure-recent_mfa`.
+first request again, with the proof in `X-Discord-MFA-Authorization` or in the cookie `__Secure-recent_mfa`. A client
+that knows no challenges sends `password`, or with MFA on `code`, in the body of the first request.
 
 Every answer has an `X-Request-Id`. It is that of the request, if that has 1 to 64 letters, digits, dots, dashes and
 underscores. An unknown path is answered with 404, a wrong method with 405 and `Allow`.

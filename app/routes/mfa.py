@@ -8,10 +8,19 @@ from flask.typing import ResponseReturnValue
 
 from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn, MfaRequired
 from app.web.cookies import RENEWS_SESSION, SETS_PROOF, renew_session_cookie, set_proof_cookie
-from app.web.guards import caller, client, require_recent_proof, require_session, takes
+from app.web.guards import caller, client, may_take, require_proof_or_answer, require_session, takes
 from app.web.limits import STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
-from app.wire.account import EnableTotp, EnableTotpSchema, FinishMfa, FinishMfaSchema, RenewCodes, RenewCodesSchema
+from app.wire.account import (
+    DisableTotp,
+    DisableTotpSchema,
+    EnableTotp,
+    EnableTotpSchema,
+    FinishMfa,
+    FinishMfaSchema,
+    RenewCodes,
+    RenewCodesSchema,
+)
 from app.wire.contract import answers, refuses
 from app.wire.responses import BackupCodesSchema, TokenSchema, TotpOnSchema
 
@@ -55,13 +64,15 @@ def enable_totp(body: EnableTotp) -> ResponseReturnValue:
 
 @bp.post("/users/@me/mfa/totp/disable")
 @require_session
+@may_take(DisableTotpSchema)
+@limited(STEP_UP, STEP_UP_USER)
 @answers(TokenSchema, headers=[RENEWS_SESSION])
-@refuses(MfaNotOn, MfaRequired)
-def disable_totp() -> ResponseReturnValue:
+@refuses(MfaNotOn, MfaRequired, InvalidCode)
+def disable_totp(body: DisableTotp) -> ResponseReturnValue:
     """Turn TOTP off."""
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_on(user)
-    require_recent_proof()
+    require_proof_or_answer(body)
     token = services().second_factor.disable(caller(), user, client())
     renew_session_cookie(token)
     return {"token": token}
@@ -72,12 +83,12 @@ def disable_totp() -> ResponseReturnValue:
 @takes(RenewCodesSchema)
 @limited(STEP_UP, STEP_UP_USER)
 @answers(BackupCodesSchema)
-@refuses(MfaNotOn, MfaRequired)
+@refuses(MfaNotOn, MfaRequired, InvalidCode)
 def renew_codes(body: RenewCodes) -> ResponseReturnValue:
     """Replace the backup codes by ten new codes."""
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_on(user)
-    require_recent_proof()
+    require_proof_or_answer(body)
     services().accounts.require_password(user, body.password)
     return {"backup_codes": _codes_body(user.id, services().second_factor.renew_codes(caller(), user, client()))}
 

@@ -9,12 +9,13 @@ from flask import Blueprint, abort, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
-from app.errors import MfaRequired, UnknownSession
+from app.errors import InvalidCode, MfaRequired, UnknownSession
 from app.stores.sessions import Session
 from app.times import iso
 from app.tokens import id_in_url
 from app.web.cookies import CLEARS_COOKIES, clear_cookies
-from app.web.guards import caller, client, require_recent_proof, require_session, takes
+from app.web.guards import caller, client, require_proof_or_answer, require_session, takes
+from app.web.limits import STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
 from app.wire.contract import Parameter, answers, reads, refuses
 from app.wire.responses import UserSessionsSchema
@@ -38,14 +39,15 @@ def list_sessions() -> ResponseReturnValue:
 @bp.post("/auth/sessions/logout")
 @require_session
 @takes(LogoutSessionsSchema)
+@limited(STEP_UP, STEP_UP_USER)
 @answers(headers=CLEARS_COOKIES)
-@refuses(MfaRequired, UnknownSession)
+@refuses(MfaRequired, InvalidCode, UnknownSession)
 def log_out_sessions(body: LogoutSessions) -> ResponseReturnValue:
     """End some sessions of the caller's user.
 
     The caller's own session may be among them.
     """
-    require_recent_proof()
+    require_proof_or_answer(body)
     services().devices.end(caller(), body.session_id_hashes, "revoked")
     if caller().id_hash in body.session_id_hashes:
         clear_cookies()

@@ -8,11 +8,11 @@ from typing import Any
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app.errors import MfaRequired
+from app.errors import InvalidCode, MfaRequired
 from app.routes.login import USER_SETTINGS
 from app.stores.users import User
 from app.web.cookies import RENEWS_SESSION, renew_session_cookie
-from app.web.guards import caller, client, require_recent_proof, require_session, takes
+from app.web.guards import caller, client, require_proof_or_answer, require_session, takes
 from app.web.limits import STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
 from app.wire.account import ChangePassword, ChangePasswordSchema
@@ -48,7 +48,7 @@ def show_me() -> ResponseReturnValue:
 @takes(ChangePasswordSchema)
 @limited(STEP_UP, STEP_UP_USER)
 @answers(ChangedUserSchema, headers=[RENEWS_SESSION])
-@refuses(MfaRequired)
+@refuses(MfaRequired, InvalidCode)
 def change_password(body: ChangePassword) -> ResponseReturnValue:
     """Change the password.
 
@@ -56,7 +56,7 @@ def change_password(body: ChangePassword) -> ResponseReturnValue:
     """
     user = services().accounts.get(caller().user_id)
     if user.has_mfa:
-        require_recent_proof()
+        require_proof_or_answer(body)
     token = services().accounts.change_password(caller(), user, body.password, body.new_password, client())
     renew_session_cookie(token)
     return _user_body(user) | {"token": token}

@@ -20,7 +20,7 @@ from app.stores.sessions import Client
 from app.web.cookies import set_proof_cookie
 from app.web.services import services
 from app.wire.contract import Parameter, View, known_by, mark
-from app.wire.fields import WireSchema
+from app.wire.fields import ProvingBody, WireSchema
 
 SUPER_PROPERTIES = Parameter(
     "header",
@@ -87,14 +87,23 @@ def require_secret(secret: str) -> None:
         raise Unauthorized
 
 
-def require_recent_proof() -> None:
-    """Require that the caller has proved itself in the last minutes, by a step-up.
+def require_proof_or_answer(body: ProvingBody) -> None:
+    """Require that the caller has proved itself in the last minutes, by a step-up, or does so by this body.
+
+    Some clients know no challenges, and send the answer along. It is judged as any other. If it is none to what would
+    be asked, such as a password where MFA is on, the challenge is the answer.
 
     Raises:
-        MfaRequired: The challenge to answer.
+        MfaRequired: The challenge.
+        InvalidCode: The answer is wrong.
     """
-    if not caller().proved:
+    if caller().proved:
+        return
+    answer = body.code if services().accounts.get(caller().user_id).has_mfa else body.password
+    if not answer:
         raise services().reauthentication.challenge(caller())
+    services().reauthentication.prove(caller(), answer, client())
+    g.caller = replace(caller(), proved=True)
 
 
 def has_proof_or_login() -> bool:
@@ -128,6 +137,17 @@ def takes(schema_type: type[WireSchema]) -> Callable[[View], View]:
     refusals = [InvalidForm, InvalidJson, RequestEntityTooLarge]
     read = _load_body(schema_type, _read_json)
     return lambda view: mark(read(view), body=schema_type, refusals=refusals)
+
+
+def may_take(schema_type: type[WireSchema]) -> Callable[[View], View]:
+    """Load the JSON body by a schema and pass it to the view as `body`. A request without a body has an empty one."""
+    refusals = [InvalidForm, InvalidJson, RequestEntityTooLarge]
+    read = _load_body(schema_type, lambda: _read_json() if has_body() else {})
+    return lambda view: mark(read(view), body=schema_type, refusals=refusals)
+
+
+def has_body() -> bool:
+    return bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
 
 
 def takes_form(schema_type: type[WireSchema]) -> Callable[[View], View]:

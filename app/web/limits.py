@@ -83,10 +83,7 @@ def _audit_breach(breached: RequestLimit) -> None:
 
 
 class _Counters(RedisStorage):
-    """A storage for the package `limits`, on the client of the stores: one server or a Cluster.
-
-    It supports only the moving-window strategy.
-    """
+    """A storage for the package `limits`, on the client of the stores. It has only the moving-window strategy."""
 
     STORAGE_SCHEME = ["keyrack"]  # noqa: RUF012 - as in the package `limits`
     # A full Redis lets a script write that begins with a removal, also of nothing. Endings are counted so, and answers
@@ -225,10 +222,7 @@ def _shared_limit(
     *,
     counts: _Outcome | Literal["all"] = "all",
 ) -> _SharedLimit:
-    """
-    Args:
-        rate: None stands for the rate of the setting.
-    """
+    """Return a limit with the rate of the setting, if `rate` is None."""
     scope = setting.removeprefix("rate_limit_")
     metrics.LIMIT_HITS.labels(scope)
 
@@ -334,7 +328,13 @@ END_BY_LINK = _full_redis_lets_pass(LOGIN_ADDRESS)
 REGISTER = _address_limit("rate_limit_register")
 FORGOT = _shared_limit("rate_limit_forgot", lambda: _account_key(g.body.login), "account")
 FORGOT_ADDRESS = _address_limit("rate_limit_forgot")
-STEP_UP = _shared_limit("rate_limit_step_up", _by_session, "session, wrong answers alone", counts="wrong")
+STEP_UP = _shared_limit(
+    "rate_limit_step_up",
+    _by_session,
+    "session, wrong answers alone",
+    exempt_when=lambda: not getattr(g.body, "has_answer", True),
+    counts="wrong",
+)
 STEP_UP_USER = _shared_limit(
     "rate_limit_step_up_user",
     _by_user,

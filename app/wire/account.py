@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from marshmallow import validate
 
-from app.wire.fields import CODE, PASSWORD, TICKET, Flag, Text, WireSchema, check_password
+from app.wire.fields import CODE, CODE_AS_PROOF, PASSWORD, TICKET, Flag, ProvingBody, Text, WireSchema, check_password
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class FinishMfaSchema(WireSchema):
     data = Text(required=True, metadata={"description": "The code, or the password"} | PASSWORD)
 
 
-@dataclass(frozen=True)
-class ChangePassword:
+@dataclass(frozen=True, kw_only=True)
+class ChangePassword(ProvingBody):
     password: str
     new_password: str
 
@@ -35,6 +35,7 @@ class ChangePasswordSchema(WireSchema):
     into = ChangePassword
     password = Text(required=True, metadata=PASSWORD)
     new_password = Text(required=True, validate=check_password, metadata={"examples": ["another horse battery"]})
+    code = Text(allow_none=True, metadata=CODE_AS_PROOF)
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class EnableTotpSchema(WireSchema):
     code = Text(allow_none=True, metadata={"description": "The code that the app shows for that secret"} | CODE)
 
 
-@dataclass(frozen=True)
-class RenewCodes:
+@dataclass(frozen=True, kw_only=True)
+class RenewCodes(ProvingBody):
     password: str
     regenerate: bool
 
@@ -70,3 +71,14 @@ class RenewCodesSchema(WireSchema):
         required=True,
         validate=validate.OneOf([True], error="BASE_TYPE_CHOICES: Only hashes are kept: codes are renewed, not shown."),
     )
+    code = Text(allow_none=True, metadata=CODE_AS_PROOF)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisableTotp(ProvingBody):
+    pass
+
+
+class DisableTotpSchema(WireSchema):
+    into = DisableTotp
+    code = Text(allow_none=True, metadata=CODE_AS_PROOF)

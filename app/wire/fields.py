@@ -6,6 +6,7 @@ A check raises ValidationError with a text "CODE: message", as errors.py renders
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
@@ -38,7 +39,22 @@ PUBLIC_COMPUTER = {
     "examples": [False],
 }
 
+PASSWORD_AS_PROOF = {"description": "A proof without a challenge, where MFA is off"} | PASSWORD
+CODE_AS_PROOF = {"description": "A proof without a challenge, where MFA is on: a TOTP or backup code"} | CODE
+
 _Check = TypeVar("_Check", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProvingBody:
+    """A body that may have the answer to a challenge: the password, or where MFA is on a code."""
+
+    password: str | None = None
+    code: str | None = None
+
+    @property
+    def has_answer(self) -> bool:
+        return bool(self.password or self.code)
 
 
 class WireSchema(Schema):

@@ -2,17 +2,30 @@
 
 from dataclasses import dataclass
 
-from app.wire.fields import ID_HASH, Items, Text, WireSchema, check_id_hash, check_name, length
+from app.wire.fields import (
+    CODE_AS_PROOF,
+    ID_HASH,
+    PASSWORD_AS_PROOF,
+    Items,
+    ProvingBody,
+    Text,
+    WireSchema,
+    check_id_hash,
+    check_name,
+    length,
+)
 
 
-@dataclass(frozen=True)
-class LogoutSessions:
+@dataclass(frozen=True, kw_only=True)
+class LogoutSessions(ProvingBody):
     session_id_hashes: list[str]
 
 
 class LogoutSessionsSchema(WireSchema):
     into = LogoutSessions
     session_id_hashes = Items(Text(validate=check_id_hash, metadata=ID_HASH), required=True, validate=length(1, 64))
+    password = Text(allow_none=True, metadata=PASSWORD_AS_PROOF)
+    code = Text(allow_none=True, metadata=CODE_AS_PROOF)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,115 @@
+"""Answers to challenges in the body of the request itself, from clients that know no challenges."""
+
+import pytest
+
+from tests.device import PASSWORD, Device
+
+NEW = "another long one"
+
+
+def requests_of(device, target):
+    """Every guarded request of the API: method, path, body, and the status of a success."""
+    return {
+        "log out": ("POST", "/auth/sessions/logout", {"session_id_hashes": [target]}, 204),
+        "change the password": ("PATCH", "/users/@me", {"password": PASSWORD, "new_password": NEW}, 200),
+        "renew the codes": ("POST", "/users/@me/mfa/codes", {"password": PASSWORD, "regenerate": True}, 200),
+        "turn TOTP off": ("POST", "/users/@me/mfa/totp/disable", {}, 200),
+    }
+
+
+def problems(answer, field):
+    return [problem["code"] for problem in answer.json["errors"][field]["_errors"]]
+
+
+GUARDED = ["log out", "change the password", "renew the codes", "turn TOTP off"]
+
+
+@pytest.fixture
+def phone(new_device, with_totp):
+    return new_device().log_in(with_totp)
+
+
+@pytest.mark.parametrize("what", GUARDED)
+@pytest.mark.parametrize("kind", ["totp", "backup"])
+def test_a_right_code_is_the_proof(with_totp, phone, clock, what, kind):
+    method, path, body, success = requests_of(with_totp, phone.id_hash)[what]
+    clock.advance(30)
+    code = with_totp.code(clock()) if kind == "totp" else with_totp.backup_codes.pop()
+    assert with_totp.call(method, path, body | {"code": code}).status_code == success
+
+
+@pytest.mark.parametrize("what", GUARDED)
+def test_a_wrong_code_is_told_at_its_field_and_changes_nothing(with_totp, phone, what):
+    method, path, body, _ = requests_of(with_totp, phone.id_hash)[what]
+    answer = with_totp.call(method, path, body | {"code": "000000"})
+    assert (answer.status_code, answer.json["code"]) == (400, 60008)
+    assert problems(answer, "code") == ["INVALID_CODE"]
+    assert (with_totp.is_signed_in, phone.is_signed_in) == (True, True)
+    assert with_totp.get("/users/@me").json["mfa_enabled"]
+
+
+@pytest.mark.parametrize("what", GUARDED)
+@pytest.mark.parametrize("sent", [{}, {"password": PASSWORD}, {"code": None}, {"code": ""}])
+def test_what_is_no_answer_to_what_is_asked_gets_the_challenge(with_totp, phone, what, sent):
+    """The password proves nothing where MFA is on."""
+    method, path, body, _ = requests_of(with_totp, phone.id_hash)[what]
+    answer = with_totp.call(method, path, body | sent)
+    assert (answer.status_code, answer.json["code"]) == (401, 60003)
+    assert answer.json["mfa"]["methods"][0]["type"] == "totp"
+    assert phone.is_signed_in
+
+
+def test_without_mfa_the_password_is_the_proof(alice, new_device):
+    phone = new_device().log_in(alice)
+    body = {"session_id_hashes": [phone.id_hash]}
+    wrong = alice.post("/auth/sessions/logout", body | {"password": "wrong password"})
+    assert (wrong.status_code, wrong.json["code"]) == (400, 60008)
+    assert problems(wrong, "password") == ["PASSWORD_DOES_NOT_MATCH"]
+    assert alice.post("/auth/sessions/logout", body | {"code": "123456"}).json["code"] == 60003
+    assert phone.is_signed_in
+    assert alice.post("/auth/sessions/logout", body | {"password": PASSWORD}).status_code == 204
+    assert not phone.is_signed_in
+
+
+def test_a_code_in_a_body_counts_once(with_totp, phone, clock):
+    """As at login and in a challenge."""
+    clock.advance(30)
+    code = with_totp.code(clock())
+    ending = {"session_id_hashes": [phone.id_hash], "code": code}
+    assert with_totp.post("/auth/sessions/logout", ending).status_code == 204
+    again = with_totp.post("/auth/sessions/logout", ending)
+    assert (again.status_code, again.json["code"]) == (400, 60008)
+
+
+def test_a_good_proof_beside_it_counts_and_spends_no_code(with_totp, phone, clock):
+    clock.advance(30)
+    proof, code = with_totp.prove(), with_totp.code(clock())
+    ending = {"session_id_hashes": [phone.id_hash], "code": "000000"}
+    assert with_totp.post("/auth/sessions/logout", ending, X_Discord_MFA_Authorization=proof).status_code == 204
+    other = with_totp.post("/users/@me/mfa/totp/disable", {"code": code}, X_Discord_MFA_Authorization="x")
+    assert other.status_code == 200
+
+
+def test_answers_in_bodies_are_limited_as_all_are(make_app, clock):
+    """Over all guarded routes and challenges of a session together; a request without an answer costs nothing."""
+    app = make_app(RATE_LIMIT_STEP_UP="4 per 15 minutes")
+    device = Device(app.test_client(use_cookies=False)).register("carol@example.com")
+    device.enable_totp(clock())
+    ending = {"session_id_hashes": [device.id_hash]}
+    asked = [device.post("/auth/sessions/logout", ending).status_code for _ in range(6)]
+    assert asked == [401] * 6
+    tried = [
+        device.post("/auth/sessions/logout", ending | {"code": "000000"}).status_code,
+        device.post("/users/@me/mfa/totp/disable", {"code": "000000"}).status_code,
+        device.patch("/users/@me", {"password": PASSWORD, "new_password": NEW, "code": "000000"}).status_code,
+    ]
+    ticket = device.challenge()["ticket"]
+    tried.append(device.post("/mfa/finish", {"ticket": ticket, "mfa_type": "totp", "data": "000000"}).status_code)
+    tried.append(device.post("/auth/sessions/logout", ending | {"code": device.code(clock())}).status_code)
+    assert tried == [400, 400, 400, 400, 429]
+
+
+def test_turning_totp_off_needs_no_body(with_totp):
+    """Clients that answer challenges send none."""
+    answer = with_totp.post("/users/@me/mfa/totp/disable", X_Discord_MFA_Authorization=with_totp.prove())
+    assert answer.status_code == 200
