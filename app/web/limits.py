@@ -332,7 +332,7 @@ STEP_UP = _shared_limit(
     "rate_limit_step_up",
     _by_session,
     "session, wrong answers alone",
-    exempt_when=lambda: not getattr(g.body, "has_answer", True),
+    exempt_when=lambda: not getattr(g.get("body"), "has_answer", True),
     counts="wrong",
 )
 STEP_UP_USER = _shared_limit(

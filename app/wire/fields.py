@@ -95,11 +95,18 @@ class Items(fields.List[Any]):
 
 
 class Flag(fields.Boolean):
+    """True or false as JSON has them, or a tick of a form. The library itself would take 0, "t" and "off", too."""
+
     default_error_messages = {
         "required": REQUIRED,
         "null": REQUIRED,
         "invalid": "BOOLEAN_TYPE_CONVERT: Could not interpret value as boolean.",
     }
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool) and value != "on":
+            raise self.make_error("invalid", input=value)
+        return bool(value)
 
 
 class Nested(fields.Nested):

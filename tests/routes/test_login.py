@@ -429,3 +429,11 @@ def test_totp_secrets_need_their_key(with_totp, make_app, clock):
     code = pyotp.TOTP(with_totp.totp_secret).at(int(clock()) + 30)
     assert rotated.post("/auth/mfa/totp", {"ticket": asked["ticket"], "code": code}).status_code == 200
     assert rotated.log_in(with_totp).is_signed_in
+
+
+@pytest.mark.parametrize("value", [0, 1, 2, "true", "off", "", [], {}])
+def test_a_flag_is_true_or_false(app, value):
+    """Whatever else a client means by it, nobody's session may last longer than they thought."""
+    answer = app.test_client().post("/login", json={"login": "a@b.c", "password": PASSWORD, "public_computer": value})
+    assert answer.status_code == 400
+    assert "public_computer: Could not interpret value as boolean" in answer.json["error"]
