@@ -104,7 +104,7 @@ def test_a_closed_browser_stays_signed_in_unless_it_is_a_public_one(alice, new_w
     expect(again.get_by_role("heading", name="Log in" if is_public else "Devices")).to_be_visible()
 
 
-def test_an_address_is_sent_as_it_was_typed(new_window):
+def test_an_address_is_sent_as_it_was_typed(new_window, earlier):
     """A browser's own email field would send another domain for one with \u00df, and refuses \u00e4@."""
     window = new_window()
     window.goto("/register")
