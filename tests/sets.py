@@ -437,13 +437,19 @@ def _id(node: Node) -> str:
 
 
 def _is_primary(node: Node) -> bool:
-    return node.answers() and node.replication()["role"] == "master"
+    try:
+        return bool(node.replication()["role"] == "master")
+    except RedisError:
+        return False
 
 
 def _follows(node: Node, primary: Node | None) -> bool:
     """Whether a server is a replica of this one, and has received all that this one has written."""
-    if primary is None or not node.answers():
+    if primary is None:
         return False
-    own, of_primary = node.replication(), primary.replication()
+    try:
+        own, of_primary = node.replication(), primary.replication()
+    except RedisError:  # it is away, or ends its connections because its role changes
+        return False
     is_linked = own.get("master_port") == primary.port and own.get("master_link_status") == "up"
     return bool(is_linked and own["slave_repl_offset"] >= of_primary["master_repl_offset"])
