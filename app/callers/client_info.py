@@ -12,7 +12,7 @@ from ua_parser import Domain, Parser, load_lazy_builtins
 
 from app.callers.addresses import Address
 from app.callers.location import Locations
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.text import visible
 
 _MAX_PROPERTIES = 8 * 1024

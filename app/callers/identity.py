@@ -12,7 +12,7 @@ from app.callers.location import Locations
 from app.errors import Forbidden, Unauthorized
 from app.rules.devices import Caller, Devices
 from app.setting_parsers import Networks
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.watch import context
 
 SESSION_COOKIE = "__Host-session"

@@ -23,7 +23,7 @@ from app.cli.terminal import (
 )
 from app.rules.device_names import name_of
 from app.rules.operators import Filter, Network
-from app.stores.sessions import Session
+from app.stores.session_records import Session
 from app.tokens import id_from_url, id_in_url
 from app.web.services import services
 

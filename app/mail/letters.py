@@ -22,7 +22,7 @@ from app.rules.email_addresses import mailbox, may_be_imported
 from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.stores.mail import Notice, NoticeKind
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.stores.users import User, UserStore
 from app.text import visible
 

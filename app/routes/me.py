@@ -22,7 +22,7 @@ from app.errors import (
 from app.routes.login import USER_SETTINGS, code_asked_body
 from app.rules.accounts import SecondFactorAsked
 from app.rules.device_names import name_of, why_ended
-from app.stores.sessions import Ended, Session
+from app.stores.session_records import Ended, Session
 from app.times import iso
 from app.tokens import id_from_url, id_in_url
 from app.web.cookies import CLEARS_COOKIES, SETS_SESSION, clear_cookies, has_session_cookie, sign_in_browser

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from app.errors import InvalidCode, MfaRequired, UnknownSession
-from app.stores.sessions import Session
+from app.stores.session_records import Session
 from app.times import iso
 from app.tokens import id_in_url
 from app.web.cookies import CLEARS_COOKIES, clear_cookies

@@ -20,7 +20,7 @@ from app.rules.sign_ins import SignedIn, SignIns
 from app.snowflakes import NOBODY, new_snowflake
 from app.stores.connection.connect import StoreRefused
 from app.stores.factors import MfaType
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.stores.tickets import Ticket, TicketPurpose, TicketStore
 from app.stores.users import Change, User, UserStore
 from app.watch import audit
@@ -148,7 +148,7 @@ class Accounts:
         """Check a password. Sign in, or ask for a code if MFA is on.
 
         Args:
-            attempt: A hash of the form that asks, "" if no form does: see stores/sessions.py, NewSession.
+            attempt: A hash of the form that asks, "" if no form does: see stores/session_records.py, NewSession.
 
         Raises:
             InvalidLogin: The account is unknown or disabled, or the password is wrong. Each case takes equal work.

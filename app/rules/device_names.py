@@ -5,7 +5,7 @@ How a client is read from a request: callers/client_info.py. Words of mails: mai
 
 from typing import Literal
 
-from app.stores.sessions import Client, Ended, Session
+from app.stores.session_records import Client, Ended, Session
 
 DeviceKind = Literal["desktop", "phone", "tablet", "browser", "unknown"]
 

@@ -13,7 +13,8 @@ from app import tokens
 from app.errors import Unauthorized, UnknownSession
 from app.stores.connection.connect import StoreError
 from app.stores.lifetimes import Lifetimes
-from app.stores.sessions import TOUCH_EVERY_S, Client, Ended, NewSession, Session, SessionStore
+from app.stores.session_records import Client, Ended, NewSession, Session
+from app.stores.sessions import TOUCH_EVERY_S, SessionStore
 from app.stores.tickets import proof_value
 from app.watch.events import Reason
 

@@ -16,7 +16,7 @@ from app import tokens
 from app.errors import InvalidLink
 from app.rules.keyring import Keyring
 from app.stores.links import Link, LinkPurpose, LinkStore
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 
 RESET_TTL_S = 60 * 60
 NOT_ME_TTL_S = 48 * 60 * 60

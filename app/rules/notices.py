@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from app.stores.connection.connect import StoreError
 from app.stores.mail import MailStore, Notice, NoticeKind
 from app.stores.notices import NoticeStore
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 
 log = logging.getLogger(__name__)
 

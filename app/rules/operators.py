@@ -19,7 +19,7 @@ from app.rules.notices import Notices
 from app.rules.passwords import Passwords
 from app.stores.factors import MfaType
 from app.stores.scripts import ForeignKey
-from app.stores.sessions import Client, Session
+from app.stores.session_records import Client, Session
 from app.stores.users import Change, User
 from app.stores.wiring import Stores
 from app.watch import audit

@@ -15,7 +15,7 @@ from app.rules.notices import Notices
 from app.rules.passwords import Passwords
 from app.rules.second_factor import SecondFactor
 from app.stores.factors import JudgedAnswer, MfaType
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.stores.tickets import Ticket, TicketStore
 from app.stores.users import User, UserStore
 from app.watch import audit

@@ -18,7 +18,7 @@ from app.rules.second_factor import SecondFactor
 from app.rules.sign_ins import SignedIn, SignIns
 from app.snowflakes import NOBODY
 from app.stores.factors import MfaType
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.stores.tickets import Ticket, TicketStore
 from app.stores.users import Change, User, UserStore
 from app.watch import audit

@@ -16,7 +16,7 @@ from app.rules.notices import Notices
 from app.rules.operators import Operators
 from app.rules.passwords import Passwords
 from app.stores.factors import MfaType
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.stores.users import Change, User, UserStore
 from app.watch import audit
 

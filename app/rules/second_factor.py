@@ -15,7 +15,7 @@ from app.rules.factors import BackupCodes, Factor, TotpFactor, new_codes
 from app.rules.keyring import Keyring
 from app.rules.notices import Notices
 from app.stores.factors import JudgedAnswer, MfaType
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.stores.tickets import AnswerVerdict
 from app.stores.users import Change, User, UserStore
 from app.watch import audit

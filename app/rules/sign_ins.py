@@ -9,7 +9,7 @@ from app import tokens
 from app.errors import InvalidLogin, Unconfirmed
 from app.rules.devices import Devices
 from app.rules.notices import Notices
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.stores.users import User, UserStore
 from app.watch import audit, context
 

@@ -13,7 +13,7 @@ import orjson
 from app.stores.connection.client import RedisClient
 from app.stores.foreign import read_json
 from app.stores.scripts import WAIT_OR_REFUSE, SessionScripts
-from app.stores.sessions import Client, client_of
+from app.stores.session_records import Client, client_of
 
 LinkPurpose = Literal["not_me", "reset", "revert"]
 

@@ -15,7 +15,7 @@ from app.stores.connection.client import RedisClient
 from app.stores.jobs import JobQueue, Queue
 from app.stores.keys import Keys, unprefixed
 from app.stores.lifetimes import RETENTION_S
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 
 NoticeKind = Literal[
     "sign_in",

@@ -1,14 +1,11 @@
-"""The sessions of each user: live sessions, and sessions that ended lately.
+"""The sessions of each user: live sessions, and sessions that ended lately. Their records: session_records.py.
 
 When a session is over: lifetimes.py, and lua/session.lua for the scripts. The rules: rules/devices.py.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, cast, get_args
 
-import orjson
 from redis import ResponseError
 
 from app.errors import Unauthorized
@@ -17,6 +14,7 @@ from app.stores.connection.client import RedisClient
 from app.stores.factors import CHECK_COMMANDS
 from app.stores.foreign import is_time, read_json
 from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
+from app.stores.session_records import Client, Ended, NewSession, Session, known_fields, parse_ended, parse_session
 from app.watch.events import Reason
 
 log = logging.getLogger(__name__)
@@ -28,91 +26,6 @@ TOUCH_EVERY_S = 60
 
 class CallerGone(Unauthorized):
     """The session that asked for a change had ended before, so the change was not made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """The device and program that sent a request. None stands for unknown.
-
-    Attributes:
-        form: "tablet" for a tablet, else None. It is kept because system and program do not show it.
-    """
-
-    os: str | None = None
-    platform: str | None = None
-    location: str | None = None
-    ip: str | None = None
-    form: str | None = None
-
-
-_TEXTS = (*(field.name for field in fields(Client)), "name")  # the fields of a record that are texts
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A device that is signed in.
-
-    Attributes:
-        began_at: Unix seconds.
-        last_used_at: Unix seconds, exact to a minute.
-        proved_at: Unix seconds of the last right answer to a challenge; None if there was no such answer.
-        name: The name that the user gave to the session.
-        on_public_computer: The user said at the sign-in that others use this computer, too. The session ends soon.
-        attempt: The hash of the form that opened the session; None after the first noted use, or if it was no form.
-    """
-
-    user_id: str
-    id_hash: str
-    began_at: int
-    last_used_at: float
-    client: Client
-    proved_at: int | None = None
-    name: str | None = None
-    on_public_computer: bool = False
-    attempt: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NewSession:
-    """A session to be opened.
-
-    Attributes:
-        began_at: Unix seconds.
-        cap: If the user has as many sessions already, the least recently used one ends.
-        attempt: A hash of the form that asks, in base64; "" if no form does. If the form is sent twice, as by a double
-            click, the session of the first time ends.
-    """
-
-    id_hash: str
-    began_at: int
-    client: Client
-    cap: int
-    on_public_computer: bool = False
-    attempt: str = ""
-
-    def as_argument(self) -> dict[str, Any]:
-        """Return it as lua/sign_in.lua reads it."""
-        fields: dict[str, Any] = {"began_at": self.began_at, **_known_fields(self.client)}
-        if self.on_public_computer:
-            fields["on_public_computer"] = True
-        attempt = {"attempt": self.attempt} if self.attempt else {}
-        return {"id_hash": self.id_hash, "record": orjson.dumps(fields | attempt).decode(), "cap": self.cap, **attempt}
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A session that ended.
-
-    Attributes:
-        session: The session before its end. Its last use is not kept; `last_used_at` is the time of its end.
-        ended_at: Unix seconds.
-        by: The session that ended it, which may be this session itself; None if no session ended it.
-    """
-
-    session: Session
-    ended_at: float
-    reason: Reason
-    by: Session | None
 
 
 class SessionStore:
@@ -192,7 +105,7 @@ class SessionStore:
         Returns:
             Whether the use was noted. A Redis that is full or refuses writes notes nothing. Sessions stay signed in.
         """
-        argument = {"id_hash": id_hash, "every_s": TOUCH_EVERY_S, "client": _known_fields(client)}
+        argument = {"id_hash": id_hash, "every_s": TOUCH_EVERY_S, "client": known_fields(client)}
         try:
             return bool(self._touch(user_id, (), argument))
         except ResponseError as refused:
@@ -224,7 +137,7 @@ class SessionStore:
             record_of = dict(zip((records or ())[::2], (records or ())[1::2], strict=True))
             last_used = zip((scored or ())[::2], (scored or ())[1::2], strict=True)
             listed += [
-                _parse_session(user_id, id_hash, float(score), record_of.get(id_hash))
+                parse_session(user_id, id_hash, float(score), record_of.get(id_hash))
                 for id_hash, score in last_used
                 if is_time(float(score))
             ]
@@ -242,7 +155,7 @@ class SessionStore:
         )
         replies = self._redis.read_own(*commands)
         found = zip(named, replies[::2], replies[1::2], strict=True)
-        return [None if score is None else _parse_session(*name, float(score), record) for name, score, record in found]
+        return [None if score is None else parse_session(*name, float(score), record) for name, score, record in found]
 
     def end(self, user_id: str, id_hashes: Sequence[str], reason: Reason, caller: str | None = None) -> int:
         """End sessions of one user. Hashes that are not theirs are skipped.
@@ -292,7 +205,7 @@ class SessionStore:
         """Return the sessions that ended at `since` (Unix seconds) or later, newest first."""
         command = ("ZREVRANGEBYSCORE", self._keys.ended(user_id), "+inf", repr(since), "WITHSCORES")
         rows = self._redis.read_own(command)[0] or ()
-        found = (_parse_ended(user_id, raw, float(score)) for raw, score in zip(rows[::2], rows[1::2], strict=True))
+        found = (parse_ended(user_id, raw, float(score)) for raw, score in zip(rows[::2], rows[1::2], strict=True))
         return [ended for ended in found if ended]
 
     def first_id_hash(self, user_id: str, id_hash: str) -> str:
@@ -318,8 +231,8 @@ class SessionStore:
         # "none" asks for nobody's record, so that a user without sessions costs as many trips.
         [records] = self._redis.read_own(("HMGET", self._keys.sessions(user_id), *(id_hashes or ["none"])))
         rows_of_live = zip(id_hashes or (), records or (), strict=False)
-        live = [_parse_session(user_id, id_hash, since, record) for id_hash, record in rows_of_live]
-        ended = [found.session for raw in rows or () if (found := _parse_ended(user_id, raw, since))]
+        live = [parse_session(user_id, id_hash, since, record) for id_hash, record in rows_of_live]
+        ended = [found.session for raw in rows or () if (found := parse_ended(user_id, raw, since))]
         return {session.id_hash: session.client.ip for session in (*live, *ended)}
 
     def finish_expired(self, user_id: str) -> None:
@@ -329,43 +242,3 @@ class SessionStore:
         Sessions that ended longer ago than the retention are forgotten.
         """
         self._finish_expired(user_id)
-
-
-def _known_fields(client: Client) -> dict[str, str]:
-    return {name: value for name, value in asdict(client).items() if value is not None}
-
-
-def client_of(record: str) -> Client:
-    """Return the client in a session's record (JSON). If the record is empty, all fields are None."""
-    return _parse_session("", "", 0, record).client
-
-
-def _parse_session(user_id: str, id_hash: str, score: float, raw: str | None) -> Session:
-    return _session_of(user_id, id_hash, score, read_json(raw))
-
-
-def _parse_ended(user_id: str, raw: str, score: float) -> Ended | None:
-    """Return the session of a row; None if the row is not one of ours."""
-    row = read_json(raw)
-    reason, id_hash = row.get("reason"), row.get("id_hash")
-    if reason not in get_args(Reason) or not isinstance(id_hash, str):
-        return None
-    by = _session_of(user_id, str(row.get("by_id_hash")), score, row.get("by")) if row.get("by") else None
-    return Ended(_session_of(user_id, id_hash, score, row.get("session")), score, cast(Reason, reason), by)
-
-
-def _session_of(user_id: str, id_hash: str, score: float, record: Any) -> Session:
-    known = record if isinstance(record, dict) and is_time(record.get("began_at")) else {}
-    texts = {name: known[name] for name in _TEXTS if isinstance(known.get(name), str)}
-    name, proved_at = texts.pop("name", None), known.get("proved_at")
-    return Session(
-        user_id,
-        id_hash,
-        known.get("began_at", int(score)),
-        score,
-        Client(**texts),
-        proved_at if is_time(proved_at) else None,
-        name,
-        known.get("on_public_computer") is True,
-        attempt if isinstance(attempt := known.get("attempt"), str) else None,
-    )

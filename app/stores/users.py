@@ -19,7 +19,8 @@ from app.stores.foreign import own_keys
 from app.stores.keys import Keys
 from app.stores.new_users import NewUser, NewUsers, Outcome
 from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
-from app.stores.sessions import CallerGone, NewSession
+from app.stores.session_records import NewSession
+from app.stores.sessions import CallerGone
 from app.watch import context
 from app.watch.events import Reason
 

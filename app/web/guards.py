@@ -16,7 +16,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from app.callers import identity as callers
 from app.errors import Forbidden, InvalidForm, InvalidJson, Unauthorized
 from app.rules.devices import Caller
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.web.cookies import set_proof_cookie
 from app.web.services import services
 from app.wire.contract import Parameter, View, known_by, mark

@@ -19,7 +19,8 @@ from app.stores.connection.connect import connect
 from app.stores.keys import unprefixed as keys
 from app.stores.lifetimes import Lifetimes
 from app.stores.scripts import SessionScripts
-from app.stores.sessions import Client, SessionStore
+from app.stores.session_records import Client
+from app.stores.sessions import SessionStore
 from app.stores.tickets import proof_value
 from app.stores.users import UserStore
 

@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from app import create_app
 from app.config import load_settings
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.web.services import services
 from tests.conftest import ENVIRONMENT
 from tests.device import API, PASSWORD

@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from tests.browser.conftest import FIREFOX, IPAD, PIXEL
 from tests.device import PASSWORD
 

@@ -3,7 +3,7 @@
 import pytest
 
 from app.stores.keys import unprefixed as keys
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.stores.users import Change
 from app.tokens import id_in_url
 from tests.device import PASSWORD

@@ -10,7 +10,8 @@ from typing import Literal
 from app.stores.factors import JudgedAnswer
 from app.stores.lifetimes import Lifetimes
 from app.stores.links import Link
-from app.stores.sessions import CallerGone, Client, Ended, Session
+from app.stores.session_records import Client, Ended, Session
+from app.stores.sessions import CallerGone
 from app.stores.tickets import MAX_WRONG_ANSWERS, AnswerVerdict, Ticket, TicketPurpose
 from app.stores.users import Change
 from app.times import iso

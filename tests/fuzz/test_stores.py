@@ -21,7 +21,8 @@ from app.callers.client_info import clean
 from app.stores.factors import JudgedAnswer
 from app.stores.keys import unprefixed as keys
 from app.stores.links import Link
-from app.stores.sessions import CallerGone, Client
+from app.stores.session_records import Client
+from app.stores.sessions import CallerGone
 from app.stores.tickets import MAX_WRONG_ANSWERS, Ticket, TicketStore
 from app.stores.users import Change
 from app.tokens import id_hash

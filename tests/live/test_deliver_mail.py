@@ -20,7 +20,7 @@ from app.setting_parsers import MailServer
 from app.stores.connection.connect import from_redis_py
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, Notice
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from tests.conftest import ENVIRONMENT
 from tests.live.server import ROOT, Service
 from tests.servers import RedisServer, redis_at, wait_until

@@ -13,7 +13,7 @@ from app.mail.transport import SmtpServer
 from app.setting_parsers import MailServer, mail_address
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, Notice
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.web.services import EXTENSION
 from tests.conftest import ENVIRONMENT
 from tests.debian_mail import Exim, Postfix

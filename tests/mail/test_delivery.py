@@ -16,7 +16,7 @@ from app.setting_parsers import MailServer
 from app.snowflakes import NOBODY
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, Notice
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from tests import mail_server
 from tests.servers import RedisServer, redis_at
 

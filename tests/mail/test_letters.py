@@ -18,7 +18,7 @@ from app.mail.refusals import RecipientRefused
 from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.stores.mail import Notice, NoticeKind
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.stores.users import Change
 from tests.conftest import ENVIRONMENT
 

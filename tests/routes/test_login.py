@@ -8,7 +8,7 @@ import pytest
 
 from app import tokens
 from app.stores.keys import unprefixed as keys
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from tests.device import PASSWORD, Device, errors
 
 

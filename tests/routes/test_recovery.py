@@ -9,7 +9,7 @@ from app.rules.sign_ins import SignIns
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, new_notice_id
 from app.stores.notices import NoticeStore
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.stores.tickets import TicketStore
 from app.stores.users import Change, UserStore
 from app.web.services import EXTENSION

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from app.stores.keys import unprefixed as keys
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.web.services import EXTENSION
 from tests.device import PASSWORD, Device, errors
 

@@ -3,7 +3,7 @@
 import pytest
 
 from app.errors import Unauthorized
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from tests.device import PASSWORD, errors
 
 NEW = "another long one"

@@ -3,7 +3,7 @@
 import pytest
 
 from app.rules.device_names import kind_of, made_up_name, name_of, why_ended, why_ended_here
-from app.stores.sessions import Client, Ended, Session
+from app.stores.session_records import Client, Ended, Session
 
 
 def session(id_hash="a", os="Linux", platform="Firefox", name=None):

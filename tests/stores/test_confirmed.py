@@ -9,7 +9,8 @@ from app.stores import keys
 from app.stores.connection.connect import connect
 from app.stores.connection.node import Wait
 from app.stores.scripts import SessionScripts
-from app.stores.sessions import Client, SessionStore
+from app.stores.session_records import Client
+from app.stores.sessions import SessionStore
 from scripts.faults.stacks import standing_still, valkey
 from tests.conftest import LIFETIMES
 from tests.servers import wait_until

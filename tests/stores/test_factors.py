@@ -7,7 +7,7 @@ import pytest
 from app.rules.keyring import Keyring
 from app.rules.second_factor import SecondFactor
 from app.stores.factors import KINDS, JudgedAnswer, MfaType
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.stores.tickets import Ticket
 from app.stores.users import Change
 from app.watch import audit

@@ -7,7 +7,7 @@ import pytest
 
 from app.stores.keys import unprefixed as keys
 from app.stores.links import Link
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.stores.users import Change
 
 HOUR = 3600

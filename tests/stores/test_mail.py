@@ -8,7 +8,7 @@ import pytest
 from app.rules.links import RESET_TTL_S
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, Notice
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 
 LATE = 300
 ID = "0123456789abcdef" * 4

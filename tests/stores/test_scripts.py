@@ -8,7 +8,8 @@ from redis import ResponseError
 from app.stores.keys import unprefixed as keys
 from app.stores.lua import session_script
 from app.stores.scripts import SessionScripts
-from app.stores.sessions import Client, SessionStore
+from app.stores.session_records import Client
+from app.stores.sessions import SessionStore
 from app.stores.users import Change
 from app.watch.events import Event
 from tests.conftest import LIFETIMES

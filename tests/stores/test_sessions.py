@@ -7,7 +7,8 @@ import pytest
 
 from app.stores.keys import unprefixed as keys
 from app.stores.scripts import SessionScripts
-from app.stores.sessions import CallerGone, Client, SessionStore
+from app.stores.session_records import Client
+from app.stores.sessions import CallerGone, SessionStore
 from app.stores.users import Change
 from tests.conftest import LIFETIMES
 

@@ -4,7 +4,7 @@ import pytest
 
 from app.stores.factors import JudgedAnswer
 from app.stores.keys import unprefixed as keys
-from app.stores.sessions import Client
+from app.stores.session_records import Client
 from app.stores.tickets import Ticket
 from app.stores.users import Change
 

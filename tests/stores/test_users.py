@@ -3,7 +3,8 @@
 import pytest
 
 from app.stores.keys import unprefixed as keys
-from app.stores.sessions import CallerGone, Client
+from app.stores.session_records import Client
+from app.stores.sessions import CallerGone
 from app.stores.users import Change
 
 

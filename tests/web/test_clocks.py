@@ -12,7 +12,8 @@ from app.stores.connection.redis_clock import RedisClock
 from app.stores.keys import unprefixed as keys
 from app.stores.notices import NoticeStore
 from app.stores.scripts import SessionScripts
-from app.stores.sessions import Client, SessionStore
+from app.stores.session_records import Client
+from app.stores.sessions import SessionStore
 from tests.conftest import ENVIRONMENT, LIFETIMES
 from tests.device import PASSWORD, Device
 

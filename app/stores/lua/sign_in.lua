@@ -2,7 +2,7 @@
 -- Runs after session.lua. The script that follows has this KEY, too
 -- KEYS[4]   user, a hash
 -- Defines   may_open, open_session. A new session: id_hash, record (JSON), cap (if the user has more sessions, the least
---           recently used ones end), attempt (absent if no form asks: see NewSession in stores/sessions.py)
+--           recently used ones end), attempt (absent if no form asks: see NewSession in stores/session_records.py)
 
 -- Tell whether a login may still open a session: its user has the credentials version that it began with, and is not
 -- disabled.

@@ -10,7 +10,8 @@ from app.stores.connection.connect import connect
 from app.stores.connection.node import Wait
 from app.stores.keys import unprefixed as keys
 from app.stores.scripts import SessionScripts
-from app.stores.sessions import Client, SessionStore
+from app.stores.session_records import Client
+from app.stores.sessions import SessionStore
 from tests.conftest import LIFETIMES
 from tests.servers import wait_until
 from tests.sets import ClusterSet

@@ -1,0 +1,134 @@
+"""The records of sessions: what a session is, and how Redis keeps it as JSON. The store: sessions.py."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, cast, get_args
+
+import orjson
+
+from app.stores.foreign import is_time, read_json
+from app.watch.events import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The device and program that sent a request. None stands for unknown.
+
+    Attributes:
+        form: "tablet" for a tablet, else None. It is kept because system and program do not show it.
+    """
+
+    os: str | None = None
+    platform: str | None = None
+    location: str | None = None
+    ip: str | None = None
+    form: str | None = None
+
+
+_TEXTS = (*(field.name for field in fields(Client)), "name")  # the fields of a record that are texts
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A device that is signed in.
+
+    Attributes:
+        began_at: Unix seconds.
+        last_used_at: Unix seconds, exact to a minute.
+        proved_at: Unix seconds of the last right answer to a challenge; None if there was no such answer.
+        name: The name that the user gave to the session.
+        on_public_computer: The user said at the sign-in that others use this computer, too. The session ends soon.
+        attempt: The hash of the form that opened the session; None after the first noted use, or if it was no form.
+    """
+
+    user_id: str
+    id_hash: str
+    began_at: int
+    last_used_at: float
+    client: Client
+    proved_at: int | None = None
+    name: str | None = None
+    on_public_computer: bool = False
+    attempt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """A session to be opened.
+
+    Attributes:
+        began_at: Unix seconds.
+        cap: If the user has as many sessions already, the least recently used one ends.
+        attempt: A hash of the form that asks, in base64; "" if no form does. If the form is sent twice, as by a double
+            click, the session of the first time ends.
+    """
+
+    id_hash: str
+    began_at: int
+    client: Client
+    cap: int
+    on_public_computer: bool = False
+    attempt: str = ""
+
+    def as_argument(self) -> dict[str, Any]:
+        """Return it as lua/sign_in.lua reads it."""
+        fields: dict[str, Any] = {"began_at": self.began_at, **known_fields(self.client)}
+        if self.on_public_computer:
+            fields["on_public_computer"] = True
+        attempt = {"attempt": self.attempt} if self.attempt else {}
+        return {"id_hash": self.id_hash, "record": orjson.dumps(fields | attempt).decode(), "cap": self.cap, **attempt}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A session that ended.
+
+    Attributes:
+        session: The session before its end. Its last use is not kept; `last_used_at` is the time of its end.
+        ended_at: Unix seconds.
+        by: The session that ended it, which may be this session itself; None if no session ended it.
+    """
+
+    session: Session
+    ended_at: float
+    reason: Reason
+    by: Session | None
+
+
+def known_fields(client: Client) -> dict[str, str]:
+    return {name: value for name, value in asdict(client).items() if value is not None}
+
+
+def client_of(record: str) -> Client:
+    """Return the client in a session's record (JSON). If the record is empty, all fields are None."""
+    return parse_session("", "", 0, record).client
+
+
+def parse_session(user_id: str, id_hash: str, score: float, raw: str | None) -> Session:
+    return _session_of(user_id, id_hash, score, read_json(raw))
+
+
+def parse_ended(user_id: str, raw: str, score: float) -> Ended | None:
+    """Return the session of a row; None if the row is not one of ours."""
+    row = read_json(raw)
+    reason, id_hash = row.get("reason"), row.get("id_hash")
+    if reason not in get_args(Reason) or not isinstance(id_hash, str):
+        return None
+    by = _session_of(user_id, str(row.get("by_id_hash")), score, row.get("by")) if row.get("by") else None
+    return Ended(_session_of(user_id, id_hash, score, row.get("session")), score, cast(Reason, reason), by)
+
+
+def _session_of(user_id: str, id_hash: str, score: float, record: Any) -> Session:
+    known = record if isinstance(record, dict) and is_time(record.get("began_at")) else {}
+    texts = {name: known[name] for name in _TEXTS if isinstance(known.get(name), str)}
+    name, proved_at = texts.pop("name", None), known.get("proved_at")
+    return Session(
+        user_id,
+        id_hash,
+        known.get("began_at", int(score)),
+        score,
+        Client(**texts),
+        proved_at if is_time(proved_at) else None,
+        name,
+        known.get("on_public_computer") is True,
+        attempt if isinstance(attempt := known.get("attempt"), str) else None,
+    )
