@@ -1,6 +1,10 @@
 """Bodies of registration, login and its second step. A forgotten password: recovery.py."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import pre_load
 
 from app.wire.fields import (
     CODE,
@@ -54,8 +58,17 @@ class Login:
 
 class LoginSchema(WireSchema):
     into = Login
-    login = Text(required=True, metadata=LOGIN)
+    login = Text(
+        required=True, metadata=LOGIN | {"description": "The e-mail address; without `login` the field `email` counts"}
+    )
     password = Text(required=True, metadata=PASSWORD)
+
+    @pre_load
+    def _read_email_as_login(self, sent: Any, **_: Any) -> Any:
+        """Take `email` for `login` where that is absent, as some clients call it (discum, for one)."""
+        if isinstance(sent, Mapping) and sent.get("login") is None and "email" in sent:
+            return {**sent, "login": sent["email"]}
+        return sent
 
 
 @dataclass(frozen=True)

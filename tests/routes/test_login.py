@@ -229,6 +229,37 @@ def test_what_real_clients_send_beside_is_passed_over(new_device):
     assert new_device().post("/auth/register", body, Origin="https://discord.com").status_code == 201
 
 
+@pytest.mark.parametrize(
+    ("named", "status"),
+    [
+        ({"email": "alice@example.com"}, 200),
+        ({"email": "alice@example.com", "login": None}, 200),
+        ({"email": "nobody@example.com", "login": "alice@example.com"}, 200),
+        ({"email": "alice@example.com", "login": "nobody@example.com"}, 400),
+        ({"email": "alice@example.com", "login": ""}, 400),
+    ],
+)
+def test_a_client_may_call_the_login_email(alice, new_device, named, status):
+    """Where both are there, login counts."""
+    assert new_device().post("/auth/login", named | {"password": PASSWORD}).status_code == status
+
+
+@pytest.mark.parametrize("named", [{}, {"email": None}, {"email": 5}, {"email": ["alice@example.com"]}])
+def test_a_login_without_a_name_is_refused_at_its_field(new_device, named):
+    """Whatever the client calls it."""
+    code = "BASE_TYPE_REQUIRED" if named.get("email") is None else "STRING_TYPE_CONVERT"
+    assert errors(new_device().post("/auth/login", named | {"password": PASSWORD}), "login") == [code]
+
+
+def test_a_login_by_email_counts_against_the_accounts_limit(make_app, alice):
+    """The limit of an account is one, whatever the field that names it."""
+    app = make_app(RATE_LIMIT_LOGIN="2 per minute")
+    device = Device(app.test_client(use_cookies=False))
+    wrong = {"password": "a wrong password"}
+    tried = [device.post("/auth/login", wrong | {name: alice.email}) for name in ("email", "login", "email")]
+    assert [answer.status_code for answer in tried] == [400, 400, 429]
+
+
 def test_log_in_answers_as_clients_expect(alice, new_device):
     answer = log_in(new_device(), "Alice@EXAMPLE.com")
     assert answer.json["user_id"] == alice.user_id
