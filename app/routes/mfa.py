@@ -56,7 +56,7 @@ def enable_totp(body: EnableTotp) -> ResponseReturnValue:
     """
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_off(user)
-    services().accounts.require_password(user, body.password)
+    services().profiles.require_password(user, body.password)
     token, codes = services().second_factor.enable(caller(), user, body.secret, body.code, client())
     renew_session_cookie(token)
     return {"token": token, "backup_codes": _codes_body(user.id, codes)}
@@ -89,7 +89,7 @@ def renew_codes(body: RenewCodes) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_on(user)
     require_proof_or_answer(body)
-    services().accounts.require_password(user, body.password)
+    services().profiles.require_password(user, body.password)
     return {"backup_codes": _codes_body(user.id, services().second_factor.renew_codes(caller(), user, client()))}
 
 

@@ -156,7 +156,7 @@ def change_password(body: ChangePassword) -> ResponseReturnValue:
     if user.has_mfa:
         prove(request.form.get("answer", ""))
     renew_session_cookie(
-        services().accounts.change_password(caller(), user, body.password, body.new_password, client())
+        services().profiles.change_password(caller(), user, body.password, body.new_password, client())
     )
     return redirect(url_for("settings.show_security", done="password"), 303)
 
@@ -180,7 +180,7 @@ def show_totp() -> ResponseReturnValue:
 @limited(STEP_UP, STEP_UP_USER)
 def enable_totp(body: EnableTotp) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
-    services().accounts.require_password(user, body.password)
+    services().profiles.require_password(user, body.password)
     token, codes = services().second_factor.enable(caller(), user, body.secret, body.code, client())
     renew_session_cookie(token)
     return render_template("codes.html", codes=codes, fresh=True)
@@ -207,7 +207,7 @@ def renew_codes() -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_on(user)
     prove(request.form.get("answer", ""))
-    services().accounts.require_password(user, request.form.get("password", ""))
+    services().profiles.require_password(user, request.form.get("password", ""))
     codes = services().second_factor.renew_codes(caller(), user, client())
     return render_template("codes.html", codes=codes, fresh=False)
 

@@ -57,7 +57,7 @@ def change_password(body: ChangePassword) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     if user.has_mfa:
         require_proof_or_answer(body)
-    token = services().accounts.change_password(caller(), user, body.password, body.new_password, client())
+    token = services().profiles.change_password(caller(), user, body.password, body.new_password, client())
     renew_session_cookie(token)
     return _user_body(user) | {"token": token}
 

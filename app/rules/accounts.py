@@ -1,6 +1,7 @@
-"""Accounts: registration, login, the password, and how an account is disabled or deleted.
+"""Accounts: registration, login, and how an account is disabled or deleted.
 
-Records of users: stores/users.py. Commands of operators: operators.py. A forgotten password: recovery.py.
+Records of users: stores/users.py. What users change of theirs: profile.py. Commands of operators: operators.py. A
+forgotten password: recovery.py.
 """
 
 import secrets
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app import tokens
-from app.errors import InvalidForm, InvalidLogin, InvalidTicket, PasswordMismatch, Unauthorized
+from app.errors import InvalidForm, InvalidLogin, InvalidTicket, Unauthorized
 from app.rules.devices import REPEATED_WITHIN_S, Caller, Devices
 from app.rules.email_addresses import normal_forms, normalise_email
 from app.rules.keyring import Keyring
@@ -209,38 +210,6 @@ class Accounts:
         except InvalidTicket:
             return None
         return claim.user_id
-
-    def require_password(self, user: User, password: str) -> None:
-        """Raise PasswordMismatch if a password is not the password of the user."""
-        if not self._passwords.verify(password, user.password_hash):
-            audit.step_up_failed("wrong", user.id, "password")
-            raise PasswordMismatch
-
-    def change_password(self, caller: Caller, user: User, password: str, new_password: str, client: Client) -> str:
-        """Change the password, end every other session, and replace the caller's token.
-
-        Returns:
-            The new token.
-
-        Raises:
-            PasswordMismatch: The old password is wrong, or the credentials changed meanwhile.
-        """
-        self.require_password(user, password)
-        token = tokens.issue(user.id, caller.began_at)
-        change = Change(
-            credentials_version=user.credentials_version,
-            caller=caller.id_hash,
-            set={"password_hash": self._passwords.hash(new_password)},
-            new_id_hash=tokens.id_hash(token),
-            reason="password_change",
-            end_others="password_change",
-        )
-        changed = self._users.change(user.id, change)
-        if not changed:  # the credentials changed after the check, so the check does not count any more
-            raise PasswordMismatch
-        audit.credentials_changed("password", user.id, tokens.id_hash(token))
-        self._notices.tell("password_changed", user.id, client)
-        return token
 
     def end_others(self, caller: Caller, client: Client, *, stop_logins: bool = True) -> None:
         """End every session except the caller's.

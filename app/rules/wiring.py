@@ -11,6 +11,7 @@ from app.rules.links import Links
 from app.rules.notices import Notices
 from app.rules.operators import Operators
 from app.rules.passwords import Passwords
+from app.rules.profile import Profiles
 from app.rules.reauthentication import Reauthentication
 from app.rules.recovery import Recovery
 from app.rules.replay import Replay
@@ -82,6 +83,7 @@ class Rules:
             ticket_ttl_s=settings.mfa_ticket_ttl_s,
             clock=clock,
         )
+        self.profiles = Profiles(users, passwords, notices)
         self.recovery = Recovery(
             users, tickets, self.accounts, self.devices, sign_ins, self.links, passwords, self.second_factor, notices
         )

@@ -55,4 +55,4 @@ def test_a_stale_change_is_refused(alice, app):
     renewed = alice.patch("/users/@me", {"password": PASSWORD, "new_password": NEW})
     assert renewed.status_code == 200
     with pytest.raises(Unauthorized):
-        wired.accounts.change_password(caller, user, PASSWORD, "yet another one", Client())
+        wired.profiles.change_password(caller, user, PASSWORD, "yet another one", Client())
