@@ -100,7 +100,7 @@ class Settings:
     )
     gateway_secret: str | None = _setting(
         parsers.optional(parsers.text),
-        "secret that the gateway sends to introspect and reconcile; without it these paths do not exist",
+        "secret that gateway and application send to `/gateway/`, for all but verify; without it those do not exist",
         "",
         secret=True,
     )

@@ -227,6 +227,12 @@ class Forbidden(ApiError):
     status = 403
 
 
+class UnknownUser(ApiError):
+    status = 404
+    code = 10013
+    message = "Unknown User"
+
+
 class UnknownSession(ApiError):
     status = 404
     code = 10020

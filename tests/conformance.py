@@ -32,7 +32,8 @@ class Document:
         self._root = deepcopy(document)
         _close(self._root["components"]["schemas"])
         paths = sorted(document["paths"], key=lambda path: "{" in path)  # one without parameters comes first
-        self._paths = [(re.compile(re.sub(r"{[^}]+}", ".+", path)), self._root["paths"][path]) for path in paths]
+        patterns = (re.compile(re.sub(r"{[^}]+}", ".+", path), re.DOTALL) for path in paths)
+        self._paths = [(pattern, self._root["paths"][path]) for pattern, path in zip(patterns, paths, strict=True)]
         self._validators: dict[str, jsonschema_rs.Draft202012Validator] = {}
 
     def check(self, method: str, path: str, status: int, headers: Mapping[str, str], body: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What a gateway may ask: who sends a request, what a token means, which sessions are over.
+"""What a gateway may ask: who sends a request, what a token means, which sessions are over, who a user is.
 
 The check of each request is in app/web/verify.py. The other requests are here and need the gateway's secret. Events for
 gateways: app/stores/lua/session.lua.
@@ -10,12 +10,13 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.errors import InvalidForm, InvalidJson, Unavailable
+from app.errors import InvalidForm, InvalidJson, Unavailable, UnknownUser
+from app.routes.users import user_body
 from app.web.guards import read_body, require_secret, takes
 from app.web.services import services
-from app.wire.contract import answers, known_by, reads_form, refuses
+from app.wire.contract import Parameter, answers, known_by, reads, reads_form, refuses
 from app.wire.gateway import IntrospectSchema, Reconcile, ReconcileSchema
-from app.wire.responses import ActiveTokenSchema, EndedSessionsSchema, InactiveTokenSchema
+from app.wire.responses import ActiveTokenSchema, EndedSessionsSchema, InactiveTokenSchema, KnownUserSchema
 
 bp = Blueprint("gateway", __name__)
 
@@ -67,3 +68,13 @@ def reconcile(body: Reconcile) -> ResponseReturnValue:
     named = [(session.user_id, session.id_hash) for session in body.sessions]
     ended = services().devices.find_ended(named)
     return {"ended": [{"user_id": user_id, "id_hash": id_hash} for user_id, id_hash in ended]}
+
+
+@bp.get("/users/<user_id>")
+@reads(Parameter("path", "user_id", "The id of the user", "1234567890123456789"))
+@answers(KnownUserSchema)
+@refuses(UnknownUser, Unavailable)
+def show_user(user_id: str) -> ResponseReturnValue:
+    """Tell the application behind the gateway who a user is. A disabled user has no session."""
+    user = services().profiles.find(user_id)
+    return user_body(user) | {"disabled": user.disabled}

@@ -40,7 +40,7 @@ _UNKNOWN = {
 @answers(UserSchema)
 def show_me() -> ResponseReturnValue:
     """Show the caller's user."""
-    return _user_body(services().accounts.get(caller().user_id))
+    return user_body(services().accounts.get(caller().user_id))
 
 
 @bp.patch("/users/@me")
@@ -59,10 +59,11 @@ def change_password(body: ChangePassword) -> ResponseReturnValue:
         require_proof_or_answer(body)
     token = services().profiles.change_password(caller(), user, body.password, body.new_password, client())
     renew_session_cookie(token)
-    return _user_body(user) | {"token": token}
+    return user_body(user) | {"token": token}
 
 
-def _user_body(user: User) -> dict[str, Any]:
+def user_body(user: User) -> dict[str, Any]:
+    """Return what the user, and the application behind the gateway, are told of a user."""
     return {
         "id": user.id,
         "username": user.username,

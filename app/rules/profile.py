@@ -4,10 +4,11 @@ Registration and login: accounts.py. A forgotten password: recovery.py. The seco
 """
 
 from app import tokens
-from app.errors import PasswordMismatch
+from app.errors import PasswordMismatch, UnknownUser
 from app.rules.devices import Caller
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
+from app.snowflakes import is_user_id
 from app.stores.session_records import Client
 from app.stores.users import Change, User, UserStore
 from app.watch import audit
@@ -18,6 +19,17 @@ class Profiles:
         self._users = users
         self._passwords = passwords
         self._notices = notices
+
+    def find(self, user_id: str) -> User:
+        """Return any user.
+
+        Raises:
+            UnknownUser: No user has this id, or it has not the form of one.
+        """
+        user = self._users.get(user_id) if is_user_id(user_id) else None
+        if user is None:
+            raise UnknownUser
+        return user
 
     def require_password(self, user: User, password: str) -> None:
         """Raise PasswordMismatch if a password is not the password of the user."""

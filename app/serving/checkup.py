@@ -66,7 +66,7 @@ def check_secrets(settings: Settings) -> Iterator[Finding]:
         yield fail("secret keys", said, f"Put a random one in front: {_GENERATE}")
     else:
         yield ok("secret keys", "SECRET_KEYS look random.")
-    without = "introspect and reconcile are not there"
+    without = "introspect, reconcile and users are not there"
     yield _check_secret("gateway secret", "GATEWAY_SECRET", settings.gateway_secret, without)
     yield _check_secret("metrics secret", "METRICS_SECRET", settings.metrics_secret, "/metrics is not there")
     if any(network.prefixlen == 0 for network in settings.trusted_proxies):

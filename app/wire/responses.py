@@ -176,6 +176,10 @@ class UserSchema(ResponseSchema):
     accent_color = _null()
 
 
+class KnownUserSchema(UserSchema):
+    disabled = _flag(metadata={"description": "Whether an operator has shut the user out", "examples": [False]})
+
+
 class ChangedUserSchema(UserSchema):
     token = _text(metadata=_TOKEN)
 

@@ -1,4 +1,4 @@
-"""The gateway surface: verify, introspect, reconcile."""
+"""The gateway surface: verify, introspect, reconcile, users."""
 
 import base64
 import json
@@ -176,18 +176,21 @@ def test_an_error_that_nobody_expected_is_a_no(app, alice, store, monkeypatch):
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 def test_without_a_secret_there_is_nothing_but_verify(app, method):
-    for path in ("/gateway/introspect", "/gateway/reconcile"):
+    for path in ("/gateway/introspect", "/gateway/reconcile", "/gateway/users/1"):
         answer = app.test_client().open(path, method=method, headers={"Authorization": "Bearer "})
         assert (answer.status_code, answer.json) == (404, {"code": 0, "message": "404: Not Found"})
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer ", "Bearer wrong", f"Basic {SECRET}", SECRET, "Bearer é"])
-def test_introspect_and_reconcile_ask_for_the_secret(gateway, alice, authorization):
+def test_every_question_but_verify_asks_for_the_secret(gateway, alice, authorization):
     refused = introspect(gateway, alice.token, authorization)
     assert (refused.status_code, refused.json) == (401, UNAUTHORIZED)
     assert refused.headers["WWW-Authenticate"] == "Bearer"
     answer = gateway.call("POST", "/gateway/reconcile", {"sessions": []}, token=authorization)
     assert (answer.status_code, answer.json) == (401, UNAUTHORIZED)
+    for user_id in (alice.user_id, "1"):
+        answer = gateway.call("GET", f"/gateway/users/{user_id}", token=authorization)
+        assert (answer.status_code, answer.json) == (401, UNAUTHORIZED)
 
 
 def test_the_scheme_counts_in_whatever_case(gateway, alice):
@@ -266,3 +269,32 @@ def test_reconcile_takes_a_thousand(gateway, alice):
 def test_reconcile_refuses_what_is_no_session(gateway, named):
     answer = gateway.post("/gateway/reconcile", {"sessions": [named]})
     assert (answer.status_code, answer.json["code"]) == (400, 50035)
+
+
+def test_users_tells_the_application_who_a_user_is(gateway, alice, app):
+    """The same that the user is told, and nothing secret; a disabled user is still one, a deleted one is not."""
+    own = alice.get("/users/@me").json
+    answer = gateway.get(f"/gateway/users/{alice.user_id}")
+    assert (answer.status_code, answer.json) == (200, own | {"disabled": False})
+    assert answer.headers["Cache-Control"] == "no-store"
+    accounts = app.extensions["keyrack"].accounts
+    assert accounts.disable(alice.user_id)
+    assert gateway.get(f"/gateway/users/{alice.user_id}").json == own | {"disabled": True}
+    assert accounts.delete(alice.user_id)
+    answer = gateway.get(f"/gateway/users/{alice.user_id}")
+    assert (answer.status_code, answer.json) == (404, {"code": 10013, "message": "Unknown User"})
+
+
+@pytest.mark.parametrize(
+    "user_id", ["1", "0", "9" * 20, "9" * 21, "x", "-1", "1.0", "%EF%BC%91", "*", "%00", "1%0A", "%20{}", "@me", "{{}}"]
+)
+def test_an_id_that_nobody_has_is_an_unknown_user(gateway, alice, user_id):
+    """Also what is no id, or an id with something beside it."""
+    for asked in {user_id, user_id.replace("{}", alice.user_id)}:
+        answer = gateway.get(f"/gateway/users/{asked}")
+        assert (answer.status_code, answer.json) == (404, {"code": 10013, "message": "Unknown User"})
+
+
+def test_a_record_of_another_application_is_no_user(gateway, redis):
+    redis.hset("user:{77}", mapping={"name": "of another application"})
+    assert gateway.get("/gateway/users/77").status_code == 404
