@@ -12,6 +12,7 @@ from markupsafe import Markup
 from app.errors import UnknownSession
 from app.routes.forms import Problems, lead_to_page, page_blueprint, shows_page_on_refusal
 from app.rules import totp
+from app.rules.profile import ProfileChange
 from app.tokens import id_from_url
 from app.web.cookies import renew_session_cookie
 from app.web.guards import caller, client, has_proof_or_login, prove, require_session, takes_form
@@ -155,9 +156,9 @@ def change_password(body: ChangePassword) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     if user.has_mfa:
         prove(request.form.get("answer", ""))
-    renew_session_cookie(
-        services().profiles.change_password(caller(), user, body.password, body.new_password, client())
-    )
+    change = ProfileChange(new_password=body.new_password)
+    _, token = services().profiles.change(caller(), user, change, body.password, client())
+    renew_session_cookie(token)
     return redirect(url_for("settings.show_security", done="password"), 303)
 
 

@@ -1,4 +1,4 @@
-"""The caller's own user: its record, and a change of the password.
+"""The caller's own user: its record, and changes of names and password.
 
 The second factor: mfa.py. A forgotten password: recovery.py.
 """
@@ -15,7 +15,7 @@ from app.web.cookies import RENEWS_SESSION, renew_session_cookie
 from app.web.guards import caller, client, require_proof_or_answer, require_session, takes
 from app.web.limits import STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
-from app.wire.account import ChangePassword, ChangePasswordSchema
+from app.wire.account import ChangeUser, ChangeUserSchema
 from app.wire.contract import answers, refuses
 from app.wire.responses import ChangedUserSchema, UserSchema
 
@@ -45,21 +45,22 @@ def show_me() -> ResponseReturnValue:
 
 @bp.patch("/users/@me")
 @require_session
-@takes(ChangePasswordSchema)
+@takes(ChangeUserSchema)
 @limited(STEP_UP, STEP_UP_USER)
 @answers(ChangedUserSchema, headers=[RENEWS_SESSION])
 @refuses(MfaRequired, InvalidCode)
-def change_password(body: ChangePassword) -> ResponseReturnValue:
-    """Change the password.
+def change_me(body: ChangeUser) -> ResponseReturnValue:
+    """Change the password, the username and the name that others see: all that is asked for, or nothing.
 
-    Every other session ends. The caller's own session goes on with a new token.
+    With a new password, every other session ends. The caller's own session goes on with a new token.
     """
     user = services().accounts.get(caller().user_id)
-    if user.has_mfa:
+    services().profiles.require_possible(user, body)
+    if body.needs_password and user.has_mfa:
         require_proof_or_answer(body)
-    token = services().profiles.change_password(caller(), user, body.password, body.new_password, client())
+    user, token = services().profiles.change(caller(), user, body, body.password, client())
     renew_session_cookie(token)
-    return user_body(user) | {"token": token}
+    return user_body(user) | ({"token": token} if token else {})
 
 
 def user_body(user: User) -> dict[str, Any]:

@@ -1,17 +1,41 @@
-"""The user's own record as the user changes it: the password.
+"""The user's own record as the user changes it: names and password.
 
 Registration and login: accounts.py. A forgotten password: recovery.py. The second factor: second_factor.py.
 """
 
+from dataclasses import dataclass, replace
+
 from app import tokens
-from app.errors import PasswordMismatch, UnknownUser
+from app.errors import InvalidForm, PasswordMismatch, Unauthorized, UnknownUser
 from app.rules.devices import Caller
+from app.rules.email_addresses import normalise_email
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
 from app.snowflakes import is_user_id
 from app.stores.session_records import Client
 from app.stores.users import Change, User, UserStore
 from app.watch import audit
+
+NEED_PASSWORD = {"new_password", "email", "username"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileChange:
+    """What a user changes of their own record. A field that is None stays as it is.
+
+    Attributes:
+        global_name: "" removes it.
+    """
+
+    new_password: str | None = None
+    email: str | None = None
+    username: str | None = None
+    global_name: str | None = None
+
+    @property
+    def needs_password(self) -> bool:
+        """Tell whether it needs the password, and a proof where MFA is on. The name that others see needs neither."""
+        return any(getattr(self, name) is not None for name in NEED_PASSWORD)
 
 
 class Profiles:
@@ -37,28 +61,70 @@ class Profiles:
             audit.step_up_failed("wrong", user.id, "password")
             raise PasswordMismatch
 
-    def change_password(self, caller: Caller, user: User, password: str, new_password: str, client: Client) -> str:
-        """Change the password, end every other session, and replace the caller's token.
-
-        Returns:
-            The new token.
+    def require_possible(self, user: User, change: ProfileChange) -> None:
+        """Refuse what cannot be changed, before the user proves anything for it.
 
         Raises:
-            PasswordMismatch: The old password is wrong, or the credentials changed meanwhile.
+            InvalidForm: The e-mail address is another. The user's own address, in any spelling, is no change.
         """
-        self.require_password(user, password)
-        token = tokens.issue(user.id, caller.began_at)
-        change = Change(
-            credentials_version=user.credentials_version,
+        if change.email is not None and normalise_email(change.email) != normalise_email(user.email):
+            raise InvalidForm({"email": "BASE_TYPE_CHOICES: The address of an account cannot be changed here."})
+
+    def change(
+        self, caller: Caller, user: User, change: ProfileChange, password: str | None, client: Client
+    ) -> tuple[User, str | None]:
+        """Change all fields in one step. A new password ends every other session and replaces the caller's token.
+
+        Args:
+            password: The present password, if the change needs it.
+
+        Returns:
+            The user after it, and the new token if there is a new password.
+
+        Raises:
+            InvalidForm: As `require_possible` does.
+            PasswordMismatch: The password is wrong, or the credentials changed after it was checked.
+            Unauthorized: The session or the user is gone.
+        """
+        self.require_possible(user, change)
+        if change.needs_password:
+            self.require_password(user, password or "")
+        names = {"username": change.username, "global_name": change.global_name}
+        asked = Change(
+            credentials_version=user.credentials_version if change.needs_password else None,
+            same_credentials=True,
             caller=caller.id_hash,
-            set={"password_hash": self._passwords.hash(new_password)},
+            set={name: text for name, text in names.items() if text},
+            unset=["global_name"] if change.global_name == "" else [],
+        )
+        token = None
+        if change.new_password is not None:
+            token = tokens.issue(user.id, caller.began_at)
+            asked = self._with_password(asked, change.new_password, token)
+        if (asked.set or asked.unset) and not self._users.change(user.id, asked):
+            # the credentials changed after the check, so the check does not count any more
+            raise PasswordMismatch if change.needs_password else Unauthorized
+        self._tell(user, change, token, client)
+        return _renamed(user, change), token
+
+    def _with_password(self, asked: Change, new_password: str, token: str) -> Change:
+        return replace(
+            asked,
+            same_credentials=False,
+            set={**(asked.set or {}), "password_hash": self._passwords.hash(new_password)},
             new_id_hash=tokens.id_hash(token),
             reason="password_change",
             end_others="password_change",
         )
-        changed = self._users.change(user.id, change)
-        if not changed:  # the credentials changed after the check, so the check does not count any more
-            raise PasswordMismatch
-        audit.credentials_changed("password", user.id, tokens.id_hash(token))
-        self._notices.tell("password_changed", user.id, client)
-        return token
+
+    def _tell(self, user: User, change: ProfileChange, token: str | None, client: Client) -> None:
+        if change.username or change.global_name is not None:
+            audit.account_changed("renamed", user.id)
+        if token:
+            audit.credentials_changed("password", user.id, tokens.id_hash(token))
+            self._notices.tell("password_changed", user.id, client)
+
+
+def _renamed(user: User, change: ProfileChange) -> User:
+    shown = user.global_name if change.global_name is None else change.global_name or None
+    return replace(user, username=change.username or user.username, global_name=shown)

@@ -30,7 +30,7 @@ WhyNot = Literal[
 ]
 Method = Literal["password", "totp", "backup"]
 Credential = Literal["password", "totp_on", "totp_off", "backup_codes"]
-AccountAct = Literal["registered", "disabled", "enabled", "deleted", "replayed"]
+AccountAct = Literal["registered", "renamed", "disabled", "enabled", "deleted", "replayed"]
 
 # Each metric starts at 0, because Prometheus misses the first increase of a metric that was absent before.
 for _how in get_args(How):

@@ -54,9 +54,9 @@ def sign_in_browser(signed_in: SignedIn) -> None:
     _set_session(signed_in.token, signed_in.on_public_computer)
 
 
-def renew_session_cookie(token: str) -> None:
-    """Set the cookie to the new token of the caller's session, if the caller is known by its cookie."""
-    if is_known_by_cookie():
+def renew_session_cookie(token: str | None) -> None:
+    """Set the cookie to the new token of the caller's session, if it has one and the caller is known by its cookie."""
+    if token and is_known_by_cookie():
         _set_session(token, services().devices.is_on_public_computer(token))
 
 

@@ -3,10 +3,29 @@ A new password by a link: recovery.py.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from marshmallow import validate
+from marshmallow import ValidationError, validate, validates_schema
 
-from app.wire.fields import CODE, CODE_AS_PROOF, PASSWORD, TICKET, Flag, ProvingBody, Text, WireSchema, check_password
+from app.rules.profile import NEED_PASSWORD, ProfileChange
+from app.wire.fields import (
+    CODE,
+    CODE_AS_PROOF,
+    EMAIL,
+    GLOBAL_NAME,
+    GLOBAL_NAME_CHECKS,
+    PASSWORD,
+    REQUIRED,
+    TICKET,
+    USERNAME,
+    USERNAME_CHECKS,
+    EmailAddress,
+    Flag,
+    ProvingBody,
+    Text,
+    WireSchema,
+    check_password,
+)
 
 
 @dataclass(frozen=True)
@@ -25,8 +44,11 @@ class FinishMfaSchema(WireSchema):
     data = Text(required=True, metadata={"description": "The code, or the password"} | PASSWORD)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChangePassword(ProvingBody):
+_NEW_PASSWORD = {"examples": ["another horse battery"]}
+
+
+@dataclass(frozen=True)
+class ChangePassword:
     password: str
     new_password: str
 
@@ -34,8 +56,41 @@ class ChangePassword(ProvingBody):
 class ChangePasswordSchema(WireSchema):
     into = ChangePassword
     password = Text(required=True, metadata=PASSWORD)
-    new_password = Text(required=True, validate=check_password, metadata={"examples": ["another horse battery"]})
+    new_password = Text(required=True, validate=check_password, metadata=_NEW_PASSWORD)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeUser(ProvingBody, ProfileChange):
+    @property
+    def has_answer(self) -> bool:
+        return self.needs_password and super().has_answer
+
+
+class _ShownName(Text):
+    """The name that others see. Null and an empty text remove it; both are loaded as an empty text."""
+
+    def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return "" if value in (None, "") else super().deserialize(value, *args, **kwargs)
+
+
+class ChangeUserSchema(WireSchema):
+    """Null is as if the field was absent, but for `global_name`. Real clients send all fields that they know."""
+
+    into = ChangeUser
+    password = Text(
+        allow_none=True, metadata={"description": "Needed with `new_password`, `email` and `username`"} | PASSWORD
+    )
     code = Text(allow_none=True, metadata=CODE_AS_PROOF)
+    new_password = Text(allow_none=True, validate=check_password, metadata=_NEW_PASSWORD)
+    email = EmailAddress(allow_none=True, metadata={"description": "The present one; another is refused"} | EMAIL)
+    username = Text(allow_none=True, validate=USERNAME_CHECKS, metadata=USERNAME)
+    global_name = _ShownName(allow_none=True, validate=GLOBAL_NAME_CHECKS, metadata=GLOBAL_NAME)
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _require_password(self, _: Any, sent: Any, **__: Any) -> None:
+        given = {name for name, value in sent.items() if value is not None} if isinstance(sent, dict) else set()
+        if given & NEED_PASSWORD and "password" not in given:
+            raise ValidationError(REQUIRED, "password")
 
 
 @dataclass(frozen=True)

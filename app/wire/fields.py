@@ -31,6 +31,8 @@ TICKET = {
     "examples": ["MTIzNDU2Nzg5MDEyMzQ1Njc4OQ.aHg3gA.7rGkGm9PvGdVd1rVgKkC7M1fBmDqkqXhJ3wzQ5LrY0s"],
 }
 PASSWORD = {"examples": ["correct horse battery"]}
+USERNAME = {"examples": ["ada"]}
+GLOBAL_NAME = {"description": "The name that others see", "examples": ["Ada"]}
 CODE = {"examples": ["123456"]}
 EMAIL = {"examples": ["ada@example.com"]}
 LOGIN = {"description": "The e-mail address"} | EMAIL
@@ -147,6 +149,10 @@ def check_password(typed: str) -> None:
 def check_name(name: str) -> None:
     if has_hidden(name) or name != name.strip():
         raise ValidationError("BASE_TYPE_BAD_CHARACTERS: Must not contain hidden characters or outer spaces.")
+
+
+USERNAME_CHECKS: list[Callable[[str], Any]] = [length(2, 32), check_name]
+GLOBAL_NAME_CHECKS: list[Callable[[str], Any]] = [length(1, 32), check_name]
 
 
 @documented_as(format="email")

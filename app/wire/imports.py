@@ -11,7 +11,7 @@ from app.rules.imports import Email, ImportedUser
 from app.rules.passwords import MAX_ROUNDS, MIN_ROUNDS
 from app.text import visible
 from app.times import iso_seconds
-from app.wire.fields import NO_EMAIL, Flag, Text, WireSchema, check_name, length
+from app.wire.fields import GLOBAL_NAME_CHECKS, NO_EMAIL, USERNAME_CHECKS, Flag, Text, WireSchema
 
 # The last characters of salt and digest have spare bits, which must be 0. Otherwise bcrypt raises (salt), or no
 # password matches (digest).
@@ -75,9 +75,9 @@ class ImportedUserSchema(WireSchema):
     most_rounds = MAX_ROUNDS
 
     email = ForeignEmailAddress(required=True)
-    username = Text(required=True, validate=[length(2, 32), check_name])
+    username = Text(required=True, validate=USERNAME_CHECKS)
     password_hash = Text(required=True)
-    global_name = Text(allow_none=True, validate=[length(1, 32), check_name])
+    global_name = Text(allow_none=True, validate=GLOBAL_NAME_CHECKS)
     totp_secret = TotpSecret(allow_none=True)
     created_at = Moment(allow_none=True)
     id = Snowflake(allow_none=True)

@@ -181,7 +181,7 @@ class KnownUserSchema(UserSchema):
 
 
 class ChangedUserSchema(UserSchema):
-    token = _text(metadata=_TOKEN)
+    token = fields.String(metadata=_TOKEN | {"description": "The new token, after a change of the password"})
 
 
 class NothingSchema(ResponseSchema):

@@ -9,18 +9,20 @@ from marshmallow import pre_load
 from app.wire.fields import (
     CODE,
     EMAIL,
+    GLOBAL_NAME,
+    GLOBAL_NAME_CHECKS,
     LOGIN,
     PASSWORD,
     PUBLIC_COMPUTER,
     TICKET,
+    USERNAME,
+    USERNAME_CHECKS,
     EmailAddress,
     Flag,
     Text,
     WireSchema,
     check_email,
-    check_name,
     check_password,
-    length,
 )
 
 
@@ -35,9 +37,9 @@ class Register:
 class RegisterSchema(WireSchema):
     into = Register
     email = EmailAddress(required=True, validate=check_email, metadata=EMAIL)
-    username = Text(required=True, validate=[length(2, 32), check_name], metadata={"examples": ["ada"]})
+    username = Text(required=True, validate=USERNAME_CHECKS, metadata=USERNAME)
     password = Text(required=True, validate=check_password, metadata=PASSWORD)
-    global_name = Text(allow_none=True, validate=[length(1, 32), check_name], metadata={"examples": ["Ada"]})
+    global_name = Text(allow_none=True, validate=GLOBAL_NAME_CHECKS, metadata=GLOBAL_NAME)
 
 
 @dataclass(frozen=True)
