@@ -1,5 +1,7 @@
 """Answers to challenges in the body of the request itself, from clients that know no challenges."""
 
+import itertools
+
 import pytest
 
 from tests.device import PASSWORD, Device
@@ -88,6 +90,44 @@ def test_a_good_proof_beside_it_counts_and_spends_no_code(with_totp, phone, cloc
     assert with_totp.post("/auth/sessions/logout", ending, X_Discord_MFA_Authorization=proof).status_code == 204
     other = with_totp.post("/users/@me/mfa/totp/disable", {"code": code}, X_Discord_MFA_Authorization="x")
     assert other.status_code == 200
+
+
+@pytest.mark.parametrize(("header", "cookie", "answer"), list(itertools.product(["none", "right", "wrong"], repeat=3)))
+def test_each_set_of_proofs_has_one_answer(with_totp, phone, clock, header, cookie, answer):
+    """The header counts where it is sent, else the cookie. If that does not hold, the body decides."""
+    clock.advance(30)
+    good, code = with_totp.prove(), with_totp.code(clock())
+    phone.backup_codes = [with_totp.backup_codes.pop()]
+    proofs = {"right": good, "wrong": phone.prove()}  # wrong: of another session of the same user
+    sent = {"X_Discord_MFA_Authorization": proofs[header]} if header != "none" else {}
+    sent |= {"Cookie": f"__Secure-recent_mfa={proofs[cookie]}"} if cookie != "none" else {}
+    body = {"session_id_hashes": [phone.id_hash]} | {"none": {}, "right": {"code": code}, "wrong": {"code": "000000"}}[
+        answer
+    ]
+    proved = (cookie if header == "none" else header) == "right"
+    told = with_totp.post("/auth/sessions/logout", body, **sent)
+    wanted = (204, None) if proved else {"none": (401, 60003), "right": (204, None), "wrong": (400, 60008)}[answer]
+    assert (told.status_code, told.json and told.json["code"]) == wanted
+    assert phone.is_signed_in == (wanted[0] != 204)
+    if answer == "right":  # a code that was not needed is still good
+        again = with_totp.post("/users/@me/mfa/totp/disable", {"code": code})
+        assert again.status_code == (200 if proved else 400)
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "wrong password"])
+def test_where_mfa_is_on_the_code_alone_is_looked_at(with_totp, phone, clock, password):
+    clock.advance(30)
+    ending = {"session_id_hashes": [phone.id_hash], "password": password}
+    assert with_totp.post("/auth/sessions/logout", ending | {"code": "000000"}).json["code"] == 60008
+    assert with_totp.post("/auth/sessions/logout", ending | {"code": with_totp.code(clock())}).status_code == 204
+
+
+@pytest.mark.parametrize("code", ["000000", "", None])
+def test_where_mfa_is_off_the_password_alone_is_looked_at(alice, new_device, code):
+    phone = new_device().log_in(alice)
+    ending = {"session_id_hashes": [phone.id_hash], "code": code}
+    assert alice.post("/auth/sessions/logout", ending | {"password": "wrong password"}).json["code"] == 60008
+    assert alice.post("/auth/sessions/logout", ending | {"password": PASSWORD}).status_code == 204
 
 
 def test_answers_in_bodies_are_limited_as_all_are(make_app, clock):
