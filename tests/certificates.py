@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +31,10 @@ class Authority:
         issued = _builder(self._name, self._name, self._key).add_extension(x509.BasicConstraints(True, None), True)
         _write(self.certificate, issued.sign(self._key, hashes.SHA256()))
 
-    def issue(self, name: str, password: str = "") -> Pair:
-        """A certificate for 127.0.0.1 and localhost, good for both ends; password: of its key"""
+    def issue(self, name: str, password: str = "", hosts: Iterable[str] = ()) -> Pair:
+        """A certificate for 127.0.0.1, localhost and hosts, good for both ends; password: of its key"""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+        names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *map(x509.DNSName, ("localhost", *hosts))]
         issued = _builder(self._name, _named(name), key).add_extension(x509.SubjectAlternativeName(names), False)
         pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         _write(pair.certificate, issued.sign(self._key, hashes.SHA256()))

@@ -13,11 +13,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 
-def missing(what: str) -> None:
+def missing(what: str, where: str = "on the PATH") -> None:
     """A leg that cannot run here is skipped, but where all legs are required it fails."""
     if os.environ.get("REQUIRE_ALL_LEGS"):
-        pytest.fail(f"{what} is not on the PATH, and every leg must run here")
-    pytest.skip(f"{what} is not on the PATH")
+        pytest.fail(f"{what} is not {where}, and every leg must run here")
+    pytest.skip(f"{what} is not {where}")
 
 
 _PATIENCE_S = 20

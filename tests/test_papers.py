@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from app import errors
+
 ROOT = Path(__file__).parents[1]
 REQUIREMENTS = {*range(1, 51)}
 CODE = sorted(path for path in (ROOT / "app").rglob("*") if path.suffix in (".py", ".lua"))
@@ -37,6 +39,15 @@ def test_every_path_that_a_paper_names_is_there(paper):
     linked = re.findall(r"\]\(([^)#:]+)[)#]", text)
     missing = [path for path in named if not (ROOT / path).exists()]
     assert missing + [path for path in linked if not (paper.parent / path).exists()] == []
+
+
+def test_clients_are_told_of_codes_that_are_there():
+    """By number and status, as the classes of app/errors.py have them."""
+    table = re.findall(r"^\| ([0-9, ]+) \| ([0-9]{3}) \|", (ROOT / "docs/clients.md").read_text(encoding="utf-8"), re.M)
+    told = {(int(code), int(status)) for codes, status in table for code in codes.split(",")}
+    known = {(kind.code, kind.status) for kind in vars(errors).values() if hasattr(kind, "code")}
+    assert len(told) > 10
+    assert told - known == {(40005, 413)}  # that of a body, in app/web/error_handlers.py
 
 
 def said_in(code):
