@@ -63,6 +63,14 @@ def test_the_lock_is_what_the_requirements_need():
     }
 
 
+def test_the_example_runs_on_what_the_tests_have():
+    """It is installed beside the service, so a package that both name has one version."""
+    tested = {str(one) for one in requirements("tests/requirements.txt") + requirements("requirements.txt")}
+    wanted = {str(one) for one in requirements("docs/example/requirements.txt")}
+    assert len(wanted) == 2
+    assert wanted - tested == set()
+
+
 @pytest.mark.parametrize("path", ["requirements.lock", "requirements-build.lock"])
 def test_every_locked_file_has_its_hash_and_no_host(path):
     text = Path(path).read_text(encoding="utf-8")

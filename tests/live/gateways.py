@@ -23,7 +23,12 @@ from tests.live.server import ROOT, Http, free_port
 from tests.servers import missing, wait_until
 
 DOCS = ROOT / "docs" / "gateway"
-GATEWAY_PORT, KEYRACK_PORT, APPLICATION_PORT = "8080", "8000", "9000"  # as the documentation has them
+GATEWAY_PORT, KEYRACK_PORT, APPLICATION_PORT, SOCKET_PORT = (
+    "8080",
+    "8000",
+    "9000",
+    "8081",
+)  # as the documentation has them
 
 
 class Application:
@@ -158,10 +163,11 @@ def _program(name: str) -> str | None:
 
 
 class Gateway:
-    """One gateway of docs/gateway in front of Keyrack and the application."""
+    """One gateway of docs/gateway in front of Keyrack and the application; nginx has the example's entrance as well."""
 
     def __init__(self, name: str, keyrack_port: int, application_port: int) -> None:
         self.name = name
+        self.socket_port = free_port()
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = Http(self.url, None)
@@ -169,6 +175,7 @@ class Gateway:
             GATEWAY_PORT: str(self.port),
             KEYRACK_PORT: str(keyrack_port),
             APPLICATION_PORT: str(application_port),
+            SOCKET_PORT: str(self.socket_port),
         }
         self._folder = tempfile.TemporaryDirectory(prefix="keyrack-")
         self._place = Path(self._folder.name)
@@ -191,9 +198,13 @@ class Gateway:
 
     def _nginx(self) -> tuple[list[str], dict[str, str]]:
         """Debian's nginx reads conf.d/ within its http block; this is that block for a folder of its own."""
-        site = self._configured("nginx.conf", "keyrack.conf")
+        sites = [
+            self._configured("nginx.conf", "keyrack.conf"),
+            self._configured("../example/socket.conf", "socket.conf"),
+        ]
+        included = "\n".join(f"include {site};" for site in sites)
         paths = [f"{kind}_temp_path {kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")]
-        main = f"pid nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{' '.join(paths)}\ninclude {site};\n}}\n"
+        main = f"pid nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{' '.join(paths)}\n{included}\n}}\n"
         (self._place / "nginx.conf").write_text(main, encoding="utf-8")
         return ["-p", self._folder.name, "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off;"], {}
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -12,12 +13,14 @@ import pytest
 import requests
 
 from tests.device import PASSWORD
+from tests.live.example import Client
+from tests.live.gateways import require
 from tests.ports import free_port
 from tests.servers import wait_until
 
 ROOT = Path(__file__).parents[2]
 SERVERS = ("redis-server", "valkey-server")
-NEEDED = ("app", "scripts", "wsgi.py", "gunicorn.conf.py", "requirements.txt", "requirements.lock")
+NEEDED = ("app", "docs", "scripts", "wsgi.py", "gunicorn.conf.py", "requirements.txt", "requirements.lock")
 
 
 @pytest.fixture
@@ -31,8 +34,9 @@ def checkout(tmp_path):
     for part in Path(sys.prefix).iterdir():
         if not part.name.endswith(".installed"):
             (venv / part.name).symlink_to(part)
-    names = ("requirements.lock", "requirements.txt", "requirements.lock")
-    (venv / "requirements.lock.installed").write_text("".join((ROOT / name).read_text() for name in names))
+    for last in ("requirements.lock", "docs/example/requirements.txt"):
+        names = ("requirements.lock", "requirements.txt", last)
+        (venv / f"{last.replace('/', '-')}.installed").write_text("".join((ROOT / name).read_text() for name in names))
     return tmp_path
 
 
@@ -43,7 +47,7 @@ def path_without_servers(tmp_path):
     folder.mkdir()
     for place in os.environ["PATH"].split(":"):
         for command in Path(place).glob("*") if Path(place).is_dir() else ():
-            if command.name not in SERVERS and not os.path.lexists(folder / command.name):
+            if command.name not in (*SERVERS, "nginx") and not os.path.lexists(folder / command.name):
                 (folder / command.name).symlink_to(command)
     return str(folder)
 
@@ -53,12 +57,12 @@ def serve(checkout):
     """Starts scripts/serve, and stops it at the end as Ctrl-C does."""
     running = []
 
-    def start(path):
+    def start(path, *options, **environment):
         port = free_port()
         log = (checkout / "log").open("w+")
-        environment = {"PATH": path, "HOME": str(checkout), "PORT": str(port), "WEB_CONCURRENCY": "1"}
+        environment |= {"PATH": path, "HOME": str(checkout), "PORT": str(port), "WEB_CONCURRENCY": "1"}
         process = subprocess.Popen(
-            ["bash", "scripts/serve"], cwd=checkout, env=environment, stdout=log, stderr=subprocess.STDOUT
+            ["bash", "scripts/serve", *options], cwd=checkout, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
         running.append((process, log))
         url = f"http://127.0.0.1:{port}"
@@ -108,3 +112,46 @@ def test_it_keeps_its_data_from_run_to_run_and_from_every_other_user(serve, chec
     written = [var, *var.rglob("*")]
     assert len(written) > 5
     assert [str(name) for name in written if stat.S_IMODE(name.lstat().st_mode) & 0o077] == []
+
+
+def test_with_the_example_one_command_starts_all_and_ends_all(serve, checkout):
+    """The address that it prints leads to the chat; nothing is left, on no port and in no folder."""
+    require("nginx")
+    start, stop = serve
+    ports = {name: str(free_port()) for name in ("GATEWAY_PORT", "APPLICATION_PORT", "SOCKET_PORT")}
+    folder = checkout / "tmp"
+    folder.mkdir()
+    start(os.environ["PATH"], "--example", **ports, TMPDIR=str(folder))
+    gateway = f"http://127.0.0.1:{ports['GATEWAY_PORT']}"
+    wait_until(lambda: "Example: " in (checkout / "log").read_text(), "the example did not start")
+    account = {"email": "ada@example.com", "username": "ada", "password": PASSWORD}
+    token = requests.post(f"{gateway}/api/v9/auth/register", json=account, timeout=60).json()["token"]
+    page = requests.get(f"{gateway}/", headers={"Authorization": token}, timeout=60)
+    assert (page.status_code, page.url) == (200, f"{gateway}/chat/")
+    assert requests.get(page.url, timeout=60).status_code == 401
+    socket_url = requests.get(f"{gateway}/api/v9/gateway", headers={"Authorization": token}, timeout=60).json()["url"]
+    with Client(socket_url) as client:
+        assert client.identify(token)["user"]["username"] == "ada"
+        said = stop()
+    assert f"Example: {gateway}/login?next=/chat/  (Ctrl-C ends it)" in said.splitlines()
+    assert list(folder.iterdir()) == []
+    for port in ports.values():
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", int(port))) != 0
+
+
+def test_without_nginx_the_example_says_what_to_install(checkout, path_without_servers):
+    """It looks in /usr/sbin as well, so here that is taken out of the script."""
+    script = checkout / "scripts/serve"
+    script.write_text(script.read_text().replace("PATH=$PATH:/usr/sbin ", ""))
+    ran = subprocess.run(
+        ["bash", "scripts/serve", "--example"],
+        cwd=checkout,
+        env={"PATH": path_without_servers},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == "The example stands behind nginx, which is not installed (Debian: apt install nginx-light).\n"

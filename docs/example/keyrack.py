@@ -1,0 +1,109 @@
+"""What an application asks Keyrack and hears from it. Made to be copied."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, NamedTuple
+
+import aiohttp
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+ANSWER_WITHIN_S = 5
+KEEPALIVE_S = 10  # less than the 15 s of Keyrack, so that the application is the one to hang up
+RECONCILE_EVERY_S, RECONCILE_AT_MOST, MAX_BACKOFF_S = 60, 1000, 10
+
+Json = dict[str, Any]
+
+
+class Session(NamedTuple):
+    user_id: str
+    id_hash: str
+
+
+class KeyrackAway(Exception):
+    """Keyrack does not answer, or not as it should. Nobody is let in then."""
+
+
+def identity(headers: Mapping[str, str]) -> Session | None:
+    """Return whose request this is. Only the gateway can reach the application, and it sets both headers itself."""
+    user_id, id_hash = headers.get("X-Auth-User-Id"), headers.get("X-Auth-Session-Id-Hash")
+    return Session(user_id, id_hash) if user_id and id_hash else None
+
+
+class Keyrack:
+    def __init__(self, url: str, secret: str, redis_url: str, prefix: str = "") -> None:
+        """prefix: REDIS_PREFIX, as Keyrack has it."""
+        self._redis_url = redis_url
+        self._channel = f"{prefix}:auth-events" if prefix else "auth-events"
+        self._http = aiohttp.ClientSession(
+            url,
+            headers={"Authorization": f"Bearer {secret}"},
+            timeout=aiohttp.ClientTimeout(total=ANSWER_WITHIN_S),
+            connector=aiohttp.TCPConnector(keepalive_timeout=KEEPALIVE_S),
+        )
+
+    async def __aenter__(self) -> "Keyrack":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.close()
+
+    async def introspect(self, token: str) -> Session | None:
+        """Return the session of a token, None if it has none that lives."""
+        if not token.isascii():
+            return None
+        told = await self._ask("POST", "/gateway/introspect", data={"token": token})
+        return Session(told["sub"], told["sid"]) if told["active"] else None
+
+    async def find_user(self, user_id: str) -> Json | None:
+        """Return what `GET /users/@me` says of a user, and `disabled`; None if there is no such user."""
+        told = await self._ask("GET", f"/gateway/users/{user_id}")
+        return told if "id" in told else None
+
+    async def find_ended(self, sessions: Collection[Session]) -> list[Session]:
+        """Return which of these sessions live no more."""
+        named, ended = [session._asdict() for session in sessions], []
+        for start in range(0, len(named), RECONCILE_AT_MOST):
+            body = {"sessions": named[start : start + RECONCILE_AT_MOST]}
+            ended += (await self._ask("POST", "/gateway/reconcile", json=body))["ended"]
+        return [Session(**one) for one in ended]
+
+    async def _ask(self, method: str, path: str, **body: Any) -> Json:
+        try:
+            async with self._http.request(method, path, allow_redirects=False, **body) as answer:
+                told: Json = await answer.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as problem:
+            raise KeyrackAway(f"{path}: {problem!r}") from problem
+        is_unknown_user = answer.status == 404 and told.get("code") == 10013
+        if answer.status != 200 and not is_unknown_user:
+            raise KeyrackAway(f"{path}: {answer.status}")
+        return told
+
+    async def follow(self, heed: Callable[[Json], None], catch_up: Callable[[], Awaitable[None]]) -> None:
+        """Hear every event; after each subscription catch up, because Redis keeps no events for who is away."""
+        backoff_s = 0.1
+        while True:
+            try:
+                async with Redis.from_url(self._redis_url, decode_responses=True) as redis, redis.pubsub() as events:
+                    await events.subscribe(self._channel)
+                    async for message in events.listen():
+                        if message["type"] == "subscribe":  # told again whenever redis-py has connected anew
+                            await catch_up()
+                            backoff_s = 0.1
+                        else:
+                            heed(json.loads(message["data"]))
+            except (RedisError, OSError, KeyrackAway, ValueError, KeyError) as problem:
+                logging.warning("following events: %r; again in %s s", problem, backoff_s)
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+
+    async def reconcile_now_and_then(self, catch_up: Callable[[], Awaitable[None]]) -> None:
+        """For what no event tells: sessions that expire, a connection to Redis that is dead and does not know it."""
+        while True:
+            await asyncio.sleep(RECONCILE_EVERY_S)
+            try:
+                await catch_up()
+            except KeyrackAway as problem:
+                logging.warning("reconciling: %s", problem)

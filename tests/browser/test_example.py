@@ -1,0 +1,108 @@
+"""docs/example in a real Chromium, behind nginx with the documented file: two browsers, one signs the other out."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import IPAD
+from tests.device import PASSWORD
+from tests.live.example import SECRET, Example
+from tests.live.gateways import Gateway, require
+from tests.live.server import Service
+from tests.servers import redis_at
+
+EMAIL = "alice@example.com"
+CALL = "fetch('/api/v9/users/@me/guilds').then(answer => answer.status)"
+
+
+@pytest.fixture(scope="module")
+def site(redis_server):
+    """The address of nginx, with Keyrack and the example behind it."""
+    require("nginx")
+    service = Service(redis_server.url, TRUSTED_PROXIES="127.0.0.1", GATEWAY_SECRET=SECRET, WEB_CONCURRENCY="1")
+    example = Example(service.url, redis_server.url)
+    gateway = Gateway("nginx", service.port, example.port)
+    yield gateway.url
+    for one in (gateway, example, service):
+        one.close()
+
+
+@pytest.fixture(autouse=True)
+def _empty_afterwards(redis_server):
+    with redis_at(redis_server.url) as redis:
+        assert redis.dbsize() == 0
+        yield
+        redis.flushdb()
+
+
+@pytest.fixture
+def laptop(site, new_window):
+    """Alice's, where she has just registered."""
+    window = new_window(base_url=site)
+    window.goto("/register?next=/chat/")
+    window.get_by_label("Email").fill(EMAIL)
+    window.get_by_label("Username").fill("alice")
+    window.get_by_label("Password").fill(PASSWORD)
+    window.get_by_role("button", name="Register").click()
+    return online(window)
+
+
+@pytest.fixture
+def tablet(site, laptop, new_window):
+    window = new_window(base_url=site, user_agent=IPAD)
+    window.goto("/login?next=/chat/")
+    window.get_by_label("Email").fill(EMAIL)
+    window.get_by_label("Password").fill(PASSWORD)
+    window.get_by_role("button", name="Log in").click()
+    return online(window)
+
+
+def online(window: Page) -> Page:
+    expect(window.get_by_role("status")).to_have_text("online")
+    return window
+
+
+def say(window: Page, text: str) -> None:
+    window.get_by_label("Message", exact=True).fill(text)
+    window.get_by_role("button", name="Send").click()
+
+
+def expect_signed_out(window: Page) -> None:
+    expect(window.get_by_role("dialog")).to_contain_text("This device was signed out")
+    assert window.evaluate(CALL) == 401
+
+
+def test_two_browsers_chat_and_one_signs_the_other_out(laptop, tablet):
+    """What is written shows as text in both; the socket closes, the next call is 401, and the way back is a login."""
+    say(tablet, "hello <b>there</b>")
+    say(laptop, "hello yourself")
+    for window in (laptop, tablet):
+        expect(window.locator("#messages p")).to_have_text(["hello <b>there</b>", "hello yourself"])
+        expect(window.locator("#people")).to_contain_text("alice")
+        assert window.evaluate("document.cookie") == ""
+    laptop.reload()
+    expect(laptop.locator("#messages p")).to_have_count(2)
+    laptop.get_by_role("listitem").filter(has_text="Safari on iOS").get_by_role("button", name="Sign out").click()
+    expect_signed_out(tablet)
+    expect(laptop.get_by_text("Safari on iOS")).to_have_count(0)
+    assert laptop.evaluate(CALL) == 200
+    tablet.get_by_role("link", name="Log in").click()
+    expect(tablet.get_by_role("button", name="Log in")).to_be_visible()
+
+
+def test_the_list_of_devices_signs_out_too_and_so_does_a_device_itself(laptop, tablet):
+    tablet.get_by_role("link", name="All about your devices").click()
+    tablet.locator(".row", has_text="Firefox on Linux").get_by_role("button", name="Log Out of Session").click()
+    expect_signed_out(laptop)
+    tablet.goto("/chat/")
+    online(tablet).get_by_role("button", name="Log out").click()
+    expect(tablet.get_by_role("button", name="Log in")).to_be_visible()
+
+
+def test_its_policy_lets_no_other_script_run(new_window, laptop):
+    laptop.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), {textContent: 'document.title = 1'}))"
+    )
+    expect(laptop).to_have_title("Chat")
+    [complaint] = new_window.complaints
+    assert "Content Security Policy" in complaint
+    new_window.complaints.clear()

@@ -1,0 +1,106 @@
+"""docs/example as a process, and a client of its socket."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect as open_websocket
+
+from tests.live.server import ROOT, Http
+from tests.ports import free_port
+from tests.servers import redis_at, wait_until
+
+FOLDER = ROOT / "docs" / "example"
+SECRET = "a-secret-of-the-gateway-for-tests-alone"
+
+
+class Example:
+    """constants: Other values for the example's own, as in `sockets.MAX_SOCKETS=2`."""
+
+    def __init__(self, keyrack_url: str, redis_url: str, *constants: str, **environment: str) -> None:
+        self.port = free_port()
+        self.http = Http(f"http://127.0.0.1:{self.port}", None)
+        self.socket_url = f"ws://127.0.0.1:{self.port}/socket"
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(FOLDER),
+            **{"KEYRACK_URL": keyrack_url, "REDIS_URL": redis_url, "GATEWAY_SECRET": SECRET, "PORT": str(self.port)},
+            **environment,
+        }
+        run = f"import runpy, keyrack, sockets; runpy.run_path({str(FOLDER / 'application.py')!r}, run_name='__main__')"
+        program = "; ".join(["import keyrack, sockets", *constants, run])
+        self.process = subprocess.Popen([sys.executable, "-c", program], env=self._environment)
+        with redis_at(redis_url) as redis:
+            wait_until(lambda: self._listens() and listeners(redis), "the example did not start")
+
+    def _listens(self) -> bool:
+        assert self.process.poll() is None
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+
+
+def listeners(redis) -> int:
+    return dict(redis.pubsub_numsub("auth-events"))["auth-events"]
+
+
+class Client:
+    """A client of the user API at its socket. It has heard HELLO."""
+
+    def __init__(self, url: str, **headers: str) -> None:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._connection = open_websocket(url, additional_headers=named, proxy=None, max_size=None)
+
+    def __enter__(self) -> "Client":
+        self._websocket = self._connection.__enter__()
+        self.hello = self.hear(10)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._connection.__exit__(*raised)
+
+    def send(self, op: int, data: Any = None) -> None:
+        self.send_text(json.dumps({"op": op, "d": data}))
+
+    def send_text(self, text: str | bytes) -> None:
+        self._websocket.send(text)
+
+    def hear(self, op: int) -> Any:
+        """The data of the next payload, which must be of this opcode."""
+        payload = json.loads(self._websocket.recv(timeout=10))
+        assert payload["op"] == op, payload
+        return payload["d"]
+
+    def dispatched(self, name: str) -> Any:
+        """The data of the next event of a name; others before it are passed over."""
+        while True:
+            payload = json.loads(self._websocket.recv(timeout=10))
+            if payload["t"] == name:
+                return payload["d"]
+
+    def identify(self, token: str | None = None) -> Any:
+        self.send(2, {"token": token, "properties": {"os": "Linux", "browser": "a test"}})
+        return self.dispatched("READY")
+
+    @property
+    def is_open(self) -> bool:
+        self.send(1)
+        while (payload := json.loads(self._websocket.recv(timeout=10)))["op"] == 0:
+            pass
+        return payload["op"] == 11
+
+    @property
+    def closed_with(self) -> int:
+        """The code that the socket is closed with; it fails where it stays open."""
+        with suppress(ConnectionClosed):
+            while True:
+                self._websocket.recv(timeout=15)
+        return self._websocket.close_code

@@ -1,0 +1,388 @@
+"""docs/example behind nginx with the documented file: who chats, whose socket closes, and what it refuses."""
+
+import json
+import os
+import signal
+import socket
+import time
+from contextlib import ExitStack
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from tests.live.example import SECRET, Client, Example, listeners
+from tests.live.gateways import Gateway, Relay, require
+from tests.live.server import Service
+from tests.servers import RedisServer, wait_until
+
+DEAD = "MQ.AAAA.AAAA"
+SESSION_ENDED = 4004
+NOBODY = {"X_Auth_User_Id": "1", "X_Auth_Session_Id_Hash": "A" * 43 + "="}
+UNAUTHORIZED = {"code": 0, "message": "401: Unauthorized"}
+
+
+@pytest.fixture(scope="module")
+def keyrack(redis_server):
+    service = Service(redis_server.url, TRUSTED_PROXIES="127.0.0.1", GATEWAY_SECRET=SECRET)
+    yield service
+    service.close()
+
+
+@pytest.fixture(scope="module")
+def service(keyrack):
+    """Where the devices of these tests sign in."""
+    return keyrack
+
+
+@pytest.fixture(scope="module")
+def example(keyrack, redis_server):
+    example = Example(keyrack.url, redis_server.url, "sockets.CLOSE_WITHIN_S = 1")
+    yield example
+    example.close()
+
+
+@pytest.fixture(scope="module")
+def impatient(keyrack, redis_server):
+    """The example with low bounds, where each is reached soon."""
+    bounds = ("HEARTBEAT_EVERY_S = 0.4", "IDENTIFY_WITHIN_S = 0.5", "MAX_SOCKETS_OF_SESSION = 2", "MAX_SOCKETS = 4")
+    example = Example(keyrack.url, redis_server.url, *(f"sockets.{bound}" for bound in bounds))
+    yield example
+    example.close()
+
+
+@pytest.fixture(scope="module")
+def gateway(keyrack, example):
+    require("nginx")
+    gateway = Gateway("nginx", keyrack.port, example.port)
+    yield gateway
+    gateway.close()
+
+
+@pytest.fixture
+def phone(service, alice):
+    return service.device().log_in(alice)
+
+
+@pytest.fixture
+def entrance(gateway):
+    """Where clients of the user API open their socket: without a word of who they are."""
+    return lambda **headers: Client(f"ws://127.0.0.1:{gateway.socket_port}/?encoding=json&v=9", **headers)
+
+
+@pytest.fixture
+def own(gateway):
+    """The socket of pages: nginx has asked whose the handshake is."""
+    return lambda **headers: Client(f"ws://127.0.0.1:{gateway.port}/socket", **headers)
+
+
+def ask(http, method, path, json=None, **headers):
+    return http.open(f"/api/v9{path}", method, {name.replace("_", "-"): value for name, value in headers.items()}, json)
+
+
+def first_room(http, **headers):
+    return ask(http, "GET", "/guilds/1/channels", **headers).json[0]["id"]
+
+
+def said_by(device):
+    """The identity headers of a device, as the gateway sends them."""
+    return {"X_Auth_User_Id": device.user_id, "X_Auth_Session_Id_Hash": device.id_hash}
+
+
+def test_a_client_of_the_user_api_from_its_token_to_a_message(gateway, entrance, service, alice):
+    """HELLO, IDENTIFY, READY, heartbeats; what one says the other hears, and nobody hears another's address."""
+    bob = service.device().register("bob@example.com")
+    with entrance() as one, entrance() as another:
+        assert one.hello == {"heartbeat_interval": 41_250}
+        ready = one.identify(alice.token)
+        [session] = alice.get("/auth/sessions?extended=true").json["user_sessions"]
+        assert (ready["auth_session_id_hash"], ready["session_id"]) == (session["id_hash"], session["id"])
+        me = alice.get("/users/@me").json
+        assert {name: ready["user"][name] for name in me} == me
+        [guild] = another.identify(bob.token)["guilds"]
+        assert {member["user"]["username"] for member in guild["members"]} >= {"alice", "bob"}
+        assert "@example.com" not in json.dumps(guild)
+        assert one.is_open
+        said = {"content": "hello <b>there</b>"}
+        messages = f"/channels/{guild['channels'][0]['id']}/messages"
+        sent = ask(gateway.http, "POST", messages, said, Authorization=alice.token)
+        assert sent.status_code == 200
+        assert one.dispatched("MESSAGE_CREATE") == another.dispatched("MESSAGE_CREATE") == sent.json
+        assert (sent.json["author"]["id"], sent.json["content"]) == (alice.user_id, said["content"])
+        assert ask(gateway.http, "GET", messages, Authorization=bob.token).json[0] == sent.json
+    assert ask(gateway.http, "GET", "/gateway", Authorization=alice.token).json == {"url": "ws://127.0.0.1:8081"}
+    assert [one["id"] for one in ask(gateway.http, "GET", "/users/@me/guilds", Authorization=alice.token).json] == ["1"]
+
+
+def test_a_page_names_no_token(own, gateway, alice):
+    """The cookie of the handshake is enough, from its own origin alone."""
+    cookie = {"Cookie": f"__Host-session={alice.token}"}
+    with own(Origin=gateway.url, **cookie) as page:
+        assert page.identify()["user"]["id"] == alice.user_id
+    for refused, status in ((cookie | {"Origin": "https://evil.example"}, 403), ({}, 401)):
+        with pytest.raises(InvalidStatus) as answer, own(**refused):
+            pass
+        assert answer.value.response.status_code == status
+
+
+def test_who_is_new_is_met_at_once(entrance, service, alice):
+    with entrance() as client:
+        client.identify(alice.token)
+        carol = service.device().register("carol@example.com")
+        assert client.dispatched("GUILD_MEMBER_ADD")["user"] == {
+            **{"id": carol.user_id, "username": "carol", "global_name": None, "discriminator": "0", "avatar": None}
+        }
+
+
+def test_a_token_that_is_over_is_refused(entrance, alice, phone):
+    ended = phone.token
+    assert phone.post("/auth/logout").status_code == 204
+    for token in (DEAD, ended, "x", "\ud800", "", None):
+        with entrance() as client:
+            client.send(2, {"token": token})
+            assert client.closed_with == 4004
+
+
+def test_an_identity_that_a_client_claims_is_not_believed(gateway, entrance, own, alice):
+    """Through nginx. Where the application itself listens nobody but this machine comes."""
+    room = first_room(gateway.http, Authorization=alice.token)
+    said = ask(
+        gateway.http, "POST", f"/channels/{room}/messages", {"content": "me"}, Authorization=alice.token, **NOBODY
+    )
+    assert said.json["author"]["id"] == alice.user_id
+    refused = ask(gateway.http, "GET", "/users/@me/guilds", **NOBODY)
+    assert (refused.status_code, refused.json) == (401, UNAUTHORIZED)
+    with own(Authorization=alice.token, **NOBODY) as client:
+        assert client.identify()["user"]["id"] == alice.user_id
+    with entrance(**NOBODY) as client:
+        client.send(2, {})
+        assert client.closed_with == 4004
+
+
+def test_it_listens_on_loopback_alone_and_refuses_who_has_no_identity(example, alice):
+    """Past the gateway one may claim to be anybody: hence loopback."""
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.2", example.port)) != 0
+    room = first_room(example.http, **said_by(alice))
+    routes = [("GET", "/gateway"), ("GET", "/guilds/1/channels"), ("GET", f"/channels/{room}/messages")]
+    routes += [("GET", "/users/@me"), ("PATCH", "/users/@me"), ("GET", "/users/@me/guilds")]
+    for method, path in [*routes, ("POST", f"/channels/{room}/messages")]:
+        assert ask(example.http, method, path, {"content": "x"}).json == UNAUTHORIZED
+        half = ask(example.http, method, path, {"content": "x"}, X_Auth_User_Id=alice.user_id)
+        assert half.json == UNAUTHORIZED
+    with Client(example.socket_url) as client:
+        client.send(2, {})
+        assert client.closed_with == 4004
+
+
+def test_the_sockets_of_a_session_close_when_it_ends_and_no_others(entrance, gateway, service, alice, phone):
+    tablet = service.device().log_in(alice)
+    with entrance() as kept, entrance() as one, entrance() as another, entrance() as left:
+        for client, device in ((kept, alice), (one, phone), (another, phone), (left, tablet)):
+            assert client.identify(device.token)["auth_session_id_hash"] == device.id_hash
+        assert alice.end([phone.id_hash]).status_code == 204
+        assert [client.closed_with for client in (one, another)] == [SESSION_ENDED] * 2
+        assert ask(gateway.http, "GET", "/users/@me/guilds", Authorization=phone.token).status_code == 401
+        assert tablet.post("/auth/logout").status_code == 204
+        assert left.closed_with == SESSION_ENDED
+        assert kept.is_open
+
+
+def test_a_socket_follows_its_session_to_a_new_hash(entrance, alice, phone):
+    """Turning TOTP on gives Alice's session a new token: her socket hears of it, and stays until that session ends."""
+    with entrance() as client:
+        client.identify(alice.token)
+        alice.enable_totp(time.time())
+        assert client.dispatched("AUTH_SESSION_CHANGE") == {"auth_session_id_hash": alice.id_hash}
+        assert client.is_open
+        assert alice.post("/auth/logout").status_code == 204
+        assert client.closed_with == SESSION_ENDED
+
+
+def test_what_was_missed_is_caught_up_on(entrance, example, real_redis, alice, phone):
+    """A session ends while the example's connection to Redis is gone: it reconciles once it has a new one."""
+    with entrance() as kept, entrance() as client:
+        kept.identify(alice.token)
+        client.identify(phone.token)
+        ended, proof = phone.id_hash, alice.prove()
+        os.kill(example.process.pid, signal.SIGSTOP)  # so that it cannot be back before the session has ended
+        try:
+            assert real_redis.client_kill_filter(_type="pubsub") >= 1
+            wait_until(lambda: listeners(real_redis) == 0, "the example still listens")
+            assert alice.end([ended], proof).status_code == 204
+        finally:
+            os.kill(example.process.pid, signal.SIGCONT)
+        assert client.closed_with == SESSION_ENDED
+        assert kept.is_open
+
+
+def test_redis_stopped_and_started_again():
+    """Sockets outlast it, and what ends afterwards closes."""
+    redis = RedisServer("--appendonly", "yes", "--appendfsync", "always")
+    service = Service(redis.url, GATEWAY_SECRET=SECRET, WEB_CONCURRENCY="1")
+    example = Example(service.url, redis.url)
+    try:
+        alice = service.device().register("alice@example.com")
+        phone = service.device().log_in(alice)
+        with Client(example.socket_url) as kept, Client(example.socket_url) as client:
+            kept.identify(alice.token)
+            client.identify(phone.token)
+            redis.stop()
+            assert client.is_open
+            with Client(example.socket_url) as late:
+                late.send(2, {"token": alice.token})
+                assert late.closed_with == 4000
+            redis.start()
+            assert alice.end([phone.id_hash]).status_code == 204
+            assert client.closed_with == SESSION_ENDED
+            assert kept.is_open
+    finally:
+        for one in (example, service, redis):
+            one.close()
+
+
+def test_keyrack_away_or_silent_closes_with_a_code_after_which_clients_try_again(keyrack, redis_server, alice):
+    """Not 4004, after which they forget their token. Who is in stays in."""
+    relay = Relay(keyrack.port)
+    example = Example(f"http://127.0.0.1:{relay.port}", redis_server.url, "keyrack.ANSWER_WITHIN_S = 0.5")
+    try:
+        with Client(example.socket_url) as kept:
+            kept.identify(alice.token)
+            for fail in (relay.fall_silent, relay.cut):
+                fail()
+                with Client(example.socket_url) as client:
+                    client.send(2, {"token": alice.token})
+                    assert client.closed_with == 4000
+                stranger = {"X_Auth_User_Id": "2", "X_Auth_Session_Id_Hash": alice.id_hash}
+                room = first_room(example.http, **stranger)
+                refused = ask(example.http, "POST", f"/channels/{room}/messages", {"content": "hello"}, **stranger)
+                assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+            assert kept.is_open
+    finally:
+        example.close()
+        relay.close()
+
+
+@pytest.mark.parametrize(
+    ("texts", "code"),
+    [
+        (["x"], 4002),
+        (["[" * 10_000], 4002),
+        ([b"\xff"], 4002),
+        (["[]"], 4002),
+        (['{"op": [2]}'], 4002),
+        (['{"op": NaN}'], 4002),
+        (['{"op": 2}'], 4002),
+        (['{"op": 2, "d": {"token": 7}}'], 4002),
+        (['{"op": 3}'], 4003),
+        (['{"op": 6, "d": {"seq": "1"}}'], 4007),
+        (["IDENTIFY", "IDENTIFY"], 4005),
+        (["IDENTIFY", '{"op": 6, "d": {"seq": 1}}'], 4005),
+        (["IDENTIFY", '{"op": 99}'], 4001),
+        (["IDENTIFY", '{"op": 11}'], 4001),
+        (["IDENTIFY", *['{"op": 3}'] * 120], 4008),
+        ([json.dumps({"op": 1, "d": "x" * 17_000})], 1009),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_what_a_client_may_not_send_closes_with_the_code_of_the_user_api(example, alice, texts, code):
+    with Client(example.socket_url) as client:
+        for text in texts:
+            client.send_text(json.dumps({"op": 2, "d": {"token": alice.token}}) if text == "IDENTIFY" else text)
+        assert client.closed_with == code
+
+
+def test_who_comes_back_has_to_identify_anew(example, alice):
+    with Client(example.socket_url) as client:
+        client.send(6, {"token": alice.token, "session_id": "x", "seq": 3})
+        assert client.hear(9) is False
+        assert client.identify(alice.token)
+
+
+def test_a_silent_client_is_given_up(impatient, alice):
+    """One that never identifies, though it beats, and one whose heartbeats stop."""
+    with Client(impatient.socket_url) as unknown, Client(impatient.socket_url) as silent:
+        silent.identify(alice.token)
+        for _ in range(3):
+            unknown.send(1)
+        assert unknown.closed_with == 4003
+        assert silent.is_open
+        assert silent.closed_with == 4009
+
+
+def test_sockets_are_bounded_in_all_and_by_session(impatient, alice):
+    with (
+        Client(impatient.socket_url) as one,
+        Client(impatient.socket_url) as two,
+        Client(impatient.socket_url) as three,
+    ):
+        one.identify(alice.token)
+        two.identify(alice.token)
+        three.send(2, {"token": alice.token})
+        assert three.closed_with == 4008
+    wait_until(lambda: sockets_left(impatient) == 4, "the sockets are not given back")
+
+
+def sockets_left(example):
+    """How many more sockets it takes."""
+    with ExitStack() as clients:
+        return sum(1 for _ in iter(lambda: takes_one_more(example, clients), False))
+
+
+def takes_one_more(example, clients):
+    try:
+        clients.enter_context(Client(example.socket_url))
+    except InvalidStatus as refused:
+        return refused.response.status_code != 503
+    return True
+
+
+def test_a_slow_reader_is_cut_off_and_nobody_waits_for_it(example, alice):
+    """It reads nothing, and much is said. What waits for it is bounded."""
+    who = said_by(alice)
+    with socket.socket() as slow, Client(example.socket_url) as other:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", example.port))
+        lines = ["GET /socket HTTP/1.1", f"Host: 127.0.0.1:{example.port}", "Upgrade: websocket", "Connection: Upgrade"]
+        lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in who.items()]
+        identify = b'{"op": 2, "d": {}}'
+        frame = bytes([0x81, 0x80 | len(identify), 0, 0, 0, 0]) + identify
+        slow.sendall("\r\n".join([*lines, "", ""]).encode() + frame)
+        other.identify(alice.token)
+        room = first_room(example.http, **who)
+        for _ in range(300):
+            said = ask(example.http, "POST", f"/channels/{room}/messages", {"content": "\U0001f600" * 2000}, **who)
+            assert said.status_code == 200
+            assert other.dispatched("MESSAGE_CREATE")["id"] == said.json["id"]
+        slow.settimeout(15)
+        assert read_to_the_end(slow) < 300 * 24_000  # the rest was thrown away
+
+
+def read_to_the_end(one):
+    """How many bytes there were to read."""
+    return sum(iter(lambda: len(one.recv(1 << 20)), 0))
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [("", 400, 50035), ("  ", 400, 50035), ("x" * 2001, 400, 50035), (7, 400, 50035), ("x" * 33_000, 413, 0)],
+)
+def test_messages_are_bounded(example, alice, content, status, code):
+    who = said_by(alice)
+    refused = ask(
+        example.http, "POST", f"/channels/{first_room(example.http, **who)}/messages", {"content": content}, **who
+    )
+    assert (refused.status_code, refused.json["code"]) == (status, code)
+    unknown = ask(example.http, "POST", "/channels/1/messages", {"content": "x"}, **who)
+    assert (unknown.status_code, unknown.json["code"]) == (404, 10003)
+
+
+def test_a_profile_has_what_only_the_application_knows(example, alice):
+    who = said_by(alice)
+    assert ask(example.http, "GET", "/users/@me", **who).json == {}
+    changed = ask(example.http, "PATCH", "/users/@me", {"bio": "Hello", "accent_color": 0xFF0000, "x": 1}, **who)
+    assert (changed.status_code, changed.json) == (200, {"bio": "Hello", "accent_color": 0xFF0000})
+    for wrong in ({"bio": "x" * 191}, {"bio": 1}, {"accent_color": True}, {"accent_color": 1 << 24}):
+        refused = ask(example.http, "PATCH", "/users/@me", wrong, **who)
+        assert list(refused.json["errors"]) == list(wrong)
+    assert ask(example.http, "GET", "/users/@me", **who).json == changed.json
