@@ -93,6 +93,12 @@ class Settings:
         "`https://chat.example.com`; never with a cookie",
         "",
     )
+    application_url: str | None = _setting(
+        parsers.optional(parsers.application_url),
+        "where the application behind the gateway is, as in `http://127.0.0.1:9000`; its fields of a user are shown in "
+        "`/users/@me` beside Keyrack's own, and changes of them are passed on",
+        "",
+    )
     geoip_database: Path | None = _setting(
         parsers.optional(parsers.city_database),
         "path of a City database in MaxMind's format; without it no location is known",

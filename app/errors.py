@@ -260,6 +260,19 @@ class Unavailable(ApiError):
         return {"Retry-After": "1"}
 
 
+class ApplicationFailed(Unavailable):
+    """A change of a user, part of which was for the application behind the gateway and was not taken there.
+
+    Args:
+        done: The fields that Keyrack has changed.
+        why: What became of the rest, as a sentence.
+        more: `token`, if a new password replaced the caller's; `errors`, the problems that the application named.
+    """
+
+    def __init__(self, done: Sequence[str], why: str, **more: Any) -> None:
+        super().__init__(f"{status_message(self.status)}. Changed: {', '.join(done) or 'nothing'}. {why}", **more)
+
+
 class Unconfirmed(Unavailable):
     """A change that too few replicas have confirmed.
 

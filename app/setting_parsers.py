@@ -237,6 +237,21 @@ def origin(raw: str) -> str:
     return raw.rstrip("/")
 
 
+def application_url(raw: str) -> str:
+    """Return the URL under which the application has its API, without a slash at the end."""
+    try:
+        url = urlsplit(raw)
+        is_one = re.fullmatch(rf"https?://({_HOST})(:[0-9]{{1,5}})?(/[A-Za-z0-9._~-]+)*/?", raw) and url.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise ValueError(
+            "must be where the application is: http or https, host, port and a path if it has one, without user, "
+            "password and query, as in http://127.0.0.1:9000"
+        )
+    return raw.rstrip("/")
+
+
 def origins(raw: str) -> tuple[str, ...]:
     """Read origins as browsers send them: in lower case, without the scheme's own port and without a path."""
     return tuple(_browser_origin(part.strip()) for part in raw.split(",") if part.strip())

@@ -285,3 +285,29 @@ def test_one_secret_of_several_in_quotes_is_refused():
 @pytest.mark.parametrize(("raw", "host"), [("[::]", "::"), ("[::1]", "::1"), ("::", "::"), ("127.0.0.1", "127.0.0.1")])
 def test_an_ipv6_host_may_be_in_brackets(raw, host):
     assert load_settings(NEEDED | {"HOST": raw}).host == host
+
+
+@pytest.mark.parametrize(
+    "raw", ["http://127.0.0.1:9000", "https://chat.example.com/", "http://[::1]:9000/a/b.c-d/", "http://app"]
+)
+def test_where_the_application_is_has_no_slash_at_the_end(raw):
+    assert load_settings({"APPLICATION_URL": raw} | NEEDED).application_url == raw.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *(
+            "127.0.0.1:9000",
+            "ftp://application",
+            "http://",
+            "http://user:password@application",
+            "http://application?x=1",
+        ),
+        *("http://application#x", "http://application:0", "http://application:99999", "http://application/a b"),
+        *("http://application/%2e%2e", "http://application//x", "file:///etc/passwd", "unix:/run/application"),
+    ],
+)
+def test_what_is_no_place_of_an_application_is_refused(raw):
+    with pytest.raises(ConfigError, match="APPLICATION_URL must be where the application is: http or https"):
+        load_settings({"APPLICATION_URL": raw} | NEEDED)

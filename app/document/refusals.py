@@ -3,15 +3,16 @@
 The refusals are defined in errors.py. The answers to clients are made in web/error_handlers.py.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from apispec import APISpec
 from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from app.errors import ApiError, InvalidForm, InvalidSecret, MfaRequired
+from app.errors import ApiError, ApplicationFailed, InvalidForm, InvalidSecret, MfaRequired
 from app.rules.totp import LEAST_SECRET_BITS
+from app.web.cookies import RENEWS_SESSION
 from app.web.error_handlers import cookie_body, plain_body, rate_limited_body
 from app.wire.contract import Header
 from app.wire.fields import TICKET
@@ -30,6 +31,7 @@ HEADERS = (
     Header("X-RateLimit-Reset-After", "In how many seconds that is", {"type": "number"}),
     Header("X-RateLimit-Bucket", "Names what is counted"),
     Header("X-RateLimit-Scope", "`user`"),
+    RENEWS_SESSION,
 )
 _BY_STATUS = {
     401: ["WWW-Authenticate"],
@@ -39,6 +41,10 @@ _BY_STATUS = {
 }
 
 _TEXT = {"type": "string"}
+_OPTIONAL: Mapping[Refusal, Collection[str]] = {
+    InvalidSecret: ["errors"],  # only a secret that was sent has a problem
+    ApplicationFailed: ["errors", "token"],
+}
 
 
 def status_of(refusal: Refusal) -> int:
@@ -94,7 +100,11 @@ class Refusals:
         refs = [{"$ref": f"#/components/schemas/{name}"} for name in shapes]
         return {
             "description": " · ".join(dict.fromkeys(sentence for _, sentence in examples.values())),
-            "headers": header_refs(*self._always, *_BY_STATUS.get(status_of(refusals[0]), ())),
+            "headers": header_refs(
+                *self._always,
+                *_BY_STATUS.get(status_of(refusals[0]), ()),
+                *([RENEWS_SESSION.name] if ApplicationFailed in refusals else []),
+            ),
             "content": {
                 "application/json": {
                     "schema": refs[0] if len(refs) == 1 else {"anyOf": refs},
@@ -119,6 +129,11 @@ class Refusals:
             return InvalidForm({field: "BASE_TYPE_REQUIRED: This field is required"})
         if refusal is MfaRequired:
             return MfaRequired(TICKET["examples"][0], [{"type": "password"}], self._proof_ttl_s)
+        if refusal is ApplicationFailed:
+            errors = InvalidForm({"avatar": "BASE_TYPE_BAD_FORMAT: No picture."}).extra["errors"]
+            return ApplicationFailed(
+                ["new_password"], "The application refused the rest.", token=TICKET["examples"][0], errors=errors
+            )
         return InvalidSecret(LEAST_SECRET_BITS) if refusal is InvalidSecret else refusal()
 
     def _shape(self, refusal: Refusal, body: JsonObject) -> str:
@@ -135,8 +150,7 @@ class Refusals:
                 "global": {"const": False},
             }
             properties = {key: known.get(key, _TEXT) for key in body}
-            optional = {"errors"} if refusal is InvalidSecret else set()  # only a secret that was sent has a problem
-            self._components.schema(name, _object(properties, optional))
+            self._components.schema(name, _object(properties, _OPTIONAL.get(refusal, ())))
         return name
 
 

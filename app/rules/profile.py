@@ -33,6 +33,11 @@ class ProfileChange:
     global_name: str | None = None
 
     @property
+    def changed(self) -> list[str]:
+        """Return the names of the fields that it changes."""
+        return [name for name in ("new_password", "username", "global_name") if getattr(self, name) is not None]
+
+    @property
     def needs_password(self) -> bool:
         """Tell whether it needs the password, and a proof where MFA is on. The name that others see needs neither."""
         return any(getattr(self, name) is not None for name in NEED_PASSWORD)

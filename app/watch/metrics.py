@@ -46,6 +46,9 @@ SIGN_INS = _counter("sign_ins", "Sign-ins: success by how, failed by why, or a c
 STEP_UPS = _counter("step_ups", "Answers to the question to prove oneself again", "outcome", "method")
 SESSIONS_ENDED = _counter("sessions_ended", "Sessions that ended; evicted is over the cap, expired by time", "reason")
 CREDENTIAL_CHANGES = _counter("credential_changes", "Changes of what users sign in with", "what")
+APPLICATION_REQUESTS = _counter(
+    "application_requests", "Requests to the application behind the gateway", "method", "outcome"
+)
 LIMIT_HITS = _counter("limit_hits", "Requests refused because a rate limit was reached", "limit")
 
 

@@ -20,6 +20,7 @@ from app.stores.keys import Keys
 from app.stores.lifetimes import Lifetimes
 from app.stores.rights import find_missing_rights
 from app.stores.wiring import Stores
+from app.web.application import Application
 
 EXTENSION = "keyrack"
 
@@ -42,6 +43,10 @@ class Services(Rules):
         self.clock = clock
         self.redis_clock = redis_clock
         self.callers = Callers(self.devices, Locations(settings.geoip_database), settings.trusted_proxies)
+        # A slow application leaves most threads to sign-in and to the gateway's checks.
+        at_once = max(1, settings.web_threads // 4)
+        url = settings.application_url
+        self.application: Application | None = Application(url, at_once) if url else None
         self.delivery: Delivery | None = make_delivery(settings, stores, self.links, self.keyring, clock)
         self.look_at_redis: Callable[[], Sequence[Server]] = partial(inspect_servers, redis, clock)
         self.find_missing_rights: Callable[[], Sequence[str]] = partial(find_missing_rights, redis, stores.keys)

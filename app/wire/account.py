@@ -2,10 +2,11 @@
 A new password by a link: recovery.py.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from marshmallow import ValidationError, validate, validates_schema
+from marshmallow import ValidationError, post_load, validate, validates_schema
 
 from app.rules.profile import NEED_PASSWORD, ProfileChange
 from app.wire.fields import (
@@ -59,8 +60,23 @@ class ChangePasswordSchema(WireSchema):
     new_password = Text(required=True, validate=check_password, metadata=_NEW_PASSWORD)
 
 
+# What the application behind the gateway neither has nor is told, so that nobody is deceived by it.
+OWN_FIELDS = frozenset(
+    {"id", "username", "global_name", "email", "verified", "mfa_enabled", "authenticator_types", "disabled"}
+    | {"password", "new_password", "code", "token"}
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChangeUser(ProvingBody, ProfileChange):
+    """Changes of a user.
+
+    Attributes:
+        others: The fields that Keyrack does not have. They are for the application behind the gateway.
+    """
+
+    others: Mapping[str, Any] = field(default_factory=dict)
+
     @property
     def has_answer(self) -> bool:
         return self.needs_password and super().has_answer
@@ -91,6 +107,10 @@ class ChangeUserSchema(WireSchema):
         given = {name for name, value in sent.items() if value is not None} if isinstance(sent, dict) else set()
         if given & NEED_PASSWORD and "password" not in given:
             raise ValidationError(REQUIRED, "password")
+
+    @post_load(pass_original=True)
+    def _build(self, data: dict[str, Any], sent: dict[str, Any], **_: Any) -> ChangeUser:
+        return ChangeUser(**data, others={name: value for name, value in sent.items() if name not in OWN_FIELDS})
 
 
 @dataclass(frozen=True)

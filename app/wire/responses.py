@@ -7,7 +7,7 @@ Views write their bodies by hand, because that is fastest. The tests check every
 from functools import partial
 from typing import Any, get_args
 
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import EXCLUDE, INCLUDE, Schema, fields, validate
 
 from app.watch.events import Reason
 from app.wire.fields import ID_HASH, TICKET, USER_ID
@@ -157,6 +157,11 @@ class MessageSchema(ResponseSchema):
 
 
 class UserSchema(ResponseSchema):
+    """A user. The application behind the gateway may have more fields of it."""
+
+    class Meta:
+        unknown = INCLUDE
+
     id = _text(metadata=USER_ID)
     username = _text(metadata={"examples": ["ada"]})
     global_name = _nullable("Ada")
@@ -165,15 +170,15 @@ class UserSchema(ResponseSchema):
     authenticator_types = fields.List(
         fields.Integer(), required=True, metadata={"description": "2 is a TOTP app", "examples": [[2]]}
     )
-    discriminator = _text(validate=_const("0"))
-    avatar = _null()
     verified = _flag(metadata={"description": "Whether the address was proved to be the user's", "examples": [False]})
+    discriminator = _text(metadata={"description": "This and the next are the application's, if it has them"})
+    avatar = _nullable("a_1269e74af4df7417b13759eae50c83dc")
     locale = _text(metadata={"examples": ["en-US"]})
-    flags = _integer(validate=_const(0))
-    premium_type = _integer(validate=_const(0))
-    bio = _text(validate=_const(""))
-    banner = _null()
-    accent_color = _null()
+    flags = _integer(metadata={"examples": [0]})
+    premium_type = _integer(metadata={"examples": [0]})
+    bio = _text(metadata={"examples": [""]})
+    banner = _nullable("06c16474723fe537c283b8efa61a30c8")
+    accent_color = fields.Integer(required=True, allow_none=True, metadata={"examples": [None]})
 
 
 class KnownUserSchema(UserSchema):
