@@ -27,6 +27,9 @@ async def main() -> None:
             raise AssertionError("no challenge was given")
         body["password"] = TASK["password"]
         await client.http.request(Route("POST", "/auth/sessions/logout"), json=body)
+    with does("change a name"):
+        await client.user.edit(global_name="Alice A.")
+        assert (await client.http.get_me())["global_name"] == "Alice A."
     with does("change the password"):
         await client.user.edit(password=TASK["password"], new_password=TASK["new_password"])
         assert client.http.token != TASK["token"]

@@ -36,6 +36,8 @@ with does("list the sessions", REQUEST):
 with does("end one of them", REQUEST):
     body = {"session_id_hashes": [TASK["phone"]], "password": TASK["password"]}
     assert request(bot, "post", "/auth/sessions/logout", body)[0] == 204
+with does("change a name"):
+    assert bot.setUsername("alice_a").json()["username"] == "alice_a"
 with does("change the password"):
     changed = bot.setPassword(TASK["new_password"])
     assert changed.status_code == 200

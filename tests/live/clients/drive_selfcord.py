@@ -31,6 +31,9 @@ async def main() -> None:
         await phone.remove(TASK["password"])
         left = (await request("get", "/auth/sessions"))["user_sessions"]
         assert TASK["phone"] not in [session["id_hash"] for session in left]
+    with does("change a name"):
+        await bot.user.edit_display_name("Alice A.")
+        assert (await request("get", "/users/@me"))["global_name"] == "Alice A.", "it sends `global_nane`"
     with does("change the password", REQUEST):
         body = {"password": TASK["password"], "new_password": TASK["new_password"]}
         bot.http.token = (await request("patch", "/users/@me", json=body))["token"]

@@ -48,6 +48,8 @@ def does(feature: str, how: str = METHOD) -> Iterator[None]:
     """Note how the client does a thing, or why it does not."""
     try:
         yield
+    except AssertionError as problem:
+        _worked[feature] = f"no: {problem}"
     except Exception as problem:  # whatever a client trips over is told
         _worked[feature] = f"no: {type(problem).__name__} {problem}"
     else:
