@@ -5,6 +5,8 @@ from threading import Barrier
 
 import pytest
 
+from tests.live import gateways
+from tests.live.server import Service
 from tests.servers import redis_at
 
 
@@ -41,3 +43,38 @@ def at_once():
             return list(threads.map(set_out, functions))
 
     return run
+
+
+@pytest.fixture(scope="session", params=gateways.names())
+def name(request):
+    """One of the gateways; tests that ask for it run for each."""
+    gateways.require(request.param)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def keyrack(redis_server):
+    """The service that all gateways stand before."""
+    service = Service(redis_server.url, TRUSTED_PROXIES=gateways.ADDRESS, GATEWAY_SECRET=gateways.SECRET)
+    yield service
+    service.close()
+
+
+@pytest.fixture(scope="session")
+def running(name, keyrack):
+    application = gateways.Application()
+    gateway = gateways.Gateway(name, keyrack.port, application.port)
+    yield gateway, application
+    gateway.close()
+    application.close()
+
+
+@pytest.fixture
+def gateway(running):
+    return running[0]
+
+
+@pytest.fixture
+def application(running):
+    running[1].requests.clear()
+    return running[1]

@@ -19,16 +19,15 @@ from typing import Any
 
 import requests
 
-from tests.live.server import ROOT, Http, free_port
+from tests.device import Device
+from tests.live.server import ROOT, Answer, Http, free_port
 from tests.servers import missing, wait_until
 
 DOCS = ROOT / "docs" / "gateway"
-GATEWAY_PORT, KEYRACK_PORT, APPLICATION_PORT, SOCKET_PORT = (
-    "8080",
-    "8000",
-    "9000",
-    "8081",
-)  # as the documentation has them
+ADDRESS = "127.0.0.1"  # that Keyrack sees a gateway under
+SECRET = "a-secret-of-the-gateway-for-tests-alone"
+# As the documentation has them
+GATEWAY_PORT, KEYRACK_PORT, APPLICATION_PORT, SOCKET_PORT = "8080", "8000", "9000", "8081"
 
 
 class Application:
@@ -249,6 +248,16 @@ class Gateway:
         self.process.wait(20)
         self._log.close()
         self._folder.cleanup()
+
+
+def new_device(gateway: Gateway, **headers: str) -> Device:
+    return Device(gateway.http, headers)
+
+
+def ask(gateway: Gateway, path: str = "/channels/1", method: str = "GET", json: Any = None, **headers: str) -> Answer:
+    """Ask for something of the application's."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return gateway.http.open(path, method, sent, json)
 
 
 def values(headers: Iterable[tuple[str, str]], name: str) -> list[str]:

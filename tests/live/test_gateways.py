@@ -14,67 +14,23 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-from tests.device import PASSWORD, Device
-from tests.live.gateways import Application, Gateway, Relay, names, require, values
+from tests.device import PASSWORD
+from tests.live.gateways import SECRET, Application, Gateway, Relay, ask, new_device, values
 from tests.live.server import Service
 from tests.servers import RedisServer
 
 SLOW = 160  # connections, so that each of the two processes has more than its 32 threads
-PROXY, CLIENT = "127.0.0.1", "127.0.0.2"
-SECRET = "a-secret-of-the-gateway-for-tests-alone"
+CLIENT = "127.0.0.2"
 UNAUTHORIZED = {"code": 0, "message": "401: Unauthorized"}
 ADDRESS_HEADERS = ("X-Forwarded-For", "X_Forwarded_For", "x-forwarded_for", "X-Real-IP", "Forwarded", "True-Client-IP")
 WEBSOCKET = [("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Version", "13")]
 IDENTITY = ("X-Auth-User-Id", "X-Auth-Session-Id-Hash")
 
 
-@pytest.fixture(scope="module", params=names())
-def name(request):
-    require(request.param)
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def keyrack(redis_server):
-    service = Service(redis_server.url, TRUSTED_PROXIES=PROXY, GATEWAY_SECRET=SECRET)
-    yield service
-    service.close()
-
-
-@pytest.fixture(scope="module")
-def running(name, keyrack):
-    application = Application()
-    gateway = Gateway(name, keyrack.port, application.port)
-    yield gateway, application
-    gateway.close()
-    application.close()
-
-
-@pytest.fixture
-def gateway(running):
-    return running[0]
-
-
-@pytest.fixture
-def application(running):
-    running[1].requests.clear()
-    return running[1]
-
-
 @pytest.fixture
 def alice(gateway):
     """Alice's device, which knows of the gateway alone."""
     return new_device(gateway).register("alice@example.com")
-
-
-def new_device(gateway, **headers):
-    return Device(gateway.http, headers)
-
-
-def ask(gateway, path="/channels/1", method="GET", json=None, **headers):
-    """Ask for something of the application's."""
-    sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    return gateway.http.open(path, method, sent, json)
 
 
 def finish(device, ticket):
