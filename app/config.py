@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app import setting_parsers as parsers
+from app.rules.adoption_keys import AdoptionKeys
 from app.rules.passwords import MAX_ROUNDS, MIN_ROUNDS
 from app.rules.totp import LEAST_SECRET_BITS, SECRET_BITS
 from app.setting_parsers import MailServer, Networks
@@ -102,6 +103,24 @@ class Settings:
     geoip_database: Path | None = _setting(
         parsers.optional(parsers.city_database),
         "path of a City database in MaxMind's format; without it no location is known",
+        "",
+    )
+    adopt_jwt_key: AdoptionKeys | None = _setting(
+        parsers.optional(parsers.public_keys),
+        "paths, separated by commas, of the public keys of the service before, in PEM or as a JWKS: its tokens (JWTs) "
+        "go on working; without it none does",
+        "",
+    )
+    adopt_jwt_user: str = _setting(parsers.claim, "claim of such a token that has the user's id, as a text", "id")
+    adopt_jwt_since: float | None = _setting(
+        parsers.optional(parsers.moment),
+        "time, in ISO 8601, before which such a token was not issued; without it any time does",
+        "",
+    )
+    adopt_jwt_until: float | None = _setting(
+        parsers.optional(parsers.moment),
+        "time, in ISO 8601, from which on no such token becomes a session any more; those that are sessions by then go "
+        "on",
         "",
     )
     gateway_secret: str | None = _setting(
@@ -260,6 +279,9 @@ def load_settings(env: Mapping[str, str]) -> Settings:
             values["smtp_ehlo_name"] = parsers.ehlo_name_of(values["public_url"])
         except ValueError as problem:
             problems.append(f"SMTP_EHLO_NAME is not set, and the host of PUBLIC_URL does not do: it {problem}")
+    since, until = values.get("adopt_jwt_since"), values.get("adopt_jwt_until")
+    if since is not None and until is not None and since >= until:
+        problems.append("ADOPT_JWT_UNTIL must be later than ADOPT_JWT_SINCE")
     if not problems and values["web_threads"] <= values["bcrypt_concurrency"] + values["bcrypt_queue"]:
         problems.append("WEB_THREADS must be more than BCRYPT_CONCURRENCY and BCRYPT_QUEUE together")
     if problems:

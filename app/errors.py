@@ -13,6 +13,7 @@ ApiError
 ├── InvalidCode            400  60008
 │   └── InvalidPassword                 a wrong password where a challenge asked for it
 ├── IsCurrentSession       400  0       the caller's own session, but only others may be ended
+├── NothingToSwap          400  0       a token that is our own already
 ├── Unauthorized           401  0       no token, or no live session with it
 ├── MfaRequired            401  60003   a live session without a recent proof
 ├── Forbidden              403  0
@@ -249,6 +250,12 @@ class IsCurrentSession(ApiError):
     """
 
     message = "Use POST /logout to end your current session."
+
+
+class NothingToSwap(ApiError):
+    """A request for a token of our own by a caller who has one. It is not given once more: a token is shown once."""
+
+    message = "This token needs no swap."
 
 
 class Unavailable(ApiError):

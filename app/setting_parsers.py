@@ -16,9 +16,11 @@ import limits
 import maxminddb
 from email_validator import EmailNotValidError, validate_email
 
+from app.rules.adoption_keys import AdoptionKey, AdoptionKeys, BadKeys, read_keys
 from app.stores.connection import redis_url
 from app.stores.connection.connect import StoreError
 from app.stores.keys import OWN_NAMES
+from app.times import iso_seconds
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
@@ -152,6 +154,42 @@ def city_database(raw: str) -> Path:
     except (OSError, maxminddb.InvalidDatabaseError):
         raise ValueError("must be the path of a readable database in MaxMind's format") from None
     return Path(raw)
+
+
+def public_keys(raw: str) -> AdoptionKeys:
+    """Return the keys of one or more files, whose paths are separated by commas."""
+    paths = [Path(part.strip()) for part in raw.split(",") if part.strip()]
+    keys: list[AdoptionKey] = []
+    passed_over: list[str] = []
+    for number, path in enumerate(paths, 1):
+        which = f"file {number}" if len(paths) > 1 else "the file"
+        try:
+            found = read_keys(path.read_bytes())
+        except (OSError, ValueError) as problem:
+            reason = f"has {problem}" if isinstance(problem, BadKeys) else "cannot be read"
+            raise ValueError(f"must name public keys, in PEM or as a JWKS: {which} {reason}") from None
+        keys += found.keys
+        passed_over += found.passed_over
+    if not keys:
+        raise ValueError("must name public keys, in PEM or as a JWKS")
+    return AdoptionKeys(tuple(keys), tuple(passed_over))
+
+
+def claim(raw: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.:/-]{1,64}", raw):
+        raise ValueError("must be the name of a claim, as in id or sub")
+    return raw
+
+
+def moment(raw: str) -> float:
+    """Return a time in Unix seconds."""
+    try:
+        at = iso_seconds(raw)
+    except (ValueError, OverflowError):
+        at = -1
+    if not 0 <= at < 2**32:
+        raise ValueError("must be a date or time in ISO 8601, as in 2026-12-01 or 2026-12-01T08:00:00Z")
+    return at
 
 
 def mail_route(raw: str) -> MailServer | Path:

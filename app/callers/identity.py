@@ -10,6 +10,7 @@ from app.callers.addresses import Address, caller_address
 from app.callers.client_info import read_client
 from app.callers.location import Locations
 from app.errors import Forbidden, Unauthorized
+from app.rules.adoptable import Adoptable, without_scheme
 from app.rules.devices import Caller, Devices
 from app.setting_parsers import Networks
 from app.stores.session_records import Client
@@ -43,13 +44,19 @@ class Callers:
             Unauthorized: There is no token, or no live session with it.
             Forbidden: The cookie comes from a page of another origin.
         """
-        token = read_token(environ, method)
-        if not token:
-            raise Unauthorized
+        token = _read_header_token(environ)
+        adoptable = None if token else self._read_adoptable(environ)
+        if not token and not adoptable:
+            token = read_own_cookie(environ, method)
+            if not token:
+                raise Unauthorized
         proof = ""
         if with_proof:
             proof = environ.get("HTTP_X_DISCORD_MFA_AUTHORIZATION") or _read_cookie(environ, PROOF_COOKIE)
-        caller = self._devices.identify(token, proof)
+        if adoptable:
+            caller = self._devices.identify_adopted(adoptable, lambda: self.client(environ), proof)
+        else:
+            caller = self._devices.identify(token, proof)
         context.note_caller(caller.user_id, caller.id_hash)
         if self._devices.is_touch_due(caller):
             self._devices.touch(caller, self.client(environ))
@@ -57,7 +64,41 @@ class Callers:
 
     def repeat_logout(self, environ: Environ, method: str) -> None:
         """End a session that has ended already, so that a second try to log out also waits for replicas."""
-        self._devices.repeat_logout(read_token(environ, method))
+        self._devices.repeat_logout(self.read_token(environ, method))
+
+    def read_token(self, environ: Environ, method: str) -> str:
+        """Return the token of the Authorization header, else that of the cookie, else "".
+
+        Raises:
+            Forbidden: The cookie of an unsafe method comes from a page of another origin.
+        """
+        return self._read_header(environ) or read_own_cookie(environ, method)
+
+    def read_former_token(self, environ: Environ) -> str:
+        """Return the token of the header or the cookie, whichever page sent it; "" if there is none.
+
+        It only tells devices apart, and lets nobody in.
+        """
+        return self._read_header(environ) or read_cookie_token(environ)
+
+    def is_known_by_header(self, environ: Environ) -> bool:
+        """Tell whether the Authorization header has the token of a request. A cookie does not count then."""
+        return bool(self._read_header(environ))
+
+    def _read_header(self, environ: Environ) -> str:
+        """Return the token of the header, our own or one that may be adopted; "" if there is none."""
+        own = _read_header_token(environ)
+        adoptable = None if own else self._read_adoptable(environ)
+        return adoptable.token if adoptable else own
+
+    def _read_adoptable(self, environ: Environ) -> Adoptable | None:
+        """Return the first token of the header that may be one of the service before; None if there is none."""
+        adoption = self._devices.adoption
+        header = environ.get("HTTP_AUTHORIZATION", "") if adoption else ""
+        if not adoption or not header:
+            return None
+        texts = (without_scheme(value.strip()) for value in header.split(","))
+        return next(filter(None, map(adoption.read, texts)), None)
 
     def client(self, environ: Environ) -> Client:
         """Return the description of the client of a request."""
@@ -69,36 +110,21 @@ class Callers:
         return caller_address(environ.get("REMOTE_ADDR"), forwarded_for, self._trusted_proxies)
 
 
-def read_token(environ: Environ, method: str) -> str:
-    """Return the token of the Authorization header, else that of the cookie, else "".
+def read_own_cookie(environ: Environ, method: str) -> str:
+    """Return the token of the session cookie; "" if there is none.
 
     Raises:
         Forbidden: The cookie of an unsafe method comes from a page of another origin.
     """
-    token = _read_header_token(environ)
-    if not token:
-        token = read_cookie_token(environ)
-        if token and method not in SAFE_METHODS:
-            require_same_origin(environ)
+    token = read_cookie_token(environ)
+    if token and method not in SAFE_METHODS:
+        require_same_origin(environ)
     return token
-
-
-def read_former_token(environ: Environ) -> str:
-    """Return the token of the header or the cookie, whichever page sent it; "" if there is none.
-
-    It only tells devices apart, and lets nobody in.
-    """
-    return _read_header_token(environ) or read_cookie_token(environ)
 
 
 def read_cookie_token(environ: Environ) -> str:
     """Return the token of the session cookie, whichever page sent it; "" if there is none."""
     return _read_cookie(environ, SESSION_COOKIE)
-
-
-def is_known_by_header(environ: Environ) -> bool:
-    """Tell whether the Authorization header has the token of a request. A cookie does not count then."""
-    return bool(_read_header_token(environ))
 
 
 def _read_header_token(environ: Environ) -> str:

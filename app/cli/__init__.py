@@ -2,6 +2,7 @@
 
 from flask import Flask
 
+from app.cli.adopt import adopt
 from app.cli.doctor import doctor
 from app.cli.mail import deliver_mail
 from app.cli.sessions import sessions
@@ -9,5 +10,5 @@ from app.cli.users import users
 
 
 def init_cli(app: Flask) -> None:
-    for command in (users, sessions, doctor, deliver_mail):
+    for command in (users, sessions, adopt, doctor, deliver_mail):
         app.cli.add_command(command)

@@ -63,6 +63,7 @@ _FILTERS = [
     click.option("--client", type=_Words(), help="Within the name, program or system of the device."),
     click.option("--unused-since", type=TimeOrSpan(), help="Not used since then: 2025-07-16, or a span such as 30d."),
     click.option("--begun-before", type=TimeOrSpan(), help="Begun before then: 2025-07-16, or a span such as 30d."),
+    click.option("--adopted", is_flag=True, help="Whose token is still one of the service before."),
 ]
 
 
@@ -78,6 +79,7 @@ def _takes_filters(command: Callable[..., None]) -> Callable[..., None]:
         client: str | None,
         unused_since: str | None,
         begun_before: str | None,
+        adopted: bool,
         ids: Sequence[str] = (),
         **others: Any,
     ) -> None:
@@ -89,6 +91,7 @@ def _takes_filters(command: Callable[..., None]) -> Callable[..., None]:
             unused_since=times.before(unused_since, now) if unused_since else None,
             begun_before=times.before(begun_before, now) if begun_before else None,
             id_hashes=frozenset(ids),
+            adopted=adopted,
         )
         command(_find_user_id(named), chosen, **others)
 

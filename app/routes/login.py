@@ -8,11 +8,11 @@ from typing import Any
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app.errors import InvalidCode, InvalidLogin, InvalidTicket, UnknownSession
+from app.errors import InvalidCode, InvalidLogin, InvalidTicket, NothingToSwap, UnknownSession
 from app.rules.accounts import SecondFactorAsked
 from app.stores.factors import MfaType
 from app.web.cookies import CLEARS_COOKIES, clear_cookies
-from app.web.guards import SUPER_PROPERTIES, client, end_own_session, takes
+from app.web.guards import SUPER_PROPERTIES, caller, client, end_own_session, require_session, takes
 from app.web.limits import CODE_ACCOUNT, LOGIN, LOGIN_ACCOUNT, LOGIN_ADDRESS, REGISTER, limited
 from app.web.services import services
 from app.wire.contract import answers, known_by, reads, refuses
@@ -80,6 +80,18 @@ def log_out() -> ResponseReturnValue:
     end_own_session()
     clear_cookies()
     return "", 204
+
+
+@bp.post("/auth/swap")
+@require_session
+@answers(TokenSchema)
+@refuses(NothingToSwap)
+def swap() -> ResponseReturnValue:
+    """Swap a token of the service before for one of Keyrack's.
+
+    The session goes on, and the former token is dead at once. A caller whose token is Keyrack's own is refused.
+    """
+    return {"token": services().devices.swap(caller())}
 
 
 def _finish_login(body: LoginCode, mfa_type: MfaType) -> ResponseReturnValue:

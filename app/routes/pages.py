@@ -7,7 +7,6 @@ from contextlib import suppress
 from flask import redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from app.callers.identity import read_token
 from app.errors import Unauthorized
 from app.routes.forms import HOME, Problems, attempt_of, lead_to_page, next_path, page_blueprint, shows_page_on_refusal
 from app.rules import device_names
@@ -79,7 +78,7 @@ lead_to_page(bp, "/register", "/register/form")
 @bp.get("/login")
 def show_login() -> ResponseReturnValue:
     """Show the login page. If the visitor's session has ended, show why. Redirect a visitor who is signed in."""
-    token = read_token(request.environ, request.method)
+    token = services().callers.read_token(request.environ, request.method)
     if token and _is_live(token):
         return redirect(next_path(), 303)
     ended = services().devices.how_it_ended(token)

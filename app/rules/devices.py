@@ -10,7 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from app import tokens
-from app.errors import Unauthorized, UnknownSession
+from app.errors import NothingToSwap, Unauthorized, UnknownSession
+from app.rules.adoptable import Adoptable
+from app.rules.adoption import Adoption
 from app.stores.connection.connect import StoreError
 from app.stores.lifetimes import Lifetimes
 from app.stores.session_records import Client, Ended, NewSession, Session
@@ -30,8 +32,9 @@ class Caller:
     """A session that was live when its token was checked.
 
     Attributes:
-        began_at: Unix seconds.
+        began_at: Unix seconds, the time in a new token of the session. Of an adopted one see `Adoption.time_in_tokens`.
         last_used_at: Unix seconds, exact to a minute.
+        has_adopted_token: The token is one of the service before.
         proved: The request has a recent proof by what is needed now: the second factor if MFA is on, else the password.
     """
 
@@ -40,6 +43,7 @@ class Caller:
     began_at: int
     last_used_at: float
     proved: bool
+    has_adopted_token: bool = False
 
 
 class Devices:
@@ -52,11 +56,14 @@ class Devices:
         cap: int,
         clock: Callable[[], float] = time.time,
         redis_clock: Callable[[], float] | None = None,
+        adoption: Adoption | None = None,
     ) -> None:
         """
         Args:
             redis_clock: The clock of Redis; None stands for `clock`.
+            adoption: None if tokens of the service before are not adopted.
         """
+        self.adoption = adoption
         self._store = store
         self._lifetimes = lifetimes
         self._cap = cap
@@ -75,23 +82,40 @@ class Devices:
         claim = tokens.read(token)
         if claim is None:
             raise Unauthorized
-        proof_claim = tokens.read(proof) if proof else None
-        proved = False
-        if proof_claim is None or proof_claim.user_id != claim.user_id:
-            last_used_at = self._store.last_used_at(claim.user_id, claim.id_hash)
-        else:
-            last_used_at, held, has_mfa = self._store.last_used_at_with_proof(
-                claim.user_id, claim.id_hash, proof_claim.id_hash
-            )
-            # If MFA is on, the password is no proof, even if it was given shortly before MFA was turned on.
-            ways = [proof_value("mfa", claim.id_hash), *([] if has_mfa else [proof_value("password", claim.id_hash)])]
-            proved = held in ways
+        last_used_at, proved = self._look_up(claim.user_id, claim.id_hash, proof)
         if last_used_at is None:
             raise Unauthorized
         if self._is_over(claim, last_used_at):
             self._store.finish_expired(claim.user_id)
             raise Unauthorized
         return Caller(claim.user_id, claim.id_hash, claim.at, last_used_at, proved)
+
+    def identify_adopted(self, token: Adoptable, client: Callable[[], Client], proof: str = "") -> Caller:
+        """Return the session of a token of the service before. At the token's first use it is made.
+
+        Args:
+            client: Returns the client of the request.
+            proof: As for `identify`.
+
+        Raises:
+            Unauthorized: The token is not adopted, or its session is over.
+        """
+        if self.adoption is None:
+            raise Unauthorized
+        session = self.adoption.find(token, client)
+        proved = bool(proof) and self._look_up(token.user_id, token.id_hash, proof)[1]
+        began_at = self.adoption.time_in_tokens(session)
+        return Caller(token.user_id, token.id_hash, began_at, session.last_used_at, proved, has_adopted_token=True)
+
+    def _look_up(self, user_id: str, id_hash: str, proof: str) -> tuple[float | None, bool]:
+        """Return when a session was last used (None if there is no such session), and whether the proof is good."""
+        proof_claim = tokens.read(proof) if proof else None
+        if proof_claim is None or proof_claim.user_id != user_id:
+            return self._store.last_used_at(user_id, id_hash), False
+        last_used_at, held, has_mfa = self._store.last_used_at_with_proof(user_id, id_hash, proof_claim.id_hash)
+        # If MFA is on, the password is no proof, even if it was given shortly before MFA was turned on.
+        ways = [proof_value("mfa", id_hash), *([] if has_mfa else [proof_value("password", id_hash)])]
+        return last_used_at, held in ways
 
     def _agreed_time(self) -> float:
         """Return the time by which sessions are over: by this clock and by that of Redis."""
@@ -189,11 +213,40 @@ class Devices:
 
     def find(self, token: str) -> Session | None:
         """Return the live session of a token; None if there is none."""
-        # Its beginning is read from the token, because the record may be lost.
         claim = tokens.read(token)
-        [found] = self._store.find([(claim.user_id, claim.id_hash)]) if claim else [None]
-        session = replace(found, began_at=claim.at) if claim and found else None
+        if claim is None:
+            return self._find_adopted(token)
+        [session] = self._store.find([(claim.user_id, claim.id_hash)])
+        # Its beginning is read from the token, because the record may be lost.
+        if session and session.adopted_at is None:
+            session = replace(session, began_at=claim.at)
         return session if session and self.expires_at(session) > self._agreed_time() else None
+
+    def _find_adopted(self, token: str) -> Session | None:
+        """Return the session of a token of the service before. This may be the first use of it, for a socket."""
+        adoptable = self.adoption.read(token) if self.adoption else None
+        try:
+            return self.adoption.find(adoptable, Client) if self.adoption and adoptable else None
+        except Unauthorized:
+            return None
+
+    def read_claim(self, token: str) -> tuple[str, str] | None:
+        """Return the user id and the id_hash that a token claims; None if it has no form of a token."""
+        if claim := tokens.read(token):
+            return claim.user_id, claim.id_hash
+        adoptable = self.adoption.read(token) if self.adoption else None
+        return (adoptable.user_id, adoptable.id_hash) if adoptable else None
+
+    def swap(self, caller: Caller) -> str:
+        """Give an adopted session a token of our own, and return it. The token of the service before is dead at once.
+
+        Raises:
+            NothingToSwap: The caller's token is our own.
+            Unauthorized: The caller's session is over.
+        """
+        if self.adoption is None or not caller.has_adopted_token:
+            raise NothingToSwap
+        return self.adoption.swap(caller.user_id, caller.id_hash, caller.began_at)
 
     def find_ended(self, named: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
         """Return the named sessions that are over.
@@ -207,9 +260,7 @@ class Devices:
 
     def expires_at(self, session: Session) -> float:
         """Return the Unix seconds when a session ends if it is not used again."""
-        return self._lifetimes.ends_at(
-            session.began_at, session.last_used_at, on_public_computer=session.on_public_computer
-        )
+        return self._lifetimes.end_of(session)
 
     def end(self, caller: Caller, id_hashes: Sequence[str], reason: Reason) -> int:
         """End the named sessions of the caller's user, in one step. Sessions of other users are skipped.
@@ -243,10 +294,10 @@ class Devices:
 
         Otherwise a second try to log out would succeed, although no replica has confirmed the first.
         """
-        claim = tokens.read(token)
-        if claim:
+        if claim := self.read_claim(token):
+            user_id, id_hash = claim
             with suppress(Unauthorized):
-                self._store.end(claim.user_id, [claim.id_hash], "logout", claim.id_hash)
+                self._store.end(user_id, [id_hash], "logout", id_hash)
 
     def rename(self, caller: Caller, id_hash: str, name: str | None) -> None:
         """Give a device of the caller's user a name. None restores `made_up_name`.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
 
+from app.rules.adoption import CLOCKS_APART_S
 from app.rules.email_addresses import normal_forms
 from app.rules.keyring import Keyring
 from app.snowflakes import new_snowflake
@@ -37,6 +38,8 @@ class ImportedUser:
         totp_secret: Base32.
         created_at: Unix seconds; None means now.
         id: A snowflake. If it is taken, or None, the user gets a new id.
+        tokens_valid_since: Unix seconds, the fraction dropped. Tokens of the service before that were issued earlier
+            are not adopted. None means that all are.
         cleaned: The fields from which outer spaces or hidden characters were taken.
     """
 
@@ -48,6 +51,7 @@ class ImportedUser:
     created_at: int | None = None
     id: str | None = None
     disabled: bool = False
+    tokens_valid_since: int | None = None
     cleaned: Sequence[str] = ()
 
 
@@ -160,4 +164,10 @@ class Imports:
             created_at=int(now) if user.created_at is None else user.created_at,
             totp_secret=self._keyring.encrypt(user.totp_secret) if user.totp_secret else None,
             disabled=user.disabled,
+            tokens_valid_since=self._tokens_valid_since(user, now),
         )
+
+    def _tokens_valid_since(self, user: ImportedUser, now: float) -> int | None:
+        # A user who is disabled here has no session left. One who was disabled before has none either, once enabled.
+        until_now = int(now) + CLOCKS_APART_S + 1
+        return max(user.tokens_valid_since or 0, until_now) if user.disabled else user.tokens_valid_since

@@ -47,6 +47,7 @@ class Filter:
         unused_since: The last use was before this time, in Unix seconds.
         begun_before: The session began before this time, in Unix seconds.
         id_hashes: The session has one of these hashes.
+        adopted: The session's token is still one of the service before.
     """
 
     country: str | None = None
@@ -55,6 +56,7 @@ class Filter:
     unused_since: float | None = None
     begun_before: float | None = None
     id_hashes: frozenset[str] = frozenset()
+    adopted: bool = False
 
     def takes(self, session: Session) -> bool:
         """Tell whether a session meets all conditions."""
@@ -66,6 +68,7 @@ class Filter:
                 self.client is None or _is_client(session, self.client),
                 self.unused_since is None or session.last_used_at < self.unused_since,
                 self.begun_before is None or session.began_at < self.begun_before,
+                not self.adopted or session.has_adopted_token,
             )
         )
 

@@ -1,9 +1,12 @@
 """Makes all rules of the service, on the stores. Other objects that requests need: web/services.py."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from app.rules.accounts import Accounts
+from app.rules.adoption import Adoption
+from app.rules.adoption_keys import AdoptionKeys
 from app.rules.devices import Devices
 from app.rules.imports import Imports
 from app.rules.keyring import Keyring
@@ -19,6 +22,8 @@ from app.rules.second_factor import SecondFactor
 from app.rules.sign_ins import SignIns
 from app.stores.wiring import Stores
 
+log = logging.getLogger(__name__)
+
 
 class RuleSettings(Protocol):
     """The settings that the rules need. config.py says what each means."""
@@ -29,6 +34,14 @@ class RuleSettings(Protocol):
     def smtp_url(self) -> object | None: ...
     @property
     def max_sessions_per_user(self) -> int: ...
+    @property
+    def adopt_jwt_key(self) -> AdoptionKeys | None: ...
+    @property
+    def adopt_jwt_user(self) -> str: ...
+    @property
+    def adopt_jwt_since(self) -> float | None: ...
+    @property
+    def adopt_jwt_until(self) -> float | None: ...
     @property
     def mfa_ticket_ttl_s(self) -> int: ...
     @property
@@ -58,7 +71,12 @@ class Rules:
             users, keyring, notices, settings.totp_window, settings.totp_client_secret_bits, clock
         )
         self.devices = Devices(
-            stores.sessions, stores.lifetimes, settings.max_sessions_per_user, clock, stores.redis_clock
+            stores.sessions,
+            stores.lifetimes,
+            settings.max_sessions_per_user,
+            clock,
+            stores.redis_clock,
+            _make_adoption(stores, settings, clock),
         )
         sign_ins = SignIns(users, self.devices, notices)
         self.reauthentication = Reauthentication(
@@ -90,3 +108,26 @@ class Rules:
         self.operators = Operators(stores, notices, self.accounts, self.devices, passwords, clock)
         self.replay = Replay(users, self.operators, passwords, notices, clock)
         self.imports = Imports(users, keyring, clock)
+
+
+def _make_adoption(stores: Stores, settings: RuleSettings, clock: Callable[[], float]) -> Adoption | None:
+    """Return what adopts tokens of the service before; None if that is off."""
+    keys = settings.adopt_jwt_key
+    if keys is None:
+        return None
+    for sentence in keys.passed_over:
+        log.warning("ADOPT_JWT_KEY: %s", sentence)
+    return Adoption(
+        stores.adoptions,
+        stores.sessions,
+        stores.users,
+        keys,
+        stores.lifetimes,
+        user_claim=settings.adopt_jwt_user,
+        since=settings.adopt_jwt_since,
+        until=settings.adopt_jwt_until,
+        cap=settings.max_sessions_per_user,
+        proof_ttl_s=settings.mfa_proof_ttl_s,
+        clock=clock,
+        redis_clock=stores.redis_clock,
+    )

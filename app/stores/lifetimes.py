@@ -5,6 +5,8 @@ lua/session.lua (`ends_at`) repeats the rule for the scripts; tests/stores/ comp
 
 from dataclasses import dataclass
 
+from app.stores.session_records import Session
+
 RETENTION_S = 30 * 24 * 60 * 60  # default
 PUBLIC_COMPUTER_S = 12 * 60 * 60  # default
 
@@ -29,3 +31,11 @@ class Lifetimes:
         """Return the Unix seconds when a session ends if it is not used again."""
         longest_s = min(self.max_age_s, self.public_computer_s) if on_public_computer else self.max_age_s
         return min(last_used_at + self.ttl_s, began_at + longest_s)
+
+    def end_of(self, session: Session) -> float:
+        """Return the same of a session by its record, which may be adopted, and then have an end of its own."""
+        is_public = session.on_public_computer
+        if session.adopted_at is None:
+            return self.ends_at(session.began_at, session.last_used_at, on_public_computer=is_public)
+        ends_at = self.ends_at(session.adopted_at, session.last_used_at, on_public_computer=is_public)
+        return ends_at if session.ends_by is None else min(ends_at, session.ends_by)

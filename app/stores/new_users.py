@@ -24,6 +24,8 @@ class NewUser:
     Attributes:
         created_at: Unix seconds.
         totp_secret: Encrypted.
+        tokens_valid_since: Unix seconds before which no token of the service before counts that was issued; None if
+            each counts.
     """
 
     id: str
@@ -35,6 +37,7 @@ class NewUser:
     created_at: int
     totp_secret: str | None = field(default=None, repr=False)
     disabled: bool = False
+    tokens_valid_since: int | None = None
 
 
 # The outcome for one new user. "claimed": another registration with this address is under way, or its process has
@@ -180,6 +183,7 @@ def _fields(user: NewUser) -> Sequence[str]:
         "totp_secret": user.totp_secret,
         "totp_step": None if user.totp_secret is None else 0,
         "disabled": "1" if user.disabled else None,
+        "tokens_valid_since": user.tokens_valid_since,
     }
     fields = [(name, str(value)) for name, value in known.items() if value is not None]
     return [*chain.from_iterable(fields)]

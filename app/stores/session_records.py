@@ -38,6 +38,10 @@ class Session:
         name: The name that the user gave to the session.
         on_public_computer: The user said at the sign-in that others use this computer, too. The session ends soon.
         attempt: The hash of the form that opened the session; None after the first noted use, or if it was no form.
+        adopted_at: Unix seconds of the first use here, if the session is of a token of the service before; else None.
+            SESSION_MAX_AGE counts from then.
+        ends_by: Unix seconds at which an adopted session ends at the latest; None if its token named no end.
+        has_adopted_token: Its token is still that of the service before.
     """
 
     user_id: str
@@ -49,6 +53,9 @@ class Session:
     name: str | None = None
     on_public_computer: bool = False
     attempt: str | None = None
+    adopted_at: int | None = None
+    ends_by: int | None = None
+    has_adopted_token: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ class NewSession:
         cap: If the user has as many sessions already, the least recently used one ends.
         attempt: A hash of the form that asks, in base64; "" if no form does. If the form is sent twice, as by a double
             click, the session of the first time ends.
+        adopted_at, ends_by: As those of Session.
     """
 
     id_hash: str
@@ -68,12 +76,16 @@ class NewSession:
     cap: int
     on_public_computer: bool = False
     attempt: str = ""
+    adopted_at: int | None = None
+    ends_by: int | None = None
 
     def as_argument(self) -> dict[str, Any]:
         """Return it as lua/sign_in.lua reads it."""
         fields: dict[str, Any] = {"began_at": self.began_at, **known_fields(self.client)}
         if self.on_public_computer:
             fields["on_public_computer"] = True
+        ends = {"adopted_at": self.adopted_at, "ends_by": self.ends_by}
+        fields |= {name: at for name, at in ends.items() if at is not None}
         attempt = {"attempt": self.attempt} if self.attempt else {}
         return {"id_hash": self.id_hash, "record": orjson.dumps(fields | attempt).decode(), "cap": self.cap, **attempt}
 
@@ -120,15 +132,21 @@ def parse_ended(user_id: str, raw: str, score: float) -> Ended | None:
 def _session_of(user_id: str, id_hash: str, score: float, record: Any) -> Session:
     known = record if isinstance(record, dict) and is_time(record.get("began_at")) else {}
     texts = {name: known[name] for name in _TEXTS if isinstance(known.get(name), str)}
-    name, proved_at = texts.pop("name", None), known.get("proved_at")
+    name = texts.pop("name", None)
+    proved_at, adopted_at, ends_by = (
+        at if is_time(at := known.get(field)) else None for field in ("proved_at", "adopted_at", "ends_by")
+    )
     return Session(
         user_id,
         id_hash,
         known.get("began_at", int(score)),
         score,
         Client(**texts),
-        proved_at if is_time(proved_at) else None,
+        proved_at,
         name,
         known.get("on_public_computer") is True,
         attempt if isinstance(attempt := known.get("attempt"), str) else None,
+        adopted_at,
+        ends_by,
+        adopted_at is not None and not known.get("formers"),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from app.stores.adopted import AdoptionStore
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
 from app.stores.keys import Keys
@@ -37,6 +38,7 @@ class Stores:
         self.lifetimes = lifetimes
         self.users = UserStore(redis, scripts, wait)
         self.sessions = SessionStore(redis, scripts)
+        self.adoptions = AdoptionStore(redis, scripts)
         self.tickets = TicketStore(redis, scripts)
         self.links = LinkStore(redis, scripts, clock)
         self.notices = NoticeStore(redis, scripts)

@@ -18,7 +18,7 @@ from app.watch.events import Event, Reason
 
 log = logging.getLogger("keyrack.audit")
 
-How = Literal["registration", "password", "totp", "backup", "reset"]
+How = Literal["registration", "password", "totp", "backup", "reset", "adopted"]
 WhyNot = Literal[
     "unknown_account",
     "wrong_password",
@@ -30,6 +30,22 @@ WhyNot = Literal[
 ]
 Method = Literal["password", "totp", "backup"]
 Credential = Literal["password", "totp_on", "totp_off", "backup_codes"]
+# What becomes of a token of the service before; the last ones are told by the script that would have adopted it.
+TokenBefore = Literal[
+    "adopted",
+    "used",
+    "remembered",
+    "adoption_over",
+    "outside_span",
+    "not_yet",
+    "expired",
+    "bad_signature",
+    "ended",
+    "unknown_user",
+    "disabled",
+    "before_valid_since",
+    "too_many",
+]
 AccountAct = Literal["registered", "renamed", "disabled", "enabled", "deleted", "replayed"]
 
 # Each metric starts at 0, because Prometheus misses the first increase of a metric that was absent before.
@@ -43,6 +59,8 @@ for _outcome, _method in product(("passed", "wrong"), get_args(Method)):
 metrics.STEP_UPS.labels("invalid_ticket", "")
 for _reason in get_args(Reason):
     metrics.SESSIONS_ENDED.labels(_reason)
+for _outcome in get_args(TokenBefore):
+    metrics.TOKENS_BEFORE.labels(_outcome)
 for _credential in get_args(Credential):
     metrics.CREDENTIAL_CHANGES.labels(_credential)
 
@@ -50,6 +68,11 @@ for _credential in get_args(Credential):
 def signed_in(user_id: str, session: str, how: How) -> None:
     metrics.SIGN_INS.labels("success", how).inc()
     _write_line("signed_in", user_id=user_id, session=session, how=how)
+
+
+def adoption_refused(reason: TokenBefore, user_id: str) -> None:
+    """Record that a token of the service before is not adopted, although its signature holds."""
+    _write_line("adoption_refused", user_id=user_id, reason=reason)
 
 
 def code_asked(user_id: str) -> None:

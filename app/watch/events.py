@@ -18,7 +18,7 @@ class Event:
     """
     Attributes:
         id_hash: The session that began or ended. If the session got a new token, the hash of that token.
-        reason: Why the session ended or changed; None if it began.
+        reason: Why the session ended or changed; None if it began, or if its token was swapped (Adoption.swap).
         old_id_hash: The session's hash before it changed; None if the session began or ended.
         by: id_hash of the session that ended this one; None if no session did.
     """

@@ -49,6 +49,9 @@ CREDENTIAL_CHANGES = _counter("credential_changes", "Changes of what users sign 
 APPLICATION_REQUESTS = _counter(
     "application_requests", "Requests to the application behind the gateway", "method", "outcome"
 )
+TOKENS_BEFORE = _counter(
+    "tokens_before", "Uses of tokens of the service before: adopted, used again, or why they were refused", "outcome"
+)
 LIMIT_HITS = _counter("limit_hits", "Requests refused because a rate limit was reached", "limit")
 
 

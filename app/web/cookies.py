@@ -5,7 +5,7 @@ The cookies of a request are read in callers/identity.py.
 from flask import Response, after_this_request, request
 
 from app import tokens
-from app.callers.identity import PROOF_COOKIE, SESSION_COOKIE, is_known_by_header, read_cookie_token
+from app.callers.identity import PROOF_COOKIE, SESSION_COOKIE, read_cookie_token
 from app.rules.sign_ins import SignedIn
 from app.web.services import services
 from app.wire.contract import Header
@@ -39,7 +39,7 @@ CLEARS_COOKIES = (
 
 def is_known_by_cookie() -> bool:
     """Tell whether the caller is known by its cookie, not by a header. If both are sent, the header counts."""
-    return not is_known_by_header(request.environ)
+    return not services().callers.is_known_by_header(request.environ)
 
 
 def has_session_cookie() -> bool:

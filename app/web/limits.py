@@ -44,9 +44,7 @@ from flask_limiter import Limiter, RateLimitExceeded, RequestLimit
 from limits import parse_many
 from limits.storage import RedisStorage, Storage
 
-from app import tokens
 from app.callers.addresses import limit_key, limit_keys, network_key
-from app.callers.identity import read_former_token
 from app.errors import ApiError, Unavailable
 from app.rules.links import OpenLink
 from app.snowflakes import NOBODY
@@ -160,9 +158,9 @@ def _apart_if_known(user_id: str | None, account: str) -> str:
     So each session has one budget, wherever it is used. For an unknown account this takes the same trips to Redis.
     """
     seen = services().devices.lately_seen(user_id or NOBODY)
-    device = tokens.read(read_former_token(request.environ))
-    if device and device.id_hash in seen:
-        return f"{device.id_hash}/{account}"
+    device = services().devices.read_claim(services().callers.read_former_token(request.environ))
+    if device and device[1] in seen:
+        return f"{device[1]}/{account}"
     address = _by_address()
     known = next((id_hash for id_hash, ip in seen.items() if address in limit_keys([ip])), None)
     return f"{known}/{account}" if known else account

@@ -82,6 +82,7 @@ class ImportedUserSchema(WireSchema):
     created_at = Moment(allow_none=True)
     id = Snowflake(allow_none=True)
     disabled = Flag()
+    tokens_valid_since = Moment(allow_none=True)
     cleaned = fields.List(fields.String())
 
     @validates("password_hash")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.callers.identity import PROOF_COOKIE, SESSION_COOKIE, read_token
+from app.callers.identity import PROOF_COOKIE, SESSION_COOKIE, read_own_cookie
 from app.errors import Forbidden
 
 OTHER = "MQ.aHg3gA." + "x" * 43  # has the form of a token, and is nobody's
@@ -86,7 +86,7 @@ def test_logging_out_beside_a_foreign_scheme_clears_the_cookie(app, alice, cooki
 def test_origin_and_host_are_compared_as_origins(alice, origin, host, is_same):
     environ = {"HTTP_COOKIE": f"{SESSION_COOKIE}={alice.token}", "HTTP_ORIGIN": origin, "HTTP_HOST": host}
     if is_same:
-        assert read_token(environ, "POST") == alice.token
+        assert read_own_cookie(environ, "POST") == alice.token
     else:
         with pytest.raises(Forbidden):
-            read_token(environ, "POST")
+            read_own_cookie(environ, "POST")

@@ -24,6 +24,7 @@ CALLS = {
     "end_sessions": ([], {"id_hashes": [HASH, OTHER], "reason": "revoked", "caller": HASH}),
     "rename_session": ([], {"id_hash": HASH, "caller": HASH, "name": "x"}),
     "finish_expired": ([], {}),
+    "adopt_session": (["user"], {"id_hash": OTHER, "signed_hash": "s", "issued_at": 1, "opens": OPENS}),
     "change_user": (
         ["user", "backup_codes", "links"],
         {"caller": HASH, "set": {"password_hash": "x"}, "backup_codes": ["a"], "new_id_hash": OTHER}

@@ -17,6 +17,7 @@ from app.stores.lua.types import refuse_foreign_keys
 _HERE = Path(__file__).parent
 _OPENINGS = {
     "open_session": ("session", "sign_in"),
+    "adopt_session": ("session", "sign_in"),
     "redeem_ticket": ("session", "factors", "sign_in", "change"),
     "change_user": ("session", "factors", "sign_in", "change"),
 }

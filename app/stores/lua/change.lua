@@ -17,6 +17,7 @@
 --             opens                a new session (see sign_in.lua); the change is refused if the user is disabled
 local links = KEYS[6]
 local KEPT_FORMERS = 10
+local CLOCKS_APART_S = 60
 
 -- Add a hash to those that a session had before. Of many the first is kept, by which limits know the session and which a
 -- mail about its sign-in names, and the newest.
@@ -25,6 +26,15 @@ local function add_former(record, id_hash)
   table.insert(record.formers, id_hash)
   if #record.formers > KEPT_FORMERS then
     table.remove(record.formers, 2)
+  end
+end
+
+-- Let no token of the service before be adopted that may have been issued until now (see adopt_session.lua). Its clock may
+-- be ahead of ours: rules/adoption.py, CLOCKS_APART_S.
+local function refuse_tokens_before()
+  local since = math.floor(call.latest) + CLOCKS_APART_S + 1
+  if since > (tonumber(redis.call("HGET", user, "tokens_valid_since") or 0) or 0) then
+    redis.call("HSET", user, "tokens_valid_since", string.format("%d", since))
   end
 end
 
@@ -93,6 +103,7 @@ local function apply(change)
   if change.end_others then
     finish_expired()
     finish_others(change.caller, change.end_others, change.caller and ender(change.caller))
+    refuse_tokens_before()
   end
   if change.end_others and not change.caller then  -- if all sessions end, no link is needed any more
     redis.call("DEL", links)

@@ -41,7 +41,12 @@ local function ends_at(id_hash, score)
   end
   local is_public = string.find(record, '"on_public_computer":true', 1, true)
   local longest_s = is_public and math.min(call.max_age_s, call.public_computer_s) or call.max_age_s
-  return math.min(by_idleness, began + longest_s)
+  local adopted = tonumber(string.match(record, '"adopted_at":(%d+)'))
+  if not adopted then
+    return math.min(by_idleness, began + longest_s)
+  end
+  local ends_by = tonumber(string.match(record, '"ends_by":(%d+)'))
+  return math.min(by_idleness, adopted + longest_s, ends_by or math.huge)
 end
 
 -- A session is over only if the clocks of this process and of Redis say so. One that is ahead ends nothing.
