@@ -20,17 +20,13 @@ from aiohttp.typedefs import Handler
 from keyrack import Json, Keyrack, KeyrackAway, Session, identity
 from sockets import Sockets
 
+SOCKET_URL = os.environ.get("SOCKET_URL", "ws://127.0.0.1:8081")  # what clients of the user API are told
 PAGE = Path(__file__).parent / "page"
 API, GUILD_ID, ROOMS = "/api/v9", "1", ("general", "off-topic")
 MAX_BODY_BYTES, MAX_CONTENT, MAX_BIO = 32_768, 2000, 190
 MAX_MESSAGES_OF_ROOM, MAX_PEOPLE, MAX_NEWCOMERS = 200, 1000, 100
-PUBLIC = (
-    "id",
-    "username",
-    "global_name",
-    "discriminator",
-    "avatar",
-)  # what people see of each other: no e-mail address
+EVERYONE = {"id": GUILD_ID, "name": "@everyone", "position": 0, "permissions": "68608"}  # see, write, read what was
+PUBLIC = ("id", "username", "global_name", "discriminator", "avatar")  # what people see of each other
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'"
 SAFE = {
     "Content-Security-Policy": f"{CSP}; form-action 'self'; frame-ancestors 'none'",
@@ -73,6 +69,8 @@ async def answer_refusals(request: web.Request, handler: Handler) -> web.StreamR
         answer = web.json_response({"code": 0, "message": f"{error.status}: {error.reason}"}, status=error.status)
     if not answer.prepared:
         answer.headers.update(SAFE)
+        if answer.content_type == "application/json":  # some clients compare the whole header
+            answer.headers["Content-Type"] = "application/json"
     return answer
 
 
@@ -104,8 +102,8 @@ class Chat:
         self._guild = {"id": GUILD_ID, "name": "Keyrack's example"}
         self._messages: dict[str, deque[Json]] = {new_id(): deque(maxlen=MAX_MESSAGES_OF_ROOM) for _ in ROOMS}
         self._rooms = [
-            {"id": room_id, "type": 0, "guild_id": GUILD_ID, "name": name}
-            for room_id, name in zip(self._messages, ROOMS, strict=True)
+            {"id": room_id, "type": 0, "guild_id": GUILD_ID, "name": name, "position": position}
+            for position, (room_id, name) in enumerate(zip(self._messages, ROOMS, strict=True))
         ]
 
     def routes(self) -> list[web.RouteDef]:
@@ -152,14 +150,16 @@ class Chat:
         if len(self._people) > MAX_PEOPLE:
             del self._people[next(iter(self._people))]
         if is_new:
-            self.sockets.dispatch("GUILD_MEMBER_ADD", {"guild_id": GUILD_ID, "user": self._people[user_id]})
+            self.sockets.dispatch(
+                "GUILD_MEMBER_ADD", {"guild_id": GUILD_ID, "user": self._people[user_id], "roles": []}
+            )
         return user | self._profiles.get(user_id, {})
 
     async def _make_ready(self, user_id: str) -> Json | None:
         user = await self._meet(user_id)
-        members = [{"user": person} for person in self._people.values()]
-        guild = self._guild | {"channels": self._rooms, "members": members}
-        return user and {"v": 9, "user": user, "guilds": [guild]}
+        members = [{"user": person, "roles": []} for person in self._people.values()]
+        guild = self._guild | {"roles": [EVERYONE], "channels": self._rooms, "members": members}
+        return user and {"v": 9, "user": user, "guilds": [guild], "resume_gateway_url": SOCKET_URL}
 
     # What a user says of themselves: Keyrack asks for it where APPLICATION_URL names this application
 
@@ -183,7 +183,7 @@ class Chat:
 
     async def show_gateway(self, request: web.Request) -> web.Response:
         caller(request)
-        return web.json_response({"url": os.environ.get("SOCKET_URL", "ws://127.0.0.1:8081")})
+        return web.json_response({"url": SOCKET_URL})
 
     async def list_guilds(self, request: web.Request) -> web.Response:
         caller(request)
@@ -212,7 +212,8 @@ class Chat:
         if user_id not in self._people and await self._meet(user_id) is None:
             raise Refused(401, 0, "401: Unauthorized")
         message = {
-            "id": new_id(),
+            **{"id": new_id(), "type": 0, "attachments": [], "embeds": [], "edited_timestamp": None, "pinned": False},
+            **{"mention_everyone": False, "mentions": [], "mention_roles": [], "tts": False},
             "channel_id": request.match_info["id"],
             "author": self._people[user_id],
             "content": content,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import zlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection
 from enum import Enum, IntEnum
@@ -27,8 +28,13 @@ class Op(IntEnum):
     HEARTBEAT_ACK = 11
 
 
+SUPPLEMENTAL = {
+    "guilds": [],
+    "merged_members": [],
+    "merged_presences": {"guilds": [], "friends": []},
+}  # clients wait for it
 IN_URLS = str.maketrans("+/", "-_", "=")  # an id_hash as the id of its session
-PASSED_OVER = {3, 4, *range(12, 50)}  # presence, voice, and what else the clients of people send
+PASSED_OVER = {3, 4, 5, 8, *range(12, 50)}  # presence, voice, members, and what else the clients of people send
 
 
 class End(Enum):
@@ -68,7 +74,7 @@ class Sockets:
         if len(self._open) >= MAX_SOCKETS:
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
         response = web.WebSocketResponse(max_msg_size=MAX_PAYLOAD_BYTES, timeout=CLOSE_WITHIN_S, compress=False)
-        socket = Socket(self, response, identity(request.headers))
+        socket = Socket(self, response, identity(request.headers), request.query.get("compress") == "zlib-stream")
         self._open.add(socket)
         try:
             await response.prepare(request)
@@ -124,9 +130,12 @@ class Sockets:
 class Socket:
     """vouched: whose handshake it was, as the gateway says; None where it did not ask."""
 
-    def __init__(self, sockets: Sockets, response: web.WebSocketResponse, vouched: Session | None) -> None:
+    def __init__(
+        self, sockets: Sockets, response: web.WebSocketResponse, vouched: Session | None, is_compressed: bool
+    ) -> None:
         self.session: Session | None = None
         self._sockets, self._response, self._vouched = sockets, response, vouched
+        self._stream = zlib.compressobj() if is_compressed else None
         self._unsent: asyncio.Queue[str] = asyncio.Queue(MAX_UNSENT)
         self._end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self._sequence = 0
@@ -170,7 +179,13 @@ class Socket:
 
     async def _write(self) -> None:
         while True:
-            await self._response.send_str(await self._unsent.get())
+            text = await self._unsent.get()
+            if self._stream:
+                await self._response.send_bytes(
+                    self._stream.compress(text.encode()) + self._stream.flush(zlib.Z_SYNC_FLUSH)
+                )
+            else:
+                await self._response.send_str(text)
 
     async def _hear(self) -> None:
         """Answer the client until it hangs up. Raises Close for what it may not do."""
@@ -235,3 +250,4 @@ class Socket:
         id_hash = (self.session or session).id_hash  # another one, if its token was replaced meanwhile
         named = {"session_id": id_hash.translate(IN_URLS), "auth_session_id_hash": id_hash}
         self.dispatch("READY", ready | named)
+        self.dispatch("READY_SUPPLEMENTAL", SUPPLEMENTAL)

@@ -20,7 +20,7 @@ def site(redis_server):
     require("nginx")
     service = Service(redis_server.url, TRUSTED_PROXIES="127.0.0.1", GATEWAY_SECRET=SECRET, WEB_CONCURRENCY="1")
     example = Example(service.url, redis_server.url)
-    gateway = Gateway("nginx", service.port, example.port)
+    gateway = Gateway("nginx", service.port, example.port, example.entrance_port)
     yield gateway.url
     for one in (gateway, example, service):
         one.close()

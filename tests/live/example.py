@@ -22,15 +22,17 @@ SECRET = "a-secret-of-the-gateway-for-tests-alone"
 class Example:
     """constants: Other values for the example's own, as in `sockets.MAX_SOCKETS=2`."""
 
-    def __init__(self, keyrack_url: str, redis_url: str, *constants: str, **environment: str) -> None:
+    def __init__(self, keyrack_url: str, redis_url: str, *constants: str) -> None:
         self.port = free_port()
         self.http = Http(f"http://127.0.0.1:{self.port}", None)
         self.socket_url = f"ws://127.0.0.1:{self.port}/socket"
+        self.entrance_port = free_port()  # nginx listens there
+        self.entrance_url = f"ws://127.0.0.1:{self.entrance_port}"
         self._environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(FOLDER),
             **{"KEYRACK_URL": keyrack_url, "REDIS_URL": redis_url, "GATEWAY_SECRET": SECRET, "PORT": str(self.port)},
-            **environment,
+            "SOCKET_URL": self.entrance_url,
         }
         run = f"import runpy, keyrack, sockets; runpy.run_path({str(FOLDER / 'application.py')!r}, run_name='__main__')"
         program = "; ".join(["import keyrack, sockets", *constants, run])

@@ -164,9 +164,8 @@ def _program(name: str) -> str | None:
 class Gateway:
     """One gateway of docs/gateway in front of Keyrack and the application; nginx has the example's entrance as well."""
 
-    def __init__(self, name: str, keyrack_port: int, application_port: int) -> None:
+    def __init__(self, name: str, keyrack_port: int, application_port: int, socket_port: int | None = None) -> None:
         self.name = name
-        self.socket_port = free_port()
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = Http(self.url, None)
@@ -174,7 +173,7 @@ class Gateway:
             GATEWAY_PORT: str(self.port),
             KEYRACK_PORT: str(keyrack_port),
             APPLICATION_PORT: str(application_port),
-            SOCKET_PORT: str(self.socket_port),
+            SOCKET_PORT: str(socket_port or free_port()),
         }
         self._folder = tempfile.TemporaryDirectory(prefix="keyrack-")
         self._place = Path(self._folder.name)

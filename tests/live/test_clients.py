@@ -62,6 +62,7 @@ def run(name, outside, driver, task):
     """Returns: what the driver told, run by the Python of a client's environment"""
     environment = {
         **dict.fromkeys(("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"), outside.url),
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1"),
         **{"SSL_CERT_FILE": str(outside.ca), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"},
     }
     done = subprocess.run(

@@ -5,15 +5,21 @@ import os
 import signal
 import socket
 import time
+import zlib
 from contextlib import ExitStack
 
 import pytest
 from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect as open_websocket
 
+from tests.device import PASSWORD
 from tests.live.example import SECRET, Client, Example, listeners
 from tests.live.gateways import Gateway, Relay, require
+from tests.live.outside import Outside
 from tests.live.server import Service
-from tests.servers import RedisServer, wait_until
+from tests.live.test_clients import ENVIRONMENTS, run
+from tests.live.test_clients import HERE as CLIENTS
+from tests.servers import RedisServer, missing, wait_until
 
 DEAD = "MQ.AAAA.AAAA"
 SESSION_ENDED = 4004
@@ -53,7 +59,7 @@ def impatient(keyrack, redis_server):
 @pytest.fixture(scope="module")
 def gateway(keyrack, example):
     require("nginx")
-    gateway = Gateway("nginx", keyrack.port, example.port)
+    gateway = Gateway("nginx", keyrack.port, example.port, example.entrance_port)
     yield gateway
     gateway.close()
 
@@ -64,9 +70,9 @@ def phone(service, alice):
 
 
 @pytest.fixture
-def entrance(gateway):
+def entrance(gateway, example):
     """Where clients of the user API open their socket: without a word of who they are."""
-    return lambda **headers: Client(f"ws://127.0.0.1:{gateway.socket_port}/?encoding=json&v=9", **headers)
+    return lambda **headers: Client(f"{example.entrance_url}/?encoding=json&v=9", **headers)
 
 
 @pytest.fixture
@@ -88,7 +94,7 @@ def said_by(device):
     return {"X_Auth_User_Id": device.user_id, "X_Auth_Session_Id_Hash": device.id_hash}
 
 
-def test_a_client_of_the_user_api_from_its_token_to_a_message(gateway, entrance, service, alice):
+def test_a_client_of_the_user_api_from_its_token_to_a_message(gateway, example, entrance, service, alice):
     """HELLO, IDENTIFY, READY, heartbeats; what one says the other hears, and nobody hears another's address."""
     bob = service.device().register("bob@example.com")
     with entrance() as one, entrance() as another:
@@ -109,8 +115,42 @@ def test_a_client_of_the_user_api_from_its_token_to_a_message(gateway, entrance,
         assert one.dispatched("MESSAGE_CREATE") == another.dispatched("MESSAGE_CREATE") == sent.json
         assert (sent.json["author"]["id"], sent.json["content"]) == (alice.user_id, said["content"])
         assert ask(gateway.http, "GET", messages, Authorization=bob.token).json[0] == sent.json
-    assert ask(gateway.http, "GET", "/gateway", Authorization=alice.token).json == {"url": "ws://127.0.0.1:8081"}
+    assert ask(gateway.http, "GET", "/gateway", Authorization=alice.token).json == {"url": example.entrance_url}
     assert [one["id"] for one in ask(gateway.http, "GET", "/users/@me/guilds", Authorization=alice.token).json] == ["1"]
+
+
+def test_a_real_client_chats_and_ends_a_device(gateway, example, entrance, alice, phone, tmp_path):
+    """discord.py-self as it is, through nginx and the entrance: it is ready, and the ended device's socket closes."""
+    name, driver = "discord.py-self", CLIENTS / "drive_discord_py_self_socket.py"
+    if not (ENVIRONMENTS / name).is_dir():
+        missing(name, "in var/clients, see .ci/clients")
+    outside = Outside(gateway.port, tmp_path)
+    task = {
+        **{"token": alice.token, "user_id": alice.user_id, "password": PASSWORD, "phone": phone.id_hash},
+        "socket_url": f"{example.entrance_url}/",
+    }
+    with entrance() as client:
+        client.identify(phone.token)
+        told = run(name, outside, driver, task)
+        assert client.closed_with == SESSION_ENDED
+    outside.close()
+    assert told == {
+        "worked": dict.fromkeys(
+            ("be ready", "send and hear a message", "end the other device", "hear of its own end"), "yes"
+        ),
+        "left": [],
+    }
+    assert not alice.is_signed_in
+
+
+def test_a_client_that_asks_for_it_is_sent_one_compressed_stream(example, alice):
+    """As most clients of the user API do."""
+    url = f"{example.socket_url}?compress=zlib-stream"
+    with open_websocket(url, proxy=None) as websocket:
+        stream = zlib.decompressobj()
+        websocket.send(json.dumps({"op": 2, "d": {"token": alice.token}}))
+        heard = [json.loads(stream.decompress(websocket.recv(timeout=10))) for _ in range(3)]
+    assert [(one["op"], one["t"]) for one in heard] == [(10, None), (0, "READY"), (0, "READY_SUPPLEMENTAL")]
 
 
 def test_a_page_names_no_token(own, gateway, alice):
