@@ -5,6 +5,7 @@ from threading import Barrier
 
 import pytest
 
+from tests.certificates import Authority
 from tests.live import gateways
 from tests.live.server import Service
 from tests.servers import redis_at
@@ -61,9 +62,15 @@ def keyrack(redis_server):
 
 
 @pytest.fixture(scope="session")
-def running(name, keyrack):
+def authority(tmp_path_factory):
+    """Whose certificates clients of a gateway believe."""
+    return Authority(tmp_path_factory.mktemp("gateways"))
+
+
+@pytest.fixture(scope="session")
+def running(name, keyrack, authority):
     application = gateways.Application()
-    gateway = gateways.Gateway(name, keyrack.port, application.port)
+    gateway = gateways.Gateway(name, keyrack.port, application.port, certificate=authority.issue("gateway"))
     yield gateway, application
     gateway.close()
     application.close()

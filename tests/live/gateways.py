@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +19,9 @@ from typing import Any
 
 import requests
 
+from tests.certificates import Pair
 from tests.device import Device
+from tests.live.gateway_tls import with_tls
 from tests.live.server import ROOT, Answer, Http, free_port
 from tests.servers import missing, wait_until
 
@@ -46,6 +48,8 @@ class Application:
 
             def _answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+                    body = b"".join(self._chunks())
                 arrived = {"method": self.command, "path": self.path, "headers": self.headers.items()}
                 application.requests.append(arrived | {"body": body.decode()})
                 application.connections.add(self.client_address)
@@ -61,9 +65,15 @@ class Application:
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
-                self.wfile.write(answer)
+                self.wfile.write(b"" if self.command == "HEAD" else answer)
 
-            do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = do_OPTIONS = _answer  # noqa: N815 - as http.server calls them
+            def _chunks(self) -> Iterator[bytes]:
+                while length := int(self.rfile.readline().partition(b";")[0], 16):
+                    yield self.rfile.read(length)
+                    self.rfile.readline()
+                self.rfile.readline()
+
+            do_GET = do_HEAD = do_POST = do_PATCH = do_DELETE = do_PUT = do_OPTIONS = _answer  # noqa: N815 - as http.server calls them
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -162,11 +172,23 @@ def _program(name: str) -> str | None:
 
 
 class Gateway:
-    """One gateway of docs/gateway in front of Keyrack and the application; nginx has the example's entrance as well."""
+    """One gateway of docs/gateway in front of Keyrack and the application; nginx has the example's entrance as well.
 
-    def __init__(self, name: str, keyrack_port: int, application_port: int, socket_port: int | None = None) -> None:
+    certificate  of a second listener, for TLS and HTTP/2, on tls_port
+    """
+
+    def __init__(
+        self,
+        name: str,
+        keyrack_port: int,
+        application_port: int,
+        socket_port: int | None = None,
+        certificate: Pair | None = None,
+    ) -> None:
         self.name = name
         self.port = free_port()
+        self.tls_port = free_port() if certificate else None
+        self._certificate = certificate
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = Http(self.url, None)
         self._ports = {
@@ -227,6 +249,8 @@ class Gateway:
         """The file of the documentation with this run's ports in place of its own."""
         text = (DOCS / name).read_text(encoding="utf-8")
         text = re.sub(rf"\b({'|'.join(self._ports)})\b", lambda match: self._ports[match[0]], text)
+        if self._certificate and self.tls_port:
+            text = with_tls(name, text, self.port, self.tls_port, self._certificate)
         place = self._place / copy
         place.write_text(text, encoding="utf-8")
         return place

@@ -358,7 +358,7 @@ def test_an_upload_of_somebody_who_is_not_signed_in_is_refused_at_its_start(gate
 
 def test_an_answer_may_take_long(gateway, alice, application):
     """Event streams and slow reports are the application's; some gateways cut them after 15 seconds by default."""
-    application_waits = {"X_Wait": "16"}
+    application_waits = {"X_Wait": "20"}
     assert ask(gateway, "/slow", Authorization=alice.token, **application_waits).status_code == 200
 
 
