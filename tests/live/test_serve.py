@@ -130,8 +130,15 @@ def test_with_the_example_one_command_starts_all_and_ends_all(serve, checkout):
     assert (page.status_code, page.url) == (200, f"{gateway}/chat/")
     assert requests.get(page.url, timeout=60).status_code == 401
     socket_url = requests.get(f"{gateway}/api/v9/gateway", headers={"Authorization": token}, timeout=60).json()["url"]
+    fields = {"global_name": "Ada", "bio": "Hello"}  # the first is Keyrack's, the second the application's
+    me = f"{gateway}/api/v9/users/@me"
+    assert requests.patch(me, json=fields, headers={"Authorization": token}, timeout=60).status_code == 200
+    answer = requests.get(me, headers={"Authorization": token}, timeout=60).json()
+    refused = requests.patch(me, json={"bio": "x" * 191}, headers={"Authorization": token}, timeout=60)
+    assert list(refused.json()["errors"]) == ["bio"]
     with Client(socket_url) as client:
-        assert client.identify(token)["user"]["username"] == "ada"
+        for told in (answer, client.identify(token)["user"]):
+            assert (told["username"], told["global_name"], told["bio"]) == ("ada", "Ada", "Hello")
         said = stop()
     assert f"Example: {gateway}/login?next=/chat/  (Ctrl-C ends it)" in said.splitlines()
     assert list(folder.iterdir()) == []
