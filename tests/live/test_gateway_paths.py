@@ -87,3 +87,22 @@ def test_a_whole_url_for_a_path_is_no_way_round(gateway, application, alice):
     for path in ("/admin;x/users", "//admin/users", "/admin%2fusers", "/Admin/users"):
         ask(gateway, f"http://127.0.0.1:{gateway.port}{path}", alice.token)
     assert application.requests == []
+
+
+@pytest.mark.parametrize("name_of_path", ["X-Original-URL", "X-Rewrite-URL"])
+@pytest.mark.parametrize("mark", ["-", "_", "."])
+@pytest.mark.parametrize("path", ["/channels/1", "/socket"])
+def test_no_header_tells_the_application_another_path(gateway, application, alice, name_of_path, mark, path):
+    """Some applications and servers serve the path of such a header, which no gateway has judged."""
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    sent = {"Authorization": alice.token, name_of_path.replace("-", mark): "/admin/users"}
+    if path == "/socket":
+        handshake = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"}
+        sent |= {"Connection": "Upgrade", "Upgrade": "websocket"} | handshake
+    connection.request("GET", path, headers=sent)
+    answer = connection.getresponse()
+    assert answer.status == (101 if path == "/socket" else 200)
+    answer.close()
+    connection.close()
+    [arrived] = application.requests
+    assert values(arrived["headers"], name_of_path) == []

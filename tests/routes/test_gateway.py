@@ -125,6 +125,19 @@ def test_require_mfa_challenges_and_takes_the_proof(alice, new_device):
     assert other.get("/gateway/verify?require=mfa", X_Discord_MFA_Authorization=proof).status_code == 401
 
 
+@pytest.mark.parametrize("cookie", ["none", "right", "wrong"])
+@pytest.mark.parametrize("header", ["none", "right", "wrong"])
+def test_of_two_proofs_the_header_counts(alice, new_device, header, cookie):
+    """Where it is sent; else the cookie. A wrong one is another session's, and gets a challenge."""
+    proofs = {"right": alice.prove(), "wrong": new_device().log_in(alice).prove()}
+    sent = {"X_Discord_MFA_Authorization": proofs[header]} if header != "none" else {}
+    sent |= {"Cookie": f"__Secure-recent_mfa={proofs[cookie]}"} if cookie != "none" else {}
+    answer = alice.get("/gateway/verify?require=mfa", **sent)
+    counts = cookie if header == "none" else header
+    assert answer.status_code == (200 if counts == "right" else 401)
+    assert counts == "right" or answer.json["code"] == 60003
+
+
 def test_a_refused_head_has_the_body_in_a_header(app, alice):
     """nginx asks so. It throws a body away, and hands the header's text to the client, who answers the challenge."""
     client, sent = app.test_client(use_cookies=False), {"Authorization": alice.token}
