@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import IPAD
+from tests.browser.test_ways import expect_accessible
 from tests.device import PASSWORD
 from tests.live.example import SECRET, Example
 from tests.live.gateways import Gateway, require
@@ -48,7 +49,7 @@ def laptop(site, new_window):
 
 @pytest.fixture
 def tablet(site, laptop, new_window):
-    window = new_window(base_url=site, user_agent=IPAD)
+    window = new_window(base_url=site, user_agent=IPAD, color_scheme="dark", viewport={"width": 360, "height": 800})
     window.goto("/login?next=/chat/")
     window.get_by_label("Email").fill(EMAIL)
     window.get_by_label("Password").fill(PASSWORD)
@@ -79,10 +80,12 @@ def test_two_browsers_chat_and_one_signs_the_other_out(laptop, tablet):
         expect(window.locator("#messages p")).to_have_text(["hello <b>there</b>", "hello yourself"])
         expect(window.locator("#people")).to_contain_text("alice")
         assert window.evaluate("document.cookie") == ""
+        expect_accessible(window)
     laptop.reload()
     expect(laptop.locator("#messages p")).to_have_count(2)
     laptop.get_by_role("listitem").filter(has_text="Safari on iOS").get_by_role("button", name="Sign out").click()
     expect_signed_out(tablet)
+    expect_accessible(tablet)
     expect(laptop.get_by_text("Safari on iOS")).to_have_count(0)
     assert laptop.evaluate(CALL) == 200
     tablet.get_by_role("link", name="Log in").click()

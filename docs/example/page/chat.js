@@ -75,7 +75,7 @@ const heard = {
     const at = new Date(message.timestamp).toLocaleTimeString([], { timeStyle: "short" });
     item.append(make("bdi", nameOf(message.author)), make("time", at), make("p", message.content));
     part("messages").append(item);
-    item.scrollIntoView();
+    part("messages").scrollTop = part("messages").scrollHeight;
   },
   GUILD_MEMBER_ADD({ user }) {
     const known = [...part("people").children].find((item) => item.dataset.id === user.id);
