@@ -34,7 +34,7 @@ ROUTES = [
     ("POST", "/auth/mfa/backup", ["ticket", "code"]),
     ("POST", "/auth/sessions/logout", ["session_id_hashes"]),
     ("POST", "/mfa/finish", ["ticket", "mfa_type", "data"]),
-    ("PATCH", "/users/@me", ["password", "new_password"]),
+    ("PATCH", "/users/@me", ["password", "new_password", "username", "global_name", "code"]),
     ("POST", "/users/@me/mfa/totp/enable", ["password", "secret", "code"]),
     ("POST", "/users/@me/mfa/codes", ["password", "regenerate"]),
 ]
@@ -77,8 +77,8 @@ def test_fields_of_every_wrong_shape(send, method, path, fields):
     """Each field in each shape: a 4xx in the contract's form, or for what is only odd, an ordinary answer."""
     for shape in SHAPES:
         answer = send(method, path, json.dumps(shape))
-        assert answer.status_code == 400
-        assert answer.json["code"] == 50035
+        changes_nothing = method == "PATCH" and isinstance(shape, dict)
+        assert (answer.status_code, answer.json.get("code")) == ((200, None) if changes_nothing else (400, 50035))
         for field in fields:
             answer = send(method, path, json.dumps(GOOD | {field: shape}))
             assert answer.status_code in (200, 201, 204, 400, 401), (field, shape)
