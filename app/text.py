@@ -1,10 +1,13 @@
 """The list of characters that are never shown or accepted in other people's text, and codes as people type them.
 
-Limits on length: wire/ for names, callers/client_info.py for clients.
+Limits on length: wire/ for names; `clean` for what clients and databases tell.
 """
 
 import re
 import unicodedata
+from typing import Any
+
+MAX_SHOWN = 64  # characters of a value that a client or a database tells
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format (bidi among them), surrogate, line and paragraph marks
 _BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # Hangul fillers and the Braille blank are invisible, too
@@ -25,6 +28,14 @@ def visible(text: str) -> str:
     in_flags = {at for flag in _FLAG.finditer(text) for at in range(*flag.span())}
     kept = "".join(char for at, char in enumerate(text) if at in in_flags or not _is_hidden(char))
     return _JOINERS.sub(_keep_one_within_a_word, kept)
+
+
+def clean(value: Any) -> str | None:
+    """Return a text without hidden characters, cut to 64 characters; None if nothing is left, or if it is no text."""
+    if not isinstance(value, str):
+        return None
+    shown = visible(value[: 4 * MAX_SHOWN]).strip()
+    return visible(shown[:MAX_SHOWN]).rstrip() or None  # the cut may leave a joiner at the end
 
 
 def has_hidden(text: str) -> bool:

@@ -101,10 +101,10 @@ def city_database(tmp_path_factory):
     full = {
         "city": {"names": {"en": names["city"], "de": "Bern"}},
         "subdivisions": [{"names": {"en": names["region"]}}, {"names": {"en": "ignored"}}],
-        "country": {"names": {"en": names["country"]}},
+        "country": {"iso_code": "CH", "names": {"en": names["country"]}},
     }
     writer.insert_network(IPSet(["203.0.113.0/24"]), full)
-    writer.insert_network(IPSet(["198.51.100.0/25"]), {"country": {"names": {"en": "France"}}})
+    writer.insert_network(IPSet(["198.51.100.0/25"]), {"country": {"iso_code": "FR", "names": {"en": "France"}}})
     writer.insert_network(IPSet(["198.51.100.128/25"]), {"city": {"names": {"de": "Wien"}}, "subdivisions": []})
     writer.insert_network(IPSet(["2001:db8::/32"]), full)
     writer.insert_network(IPSet(["10.0.0.0/8", "192.168.0.0/16"]), full)

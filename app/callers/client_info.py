@@ -13,11 +13,10 @@ from ua_parser import Domain, Parser, load_lazy_builtins
 from app.callers.addresses import Address
 from app.callers.location import Locations
 from app.stores.session_records import Client
-from app.text import visible
+from app.text import clean
 
 _MAX_PROPERTIES = 8 * 1024
 _MAX_USER_AGENT = 512
-_MAX_VALUE = 64
 
 
 def read_client(properties: str, user_agent: str, address: Address | None, locations: Locations) -> Client:
@@ -32,21 +31,15 @@ def read_client(properties: str, user_agent: str, address: Address | None, locat
     if os is None or platform is None:
         parsed_os, parsed_platform = _parse_user_agent(user_agent)
         os, platform = os or parsed_os, platform or parsed_platform
+    place = locations.locate(address)
     return Client(
         os=os,
         platform=platform,
-        location=clean(locations.locate(address)),
+        location=place.text if place else None,
+        place=place,
         ip=None if address is None else str(address),
         form="tablet" if _is_tablet(fields.get("device"), user_agent[:_MAX_USER_AGENT]) else None,
     )
-
-
-def clean(value: Any) -> str | None:
-    """Return a text without hidden characters, cut to 64 characters; None if nothing is left, or if it is no text."""
-    if not isinstance(value, str):
-        return None
-    shown = visible(value[: 4 * _MAX_VALUE]).strip()
-    return visible(shown[:_MAX_VALUE]).rstrip() or None  # the cut may leave a joiner at the end
 
 
 def _read_properties(header: str) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 import ipaddress
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
 import maxminddb
 
 from app.callers.addresses import Address
+from app.stores.session_records import Place
+from app.text import clean
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +35,8 @@ class Locations:
         except (maxminddb.InvalidDatabaseError, OSError):
             log.error("GEOIP_DATABASE cannot be read, and no location is known; reload when it is whole")
 
-    def locate(self, address: Address | None) -> str | None:
-        """Return "City, State, Country" in English, without unknown parts.
-
-        Return None if all parts are unknown, or if the address is private.
-        """
+    def locate(self, address: Address | None) -> Place | None:
+        """Return the place of an address, with names in English; None if it is private, or if nothing is known."""
         if self._reader is None or address is None or is_private(address):
             return None
         try:
@@ -48,8 +48,13 @@ class Locations:
             return None
         subdivisions = record.get("subdivisions")
         state = subdivisions[0] if isinstance(subdivisions, list) and subdivisions else None
-        parts = (_english_name(record.get("city")), _english_name(state), _english_name(record.get("country")))
-        return ", ".join(part for part in parts if part) or None
+        place = Place(
+            country_code=_iso_code(record.get("country")),
+            country=_english_name(record.get("country")),
+            region=_english_name(state),
+            city=_english_name(record.get("city")),
+        )
+        return None if place == Place() else place
 
 
 def is_private(address: Address) -> bool:
@@ -57,8 +62,13 @@ def is_private(address: Address) -> bool:
     return any(address in network for network in _PRIVATE)
 
 
+def _iso_code(country: Any) -> str | None:
+    code = country.get("iso_code") if isinstance(country, dict) else None
+    return code if isinstance(code, str) and re.fullmatch("[A-Z]{2}", code) else None
+
+
 def _english_name(place: Any) -> str | None:
     # Databases of other makers may have something else instead of a name.
     names = place.get("names") if isinstance(place, dict) else None
     name = names.get("en") if isinstance(names, dict) else None
-    return name if isinstance(name, str) else None
+    return clean(name)

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from app.errors import InvalidCode, MfaRequired, UnknownSession
-from app.stores.session_records import Session
+from app.stores.session_records import Place, Session
 from app.times import iso
 from app.tokens import id_in_url
 from app.web.cookies import CLEARS_COOKIES, clear_cookies
@@ -78,6 +78,15 @@ def _plain_body(session: Session) -> dict[str, Any]:
     }
 
 
+def _place_body(place: Place) -> dict[str, Any]:
+    return {
+        "country_code": place.country_code,
+        "country_name": place.country,
+        "region": place.region,
+        "city": place.city,
+    }
+
+
 def _extended_body(session: Session) -> dict[str, Any]:
     return _plain_body(session) | {
         "id": id_in_url(session.id_hash),
@@ -86,5 +95,6 @@ def _extended_body(session: Session) -> dict[str, Any]:
         "last_seen": iso(session.last_used_at),
         "last_seen_ip": session.client.ip,
         "last_seen_location": session.client.location,
+        "last_seen_location_info": _place_body(session.client.place or Place()),
         "is_current": session.id_hash == caller().id_hash,
     }

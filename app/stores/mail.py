@@ -6,7 +6,7 @@ The queue itself: jobs.py. Which notices are due: rules/notices.py. The words an
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import orjson
@@ -84,7 +84,7 @@ class MailStore(JobQueue[Notice]):
 
     def add(self, notice: Notice) -> None:
         """Queue a notice. For a reset, also note when the user asked."""
-        client = {name: value for name, value in asdict(notice.client).items() if value}
+        client = {name: value for name, value in asdict(replace(notice.client, place=None)).items() if value}
         fields = asdict(notice) | {"client": client}
         content = orjson.dumps(fields)
         # GET lets Redis refuse to overwrite a key of another type, which is another application's

@@ -6,7 +6,35 @@ from typing import Any, cast, get_args
 import orjson
 
 from app.stores.foreign import is_time, read_json
+from app.text import MAX_SHOWN
 from app.watch.events import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an address is. None stands for unknown.
+
+    Attributes:
+        country_code: ISO 3166, two letters. Names of countries change between editions of a database.
+    """
+
+    country_code: str | None = None
+    country: str | None = None
+    region: str | None = None
+    city: str | None = None
+
+    @property
+    def text(self) -> str | None:
+        """Return "City, State, Country" without unknown parts; None if all are unknown.
+
+        Of a long one the state is left out, or the state and the city, never the country.
+        """
+        text = ""
+        for parts in ((self.city, self.region, self.country), (self.city, self.country), (self.country or self.city,)):
+            text = ", ".join(filter(None, parts))
+            if len(text) <= MAX_SHOWN:
+                break
+        return text[:MAX_SHOWN] or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +42,8 @@ class Client:
     """The device and program that sent a request. None stands for unknown.
 
     Attributes:
+        location: The place as a text.
+        place: Its parts; None for a session that a release before has noted.
         form: "tablet" for a tablet, else None. It is kept because system and program do not show it.
     """
 
@@ -22,9 +52,10 @@ class Client:
     location: str | None = None
     ip: str | None = None
     form: str | None = None
+    place: Place | None = None
 
 
-_TEXTS = (*(field.name for field in fields(Client)), "name")  # the fields of a record that are texts
+_TEXTS = ("os", "platform", "location", "ip", "form", "name")  # the fields of a record that are texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +137,13 @@ class Ended:
     by: Session | None
 
 
-def known_fields(client: Client) -> dict[str, str]:
-    return {name: value for name, value in asdict(client).items() if value is not None}
+def known_fields(client: Client) -> dict[str, Any]:
+    """Return the fields of a client that are known. The text of a place that has parts is made of them again."""
+    known = {name: value for name, value in asdict(client).items() if value is not None}
+    if client.place is None:
+        return known
+    del known["location"]
+    return known | {"place": {name: text for name, text in known["place"].items() if text is not None}}
 
 
 def client_of(record: str) -> Client:
@@ -136,12 +172,15 @@ def _session_of(user_id: str, id_hash: str, score: float, record: Any) -> Sessio
     proved_at, adopted_at, ends_by = (
         at if is_time(at := known.get(field)) else None for field in ("proved_at", "adopted_at", "ends_by")
     )
+    # Where both are, a process of the release before has noted the session since.
+    place = None if "location" in texts else _place_of(known.get("place"))
+    location = place.text if place else texts.pop("location", None)
     return Session(
         user_id,
         id_hash,
         known.get("began_at", int(score)),
         score,
-        Client(**texts),
+        Client(**texts, location=location, place=place),
         proved_at,
         name,
         known.get("on_public_computer") is True,
@@ -150,3 +189,10 @@ def _session_of(user_id: str, id_hash: str, score: float, record: Any) -> Sessio
         ends_by,
         adopted_at is not None and not known.get("formers"),
     )
+
+
+def _place_of(record: Any) -> Place | None:
+    if not isinstance(record, dict):
+        return None
+    parts = {part.name: record[part.name] for part in fields(Place) if isinstance(record.get(part.name), str)}
+    return Place(**parts) if parts else None

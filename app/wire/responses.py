@@ -104,6 +104,13 @@ class ClientInfoSchema(ResponseSchema):
     location = _nullable("Vienna, Vienna, Austria")
 
 
+class PlaceSchema(ResponseSchema):
+    country_code = _nullable("AT")
+    country_name = _nullable("Austria")
+    region = _nullable("Vienna")
+    city = _nullable("Vienna")
+
+
 class SessionSchema(ResponseSchema):
     id_hash = _text(metadata=ID_HASH)
     approx_last_used_time = _time()
@@ -119,6 +126,7 @@ class SessionSchema(ResponseSchema):
     last_seen = _time(required=False)
     last_seen_ip = _nullable("203.0.113.7", required=False)
     last_seen_location = _nullable("Vienna, Vienna, Austria", required=False)
+    last_seen_location_info = fields.Nested(PlaceSchema)
     is_current = fields.Boolean(metadata={"description": "Whether it is the caller's own", "examples": [True]})
 
 

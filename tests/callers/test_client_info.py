@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
-from app.callers.client_info import clean, read_client
+from app.callers.client_info import read_client
 from app.callers.location import Locations
+from app.stores.session_records import Place
+from app.text import clean
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 SAFARI = (
@@ -110,6 +112,46 @@ def test_the_place_of_an_address(city_database, address, place):
     """City, state, country; unknown parts left out, private addresses nowhere."""
     client = read_client("", "", ipaddress.ip_address(address), Locations(city_database))
     assert (client.location, client.ip) == (place, address)
+
+
+LONG = "Federation of Bosnia and Herzegovina"
+
+
+@pytest.mark.parametrize(
+    ("record", "place", "text"),
+    [
+        ({"country": {"iso_code": "CH"}}, Place("CH"), None),
+        ({"country": {"iso_code": "ch", "names": {"en": "Switzerland"}}}, Place(None, "Switzerland"), "Switzerland"),
+        (
+            {"country": {"iso_code": 41, "names": {"en": "Swi\u202etzerland"}}},
+            Place(None, "Switzerland"),
+            "Switzerland",
+        ),
+        ({"city": {"names": {"en": "Bern"}}}, Place(city="Bern"), "Bern"),
+        (
+            {
+                "city": {"names": {"en": "Sarajevo"}},
+                "subdivisions": [{"names": {"en": LONG}}],
+                "country": {"iso_code": "BA", "names": {"en": "Bosnia and Herzegovina"}},
+            },
+            Place("BA", "Bosnia and Herzegovina", LONG, "Sarajevo"),
+            "Sarajevo, Bosnia and Herzegovina",
+        ),
+        (
+            {"city": {"names": {"en": "x" * 60}}, "country": {"iso_code": "CH", "names": {"en": "Switzerland"}}},
+            Place("CH", "Switzerland", None, "x" * 60),
+            "Switzerland",
+        ),
+        ({"city": {"names": {"en": "x" * 90}}}, Place(city="x" * 64), "x" * 64),
+    ],
+)
+def test_a_place_has_parts_and_a_short_text(tmp_path, record, place, text):
+    """A long text lacks the state first, then the city, and never the country."""
+    writer = MMDBWriter(ip_version=4, database_type="Other-City", int_type="u32")
+    writer.insert_network(IPSet(["203.0.113.0/24"]), record)
+    writer.to_db_file(str(tmp_path / "other.mmdb"))
+    found = Locations(tmp_path / "other.mmdb").locate(ipaddress.ip_address("203.0.113.7"))
+    assert (found, found.text) == (place, text)
 
 
 def test_without_a_database_every_place_is_unknown():

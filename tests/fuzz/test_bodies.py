@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from app import create_app
-from app.callers.client_info import clean
 from app.cli.users import _read_line as read_line
 from app.config import load_settings
 from app.errors import InvalidForm, InvalidLink
@@ -27,6 +26,7 @@ from app.stores.links import LinkStore
 from app.stores.mail import new_notice_id
 from app.stores.scripts import SessionScripts
 from app.stores.users import UserStore
+from app.text import clean
 from app.tokens import id_hash
 from app.wire.account import ChangeUserSchema
 from app.wire.fields import WireSchema

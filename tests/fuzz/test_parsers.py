@@ -8,6 +8,7 @@ import json
 import re
 import unicodedata
 from contextlib import suppress
+from dataclasses import astuple
 from datetime import UTC, datetime
 from typing import get_args
 from urllib.parse import urljoin, urlsplit
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 from app import times, tokens
 from app.callers.addresses import caller_address, limit_key
-from app.callers.client_info import clean, read_client
+from app.callers.client_info import read_client
 from app.callers.identity import SAFE_METHODS, Callers, require_same_origin
 from app.callers.location import Locations, is_private
 from app.cli.canary import Connection, ProbeError
@@ -34,7 +35,7 @@ from app.rules.keyring import Keyring
 from app.rules.second_factor import SecondFactor
 from app.stores.session_records import Client, Ended, Session
 from app.stores.users import User
-from app.text import plain_code
+from app.text import clean, plain_code
 from app.watch.events import Reason
 
 NOWHERE = Locations(None)
@@ -90,7 +91,7 @@ def test_what_reads_as_an_id_is_one_and_stays_it(text):
 # Client info
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
@@ -214,7 +215,9 @@ def test_a_place_is_words_or_unknown_whatever_the_database_holds(record, address
     locations = Locations(None)
     locations._reader = {address: record}
     place = locations.locate(address)
-    assert place is None or (isinstance(place, str) and place)
+    texts = [text for text in astuple(place) if text is not None] if place else []
+    assert place is None or (texts and all(isinstance(text, str) and 0 < len(text) <= 64 for text in texts))
+    assert place is None or place.text is None or clean(place.text) == place.text
 
 
 @given(st.ip_addresses(v=6), st.integers(0, 2**64 - 1))

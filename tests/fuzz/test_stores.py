@@ -17,7 +17,6 @@ from hypothesis.stateful import (
 )
 from redis import RedisCluster
 
-from app.callers.client_info import clean
 from app.stores.factors import JudgedAnswer
 from app.stores.keys import unprefixed as keys
 from app.stores.links import Link
@@ -25,6 +24,7 @@ from app.stores.session_records import Client
 from app.stores.sessions import CallerGone
 from app.stores.tickets import MAX_WRONG_ANSWERS, Ticket, TicketStore
 from app.stores.users import Change
+from app.text import clean
 from app.tokens import id_hash
 from tests.conftest import LIFETIMES
 from tests.fuzz.model import OPEN_TICKETS, UserModel

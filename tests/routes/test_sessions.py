@@ -259,3 +259,42 @@ def test_the_address_comes_through_trusted_proxies_only(alice, make_app):
 
     assert seen(behind) == "2001:db8::5"
     assert seen(direct) == "127.0.0.1"
+
+
+NOWHERE = dict.fromkeys(["country_code", "country_name", "region", "city"])
+BERN = {"country_code": "CH", "country_name": "Switzerland", "region": "Bern", "city": "Bern"}
+
+
+def test_the_place_of_a_session_is_told_in_parts_too(make_app, city_database, clock):
+    """It is that of the last use, and unknown parts are null."""
+    app = make_app(GEOIP_DATABASE=str(city_database), TRUSTED_PROXIES="127.0.0.1")
+    device = Device(app.test_client(use_cookies=False), {"X_Forwarded_For": "203.0.113.7"}).register(
+        "carol@example.com"
+    )
+
+    def place():
+        [session] = device.get("/auth/sessions?extended=true").json["user_sessions"]
+        return session["last_seen_location"], session["last_seen_location_info"]
+
+    assert place() == ("Bern, Bern, Switzerland", BERN)
+    for address, text, parts in (
+        ("198.51.100.7", "France", NOWHERE | {"country_code": "FR", "country_name": "France"}),
+        ("192.0.2.1", None, NOWHERE),
+        ("203.0.113.8", "Bern, Bern, Switzerland", BERN),
+    ):
+        clock.advance(61)
+        device.get("/users/@me", X_Forwarded_For=address)
+        assert place() == (text, parts)
+    plain = device.get("/auth/sessions").json["user_sessions"][0]
+    assert "last_seen_location_info" not in plain
+
+
+def test_a_place_that_a_release_before_has_noted_stays(alice, redis):
+    """Without parts; also over parts that this release noted earlier."""
+    key, field = f"user:{{{alice.user_id}}}:sessions", alice.id_hash
+    for more in ({}, {"place": {"country_code": "CH", "city": "Bern"}}, {"place": "no place"}):
+        record = json.loads(redis.hget(key, field)) | {"location": "Paris, France"} | more
+        redis.hset(key, field, json.dumps(record))
+        [session] = alice.get("/auth/sessions?extended=true").json["user_sessions"]
+        assert session["client_info"]["location"] == session["last_seen_location"] == "Paris, France"
+        assert session["last_seen_location_info"] == NOWHERE

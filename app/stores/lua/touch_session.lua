@@ -1,7 +1,7 @@
 -- touch_session.lua: note that a session was used, and by which client; a session that ended stays ended
 -- Runs after session.lua, which defines KEYS[1] to KEYS[3] and ARGV[1]
 -- ARGV[2]   JSON: id_hash, every_s (a use within this time after the last one is not noted), client (os, platform,
---           form, location, ip; unknown fields absent)
+--           form, location or place, ip; unknown fields absent)
 -- Returns   1 if it was noted; 0 if the session is over or was noted less than every_s ago
 local seen = cjson.decode(ARGV[2])
 local score = redis.call("ZSCORE", last_used, seen.id_hash)
@@ -20,7 +20,7 @@ if record then
   if seen.client.os or seen.client.platform then
     record.os, record.platform, record.form = seen.client.os, seen.client.platform, seen.client.form
   end
-  record.location, record.ip = seen.client.location, seen.client.ip
+  record.location, record.place, record.ip = seen.client.location, seen.client.place, seen.client.ip
   record.attempt = nil  -- a minute after the sign-in nobody sends its form a second time
   redis.call("HSET", sessions, seen.id_hash, cjson.encode(record))
 end
