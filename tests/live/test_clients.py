@@ -112,7 +112,8 @@ def test_a_client_does_what_the_page_says(keyrack, outside, name):
 
 def test_the_environment_has_the_release_that_is_pinned(name):
     [packages] = (ENVIRONMENTS / name / "lib").glob("python3*/site-packages")
-    assert {one.name: one.version for one in distributions(path=[str(packages)])}[name] == pinned()[name]
+    [installed] = distributions(name=name, path=[str(packages)])
+    assert installed.version == pinned()[name]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,11 @@ with does("who am I"):
 with does("list the sessions", REQUEST):
     _, listed = request(bot, "get", "/auth/sessions")
     assert TASK["phone"] in [session["id_hash"] for session in listed["user_sessions"]]
+with does("answer a challenge", REQUEST):
+    status, told = request(bot, "post", "/auth/sessions/logout", {"session_id_hashes": [TASK["phone"]]})
+    assert (status, told["code"]) == (401, 60003)
+    answer = {"ticket": told["mfa"]["ticket"], "mfa_type": "password", "data": TASK["password"]}
+    assert request(bot, "post", "/mfa/finish", answer)[1]["token"]
 with does("end one of them", REQUEST):
     body = {"session_id_hashes": [TASK["phone"]], "password": TASK["password"]}
     assert request(bot, "post", "/auth/sessions/logout", body)[0] == 204

@@ -26,6 +26,9 @@ async def main() -> None:
     with does("list the sessions", REQUEST):
         listed = [Session(one, bot, bot.http) for one in (await request("get", "/auth/sessions"))["user_sessions"]]
         assert TASK["phone"] in [session.hash for session in listed]
+    with does("answer a challenge"):
+        challenge = await request("post", "/auth/sessions/logout", json={"session_id_hashes": [TASK["phone"]]})
+        assert challenge, "a refusal is `None`"
     with does("end one of them"):
         [phone] = [session for session in listed if session.hash == TASK["phone"]]
         await phone.remove(TASK["password"])
