@@ -74,6 +74,7 @@ class Application:
                 self.rfile.readline()
 
             do_GET = do_HEAD = do_POST = do_PATCH = do_DELETE = do_PUT = do_OPTIONS = _answer  # noqa: N815 - as http.server calls them
+            do_CONNECT = _answer  # noqa: N815 - as http.server calls it
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -165,12 +165,12 @@ class Conversation:
     def __exit__(self, *_):
         self._socket.close()
 
-    def ask(self, path, headers):
-        """Returns: the status of the answer to a GET, None where the gateway hung up"""
-        lines = [f"GET {path} HTTP/1.1", f"Host: {self._host}", *(f"{name}: {value}" for name, value in headers)]
+    def ask(self, path, headers, method="GET", body=b""):
+        """Returns: the status of the answer, None where the gateway hung up"""
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {self._host}", *(f"{name}: {value}" for name, value in headers)]
         try:
-            self._socket.sendall("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
-            answer = http.client.HTTPResponse(self._socket)
+            self._socket.sendall("".join(f"{line}\r\n" for line in [*lines, ""]).encode() + body)
+            answer = http.client.HTTPResponse(self._socket, method=method)
             answer.begin()
             if answer.status != 101:
                 answer.read()
@@ -197,6 +197,60 @@ def test_no_upgrade_passes_but_to_websocket(gateway, alice, application, path, n
     else:
         assert inside in (401, None)
         assert [arrived["path"] for arrived in application.requests] in ([path], [])
+
+
+PREFLIGHT = [("Origin", "https://chat.example.com"), ("Access-Control-Request-Method", "PUT")]
+UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "websocket"), *WEBSOCKET]
+
+
+@pytest.mark.parametrize("path", ["/channels/1", "/admin/users"])
+@pytest.mark.parametrize(
+    ("method", "headers", "body"),
+    [
+        ("OPTIONS", [*PREFLIGHT, *UPGRADE], b""),
+        ("OPTIONS", [*UPGRADE, *PREFLIGHT], b""),
+        ("OPTIONS", [*PREFLIGHT, *WEBSOCKET, ("Connection", "upgrade"), ("Upgrade", "WebSocket")], b""),
+        ("OPTIONS", [*PREFLIGHT, *UPGRADE, ("Upgrade", "")], b""),
+        ("OPTIONS", [*PREFLIGHT, ("Upgrade", ""), *UPGRADE], b""),
+        ("OPTIONS", [*PREFLIGHT, *UPGRADE, ("Upgrade", "websocket")], b""),
+        ("OPTIONS", [*PREFLIGHT, *UPGRADE, ("Content-Length", "4")], b"text"),
+        ("OPTIONS", [*PREFLIGHT, ("Connection", "Upgrade"), ("Upgrade", "h2c")], b""),
+        ("OPTIONS", [*PREFLIGHT, ("Content-Length", "4")], b"text"),
+        ("OPTIONS", [*PREFLIGHT, ("Transfer-Encoding", "chunked")], b"4\r\ntext\r\n0\r\n\r\n"),
+        ("POST", [*UPGRADE, ("Content-Length", "4")], b"text"),
+        ("POST", [*UPGRADE, ("Transfer-Encoding", "chunked")], b"4\r\ntext\r\n0\r\n\r\n"),
+        ("HEAD", UPGRADE, b""),
+        ("CONNECT", UPGRADE, b""),
+    ],
+)
+def test_nobody_who_is_not_signed_in_opens_a_tunnel(gateway, application, path, method, headers, body):
+    """A preflight asks for no upgrade: what looks like one and does is asked about, and so is what follows."""
+    with Conversation(gateway) as conversation:
+        assert conversation.ask(path, headers, method, body) != 101
+        assert conversation.ask("/forged", [("X-Auth-User-Id", "1")]) in (401, None)
+    for arrived in application.requests:
+        assert (arrived["method"], arrived["path"]) == ("OPTIONS", path)
+        assert values(arrived["headers"], "Upgrade") in ([], [""])
+        assert [value for header in IDENTITY for value in values(arrived["headers"], header) if value] == []
+
+
+@pytest.mark.parametrize("target", ["/channels/1", "127.0.0.1:9000", "http://127.0.0.1:9000/channels/1"])
+def test_connect_opens_no_tunnel_to_the_application(gateway, alice, application, target):
+    """Not for who is signed in either: what is sent in it is asked about by nobody."""
+    with Conversation(gateway) as conversation:
+        conversation.ask(target, [("Authorization", alice.token)], "CONNECT")
+        assert conversation.ask("/forged", [("X-Auth-User-Id", "1")]) in (400, 401, None)
+    assert "/forged" not in [arrived["path"] for arrived in application.requests]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/login"), ("POST", "/api/v9/auth/login"), ("GET", "/me/sessions")]
+)
+def test_keyracks_own_routes_open_no_tunnel(gateway, application, method, path):
+    with Conversation(gateway) as conversation:
+        assert conversation.ask(path, UPGRADE, method) != 101
+        assert conversation.ask("/gateway/introspect", [("Authorization", f"Bearer {SECRET}")], "POST") in (404, None)
+    assert application.requests == []
 
 
 @pytest.fixture
