@@ -49,9 +49,19 @@ def example(keyrack, redis_server):
 
 @pytest.fixture(scope="module")
 def impatient(keyrack, redis_server):
-    """The example with low bounds, where each is reached soon."""
-    bounds = ("HEARTBEAT_EVERY_S = 0.4", "IDENTIFY_WITHIN_S = 0.5", "MAX_SOCKETS_OF_SESSION = 2", "MAX_SOCKETS = 4")
-    example = Example(keyrack.url, redis_server.url, *(f"sockets.{bound}" for bound in bounds))
+    """The example, which waits for nobody."""
+    example = Example(
+        keyrack.url, redis_server.url, "sockets.HEARTBEAT_EVERY_S = 0.5", "sockets.IDENTIFY_WITHIN_S = 1.5"
+    )
+    yield example
+    example.close()
+
+
+@pytest.fixture(scope="module")
+def small(keyrack, redis_server):
+    """The example, with room for few, which asks every moment who is still signed in."""
+    bounds = ("sockets.MAX_SOCKETS = 4", "sockets.MAX_SOCKETS_OF_SESSION = 2", "keyrack.RECONCILE_EVERY_S = 0.2")
+    example = Example(keyrack.url, redis_server.url, *bounds)
     yield example
     example.close()
 
@@ -255,6 +265,14 @@ def test_what_was_missed_is_caught_up_on(entrance, example, real_redis, alice, p
         assert kept.is_open
 
 
+def test_what_no_event_tells_is_found_by_asking_now_and_then(small, real_redis, alice):
+    """As when a session expires, or Redis has lost it: what has no record is over."""
+    with Client(small.socket_url) as client:
+        client.identify(alice.token)
+        real_redis.flushdb()
+        assert client.closed_with == SESSION_ENDED
+
+
 def test_redis_stopped_and_started_again():
     """Sockets outlast it, and what ends afterwards closes."""
     redis = RedisServer("--appendonly", "yes", "--appendfsync", "always")
@@ -342,24 +360,23 @@ def test_a_silent_client_is_given_up(impatient, alice):
     """One that never identifies, though it beats, and one whose heartbeats stop."""
     with Client(impatient.socket_url) as unknown, Client(impatient.socket_url) as silent:
         silent.identify(alice.token)
+        assert silent.closed_with == 4009
         for _ in range(3):
             unknown.send(1)
         assert unknown.closed_with == 4003
-        assert silent.is_open
-        assert silent.closed_with == 4009
 
 
-def test_sockets_are_bounded_in_all_and_by_session(impatient, alice):
+def test_sockets_are_bounded_in_all_and_by_session(small, alice):
     with (
-        Client(impatient.socket_url) as one,
-        Client(impatient.socket_url) as two,
-        Client(impatient.socket_url) as three,
+        Client(small.socket_url) as one,
+        Client(small.socket_url) as two,
+        Client(small.socket_url) as three,
     ):
         one.identify(alice.token)
         two.identify(alice.token)
         three.send(2, {"token": alice.token})
         assert three.closed_with == 4008
-    wait_until(lambda: sockets_left(impatient) == 4, "the sockets are not given back")
+    wait_until(lambda: sockets_left(small) == 4, "the sockets are not given back")
 
 
 def sockets_left(example):
