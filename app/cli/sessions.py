@@ -155,10 +155,12 @@ def end_all(user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as_js
 
     With filters beside --user it ends the sessions that match, as `sessions end` does, and stops no login.
     """
-    if _count_and_confirm(user_id, chosen, dry_run, yes, as_json):
+    # A token of the service before that was never used here has no session yet, and is refused from now on.
+    has_tokens = chosen.takes_all and services().devices.adoption is not None
+    if _count_and_confirm(user_id, chosen, dry_run, yes, as_json, goes_on_with_none=has_tokens):
         operators = services().operators
         narrow = None if chosen.takes_all else operators.sessions(chosen, user_id)
-        _end(operators.end(narrow) if narrow else operators.end_all(user_id), as_json)
+        _end(operators.end(narrow) if narrow else operators.end_all(user_id), as_json, goes_on_with_none=has_tokens)
 
 
 @sessions.command()
@@ -172,8 +174,13 @@ def tidy(as_json: bool) -> None:
         say("Done.")
 
 
-def _count_and_confirm(user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as_json: bool) -> bool:
+def _count_and_confirm(
+    user_id: str | None, chosen: Filter, dry_run: bool, yes: bool, as_json: bool, *, goes_on_with_none: bool = False
+) -> bool:
     """Count the sessions that would end, and ask whether to go on. With --yes do not count and do not ask.
+
+    Args:
+        goes_on_with_none: There is something to do without a session, too.
 
     Returns:
         False after --dry-run.
@@ -192,18 +199,18 @@ def _count_and_confirm(user_id: str | None, chosen: Filter, dry_run: bool, yes: 
         say_json({"sessions": count, "users": users})
     elif dry_run:
         say(f"Would end {found}.")
-    if not count:
+    if not count and not goes_on_with_none:
         raise NothingThere("No session matches.")
     if not dry_run:
         confirm(f"End {found}?", yes)
     return not dry_run
 
 
-def _end(steps: Iterable[int], as_json: bool) -> None:
+def _end(steps: Iterable[int], as_json: bool, *, goes_on_with_none: bool = False) -> None:
     ended = sum(progress(steps, "Ending"))
     if as_json:
         say_json({"ended": ended})
-    if not ended:
+    if not ended and not goes_on_with_none:
         raise NothingThere("No session matches.")
     if not as_json:
         say(f"{counted(ended, 'session')} ended.")

@@ -5,6 +5,7 @@ How a line is read: wire/imports.py. The command: cli/users.py. The form of a fi
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
@@ -14,7 +15,8 @@ from app.rules.email_addresses import normal_forms
 from app.rules.keyring import Keyring
 from app.snowflakes import new_snowflake
 from app.stores.new_users import NewUser, Outcome
-from app.stores.users import UserStore
+from app.stores.scripts import ForeignKey
+from app.stores.users import Change, UserStore
 
 _BATCH = 500  # users written in one go
 _WAIT_S = 1  # between two tries of lines whose address is claimed
@@ -142,6 +144,9 @@ class Imports:
                     waiting.append(attempt)
                     is_claimed = True
                 elif outcome == "id_taken":
+                    # A token of the service before that names this id may be of either of the two.
+                    with suppress(ForeignKey):
+                        self._users.change(attempt.user.id, Change(refuse_tokens=True, same_credentials=True))
                     waiting.append(replace(attempt, user=replace(attempt.user, id=new_snowflake(self._clock()))))
                 else:
                     yield Result(attempt.number, "imported" if outcome == "created" else "there", attempt.note(outcome))

@@ -97,6 +97,7 @@ class Change:
         reason: The reason in the event about the new hash; not used for anything else.
         end_others: End all sessions except the caller's, for this reason. Without a caller, all sessions end, and all
             links stop working.
+        refuse_tokens: Adopt no token of the service before that was issued until now. `end_others` does so, too.
         revert: True if `link` is one that takes a factor off. Else it is one for a reset.
         if_totp_secret: The change is refused if the encrypted TOTP secret is another.
         link: id_hash of the secret of a link for a reset. The change uses the link up. It is refused if the link does
@@ -114,6 +115,7 @@ class Change:
     new_id_hash: str | None = None
     reason: Reason | None = None
     end_others: Reason | None = None
+    refuse_tokens: bool | None = None
     link: str | None = None
     revert: bool | None = None
     if_totp_secret: str | None = field(default=None, repr=False)

@@ -41,6 +41,13 @@ class Moment(fields.Field[int]):
         return int(at)
 
 
+class SqlFlag(Flag):
+    """A flag. It may be 0 or 1, because MySQL and MariaDB write their booleans so."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        return super()._deserialize(bool(value) if isinstance(value, int) and value in (0, 1) else value)
+
+
 class ForeignEmailAddress(Text):
     """An e-mail address of another service, loaded together with its normalised form.
 
@@ -81,7 +88,7 @@ class ImportedUserSchema(WireSchema):
     totp_secret = TotpSecret(allow_none=True)
     created_at = Moment(allow_none=True)
     id = Snowflake(allow_none=True)
-    disabled = Flag()
+    disabled = SqlFlag()
     tokens_valid_since = Moment(allow_none=True)
     cleaned = fields.List(fields.String())
 

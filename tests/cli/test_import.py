@@ -126,9 +126,26 @@ def test_everything_told_is_kept(run_import, users, told, at):
     assert not user.disabled
 
 
-def test_who_is_shut_out_stays_so(run_import, new_device):
-    run_import(GOOD | {"disabled": True})
-    assert log_in(new_device()).status_code == 400
+@pytest.mark.parametrize(("told", "may_log_in"), [(True, False), (1, False), (False, True), (0, True)])
+def test_who_is_shut_out_stays_so(run_import, new_device, told, may_log_in):
+    """MySQL and MariaDB write 0 and 1."""
+    assert run_import(GOOD | {"disabled": told}).exit_code == 0
+    assert (log_in(new_device()).status_code == 200) == may_log_in
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("2020-09-13T12:26:40.700Z", "1600000000"),
+        (1600000000.9, "1600000000"),
+        (1600000000, "1600000000"),
+        (None, None),
+    ],
+)
+def test_since_when_tokens_count(run_import, redis, told, kept):
+    """By whole seconds, cut down. Tokens have no others."""
+    assert run_import(GOOD | {"id": "123", "tokens_valid_since": told}).exit_code == 0
+    assert redis.hget(keys.user("123"), "tokens_valid_since") == kept
 
 
 @pytest.mark.parametrize(
@@ -164,6 +181,10 @@ def test_who_is_shut_out_stays_so(run_import, new_device):
         (GOOD | {"id": "1}:sessions"}, "id: Must be a snowflake"),
         (GOOD | {"id": 2**64}, "id: Must be a snowflake"),
         (GOOD | {"disabled": "perhaps"}, "disabled: Could not"),
+        (GOOD | {"disabled": 2}, "disabled: Could not"),
+        (GOOD | {"disabled": "1"}, "disabled: Could not"),
+        (GOOD | {"tokens_valid_since": "lately"}, "tokens_valid_since: Must be a time"),
+        (GOOD | {"tokens_valid_since": -1}, "tokens_valid_since: Must be a time"),
     ],
 )
 def test_a_bad_line_is_told_and_passed_over(run_import, user_ids, line, said):

@@ -324,6 +324,28 @@ def test_what_an_operator_ends(old_device, app, adopting, alice, command):
         assert_refused(old_device(token=old.token, at=adopting()))
 
 
+def test_end_all_of_a_user_without_a_session(old_device, app, adopting, alice):
+    """A token that leaked may never have been used here."""
+    unused = old_device()
+    assert alice.post("/auth/logout").status_code == 204
+    ran = app.test_cli_runner().invoke(args=["sessions", "end-all", "--user", alice.user_id, "--yes"])
+    assert (ran.exit_code, ran.stdout) == (0, "0 sessions ended.\n")
+    assert_refused(unused)
+
+
+def test_ending_all_others_over_its_limit(old_device, adopting, alice, clock):
+    """Then it stops no login under way, and it is an ending all the same."""
+    app = adopting(RATE_LIMIT_END_OTHERS_USER="1 per hour")
+    asks = old_device(at=app)
+    assert asks.is_signed_in
+    for _ in range(2):
+        clock.advance(200)
+        unused = old_device(clock(), at=app)
+        sent = {"Authorization": asks.token, "X-Discord-MFA-Authorization": asks.prove()}
+        assert asks._client.post("/me/sessions/revoke-all", headers=sent).status_code == 200
+        assert_refused(unused)
+
+
 def test_ending_all_others_keeps_the_one_that_asks(old_device, app, alice, clock):
     """Of the others also those that were never used here."""
     asks, unused = old_device(), old_device(clock() - 2 * DAY)
@@ -582,6 +604,17 @@ def test_a_user_who_was_disabled_before_the_move(app, adopting, former, clock):
     assert app.test_cli_runner().invoke(args=["users", "enable", "123456"]).exit_code == 0
     ada._client = adopting().test_client(use_cookies=False)
     assert_refused(ada)
+
+
+def test_an_id_that_two_have(app, former, alice, clock):
+    """A user is imported under another id, because this one is taken: a token that names it may be of either."""
+    line = {"email": "ada@example.com", "username": "ada", "password_hash": "$2b$04$" + "." * 53, "id": alice.user_id}
+    ran = app.test_cli_runner().invoke(args=["users", "import", "-"], input=json.dumps(line))
+    assert "id: is somebody else's" in ran.stderr
+    old = Device(app.test_client(use_cookies=False))
+    old.token = former.token(alice.user_id, int(clock()))
+    assert_refused(old)
+    assert alice.is_signed_in
 
 
 def test_an_unknown_user(old_device, former, clock):

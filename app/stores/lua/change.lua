@@ -11,6 +11,7 @@
 --             new_id_hash          the new hash of the caller's session
 --             reason               the reason in the event about the new hash
 --             end_others           end all sessions except the caller's, for this reason
+--             refuse_tokens        adopt no token of the service before that was issued until now; so does end_others
 --             link                 id_hash of the secret of a link for a reset; the link is used up
 --             revert               true if the link is one that takes a factor off, not for a reset
 --             if_totp_secret       the change is refused if the encrypted TOTP secret is another
@@ -103,6 +104,8 @@ local function apply(change)
   if change.end_others then
     finish_expired()
     finish_others(change.caller, change.end_others, change.caller and ender(change.caller))
+  end
+  if change.end_others or change.refuse_tokens then
     refuse_tokens_before()
   end
   if change.end_others and not change.caller then  -- if all sessions end, no link is needed any more
