@@ -13,7 +13,7 @@ from app.errors import Forbidden, Unauthorized
 from app.rules.adoptable import Adoptable, without_scheme
 from app.rules.devices import Caller, Devices
 from app.setting_parsers import Networks
-from app.stores.session_records import Client
+from app.stores.session_records import Client, Place
 from app.watch import context
 
 SESSION_COOKIE = "__Host-session"
@@ -104,6 +104,10 @@ class Callers:
         """Return the description of the client of a request."""
         properties = environ.get("HTTP_X_SUPER_PROPERTIES", "")
         return read_client(properties, environ.get("HTTP_USER_AGENT", ""), self.address(environ), self._locations)
+
+    def locate(self, environ: Environ) -> Place | None:
+        """Return the place of the caller's address; None if it is unknown."""
+        return self._locations.locate(self.address(environ))
 
     def address(self, environ: Environ) -> Address | None:
         forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")

@@ -13,6 +13,7 @@ from app.routes import (
     pages,
     recovery,
     recovery_pages,
+    registration,
     sessions,
     settings,
     users,
@@ -25,7 +26,7 @@ def blueprints(chosen: Settings) -> list[tuple[Blueprint, str | None]]:
 
     The routes for gateways and for Prometheus are left out if their secret is not set.
     """
-    api = [login.bp, recovery.bp, sessions.bp, mfa.bp, users.bp]
+    api = [login.bp, registration.bp, recovery.bp, sessions.bp, mfa.bp, users.bp]
     asked_by_gateway = [(gateway.bp, "/gateway")] if chosen.gateway_secret else []
     asked_by_prometheus = [(health.metrics_bp, None)] if chosen.metrics_secret else []
     return [

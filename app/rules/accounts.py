@@ -15,7 +15,7 @@ from app.rules.devices import REPEATED_WITHIN_S, Caller, Devices
 from app.rules.email_addresses import normal_forms, normalise_email
 from app.rules.keyring import Keyring
 from app.rules.notices import Notices
-from app.rules.passwords import Passwords
+from app.rules.passwords import Passwords, require_fit
 from app.rules.second_factor import SecondFactor
 from app.rules.sign_ins import SignedIn, SignIns
 from app.snowflakes import NOBODY, new_snowflake
@@ -123,8 +123,9 @@ class Accounts:
         """Make an account.
 
         Raises:
-            InvalidForm: The e-mail address is taken.
+            InvalidForm: The e-mail address is taken, or the password holds it or a name.
         """
+        require_fit("password", password, email, username, global_name)
         taken = InvalidForm({"email": "EMAIL_ALREADY_REGISTERED: Email is already registered."})
         if self.id_of(email):
             raise taken

@@ -16,7 +16,7 @@ from app.rules import device_names
 from app.rules.accounts import Accounts
 from app.rules.devices import Devices
 from app.rules.notices import Notices
-from app.rules.passwords import Passwords
+from app.rules.passwords import Passwords, require_fit
 from app.stores.factors import MfaType
 from app.stores.scripts import ForeignKey
 from app.stores.session_records import Client, Session
@@ -172,7 +172,12 @@ class Operators:
         return self._record("delete", user_id=user.id)
 
     def set_password(self, user: User, password: str) -> bool:
-        """Set a password, end every session and stop logins under way. Return False if the user is gone."""
+        """Set a password, end every session and stop logins under way. Return False if the user is gone.
+
+        Raises:
+            InvalidForm: The password holds a name or the address of the user.
+        """
+        require_fit("new_password", password, *user.names)
         hashed = self._passwords.hash(password)
         change = Change(set={"password_hash": hashed}, end_others="admin")
         if not self._users.change(user.id, change):

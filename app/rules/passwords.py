@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import bcrypt
 
+from app.errors import InvalidForm
 from app.rules.hash_queue import HashQueue
 from app.watch import context
 
@@ -18,20 +19,18 @@ MAX_EXTRA_ROUNDS = 2  # a hash of a higher cost takes more than four times as lo
 _MAX_COMPOSED = 2 * MAX_BYTES  # 72 bytes are 108 characters at most before NFC, which takes quadratic time for some
 _ANY_HASH = "." * 53  # the salt and hash of a dummy, for which no password is known
 
+_LEAST_WORD = 4
+
 T = TypeVar("T")
 
 
-def _load_common() -> frozenset[str]:
+def _load_common() -> dict[str, int]:
     lines = Path(__file__).with_name("common_passwords.txt").read_text(encoding="utf-8").splitlines()
-    return frozenset(line for line in lines if not line.startswith("#"))
+    ranked = (line for line in lines if not line.startswith("#"))
+    return {line: rank for rank, line in enumerate(ranked, 1)}
 
 
-_COMMON = _load_common()
-
-
-def is_common(password: str) -> bool:
-    """Tell whether a password is among the 3,000 most common of 8 characters or more. Case is ignored."""
-    return password.lower() in _COMMON
+COMMON = _load_common()  # the 3,000 most common passwords of 8 characters or more, in small letters, with their ranks
 
 
 def compose(password: str) -> str:
@@ -40,6 +39,52 @@ def compose(password: str) -> str:
     Systems send an umlaut as one character or as two. A password that is too long in any form is left as it is.
     """
     return unicodedata.normalize("NFC", password) if len(password) <= _MAX_COMPOSED else password
+
+
+def problem_with(typed: str, *names: str | None) -> str | None:
+    """Return why a password may not be a new one, as "CODE: message" of a form; None if it may.
+
+    Args:
+        names: What the user is called: e-mail address, username, and the name that others see. None is passed over.
+    """
+    password = compose(typed)
+    if not MIN_LENGTH <= len(password) <= MAX_BYTES:
+        return f"BASE_TYPE_BAD_LENGTH: Must be between {MIN_LENGTH} and {MAX_BYTES} in length."
+    if len(password.encode()) > MAX_BYTES:
+        return f"BASE_TYPE_BAD_LENGTH: Must be {MAX_BYTES} bytes or fewer in UTF-8."
+    if "\0" in password:
+        return "PASSWORD_BAD_PASSWORD: Password may not contain a NUL character."
+    if password.lower() in COMMON:
+        return "PASSWORD_BAD_PASSWORD: Password is too weak or common to use."
+    small = password.casefold()
+    if any(word in small for word in words_of(*names)):
+        return "PASSWORD_BAD_PASSWORD: Password may not contain your name or e-mail address."
+    return None
+
+
+def require_fit(field: str, typed: str, *names: str | None) -> None:
+    """Refuse a new password.
+
+    Args:
+        field: The field of the form that has it.
+        names: As in `problem_with`.
+
+    Raises:
+        InvalidForm: It may not be one.
+    """
+    problem = problem_with(typed, *names)
+    if problem:
+        raise InvalidForm({field: problem})
+
+
+def words_of(*names: str | None) -> set[str]:
+    """Return what no password may hold: names, addresses and what stands before their @, in the form that is compared.
+
+    Short ones are left out, because many words have them within.
+    """
+    whole = {compose(name).casefold().strip() for name in names if name}
+    before_at = {name.rpartition("@")[0] for name in whole}
+    return {word for word in whole | before_at if len(word) >= _LEAST_WORD}
 
 
 @dataclass(frozen=True, slots=True)

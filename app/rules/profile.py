@@ -10,7 +10,7 @@ from app.errors import InvalidForm, PasswordMismatch, Unauthorized, UnknownUser
 from app.rules.devices import Caller
 from app.rules.email_addresses import normalise_email
 from app.rules.notices import Notices
-from app.rules.passwords import Passwords
+from app.rules.passwords import Passwords, require_fit
 from app.snowflakes import is_user_id
 from app.stores.session_records import Client
 from app.stores.users import Change, User, UserStore
@@ -70,10 +70,13 @@ class Profiles:
         """Refuse what cannot be changed, before the user proves anything for it.
 
         Raises:
-            InvalidForm: The e-mail address is another. The user's own address, in any spelling, is no change.
+            InvalidForm: The e-mail address is another (the user's own, in any spelling, is no change), or the new
+                password holds it or a name.
         """
         if change.email is not None and normalise_email(change.email) != normalise_email(user.email):
             raise InvalidForm({"email": "BASE_TYPE_CHOICES: The address of an account cannot be changed here."})
+        if change.new_password is not None:
+            require_fit("new_password", change.new_password, *_renamed(user, change).names)
 
     def change(
         self, caller: Caller, user: User, change: ProfileChange, password: str | None, client: Client

@@ -13,7 +13,7 @@ from app.rules.accounts import Accounts, SecondFactorAsked
 from app.rules.devices import Devices
 from app.rules.links import Links, OpenLink
 from app.rules.notices import Notices
-from app.rules.passwords import Passwords
+from app.rules.passwords import Passwords, require_fit
 from app.rules.second_factor import SecondFactor
 from app.rules.sign_ins import SignedIn, SignIns
 from app.snowflakes import NOBODY
@@ -64,6 +64,7 @@ class Recovery:
 
         Raises:
             InvalidLink: The link is unknown, used or expired, or the credentials have changed.
+            InvalidForm: The password holds a name or the address of the user.
         """
         again = self._sign_ins.repeat(secret, client, "reset", attempt)
         if again:
@@ -71,6 +72,7 @@ class Recovery:
         with _record_refusals():
             link = self._links.read_reset(secret)
             user = self._find_user(link)
+            require_fit("password", password, *user.names)
             password_hash = self._passwords.hash(password)
             if user.has_mfa:
                 return self._accounts.ask_for_code(
@@ -118,12 +120,14 @@ class Recovery:
 
         Raises:
             InvalidLink: The link is unknown, used or expired, the factor is not on any more, or the user is disabled.
+            InvalidForm: The password holds a name or the address of the user.
         """
         with _record_refusals():
             link = self._links.read_revert(secret)
             user = self._users.get(link.user_id)
             if user is None or user.totp_secret is None or tokens.id_hash(user.totp_secret) != link.factor:
                 raise InvalidLink
+            require_fit("password", password, *user.names)
             token, session = self._devices.prepare(user.id, client, on_public_computer=False, attempt="")
             # Not bound to the credentials version: whoever turned the factor on could move it all the time.
             change = Change(

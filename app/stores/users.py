@@ -64,6 +64,11 @@ class User:
     replayed_at: float = 0
 
     @property
+    def names(self) -> tuple[str | None, ...]:
+        """What the user is called."""
+        return self.email, self.username, self.global_name
+
+    @property
     def has_mfa(self) -> bool:
         return bool(self.factors)
 

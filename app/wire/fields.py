@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
 
 from app.rules.email_addresses import MAX_EMAIL_LENGTH, may_register, trim_email
-from app.rules.passwords import MAX_BYTES, MIN_LENGTH, compose, is_common
+from app.rules.passwords import COMMON, MAX_BYTES, MIN_LENGTH, problem_with
 from app.text import has_hidden
 
 REQUIRED = "BASE_TYPE_REQUIRED: This field is required"
@@ -132,17 +132,13 @@ def length(least: int, most: int) -> validate.Length:
 @documented_as(
     minLength=MIN_LENGTH,
     maxLength=MAX_BYTES,
-    description=f"None of the 3,000 most common, without NUL, and at most {MAX_BYTES} bytes in UTF-8",
+    description=f"None of the {len(COMMON):,} most common, without NUL and what the user is called, "
+    f"{MAX_BYTES} bytes in UTF-8 at most",
 )
 def check_password(typed: str) -> None:
-    password = compose(typed)
-    length(MIN_LENGTH, MAX_BYTES)(password)
-    if len(password.encode()) > MAX_BYTES:
-        raise ValidationError(f"BASE_TYPE_BAD_LENGTH: Must be {MAX_BYTES} bytes or fewer in UTF-8.")
-    if "\0" in password:
-        raise ValidationError("PASSWORD_BAD_PASSWORD: Password may not contain a NUL character.")
-    if is_common(password):
-        raise ValidationError("PASSWORD_BAD_PASSWORD: Password is too weak or common to use.")
+    problem = problem_with(typed)
+    if problem:
+        raise ValidationError(problem)
 
 
 @documented_as(description="Without hidden characters and outer spaces")

@@ -65,6 +65,30 @@ class SignedInSchema(FinishedLoginSchema):
     user_id = _text(metadata=USER_ID)
 
 
+class OptInSchema(ResponseSchema):
+    required = _flag(metadata={"description": "Whether nobody gets such mail without asking for it"})
+    pre_checked = _flag(validate=_const(value=False))
+
+
+class LocationMetadataSchema(ResponseSchema):
+    consent_required = _flag(validate=_const(value=False))
+    country_code = _nullable("AT")
+    promotional_email_opt_in = fields.Nested(OptInSchema, required=True)
+
+
+class StrengthSchema(ResponseSchema):
+    guesses_log10 = fields.Float(
+        required=True,
+        metadata={"description": "The decimal logarithm of the guesses that find it", "examples": [12.5]},
+    )
+    score = _integer(validate=validate.Range(0, 4), metadata={"description": "From 0, guessed at once, to 4"})
+
+
+class ValidatedPasswordSchema(ResponseSchema):
+    valid = _flag(metadata={"description": "Whether a registration would take it"})
+    password_strength = fields.Nested(StrengthSchema, required=True)
+
+
 class RegisteredSchema(ResponseSchema):
     user_id = _text(metadata=USER_ID)
 

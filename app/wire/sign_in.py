@@ -43,6 +43,22 @@ class RegisterSchema(WireSchema):
 
 
 @dataclass(frozen=True)
+class ValidatePassword:
+    password: str
+    email: str | None = None
+    username: str | None = None
+
+
+class ValidatePasswordSchema(WireSchema):
+    """The fields of a registration that is not sent yet. They may be anything."""
+
+    into = ValidatePassword
+    password = Text(required=True, metadata=PASSWORD)
+    email = EmailAddress(allow_none=True, metadata=EMAIL)
+    username = Text(allow_none=True, metadata=USERNAME)
+
+
+@dataclass(frozen=True)
 class BrowserRegister(Register):
     public_computer: bool = False
 

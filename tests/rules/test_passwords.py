@@ -6,7 +6,8 @@ import sys
 import bcrypt
 import pytest
 
-from app.rules.passwords import Passwords, compose, is_common
+from app.errors import InvalidForm
+from app.rules.passwords import Passwords, compose, problem_with, require_fit
 
 
 @pytest.fixture
@@ -104,8 +105,8 @@ def test_a_hash_of_a_high_cost_waits_apart(passwords):
 
 @pytest.mark.parametrize("password", ["password", "PASSWORD", "12345678", "qwertyuiop", "iloveyou"])
 def test_the_most_common_are_known_in_whatever_case(password):
-    assert is_common(password)
-    assert not is_common("correct horse battery")
+    assert problem_with(password).startswith("PASSWORD_BAD_PASSWORD: Password is too weak")
+    assert problem_with("correct horse battery") is None
 
 
 def test_a_process_that_ends_takes_no_more_work():
@@ -125,3 +126,23 @@ def test_a_process_that_ends_takes_no_more_work():
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert (ran.stdout, ran.stderr) == ("unavailable\n", "")
+
+
+@pytest.mark.parametrize(
+    "password", ["alice.smith99", "I am ALICE.SMITH", "x-wonderland-x", "Alice.Smith@Example.com", "straße 17 x"]
+)
+def test_a_password_may_not_hold_what_its_user_is_called(password):
+    names = ("alice.smith@example.com", "Wonderland", "STRASSE")
+    assert problem_with(password, *names).startswith("PASSWORD_BAD_PASSWORD: Password may not contain your name")
+    with pytest.raises(InvalidForm):
+        require_fit("password", password, *names)
+    assert problem_with(password, None, "") is None
+
+
+@pytest.mark.parametrize("names", [("al@example.com", "Bob", "Eve"), (None, None, None), ("", " ", "@")])
+def test_short_names_are_within_many_words(names):
+    assert problem_with("bobsleighs for evenings", *names) is None
+
+
+def test_names_are_compared_composed():
+    assert problem_with("jose\u0301 likes it", None, "Jos\u00e9") is not None
