@@ -263,5 +263,5 @@ if __name__ == "__main__":
         port=int(os.environ.get("PORT", "9000")),
         print=None,
         access_log=None,
-        shutdown_timeout=0.5,  # at a stop aiohttp no longer reads, so no socket hears its client agree to the close
+        shutdown_timeout=2,
     )

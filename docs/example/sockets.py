@@ -147,19 +147,19 @@ class Socket:
         awaited: list[asyncio.Future[Any]] = [*tasks, self._end]
         try:
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            for problem in (task.exception() for task in tasks if task.done()):
+                if isinstance(problem, Closed):
+                    self.close(problem.end)
+                elif problem and not isinstance(problem, ConnectionError):
+                    logging.error("a socket failed", exc_info=problem)
+            code, reason = (self._end.result() if self._end.done() else End.HUNG_UP).value
+            if isinstance(transport, asyncio.WriteTransport):  # a peer that reads nothing would not hear of the close
+                asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, transport.abort)
+            await self._response.close(code=code, message=reason.encode(), drain=False)
         finally:
             for task in tasks:
                 task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Closed):
-                self.close(result.end)
-            elif isinstance(result, Exception) and not isinstance(result, ConnectionError):
-                logging.error("a socket failed", exc_info=result)
-        code, reason = (self._end.result() if self._end.done() else End.HUNG_UP).value
-        if isinstance(transport, asyncio.WriteTransport):  # a peer that reads nothing would not hear of the close
-            asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, transport.abort)
-        await self._response.close(code=code, message=reason.encode(), drain=False)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def close(self, end: End) -> None:
         if not self._end.done():
