@@ -7,6 +7,7 @@ import http.client
 import itertools
 import json
 import re
+import socket
 
 import pytest
 
@@ -80,6 +81,18 @@ def test_a_path_is_read_in_one_way_or_refused(gateway, application, alice, row):
         for arrived in application.requests:
             assert values(arrived["headers"], "X-Auth-User-Id") == [alice.user_id]
         application.requests.clear()
+
+
+@pytest.mark.parametrize(
+    "path", [b"/\xc0\xafadmin/users", b"/admin\xc0\xafusers", b"/admin\0/users", b"/admin\x7f", b"/admin\t/users"]
+)
+def test_what_no_path_may_have_is_refused_unescaped_too(gateway, application, alice, path):
+    lines = [b"Host: 127.0.0.1", f"Authorization: {alice.token}".encode(), b"Connection: close", b"", b""]
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as one:
+        one.sendall(b"\r\n".join([b"GET " + path + b" HTTP/1.1", *lines]))
+        told = b"".join(iter(lambda: one.recv(65536), b""))
+    assert not told.startswith(b"HTTP/1.1 200")
+    assert application.requests == []
 
 
 def test_a_whole_url_for_a_path_is_no_way_round(gateway, application, alice):
