@@ -1,10 +1,16 @@
 """The caller's own user: changes of the password and the names."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from app import create_app, tokens
+from app.config import load_settings
 from app.errors import PasswordMismatch, Unauthorized
 from app.rules.profile import ProfileChange
+from app.stores.connection.connect import connect
 from app.stores.session_records import Client
+from tests.conftest import ENVIRONMENT
 from tests.device import PASSWORD, Device, errors
 
 NEW = "another long one"
@@ -239,3 +245,35 @@ def test_a_browser_changes_its_names_from_its_own_origin_alone(alice, app):
         assert answer.status_code == status
     assert "Set-Cookie" not in answer.headers
     assert answer.json["username"] == "ada"
+
+
+def test_of_changes_at_once_one_password_wins_and_no_other_change_is_half_made(alice, app, new_device):
+    """Each sets a password and both names of its own; all others are refused as a whole."""
+    bodies = [
+        {"password": PASSWORD, "new_password": f"{NEW} {number}", "username": f"u{number}", "global_name": f"g{number}"}
+        for number in range(6)
+    ]
+
+    def change(body):
+        return Device(app.test_client(use_cookies=False)).patch("/users/@me", body, Authorization=alice.token)
+
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        answers = list(pool.map(change, bodies))
+    assert sorted({answer.status_code for answer in answers} - {400}) in ([200], [200, 401])
+    [(won, body)] = [(answer, body) for answer, body in zip(answers, bodies, strict=True) if answer.status_code == 200]
+    alice.token, alice.password = won.json["token"], body["new_password"]
+    user = alice.get("/users/@me").json
+    assert (user["username"], user["global_name"]) == (body["username"], body["global_name"])
+    assert new_device().log_in(alice).is_signed_in
+
+
+def test_without_redis_nothing_is_told_or_changed():
+    """Also to the gateway's application."""
+    secret = "what-the-application-shows-to-be-let-in"
+    app = create_app(load_settings(ENVIRONMENT | {"GATEWAY_SECRET": secret}), connect("redis://127.0.0.1:1"))
+    device = Device(app.test_client(use_cookies=False))
+    device.token = tokens.issue("1", 0)
+    body = {"username": "ada", "password": PASSWORD}
+    asked = [device.patch("/users/@me", body), device.patch("/users/@me", {}), device.get("/users/@me")]
+    asked.append(device.get("/gateway/users/1", Authorization=f"Bearer {secret}"))
+    assert [(answer.status_code, answer.headers["Retry-After"]) for answer in asked] == [(503, "1")] * 4
