@@ -8,6 +8,9 @@ import ssl
 
 import httpx
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ConnectionTerminated, RemoteSettingsChanged, ResponseReceived, StreamReset
 
 from tests.device import PASSWORD
 from tests.live.gateways import new_device, values
@@ -118,6 +121,66 @@ def test_a_websocket_opens_over_tls(gateway, trust, alice, application, proof):
         assert answer.status == (101 if proof else 401)
         answer.close()
     assert len(application.requests) == proof
+
+
+def extended_connect(gateway, trust, path, headers, protocol="websocket"):
+    """Ask for a WebSocket within HTTP/2 (RFC 8441), whether it is offered or not.
+
+    Returns: the status of the answer, None where the stream or the connection was closed instead
+    """
+    trust.set_alpn_protocols(["h2"])
+    wire = H2Connection(H2Configuration(validate_outbound_headers=False, header_encoding="utf-8"))
+    asked = [(":method", "CONNECT"), (":protocol", protocol), (":scheme", "https"), (":path", path)]
+    with (
+        socket.create_connection(("127.0.0.1", gateway.tls_port), timeout=10) as plain,
+        trust.wrap_socket(plain, server_hostname="127.0.0.1") as tls,
+    ):
+        wire.initiate_connection()
+        wire.send_headers(1, [*asked, (":authority", f"127.0.0.1:{gateway.tls_port}"), *headers])
+        wire.send_data(1, b"GET /forged HTTP/1.1\r\nHost: x\r\nX-Auth-User-Id: 1\r\n\r\n")
+        tls.sendall(wire.data_to_send())
+        while data := tls.recv(65536):
+            for event in wire.receive_data(data):
+                if isinstance(event, ResponseReceived):
+                    return int(dict(event.headers)[":status"])
+                if isinstance(event, StreamReset | ConnectionTerminated):
+                    return None
+            tls.sendall(wire.data_to_send())
+    return None
+
+
+@pytest.mark.parametrize("path", ["/channels/1", "/admin/users", "/login"])
+@pytest.mark.parametrize("protocol", ["websocket", "h2c", "connect-tcp"])
+def test_a_websocket_within_http2_passes_nobody_who_is_not_signed_in(gateway, trust, application, path, protocol):
+    """Whatever else the request looks like, a preflight among them."""
+    preflight = [("origin", "https://chat.example.com"), ("access-control-request-method", "PUT")]
+    told = extended_connect(gateway, trust, path, [*preflight, ("sec-websocket-version", "13")], protocol)
+    assert told is None or told >= 400
+    assert application.requests == []
+
+
+@pytest.mark.parametrize("evil", [[("origin", "https://evil.example")], [("sec-fetch-site", "cross-site")]])
+def test_another_page_opens_none_within_http2_with_this_ones_cookie(gateway, trust, alice, application, evil):
+    cookie = ("cookie", f"__Host-session={alice.token}")
+    told = extended_connect(gateway, trust, "/channels/1", [cookie, ("sec-websocket-version", "13"), *evil])
+    assert told is None or told >= 400
+    assert application.requests == []
+
+
+def test_no_gateway_offers_a_websocket_within_http2(gateway, trust):
+    """A browser takes such an offer, and the application speaks HTTP/1.1."""
+    trust.set_alpn_protocols(["h2"])
+    wire = H2Connection()
+    with (
+        socket.create_connection(("127.0.0.1", gateway.tls_port), timeout=10) as plain,
+        trust.wrap_socket(plain, server_hostname="127.0.0.1") as tls,
+    ):
+        wire.initiate_connection()
+        tls.sendall(wire.data_to_send())
+        told = []
+        while not any(isinstance(event, RemoteSettingsChanged) for event in told):
+            told += wire.receive_data(tls.recv(65536))
+        assert not wire.remote_settings.enable_connect_protocol
 
 
 def in_chunks(gateway, path, body, **headers):
