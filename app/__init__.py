@@ -50,7 +50,7 @@ def create_app(
             also accepted.
         redis_clock: None asks Redis for its time.
     """
-    app = Keyrack("app")
+    app = Keyrack("app", static_url_path="/keyrack")  # /static is what applications have
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
     app.url_map.merge_slashes = False  # an unknown path is a 404, not a redirect to a Host that the client names
     client = redis if isinstance(redis, RedisClient) else from_redis_py(redis)

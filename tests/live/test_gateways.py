@@ -315,7 +315,7 @@ KEYRACKS = [
         ("GET", "/login"),
         ("GET", "/settings/sessions"),
         ("POST", "/me/sessions/revoke"),
-        ("GET", "/static/keyrack.css"),
+        ("GET", "/keyrack/keyrack.css"),
     ),
 ]
 APPLICATIONS = [
@@ -332,6 +332,15 @@ APPLICATIONS = [
     ),
     *(("GET", "/.well-known/spacebar"), ("GET", "/settings"), ("GET", "/loginx"), ("GET", "/api/v5/users/@me")),
     *(("GET", "/api/v11/auth/sessions"), ("GET", "/api/v9/auth/sessions/more"), ("GET", "/static"), ("GET", "/me")),
+    *(("GET", "/static/keyrack.css"), ("GET", "/keyrack"), ("GET", "/logout/mfa"), ("POST", "/forgot/code")),
+    *(("GET", "/settings/security/x"), ("GET", "/settings/sessions/x"), ("GET", "/me/sessions/"), ("GET", "/login/")),
+    *(
+        ("GET", "/gateway"),
+        ("GET", "/gatewayx"),
+        ("GET", "/Gateway/verify"),
+        ("GET", "/metrics/x"),
+        ("GET", "/Metrics"),
+    ),
     *(("GET", "/search?require=approval"), ("GET", "/API/v9/users/@me"), ("GET", "/Login")),
 ]
 
@@ -634,7 +643,7 @@ def test_redis_away_is_a_no(name, path):
 
 @pytest.mark.parametrize(
     "path",
-    ["/docs", "/openapi.json", "/static/keyrack.css", "/not-me", "/not-me/form", "/forgot/form", "/reset/code"],
+    ["/docs", "/openapi.json", "/keyrack/keyrack.css", "/not-me", "/not-me/form", "/forgot/form", "/reset/code"],
 )
 def test_pages_that_mails_and_forms_name_are_keyracks(gateway, application, path):
     """The application's are 401 for somebody who is not signed in."""

@@ -557,11 +557,11 @@ def test_without_a_second_factor_there_is_nothing_to_turn_off(alice):
     ],
 )
 def test_files_are_asked_about_again_and_found_unchanged(new_browser, name, kind):
-    answer = new_browser().get("/static/" + name, buffered=True)
+    answer = new_browser().get("/keyrack/" + name, buffered=True)
     assert (answer.status_code, answer.mimetype) == (200, kind)
     assert answer.headers["Cache-Control"] == "no-cache"
     unchanged = {"If-None-Match": answer.headers["ETag"]}
-    again = new_browser().get("/static/" + name, headers=unchanged, buffered=True)
+    again = new_browser().get("/keyrack/" + name, headers=unchanged, buffered=True)
     assert again.status_code == 304
 
 
@@ -598,7 +598,7 @@ def test_a_form_that_is_too_large_is_a_page(new_browser, headers, status):
     [
         ("GET", "/settings/nothing", 404),
         ("GET", "/settings", 404),
-        ("GET", "/static/nothing.js", 404),
+        ("GET", "/keyrack/nothing.js", 404),
         ("POST", "/settings/sessions", 405),
         ("PUT", "/login/form", 405),
     ],

@@ -11,7 +11,7 @@ PAGE, COOKIE_API, API = "page", "cookie API", "API"
 REFUSED = {
     PAGE: [
         *("GET /settings", "GET /settings/", "GET /settings/x", "GET /settings/sessions/x", "PUT /settings/sessions"),
-        *("GET /static", "GET /static/", "GET /static/x", "PUT /static/keyrack.css", "PUT /docs", "GET /docs/x"),
+        *("GET /keyrack", "GET /keyrack/x", "PUT /keyrack/keyrack.css", "PUT /docs", "GET /docs/x"),
         *("PUT /", "GET /login/", "GET /login/x", "GET /login/mfa/", "GET /login/mfa/x", "PUT /login/form"),
         *("GET /register/", "GET /register/x", "PUT /register/form", "GET /logout/", "GET /logout/x"),
         *("PUT /forgot", "GET /forgot/x", "PUT /reset", "GET /reset/x", "PUT /not-me", "GET /not-me/", "GET /not-me/x"),
@@ -23,7 +23,15 @@ REFUSED = {
     API: [
         *("GET /api/v9/x", "GET /api/v9/auth/login", "GET /api/v9/login", "GET /api", "GET /gateway", "GET /gateway/x"),
         *("GET /gateway/introspect", "GET /gateway/settings", "PUT /healthz", "GET /healthz/x", "PUT /readyz"),
-        *("PUT /openapi.json", "GET /metrics", "GET /nonsense", "GET /nonsense/x", "GET /x/settings", "GET /x/login"),
+        *(
+            "PUT /openapi.json",
+            "GET /metrics",
+            "GET /static/keyrack.css",
+            "GET /nonsense",
+            "GET /nonsense/x",
+            "GET /x/settings",
+            "GET /x/login",
+        ),
         *("GET /settingsx", "GET /docsx", "GET /loginx", "GET /mex", "GET /settings%0a", "GET /login%0a", "GET /%0a"),
     ],
 }
