@@ -6,7 +6,7 @@ import json
 import socket
 import ssl
 
-import httpx
+import httpx2
 import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -32,7 +32,7 @@ def trust(authority):
 def http2(gateway, trust):
     """A client that speaks HTTP/2, as browsers do."""
     url = f"https://127.0.0.1:{gateway.tls_port}"
-    with httpx.Client(http1=False, http2=True, verify=trust, base_url=url, timeout=20, trust_env=False) as client:
+    with httpx2.Client(http1=False, http2=True, verify=trust, base_url=url, timeout=20, trust_env=False) as client:
         yield client
 
 
@@ -92,7 +92,7 @@ def test_one_connection_of_http2_carries_many_requests_at_once(gateway, trust, a
     url = f"https://127.0.0.1:{gateway.tls_port}"
 
     async def ask_all():
-        async with httpx.AsyncClient(http1=False, http2=True, verify=trust, timeout=20, trust_env=False) as client:
+        async with httpx2.AsyncClient(http1=False, http2=True, verify=trust, timeout=20, trust_env=False) as client:
             tokens = [{"Authorization": alice.token} if number % 2 else {} for number in range(60)]
             asked = [client.get(f"{url}/channels/{number}", headers=sent) for number, sent in enumerate(tokens)]
             return await asyncio.gather(*asked)
