@@ -77,7 +77,9 @@ class Application:
         reply, detail = self._exchange(method, path, headers, body)
         metrics.APPLICATION_REQUESTS.labels(method, reply.outcome).inc()
         if detail:
-            log.warning("application: %s is %s: %s", method, reply.outcome, detail)
+            # A refusal is for the user: the application does not know them yet, or wants another picture.
+            level = logging.INFO if reply.outcome == "refused" else logging.WARNING
+            log.log(level, "application: %s is %s: %s", method, reply.outcome, detail)
         return reply
 
     def _exchange(self, method: Method, path: str, headers: list[str], body: bytes) -> tuple[Reply, str]:

@@ -1,6 +1,7 @@
 """The user as Keyrack and the application behind the gateway have it together (APPLICATION_URL)."""
 
 import json
+import logging
 import subprocess
 import threading
 import time
@@ -301,6 +302,7 @@ def test_connections_are_kept_and_a_lost_one_is_replaced(device, application):
 def test_a_refused_answer_is_counted_and_logged_without_what_it_says(device, application, caplog):
     growth = Growth()
     application.answers = says(404, {"secret": "of-the-application"})
+    caplog.set_level(logging.INFO, "app.web.application")
     device.get("/users/@me")
     assert growth("application_requests_total", method="GET", outcome="refused") == 1
     said = [record.getMessage() for record in caplog.records if record.name == "app.web.application"]
