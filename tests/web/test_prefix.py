@@ -87,11 +87,19 @@ def test_an_ending_is_heard_on_its_own_channel(devices, redis):
         for _ in PREFIXES:
             subscription.get_message(timeout=1)
         device.post("/auth/logout")
-        message = subscription.get_message(timeout=1)
+        message = next_ending(subscription, 1)
         assert message["channel"] == Keys(prefix).channel
         assert json.loads(message["data"])["user_id"] == device.user_id
-        assert subscription.get_message(timeout=0.05) is None
+        assert next_ending(subscription, 0.05) is None
         subscription.close()
+
+
+def next_ending(subscription, timeout_s):
+    """Return the next message of an ending; None if there is none. A Cluster may still pass on the sign-ins before."""
+    while message := subscription.get_message(timeout=timeout_s):
+        if json.loads(message["data"])["type"] == "AUTH_SESSION_REMOVE":
+            return message
+    return None
 
 
 def test_limits_count_apart(devices):
