@@ -167,7 +167,7 @@ class InvalidSecret(ApiError):
     message = "Invalid two-factor secret"
 
     def __init__(self, least_bits: int | None = None) -> None:
-        problem = f"INVALID_SECRET: Must be base32 of {least_bits} bits or more."
+        problem = f"INVALID_SECRET: Must be base32 of {least_bits} bits or more, 128 letters at most."
         super().__init__()
         if least_bits:
             self.extra["errors"] = _form_errors({"secret": problem, "code": problem})

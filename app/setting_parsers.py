@@ -296,6 +296,9 @@ def origins(raw: str) -> tuple[str, ...]:
 
 
 def _browser_origin(raw: str) -> str:
+    # Programs that show web pages as their window have a scheme of their own: tauri://localhost, capacitor://localhost.
+    if re.fullmatch(rf"(?!https?:)[A-Za-z][A-Za-z0-9+.-]*://({_HOST})(:[0-9]{{1,5}})?", raw):
+        return raw.lower()
     try:
         url = urlsplit(origin(raw).lower())
     except ValueError:

@@ -255,12 +255,15 @@ def shown_default(default):
 
 def test_allowed_origins_are_read_as_browsers_send_them():
     raw = "https://Chat.example.com/, http://localhost:3000,https://a.example.com:443 , http://[::1]:8080"
+    raw += ",tauri://localhost,capacitor://localhost"  # windows and phones that show a page as their own
     told = load_settings({"ALLOWED_ORIGINS": raw} | NEEDED).allowed_origins
     expected = ("https://chat.example.com", "http://localhost:3000", "https://a.example.com", "http://[::1]:8080")
-    assert told == expected
+    assert told == (*expected, "tauri://localhost", "capacitor://localhost")
 
 
-@pytest.mark.parametrize("raw", ["*", "null", "chat.example.com", "https://a.example.com/x", "https://*.example.com"])
+@pytest.mark.parametrize(
+    "raw", ["*", "null", "chat.example.com", "https://a.example.com/x", "https://*.example.com", "tauri://"]
+)
 def test_what_is_no_origin_is_refused(raw):
     """A star would let every page of the world in."""
     with pytest.raises(ConfigError, match="ALLOWED_ORIGINS must be origins, separated by commas"):

@@ -52,7 +52,8 @@ class Callers:
                 raise Unauthorized
         proof = ""
         if with_proof:
-            proof = environ.get("HTTP_X_DISCORD_MFA_AUTHORIZATION") or _read_cookie(environ, PROOF_COOKIE)
+            sent = environ.get("HTTP_X_DISCORD_MFA_AUTHORIZATION", "")  # "undefined" and the like count as absent
+            proof = sent if tokens.is_well_formed(sent) else _read_cookie(environ, PROOF_COOKIE)
         if adoptable:
             caller = self._devices.identify_adopted(adoptable, lambda: self.client(environ), proof)
         else:

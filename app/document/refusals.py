@@ -12,7 +12,6 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from app.errors import ApiError, ApplicationFailed, InvalidForm, InvalidSecret, MfaRequired
 from app.rules.totp import LEAST_SECRET_BITS
-from app.web.cookies import RENEWS_SESSION
 from app.web.error_handlers import cookie_body, plain_body, rate_limited_body
 from app.wire.contract import Header
 from app.wire.fields import TICKET
@@ -21,6 +20,10 @@ from app.wire.responses import ChallengeSchema
 JsonObject = dict[str, Any]
 Refusal = type[Exception]
 
+# A refusal may come after the proof was right, and 503 after the change was made.
+_EARNED = Header(
+    "Set-Cookie", "The proof, if the body had a right answer; the new token, after a new password", always=False
+)
 HEADERS = (
     Header("WWW-Authenticate", "`Bearer`; with `insufficient_user_authentication` where a recent proof is missing"),
     Header("Allow", "The methods that the path takes"),
@@ -31,7 +34,7 @@ HEADERS = (
     Header("X-RateLimit-Reset-After", "In how many seconds that is", {"type": "number"}),
     Header("X-RateLimit-Bucket", "Names what is counted"),
     Header("X-RateLimit-Scope", "`user`"),
-    RENEWS_SESSION,
+    _EARNED,
 )
 _BY_STATUS = {
     401: ["WWW-Authenticate"],
@@ -103,7 +106,7 @@ class Refusals:
             "headers": header_refs(
                 *self._always,
                 *_BY_STATUS.get(status_of(refusals[0]), ()),
-                *([RENEWS_SESSION.name] if ApplicationFailed in refusals else []),
+                _EARNED.name,
             ),
             "content": {
                 "application/json": {

@@ -25,13 +25,14 @@ from app.rules.device_names import name_of, why_ended
 from app.stores.session_records import Ended, Session
 from app.times import iso
 from app.tokens import id_from_url, id_in_url
-from app.web.cookies import CLEARS_COOKIES, SETS_SESSION, clear_cookies, has_session_cookie, sign_in_browser
+from app.web.cookies import CLEARS_COOKIES, PROVES, SETS_SESSION, clear_cookies, has_session_cookie, sign_in_browser
 from app.web.guards import (
     SUPER_PROPERTIES,
     caller,
     client,
     end_own_session,
-    require_proof_or_login,
+    may_take,
+    require_proof_or_answer,
     require_same_origin,
     require_session,
     takes,
@@ -44,6 +45,8 @@ from app.web.limits import (
     LOGIN_ACCOUNT,
     LOGIN_ADDRESS,
     REGISTER,
+    STEP_UP,
+    STEP_UP_USER,
     is_within,
     limited,
 )
@@ -58,7 +61,14 @@ from app.wire.responses import (
     RegisteredSchema,
     SignedInByCookieSchema,
 )
-from app.wire.sessions import RenameSession, RenameSessionSchema, RevokeSessions, RevokeSessionsSchema
+from app.wire.sessions import (
+    RenameSession,
+    RenameSessionSchema,
+    Revoke,
+    RevokeSchema,
+    RevokeSessions,
+    RevokeSessionsSchema,
+)
 from app.wire.sign_in import (
     BrowserLogin,
     BrowserLoginSchema,
@@ -180,12 +190,13 @@ def list_ended() -> ResponseReturnValue:
 @bp.post("/me/sessions/revoke")
 @require_session
 @takes(RevokeSessionsSchema)
-@answers(MessageSchema)
-@refuses(IsCurrentSession, UnknownSession, MfaRequired)
+@limited(STEP_UP, STEP_UP_USER)
+@answers(MessageSchema, headers=[PROVES])
+@refuses(IsCurrentSession, UnknownSession, MfaRequired, InvalidCode)
 def revoke_sessions(body: RevokeSessions) -> ResponseReturnValue:
     """End several other sessions in one step."""
     id_hashes = [_parse_other_session_id(session_id) for session_id in body.ids]
-    require_proof_or_login()
+    require_proof_or_answer(body, or_login=True)
     services().devices.end(caller(), id_hashes, "revoked")
     return {"message": "Sessions revoked."}
 
@@ -193,11 +204,13 @@ def revoke_sessions(body: RevokeSessions) -> ResponseReturnValue:
 @bp.post("/me/sessions/revoke-all")
 @require_session
 @limited(END_OTHERS)
-@answers(MessageSchema)
-@refuses(MfaRequired)
-def revoke_all() -> ResponseReturnValue:
+@may_take(RevokeSchema)
+@limited(STEP_UP, STEP_UP_USER)
+@answers(MessageSchema, headers=[PROVES])
+@refuses(MfaRequired, InvalidCode)
+def revoke_all(body: Revoke) -> ResponseReturnValue:
     """End every session but the caller's."""
-    require_proof_or_login()
+    require_proof_or_answer(body, or_login=True)
     services().accounts.end_others(caller(), client(), stop_logins=is_within(END_OTHERS_USER))
     return {"message": "All other sessions have been revoked."}
 
@@ -205,12 +218,14 @@ def revoke_all() -> ResponseReturnValue:
 @bp.delete("/me/sessions/<any_text:session_id>")
 @require_session
 @reads(SESSION_ID)
-@answers(MessageSchema)
-@refuses(IsCurrentSession, UnknownSession, MfaRequired)
-def revoke_session(session_id: str) -> ResponseReturnValue:
+@may_take(RevokeSchema)
+@limited(STEP_UP, STEP_UP_USER)
+@answers(MessageSchema, headers=[PROVES])
+@refuses(IsCurrentSession, UnknownSession, MfaRequired, InvalidCode)
+def revoke_session(session_id: str, body: Revoke) -> ResponseReturnValue:
     """End one other session."""
     id_hash = _parse_other_session_id(session_id)
-    require_proof_or_login()
+    require_proof_or_answer(body, or_login=True)
     services().devices.end(caller(), [id_hash], "revoked")
     return {"message": "Session revoked."}
 

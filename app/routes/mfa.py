@@ -7,7 +7,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn, MfaRequired
-from app.web.cookies import RENEWS_SESSION, SETS_PROOF, renew_session_cookie, set_proof_cookie
+from app.web.cookies import PROVES, RENEWS_SESSION, SETS_PROOF, renew_session_cookie, set_proof_cookie
 from app.web.guards import caller, client, may_take, require_proof_or_answer, require_session, takes
 from app.web.limits import STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
@@ -66,7 +66,7 @@ def enable_totp(body: EnableTotp) -> ResponseReturnValue:
 @require_session
 @may_take(DisableTotpSchema)
 @limited(STEP_UP, STEP_UP_USER)
-@answers(TokenSchema, headers=[RENEWS_SESSION])
+@answers(TokenSchema, headers=[RENEWS_SESSION, PROVES])
 @refuses(MfaNotOn, MfaRequired, InvalidCode)
 def disable_totp(body: DisableTotp) -> ResponseReturnValue:
     """Turn TOTP off."""
@@ -82,14 +82,14 @@ def disable_totp(body: DisableTotp) -> ResponseReturnValue:
 @require_session
 @takes(RenewCodesSchema)
 @limited(STEP_UP, STEP_UP_USER)
-@answers(BackupCodesSchema)
+@answers(BackupCodesSchema, headers=[PROVES])
 @refuses(MfaNotOn, MfaRequired, InvalidCode)
 def renew_codes(body: RenewCodes) -> ResponseReturnValue:
     """Replace the backup codes by ten new codes."""
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_on(user)
+    services().profiles.require_password(user, body.password)  # first, so that a mistyped one spends no code
     require_proof_or_answer(body)
-    services().profiles.require_password(user, body.password)
     return {"backup_codes": _codes_body(user.id, services().second_factor.renew_codes(caller(), user, client()))}
 
 

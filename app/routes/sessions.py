@@ -13,7 +13,7 @@ from app.errors import InvalidCode, MfaRequired, UnknownSession
 from app.stores.session_records import Place, Session
 from app.times import iso
 from app.tokens import id_in_url
-from app.web.cookies import CLEARS_COOKIES, clear_cookies
+from app.web.cookies import CLEARS_COOKIES, PROVES, clear_cookies
 from app.web.guards import caller, client, require_proof_or_answer, require_session, takes
 from app.web.limits import STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
@@ -40,7 +40,7 @@ def list_sessions() -> ResponseReturnValue:
 @require_session
 @takes(LogoutSessionsSchema)
 @limited(STEP_UP, STEP_UP_USER)
-@answers(headers=CLEARS_COOKIES)
+@answers(headers=[*CLEARS_COOKIES, PROVES])
 @refuses(MfaRequired, InvalidCode, UnknownSession)
 def log_out_sessions(body: LogoutSessions) -> ResponseReturnValue:
     """End some sessions of the caller's user.

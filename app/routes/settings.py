@@ -154,10 +154,11 @@ def show_security() -> ResponseReturnValue:
 @limited(STEP_UP, STEP_UP_USER)
 def change_password(body: ChangePassword) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
+    services().profiles.require_password(user, body.password)
     if user.has_mfa:
         prove(request.form.get("answer", ""))
     change = ProfileChange(new_password=body.new_password)
-    _, token = services().profiles.change(caller(), user, change, body.password, client())
+    _, token = services().profiles.change(caller(), user, change, client())
     renew_session_cookie(token)
     return redirect(url_for("settings.show_security", done="password"), 303)
 
@@ -207,8 +208,8 @@ def disable_totp() -> ResponseReturnValue:
 def renew_codes() -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_on(user)
-    prove(request.form.get("answer", ""))
     services().profiles.require_password(user, request.form.get("password", ""))
+    prove(request.form.get("answer", ""))
     codes = services().second_factor.renew_codes(caller(), user, client())
     return render_template("codes.html", codes=codes, fresh=False)
 

@@ -16,7 +16,7 @@ from app.errors import ApplicationFailed, InvalidCode, InvalidJson, MfaRequired
 from app.routes.login import USER_SETTINGS
 from app.stores.users import User
 from app.web.application import Method, Outcome, Reply
-from app.web.cookies import RENEWS_SESSION, renew_session_cookie
+from app.web.cookies import PROVES, RENEWS_SESSION, renew_session_cookie
 from app.web.front import API
 from app.web.guards import caller, client, require_proof_or_answer, require_session, takes
 from app.web.limits import STEP_UP, STEP_UP_USER, limited
@@ -65,7 +65,7 @@ def show_me() -> ResponseReturnValue:
 @require_session
 @takes(ChangeUserSchema)
 @limited(STEP_UP, STEP_UP_USER)
-@answers(ChangedUserSchema, headers=[RENEWS_SESSION])
+@answers(ChangedUserSchema, headers=[RENEWS_SESSION, PROVES])
 @refuses(MfaRequired, InvalidCode, ApplicationFailed)
 def change_me(body: ChangeUser) -> ResponseReturnValue:
     """Change the password, the username and the name that others see: all that is asked for, or nothing.
@@ -76,9 +76,11 @@ def change_me(body: ChangeUser) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     others = _read_others(body)
     services().profiles.require_possible(user, body)
-    if body.needs_password and user.has_mfa:
-        require_proof_or_answer(body)
-    user, token = services().profiles.change(caller(), user, body, body.password, client())
+    if body.needs_password:
+        services().profiles.require_password(user, body.password or "")  # first, so that a mistyped one spends no code
+        if user.has_mfa:
+            require_proof_or_answer(body)
+    user, token = services().profiles.change(caller(), user, body, client())
     renew_session_cookie(token)
     renewed = {"token": token} if token else {}
     id_hash = tokens.id_hash(token) if token else caller().id_hash

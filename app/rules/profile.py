@@ -78,25 +78,21 @@ class Profiles:
         if change.new_password is not None:
             require_fit("new_password", change.new_password, *_renamed(user, change).names)
 
-    def change(
-        self, caller: Caller, user: User, change: ProfileChange, password: str | None, client: Client
-    ) -> tuple[User, str | None]:
+    def change(self, caller: Caller, user: User, change: ProfileChange, client: Client) -> tuple[User, str | None]:
         """Change all fields in one step. A new password ends every other session and replaces the caller's token.
 
         Args:
-            password: The present password, if the change needs it.
+            user: As it was when `require_password` was asked, if the change needs the password.
 
         Returns:
             The user after it, and the new token if there is a new password.
 
         Raises:
             InvalidForm: As `require_possible` does.
-            PasswordMismatch: The password is wrong, or the credentials changed after it was checked.
+            PasswordMismatch: The credentials changed after the password was checked.
             Unauthorized: The session or the user is gone.
         """
         self.require_possible(user, change)
-        if change.needs_password:
-            self.require_password(user, password or "")
         names = {"username": change.username, "global_name": change.global_name}
         asked = Change(
             credentials_version=user.credentials_version if change.needs_password else None,
@@ -113,7 +109,7 @@ class Profiles:
             # the credentials changed after the check, so the check does not count any more
             raise PasswordMismatch if change.needs_password else Unauthorized
         self._tell(user, change, token, client)
-        return _renamed(user, change), token
+        return self._users.get(user.id) or user, token
 
     def _with_password(self, asked: Change, new_password: str, token: str) -> Change:
         return replace(

@@ -69,13 +69,23 @@ class Reauthentication:
         # A clock that was ahead may have noted a beginning in the future, which is no recent one.
         return has_given_all and abs(self._clock() - caller.began_at) < self.proof_ttl_s
 
-    def prove(self, caller: Caller, answer: str, client: Client) -> str:
-        """Challenge a session and answer at once, with a code if the user has a second factor, else with the password.
+    def prove(self, caller: Caller, password: str | None, code: str | None, client: Client) -> str:
+        """Challenge a session and answer at once: with the code if the user has a second factor, else the password.
 
         This returns and raises as `finish` does, and raises Forbidden as `challenge` does.
+
+        Raises:
+            MfaRequired: There is no answer to what is asked.
         """
         challenge = self.challenge(caller)
-        return self.finish(caller, challenge.ticket, challenge.methods[0]["type"], answer, client)
+        method = challenge.methods[0]["type"]
+        answer = password if method == "password" else code
+        if answer is None:
+            raise challenge
+        try:
+            return self.finish(caller, challenge.ticket, method, answer, client)
+        except InvalidForm:  # the second factor was turned on or off meanwhile
+            raise self.challenge(caller) from None
 
     def finish(self, caller: Caller, ticket: str, mfa_type: str, data: str, client: Client) -> str:
         """Answer a challenge.

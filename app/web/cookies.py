@@ -2,6 +2,8 @@
 The cookies of a request are read in callers/identity.py.
 """
 
+from dataclasses import replace
+
 from flask import Response, after_this_request, request
 
 from app import tokens
@@ -27,6 +29,7 @@ SETS_PROOF = Header(
     "Set-Cookie",
     f"`{PROOF_COOKIE}`: the proof (HttpOnly, Secure, SameSite=Strict, Path=/), with its lifetime as Max-Age",
 )
+PROVES = replace(SETS_PROOF, meaning=f"{SETS_PROOF.meaning}. Set if the body had the answer", always=False)
 CLEARS_COOKIES = (
     Header(
         "Set-Cookie",

@@ -87,38 +87,27 @@ def require_secret(secret: str) -> None:
         raise Unauthorized
 
 
-def require_proof_or_answer(body: ProvingBody) -> None:
+def require_proof_or_answer(body: ProvingBody, *, or_login: bool = False) -> None:
     """Require that the caller has proved itself in the last minutes, by a step-up, or does so by this body.
 
-    Some clients know no challenges, and send the answer along. It is judged as any other. If it is none to what would
-    be asked, such as a password where MFA is on, the challenge is the answer.
+    Some clients know no challenges, and send the answer along. It is judged as any other, and earns the same cookie, so
+    that a client that keeps cookies may repeat the request. If it is none to what would be asked, such as a password
+    where MFA is on, the challenge is the answer.
+
+    Args:
+        or_login: A login of the last minutes counts, too.
 
     Raises:
         MfaRequired: The challenge.
         InvalidCode: The answer is wrong.
     """
-    if caller().proved:
-        return
-    answer = body.code if services().accounts.get(caller().user_id).has_mfa else body.password
-    if not answer:
-        raise services().reauthentication.challenge(caller())
-    services().reauthentication.prove(caller(), answer, client())
-    g.caller = replace(caller(), proved=True)
+    if not (or_login and has_proof_or_login()):
+        _prove(body.password or None, body.code or None)
 
 
 def has_proof_or_login() -> bool:
     """Tell whether the caller has proved itself in the last minutes, by a step-up or by its login."""
     return caller().proved or services().reauthentication.has_logged_in_lately(caller())
-
-
-def require_proof_or_login() -> None:
-    """Require that the caller has proved itself in the last minutes, by a step-up or by its login.
-
-    Raises:
-        MfaRequired: The challenge to answer.
-    """
-    if not has_proof_or_login():
-        raise services().reauthentication.challenge(caller())
 
 
 def prove(answer: str) -> None:
@@ -127,8 +116,12 @@ def prove(answer: str) -> None:
     Raises:
         ApiError: As `Reauthentication.prove` does; InvalidCode if the answer is wrong.
     """
+    _prove(answer, answer)
+
+
+def _prove(password: str | None, code: str | None) -> None:
     if not caller().proved:
-        set_proof_cookie(services().reauthentication.prove(caller(), answer, client()))
+        set_proof_cookie(services().reauthentication.prove(caller(), password, code, client()))
         g.caller = replace(caller(), proved=True)
 
 

@@ -55,6 +55,7 @@ from app.watch import audit, metrics
 from app.web import guards
 from app.web.services import services
 from app.wire.contract import Limit, View, mark
+from app.wire.fields import ProvingBody
 
 log = logging.getLogger(__name__)
 
@@ -275,7 +276,8 @@ def limited(*limits: _SharedLimit) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            if not getattr(g.get("body"), "has_answer", True):  # it may have an answer to a challenge, and has none
+            body = g.get("body")
+            if isinstance(body, ProvingBody) and not _may_be_wrong(body):
                 return view(*args, **kwargs)
             counted: list[tuple[_SharedLimit, Sequence[RequestLimit]]] = []
             outcome: _Outcome = "refused"
@@ -297,6 +299,11 @@ def limited(*limits: _SharedLimit) -> Callable[[View], View]:
         return mark(guarded, limits=described, refusals=[RateLimitExceeded, Unavailable])
 
     return decorate
+
+
+def _may_be_wrong(body: ProvingBody) -> bool:
+    """Tell whether a secret of a body is judged. A request without one is no answer that a limit could count."""
+    return body.has_answer and not (body.only_proves and guards.caller().proved)
 
 
 def is_within(limit: _SharedLimit) -> bool:

@@ -77,9 +77,11 @@ class ChangeUser(ProvingBody, ProfileChange):
 
     others: Mapping[str, Any] = field(default_factory=dict)
 
+    only_proves = False
+
     @property
     def has_answer(self) -> bool:
-        return self.needs_password and super().has_answer
+        return self.needs_password
 
 
 class _ShownName(Text):
@@ -126,7 +128,7 @@ class EnableTotpSchema(WireSchema):
     secret = Text(
         allow_none=True,
         metadata={
-            "description": "A secret that the client made: base32 of 20 bytes or more",
+            "description": "A secret that the client made: base32 of `TOTP_CLIENT_SECRET_BITS` or more",
             "examples": ["JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"],
         },
     )
@@ -137,6 +139,7 @@ class EnableTotpSchema(WireSchema):
 class RenewCodes(ProvingBody):
     password: str
     regenerate: bool
+    only_proves = False
 
 
 class RenewCodesSchema(WireSchema):

@@ -54,9 +54,11 @@ class ProvingBody:
     password: str | None = None
     code: str | None = None
 
+    only_proves: ClassVar[bool] = True  # False: the password is judged although the caller has proved itself
+
     @property
     def has_answer(self) -> bool:
-        return bool(self.password or self.code)
+        return self.password is not None or self.code is not None
 
 
 class WireSchema(Schema):

@@ -1,6 +1,7 @@
 """Bodies of requests that end or rename sessions of the caller's user."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from app.wire.fields import (
     CODE_AS_PROOF,
@@ -14,18 +15,6 @@ from app.wire.fields import (
     check_name,
     length,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class LogoutSessions(ProvingBody):
-    session_id_hashes: list[str]
-
-
-class LogoutSessionsSchema(WireSchema):
-    into = LogoutSessions
-    session_id_hashes = Items(Text(validate=check_id_hash, metadata=ID_HASH), required=True, validate=length(1, 64))
-    password = Text(allow_none=True, metadata=PASSWORD_AS_PROOF)
-    code = Text(allow_none=True, metadata=CODE_AS_PROOF)
 
 
 @dataclass(frozen=True)
@@ -43,12 +32,33 @@ class RenameSessionSchema(WireSchema):
     )
 
 
-@dataclass(frozen=True)
-class RevokeSessions:
+@dataclass(frozen=True, kw_only=True)
+class Revoke(ProvingBody):
+    pass
+
+
+class RevokeSchema(WireSchema):
+    into: ClassVar[type] = Revoke
+    password = Text(allow_none=True, metadata=PASSWORD_AS_PROOF)
+    code = Text(allow_none=True, metadata=CODE_AS_PROOF)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogoutSessions(Revoke):
+    session_id_hashes: list[str]
+
+
+class LogoutSessionsSchema(RevokeSchema):
+    into = LogoutSessions
+    session_id_hashes = Items(Text(validate=check_id_hash, metadata=ID_HASH), required=True, validate=length(1, 64))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevokeSessions(Revoke):
     ids: list[str]
 
 
-class RevokeSessionsSchema(WireSchema):
+class RevokeSessionsSchema(RevokeSchema):
     into = RevokeSessions
     ids = Items(
         Text(metadata={"examples": [ID_HASH["examples"][0].rstrip("=")]}), required=True, validate=length(1, 64)

@@ -153,3 +153,75 @@ def test_turning_totp_off_needs_no_body(with_totp):
     """Clients that answer challenges send none."""
     answer = with_totp.post("/users/@me/mfa/totp/disable", X_Discord_MFA_Authorization=with_totp.prove())
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("what", ["change the password", "change the name", "renew the codes"])
+def test_a_mistyped_password_spends_no_code(with_totp, what):
+    """A backup code would be lost for good."""
+    name = ("PATCH", "/users/@me", {"password": PASSWORD, "username": "ada"}, 200)
+    method, path, body, success = (requests_of(with_totp, "") | {"change the name": name})[what]
+    code = {"code": with_totp.backup_codes.pop()}
+    mistyped = with_totp.call(method, path, body | code | {"password": "wrong password"})
+    assert (mistyped.status_code, problems(mistyped, "password")) == (400, ["PASSWORD_DOES_NOT_MATCH"])
+    assert with_totp.call(method, path, body | code).status_code == success
+
+
+def test_who_keeps_cookies_may_repeat_a_request_that_failed_after_its_proof(with_totp, phone, clock):
+    """The answer has the proof as a cookie, as that of a challenge has. The code alone counts once."""
+    clock.advance(30)
+    ending = {"session_id_hashes": ["A" * 43 + "="], "code": with_totp.code(clock())}
+    unknown = with_totp.post("/auth/sessions/logout", ending)
+    assert unknown.json["code"] == 10020
+    ending["session_id_hashes"] = [phone.id_hash]
+    assert with_totp.post("/auth/sessions/logout", ending).json["code"] == 60008
+    cookie = unknown.headers["Set-Cookie"].partition(";")[0]
+    assert with_totp.post("/auth/sessions/logout", ending, Cookie=cookie).status_code == 204
+
+
+@pytest.mark.parametrize("what", ["change the name", "renew the codes"])
+def test_an_empty_password_counts_as_a_wrong_one(make_app, clock, what):
+    """Each costs as much work as any other."""
+    app = make_app(RATE_LIMIT_STEP_UP="3 per 15 minutes")
+    device = Device(app.test_client(use_cookies=False)).register("carol@example.com")
+    device.enable_totp(clock())
+    name = ("PATCH", "/users/@me", {"username": "ada"}, 200)
+    method, path, body, _ = (requests_of(device, "") | {"change the name": name})[what]
+    empty = body | {"password": ""}
+    tried = [device.call(method, path, empty).status_code for _ in range(4)]
+    assert tried == [400, 400, 400, 429]
+
+
+def test_a_proof_that_holds_passes_whatever_the_budget_for_answers(make_app, clock):
+    """An answer beside it is not looked at, so it is not counted either."""
+    app = make_app(RATE_LIMIT_STEP_UP="2 per 15 minutes")
+    device = Device(app.test_client(use_cookies=False)).register("carol@example.com")
+    proof = device.prove()
+    ending = {"session_id_hashes": [device.id_hash], "password": "wrong password"}
+    assert [device.post("/auth/sessions/logout", ending).status_code for _ in range(3)] == [400, 400, 429]
+    assert device.post("/auth/sessions/logout", ending, X_Discord_MFA_Authorization=proof).status_code == 204
+
+
+@pytest.mark.parametrize("sent", ["undefined", "null", "", "Bearer x"])
+def test_a_header_that_is_no_proof_hides_no_cookie(with_totp, phone, sent):
+    cookie = f"__Secure-recent_mfa={with_totp.prove()}"
+    ending = {"session_id_hashes": [phone.id_hash]}
+    answer = with_totp.post("/auth/sessions/logout", ending, X_Discord_MFA_Authorization=sent, Cookie=cookie)
+    assert answer.status_code == 204
+
+
+def test_who_answers_while_a_factor_is_turned_on_or_off_gets_the_challenge(alice, app, clock, monkeypatch):
+    """The answer was one to another question."""
+    phone = Device(app.test_client(use_cookies=False)).log_in(alice)
+    challenge = app.extensions["keyrack"].reauthentication.challenge
+
+    def turn_on_meanwhile(caller):
+        asked = challenge(caller)
+        monkeypatch.undo()
+        alice.enable_totp(clock())
+        return asked
+
+    monkeypatch.setattr(app.extensions["keyrack"].reauthentication, "challenge", turn_on_meanwhile)
+    ending = {"session_id_hashes": [phone.id_hash], "password": PASSWORD}
+    answer = phone.post("/auth/sessions/logout", ending)
+    assert (answer.status_code, answer.json["code"]) == (401, 60003)
+    assert answer.json["mfa"]["methods"][0]["type"] == "totp"

@@ -319,6 +319,37 @@ def test_a_login_with_the_second_factor_is_a_proof(alice, new_browser, clock):
     assert browser.post("/me/sessions/revoke-all").status_code == 200
 
 
+ENDINGS = [
+    ("POST", "/me/sessions/revoke-all", {}),
+    ("POST", "/me/sessions/revoke", {"ids": ["{id}"]}),
+    ("DELETE", "/me/sessions/{id}", {}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ENDINGS)
+def test_an_answer_in_the_body_is_a_proof(alice, alices_other, clock, method, path, body):
+    """For clients that know no challenges, as in the API."""
+    [other] = [session["id"] for session in alice.get("/me/sessions").json if not session["isCurrent"]]
+    path, body = path.format(id=other), {name: [other] for name in body}
+    clock.advance(301)
+    for answer in ({"password": "wrong password"}, {"password": ""}, {"code": "123456"}, {}):
+        refused = alice.open(path, method=method, json=body | answer)
+        if answer.get("password"):
+            assert (refused.status_code, refused.json) == (400, {"error": "Password does not match."})
+        else:
+            assert (refused.status_code, refused.json["code"]) == (401, 60003), answer
+    assert is_signed_in(alices_other)
+    assert alice.open(path, method=method, json=body | {"password": PASSWORD}).status_code == 200
+    assert not is_signed_in(alices_other)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ENDINGS)
+def test_an_answer_in_the_body_is_looked_at_only_where_one_is_needed(alice, alices_other, method, path, body):
+    [other] = [session["id"] for session in alice.get("/me/sessions").json if not session["isCurrent"]]
+    body = {name: [other] for name in body} | {"password": "wrong password"}
+    assert alice.open(path.format(id=other), method=method, json=body).status_code == 200
+
+
 def test_the_proof_is_a_cookie_that_scripts_cannot_read(alice, clock):
     clock.advance(301)
     answer = finish(alice, challenged(alice.post("/me/sessions/revoke-all")))

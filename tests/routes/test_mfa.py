@@ -204,7 +204,9 @@ def test_secrets_of_less_than_128_bits_are_refused(alice, secret):
     """The problem is told at both fields, because clients show it there."""
     answer = alice.post("/users/@me/mfa/totp/enable", {"password": PASSWORD, "secret": secret, "code": "000000"})
     assert refusal(answer) == (400, 60005)
-    problem = {"_errors": [{"code": "INVALID_SECRET", "message": "Must be base32 of 128 bits or more."}]}
+    problem = {
+        "_errors": [{"code": "INVALID_SECRET", "message": "Must be base32 of 128 bits or more, 128 letters at most."}]
+    }
     assert answer.json["errors"] == {"secret": problem, "code": problem}
 
 

@@ -61,7 +61,7 @@ def test_a_stale_change_is_refused(alice, app):
     renewed = alice.patch("/users/@me", {"password": PASSWORD, "new_password": NEW})
     assert renewed.status_code == 200
     with pytest.raises(Unauthorized):
-        wired.profiles.change(caller, user, ProfileChange(new_password="yet another one"), PASSWORD, Client())
+        wired.profiles.change(caller, user, ProfileChange(new_password="yet another one"), Client())
 
 
 def test_names_change_with_the_password_and_nothing_else_does(alice, new_device):
@@ -200,11 +200,26 @@ def test_no_change_is_made_on_a_password_that_was_changed_meanwhile(alice, new_d
     alice.enable_totp(wired.clock())  # the caller's token is replaced
     for change in (ProfileChange(username="ada", global_name="Ada"), ProfileChange(global_name="Ada")):
         with pytest.raises(Unauthorized):
-            wired.profiles.change(caller, user, change, PASSWORD, Client())
+            wired.profiles.change(caller, user, change, Client())
     late = wired.devices.identify(phone.token)  # another session lives on, but a factor is on that it has not shown
     with pytest.raises(PasswordMismatch):
-        wired.profiles.change(late, user, ProfileChange(username="ada", global_name="Ada"), PASSWORD, Client())
+        wired.profiles.change(late, user, ProfileChange(username="ada", global_name="Ada"), Client())
     assert phone.get("/users/@me").json == before | {"mfa_enabled": True, "authenticator_types": [2]}
+
+
+def test_the_answer_is_the_user_as_it_is_now(alice, new_device, app, monkeypatch):
+    """Another device may have changed the other name meanwhile."""
+    phone, users = new_device().log_in(alice), app.extensions["keyrack"].profiles._users
+    change = users.change
+
+    def change_after_another(*asked):
+        monkeypatch.undo()
+        assert phone.patch("/users/@me", {"global_name": "Lady"}).status_code == 200
+        return change(*asked)
+
+    monkeypatch.setattr(users, "change", change_after_another)
+    told = alice.patch("/users/@me", {"username": "ada", "password": PASSWORD}).json
+    assert (told["username"], told["global_name"]) == ("ada", "Lady")
 
 
 def test_of_two_changes_at_once_each_is_whole(alice, new_device):
@@ -223,7 +238,7 @@ def test_who_is_disabled_or_deleted_changes_nothing(alice, app, redis, act):
     getattr(wired.accounts, act)(alice.user_id)
     assert alice.patch("/users/@me", {"global_name": "Ada"}).status_code == 401
     with pytest.raises(Unauthorized):
-        wired.profiles.change(caller, user, ProfileChange(global_name="Ada"), None, Client())
+        wired.profiles.change(caller, user, ProfileChange(global_name="Ada"), Client())
     assert "Ada" not in redis.hgetall(f"user:{{{alice.user_id}}}").values()
 
 

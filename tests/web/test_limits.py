@@ -267,7 +267,8 @@ def test_ending_all_others_again_and_again_keeps_nobody_from_logging_in(alice, l
     accounts = app.extensions["keyrack"].accounts
 
     def end_others(device):
-        answer = client.post(path, data={"all": "all"}, headers={"Authorization": device.token})
+        form = {"all": "all"} if path.startswith("/settings") else {}
+        answer = client.post(path, data=form, headers={"Authorization": device.token})
         assert answer.status_code in (200, 303)
 
     def version():
