@@ -162,3 +162,20 @@ def test_without_nginx_the_example_says_what_to_install(checkout, path_without_s
     )
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr == "The example stands behind nginx, which is not installed (Debian: apt install nginx-light).\n"
+
+
+def test_a_port_that_is_taken_is_one_sentence(checkout):
+    """The address of somebody else's service is not printed as that of this one."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ran = subprocess.run(
+            ["bash", "scripts/serve"],
+            cwd=checkout,
+            env={"PATH": os.environ["PATH"], "PORT": port},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == f"Nothing can listen on 127.0.0.1:{port}: Address already in use. PORT changes the port.\n"
