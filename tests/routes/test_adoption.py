@@ -16,6 +16,7 @@ from app.stores.keys import unprefixed as keys
 from app.times import iso, iso_seconds
 from tests.device import PASSWORD, Device
 from tests.former_service import FormerService, b64url, with_another_signature, with_der_signature
+from tests.web.test_secrets import dump
 
 UNAUTHORIZED = {"code": 0, "message": "401: Unauthorized"}
 SECRET = "what-the-gateway-shows-to-be-let-in"
@@ -680,6 +681,19 @@ def test_a_user_has_two_hundred_adopted_tokens_at_most(make_app, tmp_path, alice
     assert old.is_signed_in
     old.token = former.token(alice.user_id, int(clock()) - 1)
     assert_refused(old)
+
+
+def test_neither_redis_nor_a_log_has_a_token(old_device, alice, redis, caplog):
+    """Not of one that is adopted, and not of one that is refused."""
+    old = old_device()
+    assert old.is_signed_in
+    signed, _, signature = old_device(1_700_000_000).token.rpartition(".")
+    bad = f"{signed}.{'A' * 8}{signature[8:]}"
+    assert not old_device(token=bad).is_signed_in
+    kept = json.dumps(dump(redis)) + caplog.text + "".join(str(vars(record)) for record in caplog.records)
+    assert tokens.id_hash(old.token) in kept
+    for token in (old.token, bad):
+        assert [part for part in token.split(".")[1:] if part in kept] == []
 
 
 # Step-up and swap
