@@ -1,4 +1,4 @@
-"""`flask doctor`: checks of the location database and the gateway.
+"""`flask doctor`: checks of the location database, adoption and the gateway.
 
 The checks of secrets and Redis: serving/checkup.py. The check of mail: cli/mail_check.py.
 The user who signs in through the gateway: cli/canary.py.
@@ -18,8 +18,9 @@ from flask.cli import with_appcontext
 from app.callers.location import is_private
 from app.cli.canary import PRETENDED, Canary, Connection, ProbeError, find_seen_address, throw_away_user, try_paths
 from app.cli.mail_check import check_mail
-from app.cli.terminal import PARTLY, RedisAway, SingleCommand, as_json, say, say_json
+from app.cli.terminal import PARTLY, RedisAway, SingleCommand, as_json, iso, say, say_json
 from app.config import Settings
+from app.rules.adoption_keys import AdoptionKeys
 from app.serving.checkup import Finding, Level, check_keys, check_redis, check_rights, check_secrets, fail, ok, warn
 from app.setting_parsers import Networks
 from app.stores.connection.connect import StoreError
@@ -83,6 +84,7 @@ def _findings(through: str | None, paths: tuple[str, ...], mail_to: str | None) 
     yield check_keys(wired.find_foreign_keys())
     yield _check_totp_secret(wired)
     yield check_location(settings.geoip_database, wired.clock())
+    yield from check_adoption(settings.adopt_jwt_key, settings.adopt_jwt_until, wired.clock())
     yield from check_mail(settings, mail_to, wired.clock())
     address_url = settings.public_url or through
     if not address_url:
@@ -115,6 +117,23 @@ def check_location(database: Path | None, now: float) -> Finding:
     if days > _OLD_DATABASE_DAYS:
         return warn("location", said, "Fetch a new one: addresses move.")
     return ok("location", said)
+
+
+def check_adoption(keys: AdoptionKeys | None, until: float | None, now: float) -> Iterator[Finding]:
+    """Say by which keys tokens of the service before are adopted, if they are."""
+    if keys is None:
+        return
+    if until is not None and until <= now:
+        advice = "`flask adopt count` says how many are left; once they are few enough, take ADOPT_JWT_KEY away."
+        yield warn(
+            "adoption", "ADOPT_JWT_UNTIL has passed: no token of the service before is adopted any more.", advice
+        )
+    else:
+        end = f"until {iso(until)}" if until else "without an end"
+        by = ", ".join(key.name for key in keys.keys)
+        yield ok("adoption", f"Tokens of the service before are adopted {end}, by {by}.")
+    for sentence in keys.passed_over:
+        yield warn("adoption", f"ADOPT_JWT_KEY: {sentence}.", "Tokens of that key are refused.")
 
 
 def _check_address(canary: Canary, url: str, settings: Settings) -> Finding:

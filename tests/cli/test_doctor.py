@@ -11,7 +11,9 @@ from app.cli.doctor import check_location, judge_address
 from app.cli.mail_check import check_mail
 from app.config import load_settings
 from app.stores.connection.connect import connect
+from app.times import iso
 from tests.conftest import ENVIRONMENT
+from tests.former_service import FormerService
 
 PLAIN = {"SMTP_URL": "", "PUBLIC_URL": ""}
 RANDOM = "wJ0cR4k9ZpQx7tLm2vBn8sHd5fGy3uEa"
@@ -221,3 +223,25 @@ def test_a_url_that_leads_nowhere_is_told_of(url):
 def test_an_address_of_ipv6_is_asked_at_the_port_that_is_meant(url, host, port):
     with contextlib.closing(Connection(url)) as connection:
         assert (connection._connection.host, connection._connection.port) == (host, port)
+
+
+@pytest.mark.parametrize("redis", ["fake"], indirect=True)
+def test_adoption(examine, tmp_path, clock):
+    """By which keys and until when, which keys are passed over, and that it is over. Without the setting, nothing."""
+    former = FormerService()
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps({"keys": [former.jwk(kid="a"), {"kty": "AKP", "kid": "b"}]}), encoding="utf-8")
+
+    def lines(**environment):
+        ran = examine("--json", **environment)
+        return [one for one in map(json.loads, ran.stdout.splitlines()) if one["check"] == "adoption"]
+
+    assert lines() == []
+    endless, passed_over = lines(ADOPT_JWT_KEY=str(path))
+    assert endless["said"] == 'Tokens of the service before are adopted without an end, by key 1 "a" (EC P-521).'
+    assert (endless["level"], passed_over["level"]) == ("ok", "warn")
+    assert passed_over["said"] == 'ADOPT_JWT_KEY: key 2 "b" is passed over: it is of the kind AKP.'
+    soon = lines(ADOPT_JWT_KEY=str(path), ADOPT_JWT_UNTIL=iso(clock() + 1))[0]
+    assert f"until {iso(clock() + 1)}" in soon["said"]
+    over = lines(ADOPT_JWT_KEY=str(path), ADOPT_JWT_UNTIL=iso(clock() - 1))[0]
+    assert (over["level"], "adopt count" in over["advice"]) == ("warn", True)
