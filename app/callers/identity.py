@@ -11,6 +11,7 @@ from app.callers.client_info import read_client
 from app.callers.location import Locations
 from app.errors import Forbidden, Unauthorized
 from app.rules.adoptable import Adoptable, without_scheme
+from app.rules.adoption import Adoption
 from app.rules.devices import Caller, Devices
 from app.setting_parsers import Networks
 from app.stores.session_records import Client, Place
@@ -27,10 +28,17 @@ Environ = dict[str, Any]
 
 
 class Callers:
-    def __init__(self, devices: Devices, locations: Locations, trusted_proxies: Networks) -> None:
+    def __init__(
+        self, devices: Devices, locations: Locations, trusted_proxies: Networks, adoption: Adoption | None = None
+    ) -> None:
+        """
+        Args:
+            adoption: None if tokens of the service before are not adopted.
+        """
         self._devices = devices
         self._locations = locations
         self._trusted_proxies = trusted_proxies
+        self._adoption = adoption
 
     def identify(self, environ: Environ, method: str, *, with_proof: bool = True) -> Caller:
         """Return the caller whose session a request carries, and note that the session was used.
@@ -94,12 +102,11 @@ class Callers:
 
     def _read_adoptable(self, environ: Environ) -> Adoptable | None:
         """Return the first token of the header that may be one of the service before; None if there is none."""
-        adoption = self._devices.adoption
-        header = environ.get("HTTP_AUTHORIZATION", "") if adoption else ""
-        if not adoption or not header:
+        header = environ.get("HTTP_AUTHORIZATION")
+        if not header or not self._adoption:
             return None
         texts = (without_scheme(value.strip()) for value in header.split(","))
-        return next(filter(None, map(adoption.read, texts)), None)
+        return next(filter(None, map(self._adoption.read, texts)), None)
 
     def client(self, environ: Environ) -> Client:
         """Return the description of the client of a request."""
