@@ -12,8 +12,8 @@ local ASKED_WITH = {
 
 -- The headers of a no that the client gets.
 local PASSED_ON = {
-  "access-control-allow-origin", "access-control-expose-headers", "cache-control", "vary", "www-authenticate",
-  "x-request-id",
+  "access-control-allow-origin", "access-control-expose-headers", "cache-control", "retry-after", "vary",
+  "www-authenticate", "x-request-id",
 }
 
 -- All values of a header as one text; nil if the header is absent. Its fields count from 0.
@@ -51,11 +51,12 @@ local function ask(txn, url)
     return core.httpclient():get({ url = url, headers = question(txn), timeout = TIMEOUT_MS })
   end)
   if not ok or not told or not told.headers then return unavailable(txn) end
+  local is_keyracks = joined(told.headers["content-type"], "") == "application/json"  -- HAProxy's own 503 is HTML
   local user, session = joined(told.headers["x-auth-user-id"], ""), joined(told.headers["x-auth-session-id-hash"], "")
   if told.status == 200 and user and session then
     txn.http:req_set_header("X-Auth-User-Id", user)
     txn.http:req_set_header("X-Auth-Session-Id-Hash", session)
-  elseif told.status == 401 or told.status == 403 then
+  elseif is_keyracks and (told.status == 401 or told.status == 403 or told.status == 503) then
     local headers = { ["content-type"] = "application/json" }
     for _, name in ipairs(PASSED_ON) do headers[name] = joined(told.headers[name], ", ") end
     answer(txn, told.status, headers, told.body)

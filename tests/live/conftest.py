@@ -56,7 +56,12 @@ def name(request):
 @pytest.fixture(scope="session")
 def keyrack(redis_server):
     """The service that all gateways stand before."""
-    service = Service(redis_server.url, TRUSTED_PROXIES=gateways.ADDRESS, GATEWAY_SECRET=gateways.SECRET)
+    service = Service(
+        redis_server.url,
+        TRUSTED_PROXIES=gateways.ADDRESS,
+        GATEWAY_SECRET=gateways.SECRET,
+        ALLOWED_ORIGINS=gateways.ORIGIN,
+    )
     yield service
     service.close()
 

@@ -27,6 +27,7 @@ from tests.servers import missing, wait_until
 
 DOCS = ROOT / "docs" / "gateway"
 ADDRESS = "127.0.0.1"  # that Keyrack sees a gateway under
+ORIGIN = "https://chat.example.com"  # of a page that Keyrack lets call it
 SECRET = "a-secret-of-the-gateway-for-tests-alone"
 # As the documentation has them
 GATEWAY_PORT, KEYRACK_PORT, APPLICATION_PORT, SOCKET_PORT = "8080", "8000", "9000", "8081"

@@ -15,12 +15,13 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from tests.device import PASSWORD
-from tests.live.gateways import SECRET, Application, Gateway, Relay, ask, new_device, values
+from tests.live.gateways import ORIGIN, SECRET, Application, Gateway, Relay, ask, new_device, values
 from tests.live.server import Service
 from tests.servers import RedisServer
 
 SLOW = 160  # connections, so that each of the two processes has more than its 32 threads
 CLIENT = "127.0.0.2"
+TOO_LARGE = '{"code": 40005, "message": "Request entity too large"}'
 UNAUTHORIZED = {"code": 0, "message": "401: Unauthorized"}
 ADDRESS_HEADERS = ("X-Forwarded-For", "X_Forwarded_For", "x-forwarded_for", "X-Real-IP", "Forwarded", "True-Client-IP")
 WEBSOCKET = [("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Version", "13")]
@@ -483,11 +484,12 @@ def test_a_body_that_is_too_long_is_refused_as_that(gateway, path):
     for sent in (body, iter([body])):
         with contextlib.suppress(requests.ConnectionError):  # hung up before all was sent, which says it as well
             sent_as = {"Content-Type": "application/json"}
-            answers = [requests.post(gateway.url + path, data=sent, headers=sent_as, timeout=10).status_code]
-            while answers[-1] == 503 and len(answers) < 3:
+            answers = [requests.post(gateway.url + path, data=sent, headers=sent_as, timeout=10)]
+            while answers[-1].status_code == 503 and len(answers) < 3:
                 again = iter([body]) if sent is not body else body
-                answers.append(requests.post(gateway.url + path, data=again, headers=sent_as, timeout=10).status_code)
-            assert answers[-1] == 413
+                answers.append(requests.post(gateway.url + path, data=again, headers=sent_as, timeout=10))
+            told = {"traefik": "Request Entity Too Large"}.get(gateway.name, TOO_LARGE)
+            assert (answers[-1].status_code, answers[-1].text.strip()) == (413, told)
 
 
 def ask_raw(gateway, path, authorization):
@@ -594,7 +596,7 @@ def is_unavailable(gateway, answer, *, asked=True):
     """Whether an answer is what docs/gateway.md says a client hears when Keyrack cannot be asked, or reached."""
     assert not values(answer.headers.items(), "X-Auth-User-Id")
     if gateway.name == "traefik":
-        return answer.status_code == (500 if asked else 502)
+        return answer.status_code == (500 if asked else 503)
     told = answer.status_code, answer.json, answer.headers.get("Retry-After")
     return told == (503, {"code": 0, "message": "503: Service Unavailable"}, "1")
 
@@ -624,17 +626,59 @@ def test_a_keyrack_that_answers_nothing_is_a_no(cuttable, keyrack):
     assert application.requests == []
 
 
-@pytest.mark.parametrize("path", ["/channels/1", "/admin/users"])
+def test_keyracks_own_routes_are_unavailable_too_if_it_answers_nothing(cuttable):
+    """After the 30 seconds that a login may wait for its turn, and in one form with all other failures."""
+    gateway, _, relay = cuttable
+    relay.fall_silent()
+    began = time.monotonic()
+    answer = requests.post(f"{gateway.url}/api/v9/auth/login", json={}, timeout=60)
+    assert 25 < time.monotonic() - began < 40
+    told = answer.status_code, answer.text.strip(), answer.headers.get("Retry-After")
+    if gateway.name == "traefik":
+        assert told == (503, "", None)
+    else:
+        assert told == (503, '{"code": 0, "message": "503: Service Unavailable"}', "1")
+        assert answer.headers["Content-Type"] == "application/json"
+
+
+def is_readable_elsewhere(answer):
+    """Whether a page of an origin that Keyrack lets call it may read an answer, its headers included."""
+    exposed = answer.headers.get("Access-Control-Expose-Headers", "")
+    told = answer.headers.get("Access-Control-Allow-Origin"), answer.headers.get("Vary")
+    return told == (ORIGIN, "Origin") and "WWW-Authenticate" in exposed and "Retry-After" in exposed
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_page_of_an_allowed_origin_may_read_why_it_is_refused(gateway, alice, method):
+    """Of the application's routes as of Keyrack's own: else a browser tells it "Failed to fetch", and nothing more."""
+    cookie = {"Cookie": f"__Host-session={alice.token}", "Sec_Fetch_Site": "cross-site"}
+    refused = [
+        (401, ask(gateway, method=method, Origin=ORIGIN)),
+        (401, ask(gateway, "/admin/users", method, Authorization=alice.token, Origin=ORIGIN)),
+        (401, ask(gateway, "/api/v9/users/@me", Origin=ORIGIN)),
+        (403, ask(gateway, method="DELETE", Origin=ORIGIN, **cookie)),
+    ]
+    for status, answer in refused:
+        assert answer.status_code == status
+        assert is_readable_elsewhere(answer), answer.headers
+        assert answer.headers["X-Request-Id"]
+    other = ask(gateway, method=method, Origin="https://evil.example")
+    assert "Access-Control-Allow-Origin" not in other.headers
+
+
+@pytest.mark.parametrize("path", ["/channels/1", "/admin/users", "/api/v9/users/@me"])
 def test_redis_away_is_a_no(name, path):
     """Keyrack's 503 goes to the client as one, and the request to nobody."""
     redis = RedisServer()
-    service, application = Service(redis.url), Application()
+    service, application = Service(redis.url, ALLOWED_ORIGINS=ORIGIN), Application()
     gateway = Gateway(name, service.port, application.port)
     try:
         alice = service.device().register("alice@example.com")
         redis.stop()
-        answer = ask(gateway, path, Authorization=alice.token)
-        assert answer.status_code == 503
+        answer = ask(gateway, path, Authorization=alice.token, Origin=ORIGIN)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        assert answer.json == {"code": 0, "message": "503: Service Unavailable"}
+        assert is_readable_elsewhere(answer) or (name == "envoy" and not path.startswith("/api"))
         assert application.requests == []
     finally:
         for one in (gateway, application, service, redis):
