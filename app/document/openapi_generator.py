@@ -212,7 +212,8 @@ def _operation(route: _Route, refusals: Refusals) -> JsonObject:
         ("application/x-www-form-urlencoded", contract.form),
     ):
         if shape is not None:
-            operation["requestBody"] = {"required": True, "content": {media_type: {"schema": shape}}}
+            content = {media_type: {"schema": shape}}
+            operation["requestBody"] = {"required": not contract.may_lack_body, "content": content}
     return operation
 
 

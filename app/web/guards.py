@@ -136,7 +136,7 @@ def may_take(schema_type: type[WireSchema]) -> Callable[[View], View]:
     """Load the JSON body by a schema and pass it to the view as `body`. A request without a body has an empty one."""
     refusals = [InvalidForm, InvalidJson, RequestEntityTooLarge]
     read = _load_body(schema_type, lambda: _read_json() if has_body() else {})
-    return lambda view: mark(read(view), body=schema_type, refusals=refusals)
+    return lambda view: mark(read(view), body=schema_type, may_lack_body=True, refusals=refusals)
 
 
 def has_body() -> bool:

@@ -74,6 +74,7 @@ class Contract:
     Attributes:
         known_by: The kind of caller: anybody, a session, or a program beside Keyrack.
         body: The schema of the JSON body.
+        may_lack_body: A request without a body counts as one with an empty object.
         form: The schema of the body, if the body is a form.
         refusals: The exceptions that the view may raise: subclasses of errors.ApiError, and exceptions of Flask
             and Flask-Limiter.
@@ -81,6 +82,7 @@ class Contract:
 
     known_by: KnownBy = "nobody"
     body: Shape | None = None
+    may_lack_body: bool = False
     form: Shape | None = None
     parameters: tuple[Parameter, ...] = ()
     limits: tuple[Limit, ...] = ()

@@ -70,6 +70,16 @@ def test_it_says_what_the_guards_know(document):
     assert operations(document)["POST", "/gateway/reconcile"]["security"] == [{"gatewaySecret": []}]
 
 
+def test_it_says_where_a_body_may_be_missing(document):
+    without = {"/me/sessions/revoke-all", "/me/sessions/{session_id}", "/api/v9/users/@me/mfa/totp/disable"}
+    optional = {
+        path
+        for (_, path), operation in operations(document).items()
+        if not operation.get("requestBody", {}).get("required", True)
+    }
+    assert optional == without
+
+
 def test_it_says_what_the_schemas_ask(document):
     schemas = document["components"]["schemas"]
     password = schemas["Register"]["properties"]["password"]
