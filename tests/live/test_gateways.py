@@ -21,7 +21,7 @@ from tests.servers import RedisServer
 
 SLOW = 160  # connections, so that each of the two processes has more than its 32 threads
 CLIENT = "127.0.0.2"
-TOO_LARGE = '{"code": 40005, "message": "Request entity too large"}'
+TOO_LARGE = {"code": 40005, "message": "Request entity too large"}
 UNAUTHORIZED = {"code": 0, "message": "401: Unauthorized"}
 ADDRESS_HEADERS = ("X-Forwarded-For", "X_Forwarded_For", "x-forwarded_for", "X-Real-IP", "Forwarded", "True-Client-IP")
 WEBSOCKET = [("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Version", "13")]
@@ -482,14 +482,18 @@ def test_a_body_that_is_too_long_is_refused_as_that(gateway, path):
     """
     body = b"x" * 100_000
     for sent in (body, iter([body])):
-        with contextlib.suppress(requests.ConnectionError):  # hung up before all was sent, which says it as well
+        # Hung up before all was sent, which says it as well
+        with contextlib.suppress(requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
             sent_as = {"Content-Type": "application/json"}
             answers = [requests.post(gateway.url + path, data=sent, headers=sent_as, timeout=10)]
             while answers[-1].status_code == 503 and len(answers) < 3:
                 again = iter([body]) if sent is not body else body
                 answers.append(requests.post(gateway.url + path, data=again, headers=sent_as, timeout=10))
-            told = {"traefik": "Request Entity Too Large"}.get(gateway.name, TOO_LARGE)
-            assert (answers[-1].status_code, answers[-1].text.strip()) == (413, told)
+            assert answers[-1].status_code == 413
+            if gateway.name == "traefik":
+                assert answers[-1].text == "Request Entity Too Large"
+            else:  # Caddy may have passed the head on, so that Keyrack says it
+                assert answers[-1].json() in (TOO_LARGE, {"error": TOO_LARGE["message"]})
 
 
 def ask_raw(gateway, path, authorization):
