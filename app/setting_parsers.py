@@ -6,7 +6,7 @@ The settings themselves: config.py.
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.headerregistry import Address
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import limits
 import maxminddb
 from email_validator import EmailNotValidError, validate_email
 
-from app.rules.adoption_keys import AdoptionKey, AdoptionKeys, BadKeys, read_keys
+from app.rules.adoption_keys import MOST_KEYS, AdoptionKey, AdoptionKeys, BadKeys, read_keys
 from app.stores.connection import redis_url
 from app.stores.connection.connect import StoreError
 from app.stores.keys import OWN_NAMES
@@ -168,10 +168,13 @@ def public_keys(raw: str) -> AdoptionKeys:
         except (OSError, ValueError) as problem:
             reason = f"has {problem}" if isinstance(problem, BadKeys) else "cannot be read"
             raise ValueError(f"must name public keys, in PEM or as a JWKS: {which} {reason}") from None
-        keys += found.keys
-        passed_over += found.passed_over
+        place = f"{which}, " if len(paths) > 1 else ""
+        keys += [replace(key, name=place + key.name) for key in found.keys]
+        passed_over += [place + sentence for sentence in found.passed_over]
     if not keys:
         raise ValueError("must name public keys, in PEM or as a JWKS")
+    if len(keys) > MOST_KEYS:
+        raise ValueError(f"must name {MOST_KEYS} public keys at most")
     return AdoptionKeys(tuple(keys), tuple(passed_over))
 
 

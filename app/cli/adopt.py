@@ -1,6 +1,6 @@
 """`flask adopt …`: what becomes of a token of the service before, and how many such tokens are still in use.
 
-The rules: rules/adoption.py. Which sessions those are: `flask sessions list --adopted`.
+The rules: rules/adoption.py. Which sessions began so: `flask sessions list --adopted`.
 """
 
 import sys
@@ -39,7 +39,8 @@ def count(as_json: bool) -> None:
     """Count the sessions whose token is still that of the service before, and their users."""
     users, found, last = 0, 0, ""
     for session in progress(services().operators.sessions(Filter(adopted=True)), "Counting"):
-        users, found, last = users + (session.user_id != last), found + 1, session.user_id
+        if session.has_adopted_token:
+            users, found, last = users + (session.user_id != last), found + 1, session.user_id
     if as_json:
         say_json({"sessions": found, "users": users})
     else:

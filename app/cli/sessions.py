@@ -63,7 +63,7 @@ _FILTERS = [
     click.option("--client", type=_Words(), help="Within the name, program or system of the device."),
     click.option("--unused-since", type=TimeOrSpan(), help="Not used since then: 2025-07-16, or a span such as 30d."),
     click.option("--begun-before", type=TimeOrSpan(), help="Begun before then: 2025-07-16, or a span such as 30d."),
-    click.option("--adopted", is_flag=True, help="Whose token is still one of the service before."),
+    click.option("--adopted", is_flag=True, help="Which began with a token of the service before."),
 ]
 
 

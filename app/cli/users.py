@@ -141,8 +141,9 @@ def reset_mfa(named: str, yes: bool) -> None:
 @users.command("import")
 @click.argument("file", type=click.File("rb"))
 @click.option("--slow-hashes", is_flag=True, help="Take hashes that are far slower than BCRYPT_ROUNDS, too.")
+@click.option("--refuse-tokens", is_flag=True, help="Adopt no token that the service before gave these users.")
 @as_json
-def import_users(file: BinaryIO, slow_hashes: bool, as_json: bool) -> None:
+def import_users(file: BinaryIO, slow_hashes: bool, refuse_tokens: bool, as_json: bool) -> None:
     """Import users from FILE, or from the input with -. Each line is a JSON object.
 
     The fields are in docs/import.md. Bad lines are skipped and named on the error output.
@@ -151,7 +152,7 @@ def import_users(file: BinaryIO, slow_hashes: bool, as_json: bool) -> None:
     schema = ImportedUserSchema()
     schema.most_rounds = MAX_ROUNDS if slow_hashes else services().settings.bcrypt_rounds + MAX_EXTRA_ROUNDS
     try:
-        for result in services().imports.run(_read_lines(file, schema)):
+        for result in services().imports.run(_read_lines(file, schema), refuse_tokens=refuse_tokens):
             counts[result.verdict] += 1
             if result.note:
                 click.echo(f"line {result.number}: {result.note}", err=True)

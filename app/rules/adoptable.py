@@ -84,7 +84,10 @@ def read_adoptable(text: str, user_claim: str) -> Adoptable:
         raise NotAdopted(None, "it is no JWT") from None
     if not isinstance(header, dict) or not isinstance(claims, dict):
         raise NotAdopted(None, "it is no JWT with claims")
-    if str(header.get("typ", "JWT")).lower() != "jwt":
+    algorithm, kind = header.get("alg"), header.get("typ", "JWT")
+    if not isinstance(algorithm, str):
+        raise NotAdopted(None, "it names no algorithm")
+    if not isinstance(kind, str) or kind.lower() != "jwt":
         raise NotAdopted(None, "it is of another type (typ) than JWT, so no session's")
     if "scopes" in claims:
         raise NotAdopted(None, "it has scopes, so it was given to a program and not to a person")
@@ -97,7 +100,7 @@ def read_adoptable(text: str, user_claim: str) -> Adoptable:
         raise NotAdopted(None, "its claim exp or nbf is no time")
     return Adoptable(
         token=text,
-        algorithm=str(header.get("alg")),
+        algorithm=algorithm,
         user_id=user_id,
         issued_at=issued_at,
         ends_by=max(0, min(int(claims["exp"]), 2**32 - 1)) if "exp" in claims else None,

@@ -41,7 +41,6 @@ class Adoption:
         since: float | None,
         until: float | None,
         cap: int,
-        proof_ttl_s: int,
         clock: Callable[[], float] = time.time,
         redis_clock: Callable[[], float] | None = None,
     ) -> None:
@@ -60,7 +59,6 @@ class Adoption:
         self._since = since
         self._until = until
         self._cap = cap
-        self._proof_ttl_s = proof_ttl_s
         self._clock = clock
         self._redis_clock = redis_clock or clock
         self._refused = RefusedTokens(clock)
@@ -136,13 +134,12 @@ class Adoption:
     def time_in_tokens(self, session: Session) -> int:
         """Return the time (Unix seconds) that a token of our own for an adopted session must have.
 
-        SESSION_MAX_AGE counts from it, so it is no later than lets the session end in time. It is before the adoption
-        by as long as a proof lasts, because a login counts as a proof, and an adoption is none.
+        SESSION_MAX_AGE counts from it, so it is no later than lets the session end in time.
         """
         began_at = session.began_at if session.adopted_at is None else session.adopted_at
         if session.ends_by is not None:
             began_at = min(began_at, session.ends_by - self._lifetimes.max_age_s)
-        return max(0, int(began_at) - self._proof_ttl_s)
+        return max(0, int(began_at))
 
     def _require_live(self, token: Adoptable, session: Session) -> Session:
         # The hash is that of the whole token, which was verified when the session began: what it claims is true.

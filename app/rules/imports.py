@@ -112,12 +112,15 @@ class Imports:
         self._clock = clock
         self._wait = wait
 
-    def run(self, lines: Iterable[Line]) -> Iterator[Result]:
+    def run(self, lines: Iterable[Line], *, refuse_tokens: bool = False) -> Iterator[Result]:
         """Write the users of all lines, a batch at a time.
 
         A user whose address is taken is skipped, so a second run of a file changes nothing. A claim of an address
         lasts a minute. It belongs to a registration under way, or to an import that crashed while it wrote this user.
         Such a line is tried again until the address is taken or free.
+
+        Args:
+            refuse_tokens: Adopt no token of the service before that was issued to one of these users until now.
 
         Yields:
             The result of each line, in no order.
@@ -131,7 +134,10 @@ class Imports:
             new = [(line.number, line.user) for line in read if isinstance(line.user, ImportedUser)]
             there = {number for number, user in new if self._is_there_in_former_form(user)}
             yield from (Result(number, "there") for number in sorted(there))
-            attempts = [*waiting, *(self._prepare(number, user) for number, user in new if number not in there)]
+            attempts = [
+                *waiting,
+                *(self._prepare(number, user, refuse_tokens) for number, user in new if number not in there),
+            ]
             if not read and not attempts:
                 return
             if is_claimed and not read:
@@ -154,10 +160,10 @@ class Imports:
     def _is_there_in_former_form(self, user: ImportedUser) -> bool:
         return any(map(self._users.id_of, normal_forms(user.email.given)[1:]))
 
-    def _prepare(self, number: int, user: ImportedUser) -> _Attempt:
-        return _Attempt(number, user.id, user.cleaned, self._new_user(user))
+    def _prepare(self, number: int, user: ImportedUser, refuse_tokens: bool) -> _Attempt:
+        return _Attempt(number, user.id, user.cleaned, self._new_user(user, refuse_tokens))
 
-    def _new_user(self, user: ImportedUser) -> NewUser:
+    def _new_user(self, user: ImportedUser, refuse_tokens: bool) -> NewUser:
         now = self._clock()
         return NewUser(
             id=user.id or new_snowflake(now),
@@ -169,10 +175,12 @@ class Imports:
             created_at=int(now) if user.created_at is None else user.created_at,
             totp_secret=self._keyring.encrypt(user.totp_secret) if user.totp_secret else None,
             disabled=user.disabled,
-            tokens_valid_since=self._tokens_valid_since(user, now),
+            tokens_valid_since=_tokens_valid_since(user, now, refuse_tokens),
         )
 
-    def _tokens_valid_since(self, user: ImportedUser, now: float) -> int | None:
-        # A user who is disabled here has no session left. One who was disabled before has none either, once enabled.
-        until_now = int(now) + CLOCKS_APART_S + 1
-        return max(user.tokens_valid_since or 0, until_now) if user.disabled else user.tokens_valid_since
+
+def _tokens_valid_since(user: ImportedUser, now: float, refuse_tokens: bool) -> int | None:
+    # A user who is disabled here has no session left. One who was disabled before has none either, once enabled.
+    if not (refuse_tokens or user.disabled):
+        return user.tokens_valid_since
+    return max(user.tokens_valid_since or 0, int(now) + CLOCKS_APART_S + 1)

@@ -47,7 +47,7 @@ class Filter:
         unused_since: The last use was before this time, in Unix seconds.
         begun_before: The session began before this time, in Unix seconds.
         id_hashes: The session has one of these hashes.
-        adopted: The session's token is still one of the service before.
+        adopted: The session began with a token of the service before, whichever token it has by now.
     """
 
     country: str | None = None
@@ -68,7 +68,7 @@ class Filter:
                 self.client is None or _is_client(session, self.client),
                 self.unused_since is None or session.last_used_at < self.unused_since,
                 self.begun_before is None or session.began_at < self.begun_before,
-                not self.adopted or session.has_adopted_token,
+                not self.adopted or session.adopted_at is not None,
             )
         )
 

@@ -16,6 +16,7 @@ from app.rules.passwords import Passwords
 from app.rules.second_factor import SecondFactor
 from app.stores.factors import JudgedAnswer, MfaType
 from app.stores.session_records import Client
+from app.stores.sessions import SessionStore
 from app.stores.tickets import Ticket, TicketStore
 from app.stores.users import User, UserStore
 from app.watch import audit
@@ -26,6 +27,7 @@ class Reauthentication:
         self,
         users: UserStore,
         tickets: TicketStore,
+        sessions: SessionStore,
         passwords: Passwords,
         second_factor: SecondFactor,
         notices: Notices,
@@ -36,6 +38,7 @@ class Reauthentication:
     ) -> None:
         self._users = users
         self._tickets = tickets
+        self._sessions = sessions
         self._passwords = passwords
         self._second_factor = second_factor
         self._notices = notices
@@ -63,11 +66,15 @@ class Reauthentication:
     def has_logged_in_lately(self, caller: Caller) -> bool:
         """Tell whether a session's login counts as a proof.
 
-        Yes if the login was recent, and neither the password, nor a factor, nor the codes have changed since.
+        Yes if the login was recent, and neither the password, nor a factor, nor the codes have changed since. The
+        adoption of a token of the service before is no login.
         """
-        has_given_all = self._find_user(caller).secrets_changed_at < caller.began_at
         # A clock that was ahead may have noted a beginning in the future, which is no recent one.
-        return has_given_all and abs(self._clock() - caller.began_at) < self.proof_ttl_s
+        if abs(self._clock() - caller.began_at) >= self.proof_ttl_s:
+            return False
+        if self._find_user(caller).secrets_changed_at >= caller.began_at:
+            return False
+        return self._sessions.began_by_login(caller.user_id, caller.id_hash)
 
     def prove(self, caller: Caller, password: str | None, code: str | None, client: Client) -> str:
         """Challenge a session and answer at once: with the code if the user has a second factor, else the password.

@@ -82,6 +82,7 @@ class Rules:
         self.reauthentication = Reauthentication(
             users,
             tickets,
+            stores.sessions,
             passwords,
             self.second_factor,
             notices,
@@ -127,7 +128,6 @@ def _make_adoption(stores: Stores, settings: RuleSettings, clock: Callable[[], f
         since=settings.adopt_jwt_since,
         until=settings.adopt_jwt_until,
         cap=settings.max_sessions_per_user,
-        proof_ttl_s=settings.mfa_proof_ttl_s,
         clock=clock,
         redis_clock=stores.redis_clock,
     )

@@ -208,6 +208,12 @@ class SessionStore:
         found = (parse_ended(user_id, raw, float(score)) for raw, score in zip(rows[::2], rows[1::2], strict=True))
         return [ended for ended in found if ended]
 
+    def began_by_login(self, user_id: str, id_hash: str) -> bool:
+        """Tell whether a session began by a login. One whose record is lost may have been adopted."""
+        [raw] = self._redis.read_own(("HGET", self._keys.sessions(user_id), id_hash))
+        record = read_json(raw)
+        return "began_at" in record and "adopted_at" not in record
+
     def first_id_hash(self, user_id: str, id_hash: str) -> str:
         """Return the hash that a session had when it began. Each new token gives it another one."""
         [raw] = self._redis.read_own(("HGET", self._keys.sessions(user_id), id_hash))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.device import Device
+from tests.device import PASSWORD, Device
 from tests.former_service import FormerService
 
 DAY = 24 * 3600
@@ -93,8 +93,18 @@ def test_how_many_are_left(run, app, former, alice, bob, clock):
     assert run("adopt", "count").out == "3 sessions of 2 users with a token of the service before.\n"
     assert devices[0].post("/auth/swap").status_code == 200
     assert run("adopt", "count", "--json").json == [{"sessions": 2, "users": 2}]
-    assert len(run("sessions", "list", "--adopted", "--json").json) == 2
+    assert len(run("sessions", "list", "--adopted", "--json").json) == 3
+
+
+def test_sessions_that_began_so_are_ended_whichever_token_they_have(run, app, former, alice, bob, clock):
+    """Whoever had the key of the service before may have swapped what they made."""
+    devices = [used(app, former.token(alice.user_id, int(clock()) - at)) for at in (1, 2, 3)]
+    devices[0].token = devices[0].post("/auth/swap").json["token"]
+    changed = devices[1].patch("/users/@me", {"password": PASSWORD, "new_password": "another long one"})
+    devices[1].token = changed.json["token"]
+    devices[0] = used(app, former.token(bob.user_id, int(clock())))
+    devices[0].token = devices[0].post("/auth/swap").json["token"]
     assert run("sessions", "end", "--adopted", "--yes").out == "2 sessions ended.\n"
-    assert not devices[2].is_signed_in
+    assert [device.is_signed_in for device in devices] == [False, False, False]
     assert bob.is_signed_in
     assert run("adopt", "count", "--json").json == [{"sessions": 0, "users": 0}]

@@ -148,6 +148,12 @@ def test_since_when_tokens_count(run_import, redis, told, kept):
     assert redis.hget(keys.user("123"), "tokens_valid_since") == kept
 
 
+def test_no_token_of_before_counts_where_the_operator_says_so(run_import, redis):
+    """For users who were deleted here and come again."""
+    assert run_import(GOOD | {"id": "123", "tokens_valid_since": 1}, options=["--refuse-tokens"]).exit_code == 0
+    assert int(redis.hget(keys.user("123"), "tokens_valid_since")) > time.time() + 50
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -202,7 +208,7 @@ def test_a_bad_line_is_told_and_passed_over(run_import, user_ids, line, said):
 def test_an_interrupted_run_is_on_record(run_import, monkeypatch):
     """What was written by then is told, and who did it."""
 
-    def interrupted(*_):
+    def interrupted(*_, **__):
         yield Result(1, "imported")
         raise KeyboardInterrupt
 

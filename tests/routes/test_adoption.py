@@ -453,6 +453,16 @@ def test_a_header_that_is_wrong(old_device, former, alice, clock, header):
     assert_refused(old_device(token=former.sign(claims, **header)))
 
 
+@pytest.mark.parametrize("name", ["alg", "typ"])
+@pytest.mark.parametrize("value", [[], {}, 5, True, None, "deep"])
+def test_a_header_of_another_shape(old_device, name, value):
+    """Nested as deeply as JSON is read here, or no text at all."""
+    nested = json.loads("[" * 900 + "]" * 900) if value == "deep" else value
+    header = json.dumps({"alg": "ES512", "typ": "JWT"} | {name: nested}).encode()
+    token = b".".join((b64url(header), b64url(b'{"id": "1", "iat": 1}'), b64url(b"signature"))).decode()
+    assert_refused(old_device(token=token))
+
+
 def test_a_ticket_of_the_service_before(old_device, former, clock):
     """Spacebar's for passkeys: the same key, and nobody's id."""
     assert_refused(old_device(token=former.sign({"challenge": "abc", "iat": int(clock()), "exp": int(clock()) + 300})))
@@ -709,6 +719,34 @@ def test_adoption_is_no_proof(old_device, clock):
         old.token = old.post("/auth/swap").json.get("token", old.token)
 
 
+@pytest.mark.parametrize("behind_s", [1, 59])
+@pytest.mark.parametrize("is_swapped", [False, True])
+def test_adoption_is_no_proof_by_another_clock_either(old_device, adopting, clock, behind_s, is_swapped):
+    """Nor in a process where a proof is good for longer."""
+    old = old_device()
+    assert old.is_signed_in
+    if is_swapped:
+        old.token = old.post("/auth/swap").json["token"]
+    clock.advance(-behind_s)
+    for settings in ({}, {"MFA_PROOF_TTL": "1h"}):
+        other = adopting(**settings).test_client(use_cookies=False)
+        answer = other.post("/me/sessions/revoke-all", headers={"Authorization": old.token})
+        assert (answer.status_code, answer.json["code"]) == (401, 60003)
+
+
+@pytest.mark.parametrize("is_swapped", [False, True])
+def test_a_session_without_its_record_has_not_logged_in_lately(old_device, alice, redis, clock, is_swapped):
+    """Nobody knows how it began. Its token may be from a moment ahead."""
+    old = old_device(clock() + 59)
+    assert old.is_signed_in
+    if is_swapped:
+        old.token = old.post("/auth/swap").json["token"]
+    clock.advance(2)
+    redis.hdel(keys.sessions(alice.user_id), old.id_hash)
+    answer = old._client.post("/me/sessions/revoke-all", headers={"Authorization": old.token})
+    assert (answer.status_code, answer.json["code"]) == (401, 60003)
+
+
 def test_step_up_works(old_device, alice):
     old = old_device()
     assert old.end([alice.id_hash]).status_code == 204
@@ -762,6 +800,16 @@ def test_a_swapped_session_keeps_its_ends(old_device, clock):
         assert ages.is_signed_in
     clock.advance(16 * DAY)
     assert not ages.is_signed_in
+
+
+def test_a_token_that_ends_soon_is_good_until_then(old_device, clock):
+    old = old_device(exp=int(clock()) + 100)
+    old.token = old.post("/auth/swap").json["token"]
+    assert old.is_signed_in
+    clock.advance(99)
+    assert old.is_signed_in
+    clock.advance(2)
+    assert not old.is_signed_in
 
 
 def test_a_token_of_our_own_needs_no_swap(alice, app):

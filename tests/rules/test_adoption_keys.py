@@ -168,7 +168,10 @@ def test_several_files(former, other, tmp_path):
     paths[0].write_text(former.pem, encoding="utf-8")
     paths[1].write_text(jwks(other.jwk()), encoding="utf-8")
     both = NEEDED | {"ADOPT_JWT_KEY": ", ".join(map(str, paths))}
-    assert len(load_settings(both).adopt_jwt_key.keys) == 2
+    names = [key.name.partition(" (")[0] for key in load_settings(both).adopt_jwt_key.keys]
+    assert names == ["file 1, key 1", "file 2, key 1"]
+    with pytest.raises(ConfigError, match="must name 16 public keys at most"):
+        load_settings(NEEDED | {"ADOPT_JWT_KEY": ",".join([str(paths[0])] * 17)})
     paths[1].write_text(other.private_pem, encoding="utf-8")
     with pytest.raises(ConfigError, match="file 2 has a private key"):
         load_settings(both)
