@@ -25,8 +25,10 @@ PAGE = Path(__file__).parent / "page"
 API, GUILD_ID, ROOMS = "/api/v9", "1", ("general", "off-topic")
 MAX_BODY_BYTES, MAX_CONTENT, MAX_BIO = 32_768, 2000, 190
 MAX_MESSAGES_OF_ROOM, MAX_PEOPLE, MAX_NEWCOMERS = 200, 1000, 100
-EVERYONE = {"id": GUILD_ID, "name": "@everyone", "position": 0, "permissions": "68608"}  # see, write, read what was
-PUBLIC = ("id", "username", "global_name", "discriminator", "avatar")  # what people see of each other
+# Everybody may see rooms, write, and read what was written before.
+EVERYONE = {"id": GUILD_ID, "name": "@everyone", "position": 0, "permissions": "68608"}
+# What people see of each other.
+PUBLIC = ("id", "username", "global_name", "discriminator", "avatar")
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'"
 SAFE = {
     "Content-Security-Policy": f"{CSP}; form-action 'self'; frame-ancestors 'none'",
@@ -136,8 +138,8 @@ class Chat:
             user_id = await self._newcomers.get()
             try:
                 await self._meet(user_id)
-            except KeyrackAway as problem:
-                logging.warning("a newcomer waits for their first request: %s", problem)
+            except Exception as problem:  # whatever it is, the next newcomer is met
+                logging.warning("a newcomer waits for their first request: %r", problem)
 
     async def _meet(self, user_id: str) -> Json | None:
         """Ask Keyrack who somebody is, and tell the others if they are new here."""

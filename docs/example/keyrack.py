@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import aiohttp
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 ANSWER_WITHIN_S = 5
 KEEPALIVE_S = 10  # less than the 15 s of Keyrack, so that the application is the one to hang up
@@ -73,9 +72,11 @@ class Keyrack:
     async def _ask(self, method: str, path: str, **body: Any) -> Json:
         try:
             async with self._http.request(method, path, allow_redirects=False, **body) as answer:
-                told: Json = await answer.json()
+                told: Any = await answer.json()
         except (aiohttp.ClientError, TimeoutError, ValueError) as problem:
             raise KeyrackAway(f"{path}: {problem!r}") from problem
+        if not isinstance(told, dict):
+            raise KeyrackAway(f"{path}: no object")
         is_unknown_user = answer.status == 404 and told.get("code") == 10013
         if answer.status != 200 and not is_unknown_user:
             raise KeyrackAway(f"{path}: {answer.status}")
@@ -86,15 +87,15 @@ class Keyrack:
         backoff_s = 0.1
         while True:
             try:
-                async with Redis.from_url(self._redis_url, decode_responses=True) as redis, redis.pubsub() as events:
+                async with Redis.from_url(self._redis_url) as redis, redis.pubsub() as events:
                     await events.subscribe(self._channel)
                     async for message in events.listen():
                         if message["type"] == "subscribe":  # told again whenever redis-py has connected anew
                             await catch_up()
                             backoff_s = 0.1
                         else:
-                            heed(json.loads(message["data"]))
-            except (RedisError, OSError, KeyrackAway, ValueError, KeyError) as problem:
+                            heed_one(message["data"], heed)
+            except Exception as problem:  # whatever it is, following goes on
                 logging.warning("following events: %r; again in %s s", problem, backoff_s)
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
@@ -105,5 +106,20 @@ class Keyrack:
             await asyncio.sleep(RECONCILE_EVERY_S)
             try:
                 await catch_up()
-            except KeyrackAway as problem:
-                logging.warning("reconciling: %s", problem)
+            except Exception as problem:  # whatever it is, the next time may be better
+                logging.warning("reconciling: %r", problem)
+
+
+def heed_one(data: bytes, heed: Callable[[Json], None]) -> None:
+    """Hand an event on. What is none, or what `heed` fails at, is logged and passed over."""
+    try:
+        heed(read_event(data))
+    except Exception:
+        logging.exception("an odd event: %r", data[:200])
+
+
+def read_event(data: bytes) -> Json:
+    event: Json = json.loads(data)
+    if not all(isinstance(event[name], str) for name in ("type", "user_id", "auth_session_id_hash")):
+        raise TypeError("a field is no text")
+    return event

@@ -28,13 +28,12 @@ class Op(IntEnum):
     HEARTBEAT_ACK = 11
 
 
-SUPPLEMENTAL = {
-    "guilds": [],
-    "merged_members": [],
-    "merged_presences": {"guilds": [], "friends": []},
-}  # clients wait for it
-IN_URLS = str.maketrans("+/", "-_", "=")  # an id_hash as the id of its session
-PASSED_OVER = {3, 4, 5, 8, *range(12, 50)}  # presence, voice, members, and what else the clients of people send
+# Clients wait for READY_SUPPLEMENTAL.
+SUPPLEMENTAL = {"guilds": [], "merged_members": [], "merged_presences": {"guilds": [], "friends": []}}
+# An id_hash as the id of its session.
+IN_URLS = str.maketrans("+/", "-_", "=")
+# Presence, voice, members, and what else the clients of people send.
+PASSED_OVER = {3, 4, 5, 8, *range(12, 50)}
 
 
 class End(Enum):
@@ -42,6 +41,7 @@ class End(Enum):
 
     HUNG_UP = 1000, ""
     GOING_AWAY = 1001, "The application stops"
+    FAILED = 1011, "Something failed here, try again"
     SIGN_IN_IS_AWAY = 4000, "Sign-in is away, try again"
     UNKNOWN_OPCODE = 4001, "Unknown opcode"
     DECODE_ERROR = 4002, "Decode error"
@@ -152,6 +152,7 @@ class Socket:
                     self.close(problem.end)
                 elif problem and not isinstance(problem, ConnectionError):
                     logging.error("a socket failed", exc_info=problem)
+                    self.close(End.FAILED)
             code, reason = (self._end.result() if self._end.done() else End.HUNG_UP).value
             if isinstance(transport, asyncio.WriteTransport):  # a peer that reads nothing would not hear of the close
                 asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, transport.abort)
@@ -188,7 +189,7 @@ class Socket:
                 await self._response.send_str(text)
 
     async def _hear(self) -> None:
-        """Answer the client until it hangs up. Raises Close for what it may not do."""
+        """Answer the client until it hangs up. Raises Closed for what it may not do."""
         clock = asyncio.get_running_loop().time
         patient_until, minute, heard = clock() + IDENTIFY_WITHIN_S, clock(), 0
         while True:
@@ -211,9 +212,11 @@ class Socket:
     async def _answer(self, text: str | bytes) -> int:
         try:
             payload = json.loads(text)
-            op, data = int(payload["op"]), payload.get("d")
+            op, data = payload["op"], payload.get("d")
         except (ValueError, TypeError, KeyError, RecursionError):
             raise Closed(End.DECODE_ERROR) from None
+        if type(op) is not int:  # True is one to isinstance, and a float may be no number at all
+            raise Closed(End.DECODE_ERROR)
         if op == Op.HEARTBEAT:
             self._send(Op.HEARTBEAT_ACK)
         elif op in (Op.IDENTIFY, Op.RESUME) and self.session:
@@ -221,7 +224,7 @@ class Socket:
         elif op == Op.IDENTIFY:
             await self._identify(data)
         elif op == Op.RESUME:  # nothing is kept for who comes back: it has to identify anew
-            if not isinstance(data, dict) or not isinstance(data.get("seq"), int):
+            if not isinstance(data, dict) or type(data.get("seq")) is not int:
                 raise Closed(End.INVALID_SEQUENCE)
             self._send(Op.INVALID_SESSION, data=False)
         elif not self.session:

@@ -5,7 +5,10 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
@@ -36,9 +39,11 @@ class Example:
         }
         run = f"import runpy, keyrack, sockets; runpy.run_path({str(FOLDER / 'application.py')!r}, run_name='__main__')"
         program = "; ".join(["import keyrack, sockets", *constants, run])
-        self.process = subprocess.Popen([sys.executable, "-c", program], env=self._environment)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - the process writes there as long as it lives
         with redis_at(redis_url) as redis:
-            wait_until(lambda: self._listens() and listeners(redis), "the example did not start")
+            before = listeners(redis)
+            self.process = subprocess.Popen([sys.executable, "-c", program], env=self._environment, stderr=self._log)
+            wait_until(lambda: self._listens() and listeners(redis) > before, "the example did not start")
 
     def _listens(self) -> bool:
         assert self.process.poll() is None
@@ -48,10 +53,51 @@ class Example:
     def close(self) -> None:
         self.process.terminate()
         self.process.wait(20)
+        self._log.close()
+
+    @property
+    def log(self) -> str:
+        return os.pread(self._log.fileno(), 1 << 20, 0).decode()
 
 
 def listeners(redis) -> int:
     return dict(redis.pubsub_numsub("auth-events"))["auth-events"]
+
+
+class OddKeyrack:
+    """Answers each path as `answers` says at the moment, with JSON, and counts the questions."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {}
+        self.asked: list[str] = []
+        odd = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                odd.asked.append(self.path)
+                body = json.dumps(odd.answers[self.path]).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                self.do_GET()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
 
 
 class Client:

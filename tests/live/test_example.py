@@ -6,14 +6,14 @@ import signal
 import socket
 import time
 import zlib
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as open_websocket
 
 from tests.device import PASSWORD
-from tests.live.example import SECRET, Client, Example, listeners
+from tests.live.example import SECRET, Client, Example, OddKeyrack, listeners
 from tests.live.gateways import Gateway, Relay, require
 from tests.live.outside import Outside
 from tests.live.server import Service
@@ -273,6 +273,70 @@ def test_what_no_event_tells_is_found_by_asking_now_and_then(small, real_redis, 
         assert client.closed_with == SESSION_ENDED
 
 
+def test_an_odd_message_on_the_channel_is_passed_over_with_a_line_in_the_log(example, real_redis, alice, phone):
+    """Whatever it is: the socket's place is kept, and the next event is heard."""
+    event = {"user_id": phone.user_id, "auth_session_id_hash": phone.id_hash}
+    moved = event | {"type": "AUTH_SESSION_CHANGE", "old_auth_session_id_hash": phone.id_hash}
+    odd = [b"5", b"x", b"", b"null", b'"x"', b"[]", b"[{}]", b"{}", b"\xff", b"[" * 10_000]
+    odd += [json.dumps(moved | {name: wrong}) for name in [*event, "type"] for wrong in (None, 5, True, [], {})]
+    odd += [json.dumps(moved | {"old_auth_session_id_hash": wrong}) for wrong in ([], {})]
+    odd += [json.dumps({key: value for key, value in moved.items() if key != name}) for name in moved]
+    with Client(example.socket_url) as client:
+        client.identify(phone.token)
+        before = example.log.count("odd event")
+        for message in odd:
+            assert real_redis.publish("auth-events", message) >= 1
+        real_redis.publish("auth-events", json.dumps(event | {"type": "AUTH_SESSION_OTHER"}))  # a later Keyrack's
+        wait_until(lambda: example.log.count("odd event") == before + len(odd), "an odd message left no line")
+        assert client.is_open
+        assert alice.end([phone.id_hash]).status_code == 204
+        assert client.closed_with == SESSION_ENDED
+
+
+def test_an_odd_answer_of_keyrack_ends_nothing(redis_server, real_redis):
+    """Who asks now and then, who hears events and who meets newcomers go on, and so does an open socket."""
+    keyrack = OddKeyrack()
+    keyrack.answers = {"/gateway/reconcile": {"ended": []}, "/gateway/users/1": user("1")}
+    example = Example(keyrack.url, redis_server.url, "keyrack.RECONCILE_EVERY_S = 0.05")
+    try:
+        listening = listeners(real_redis)
+        with Client(example.socket_url, X_Auth_User_Id="1", X_Auth_Session_Id_Hash="A") as client:
+            client.identify()
+            for wrong in (5, None, "x", [], {}, {"ended": 5}, {"ended": [5]}, {"ended": [{}]}, {"ended": [{"x": 1}]}):
+                keyrack.answers["/gateway/reconcile"] = wrong
+                before = keyrack.asked.count("/gateway/reconcile")
+                wait_for_questions(keyrack, "/gateway/reconcile", before + 3)
+                real_redis.client_kill_filter(_type="pubsub")
+            keyrack.answers["/gateway/reconcile"] = {"ended": []}
+            wait_until(lambda: listeners(real_redis) == listening, "the example does not listen again")
+            for number, wrong in enumerate((5, None, [], {"id": "x"}, {"id": "x", "disabled": False}), start=2):
+                keyrack.answers[f"/gateway/users/{number}"] = wrong
+                tell(real_redis, "AUTH_SESSION_CREATE", str(number))
+                wait_for_questions(keyrack, f"/gateway/users/{number}", 1)
+            keyrack.answers["/gateway/users/9"] = user("9")
+            tell(real_redis, "AUTH_SESSION_CREATE", "9")
+            assert client.dispatched("GUILD_MEMBER_ADD")["user"]["id"] == "9"
+            assert client.is_open
+            tell(real_redis, "AUTH_SESSION_REMOVE", "1")
+            assert client.closed_with == SESSION_ENDED
+    finally:
+        example.close()
+        keyrack.close()
+
+
+def user(user_id):
+    named = {"username": "somebody", "global_name": None, "discriminator": "0", "avatar": None}
+    return named | {"id": user_id, "disabled": False}
+
+
+def tell(redis, kind, user_id):
+    redis.publish("auth-events", json.dumps({"type": kind, "user_id": user_id, "auth_session_id_hash": "A"}))
+
+
+def wait_for_questions(keyrack, path, number):
+    wait_until(lambda: keyrack.asked.count(path) >= number, f"nobody asks {path}")
+
+
 def test_redis_stopped_and_started_again():
     """Sockets outlast it, and what ends afterwards closes."""
     redis = RedisServer("--appendonly", "yes", "--appendfsync", "always")
@@ -347,6 +411,49 @@ def test_what_a_client_may_not_send_closes_with_the_code_of_the_user_api(example
         for text in texts:
             client.send_text(json.dumps({"op": 2, "d": {"token": alice.token}}) if text == "IDENTIFY" else text)
         assert client.closed_with == code
+
+
+DEEP = "[" * 1000 + "]" * 1000  # too deep for some versions of Python
+NO_OPCODES = ["1e400", "-1e400", "Infinity", "NaN", "1.5", "2.0", "true", "null", '"2"', '"x"', "[]", "{}", DEEP]
+NO_OPCODES += ["1" * 5000]
+DATA = ["1e400", "true", "null", "5", "1" * 4000, '"x"', '"\\ud800"', "[]", "[5]", "{}"]
+DATA += ['{"token": []}', '{"token": 1e400}', '{"token": "\\ud800"}', '{"seq": 1e400}', '{"seq": true}']
+
+
+@pytest.mark.parametrize("op", NO_OPCODES, ids=lambda text: text[:12])
+def test_an_opcode_is_a_whole_number(example, op):
+    with Client(example.socket_url) as client:
+        client.send_text(f'{{"op": {op}}}')
+        assert client.closed_with == 4002
+
+
+@pytest.mark.parametrize("op", [-1, 0, 1, 2, 3, 6, 9, 10, 11, 14, 50, 10**4000], ids=lambda op: str(op)[:5])
+def test_whatever_data_a_payload_has_nothing_fails(example, alice, op):
+    """Each opcode with data of each type, before IDENTIFY and after it: an answer, or a code of the user API."""
+    for data in DATA:
+        with Client(example.socket_url) as client:
+            client.send_text(f'{{"op": {op}, "d": {data}}}')
+            if op == 1:
+                assert client.hear(11) is None
+            else:
+                assert client.closed_with in {2: (4002, 4004), 6: (4007,)}.get(op, (4003,))
+    with Client(example.socket_url) as client:
+        with suppress(ConnectionClosed):
+            client.send_text(f'{{"op": {op}, "d": {DEEP}}}')
+            client.send(99)
+        assert 4001 <= client.closed_with <= 4007
+    with Client(example.socket_url) as client:
+        client.identify(alice.token)
+        with suppress(ConnectionClosed):
+            for data in DATA:
+                client.send_text(f'{{"op": {op}, "d": {data}}}')
+        if op == 1:
+            client.dispatched("READY_SUPPLEMENTAL")
+            assert [client.hear(11) for _ in DATA] == [None] * len(DATA)
+        elif op in (3, 14):
+            assert client.is_open
+        else:
+            assert client.closed_with == (4005 if op in (2, 6) else 4001)
 
 
 def test_who_comes_back_has_to_identify_anew(example, alice):
