@@ -26,7 +26,7 @@ class Request:
 class Application:
     """Keeps the fields of each user, unless `answers` is set: a function that writes the bytes of an answer itself."""
 
-    def __init__(self, certificate: Pair | None = None) -> None:
+    def __init__(self, certificate: Pair | None = None, port: int = 0) -> None:
         self.requests: list[Request] = []
         self.users: dict[str, dict[str, Any]] = {}
         self.answers: Callable[[Request, Any], None] | None = None
@@ -58,7 +58,7 @@ class Application:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self._server.block_on_close = False
         scheme = "http"

@@ -7,7 +7,8 @@ How the fields of both are put together: routes/users.py.
 import logging
 import queue
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -20,12 +21,12 @@ from app.watch import context, metrics
 log = logging.getLogger(__name__)
 
 WITHIN_MS = 2000  # for the whole exchange
-TURN_S = 0.25  # how long a request waits while as many others ask as may
+REST_S = 1.0  # how long nobody is asked after an exchange that was late, or for which there was no connection
 MAX_ANSWER = 64 * 1024
 
 Method = Literal["GET", "PATCH"]
-# away: it could not be reached. busy: too many requests ask it. late: no whole answer in time. broken: no answer that
-# Keyrack reads. The last two may have changed something.
+# away: it cannot be reached, or was late or away a moment ago. busy: too many requests ask it. late: no whole answer in
+# time. broken: no answer that Keyrack reads. The last two may have changed something.
 Outcome = Literal["answered", "refused", "away", "busy", "late", "broken"]
 
 for _method in get_args(Method):
@@ -48,12 +49,14 @@ class Reply:
 
 
 class Application:
-    def __init__(self, url: str, at_once: int) -> None:
+    def __init__(self, url: str, at_once: int, clock: Callable[[], float]) -> None:
         """
         Args:
-            at_once: How many requests may ask it at the same time. Others would wait for a slow application in vain.
+            at_once: How many requests may ask it at the same time. Others do not wait: they would hold a thread each.
         """
         self._url = url
+        self._clock = clock
+        self._failed_at = float("-inf")  # when it was last late or away
         # A slot for each, with a connection that is open, or None. The one used last is taken first.
         self._slots: queue.LifoQueue[pycurl.Curl | None] = queue.LifoQueue()
         for _ in range(at_once):
@@ -83,11 +86,13 @@ class Application:
         return reply
 
     def _exchange(self, method: Method, path: str, headers: list[str], body: bytes) -> tuple[Reply, str]:
-        """Return the reply, and for the log what is wrong with it; "" if nothing is."""
+        """Return the reply, and for the log what is wrong with it; "" if nothing is, or if nobody was asked."""
+        if 0 <= self._clock() - self._failed_at < REST_S:  # less than 0 if the clock was set back
+            return Reply("away"), ""
         try:
-            kept = self._slots.get(timeout=TURN_S)
+            kept = self._slots.get_nowait()
         except queue.Empty:
-            return Reply("busy"), "too many requests ask it at once"
+            return Reply("busy"), ""
         curl = kept or pycurl.Curl()
         kept = None
         answer = bytearray()
@@ -103,12 +108,21 @@ class Application:
             status = curl.getinfo(pycurl.RESPONSE_CODE)
             kept = curl
         except pycurl.error as problem:
-            return _failure(int(problem.args[0]), was_sent=curl.getinfo(pycurl.REQUEST_SIZE) > 0)
+            reply, detail = _failure(int(problem.args[0]), was_sent=curl.getinfo(pycurl.REQUEST_SIZE) > 0)
+            if reply.outcome in ("late", "away"):
+                self._failed_at = self._clock()
+            return reply, detail
         finally:
-            if kept is None:
-                curl.close()
-            self._slots.put(kept)
+            if kept:
+                self._slots.put(kept)
+            else:
+                # It waits for the look-up of a name, which no time limit ends; the slot bounds how many do.
+                threading.Thread(target=self._close, args=[curl], daemon=True).start()
         return _read(status, bytes(answer))
+
+    def _close(self, curl: pycurl.Curl) -> None:
+        curl.close()
+        self._slots.put(None)
 
 
 def _request_id() -> str:
@@ -123,6 +137,9 @@ def _prepare(curl: pycurl.Curl, method: Method, url: str, headers: list[str], bo
     curl.setopt(pycurl.HTTPHEADER, headers)
     if body:
         curl.setopt(pycurl.COPYPOSTFIELDS, body)
+    if method == "PATCH":  # RFC 9110, 9.2.2: libcurl sends anew what a kept connection ends without an answer
+        curl.setopt(pycurl.FRESH_CONNECT, 1)
+        curl.setopt(pycurl.FORBID_REUSE, 1)
     curl.setopt(pycurl.TIMEOUT_MS, WITHIN_MS)
     curl.setopt(pycurl.NOSIGNAL, 1)  # signals would reach another thread
     curl.setopt(pycurl.FOLLOWLOCATION, 0)

@@ -48,7 +48,7 @@ class Services(Rules):
         # A slow application leaves most threads to sign-in and to the gateway's checks.
         at_once = max(1, settings.web_threads // 4)
         url = settings.application_url
-        self.application: Application | None = Application(url, at_once) if url else None
+        self.application: Application | None = Application(url, at_once, clock) if url else None
         self.delivery: Delivery | None = make_delivery(settings, stores, self.links, self.keyring, clock)
         self.look_at_redis: Callable[[], Sequence[Server]] = partial(inspect_servers, redis, clock)
         self.find_missing_rights: Callable[[], Sequence[str]] = partial(find_missing_rights, redis, stores.keys)

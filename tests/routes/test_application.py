@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from app.web.application import REST_S
 from tests.application import Application, drips, says
 from tests.certificates import Authority
 from tests.device import PASSWORD, Device, errors
@@ -186,16 +187,22 @@ def test_an_application_that_is_broken_hides_no_user_and_loses_no_change(device,
 
 @pytest.mark.parametrize("redis", ["fake"], indirect=True)  # whatever the store is, it takes seconds
 @pytest.mark.parametrize("how", SLOW)
-def test_a_slow_application_holds_a_request_for_two_seconds_at_most(device, application, alone, how):
+def test_a_slow_application_holds_a_request_for_two_seconds_at_most(device, application, alone, how, clock):
+    """Then nobody is asked for a second: a look tells what Keyrack knows, and a change is refused at once."""
     application.answers = SLOW[how]
     began = time.monotonic()
     assert device.get("/users/@me").json == alone()
     assert 1.5 < time.monotonic() - began < 3.5
-    assert (
-        device.patch("/users/@me", {"bio": "x"})
-        .json["message"]
-        .startswith(UNAVAILABLE + "nothing. The application gave")
-    )
+    asked, began = len(application.requests), time.monotonic()
+    clock.advance(REST_S - 0.1)
+    assert device.get("/users/@me").json == alone()
+    said = device.patch("/users/@me", {"bio": "x"}).json["message"]
+    assert said == UNAVAILABLE + "nothing. The application is away, and has not changed the rest."
+    assert len(application.requests) == asked
+    assert time.monotonic() - began < 1.5
+    clock.advance(0.2)
+    said = device.patch("/users/@me", {"bio": "x"}).json["message"]
+    assert said.startswith(UNAVAILABLE + "nothing. The application gave")
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 429])
@@ -219,7 +226,7 @@ def test_an_application_that_is_away_has_changed_nothing(make_app, device, alone
     assert app.test_client().get("/readyz").status_code == 200
 
 
-def test_https_needs_a_certificate_that_this_system_knows(make_app, device, alone, tmp_path, monkeypatch):
+def test_https_needs_a_certificate_that_this_system_knows(make_app, device, alone, tmp_path, monkeypatch, clock):
     authority = Authority(tmp_path)
     application = Application(authority.issue("application"))
     application.users[device.user_id] = {"bio": "x"}
@@ -229,6 +236,7 @@ def test_https_needs_a_certificate_that_this_system_knows(make_app, device, alon
         return client.get("/api/v9/users/@me", headers={"Authorization": device.token}).json
 
     assert look() == alone()
+    clock.advance(REST_S)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
     assert look() == alone() | {"bio": "x"}
     folder = tmp_path / "known"
@@ -263,7 +271,7 @@ def test_a_new_token_is_in_the_answer_whatever_the_application_says(device, appl
 
 
 def test_a_slow_application_leaves_threads_to_others(make_app, device, application, alone):
-    """Of 12 threads 3 may wait for it; who comes then hears at once what Keyrack knows."""
+    """Of 12 threads 3 may ask it; who comes then hears at once what Keyrack knows."""
     app = make_app(APPLICATION_URL=application.url, WEB_THREADS="12", BCRYPT_QUEUE="2")
     waiting = threading.Event()
     application.answers = lambda *_: waiting.wait(10)
@@ -279,9 +287,9 @@ def test_a_slow_application_leaves_threads_to_others(make_app, device, applicati
     deadline = time.monotonic() + 2
     while len(application.requests) < asked + 3 and time.monotonic() < deadline:
         time.sleep(0.01)
-    began = time.monotonic()
-    assert look() == alone()
-    assert time.monotonic() - began < 1
+    own, began = alone(), time.monotonic()
+    assert [look() for _ in range(10)] == [own] * 10
+    assert time.monotonic() - began < 1.5
     assert len(application.requests) == asked + 3
     waiting.set()
     for thread in threads:
@@ -297,6 +305,15 @@ def test_connections_are_kept_and_a_lost_one_is_replaced(device, application):
     assert device.get("/users/@me").json["bio"] == "closed after this"
     application.answers = None
     assert device.get("/users/@me").json["bio"] == "x"
+
+
+def test_a_change_is_never_sent_twice(device, application):
+    """Though the connection that is kept ends without an answer: the application may have made the change."""
+    assert device.get("/users/@me").status_code == 200
+    application.answers = lambda *_: None
+    for number in (1, 2):
+        assert device.patch("/users/@me", {"bio": "x"}).status_code == 503
+        assert [request.method for request in application.requests].count("PATCH") == number
 
 
 def test_a_refused_answer_is_counted_and_logged_without_what_it_says(device, application, caplog):
