@@ -23,9 +23,12 @@ SECRET = "a-secret-of-the-gateway-for-tests-alone"
 
 
 class Example:
-    """constants: Other values for the example's own, as in `sockets.MAX_SOCKETS=2`."""
+    """
+    constants   other values for the example's own, as in `sockets.MAX_SOCKETS=2`
+    settings    variables beside those that it needs
+    """
 
-    def __init__(self, keyrack_url: str, redis_url: str, *constants: str) -> None:
+    def __init__(self, keyrack_url: str, redis_url: str, *constants: str, **settings: str) -> None:
         self.port = free_port()
         self.http = Http(f"http://127.0.0.1:{self.port}", None)
         self.socket_url = f"ws://127.0.0.1:{self.port}/socket"
@@ -36,14 +39,16 @@ class Example:
             "PYTHONPATH": str(FOLDER),
             **{"KEYRACK_URL": keyrack_url, "REDIS_URL": redis_url, "GATEWAY_SECRET": SECRET, "PORT": str(self.port)},
             "SOCKET_URL": self.entrance_url,
+            **settings,
         }
         run = f"import runpy, keyrack, sockets; runpy.run_path({str(FOLDER / 'application.py')!r}, run_name='__main__')"
         program = "; ".join(["import keyrack, sockets", *constants, run])
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - the process writes there as long as it lives
         with redis_at(redis_url) as redis:
-            before = listeners(redis)
+            channel = f"{settings['REDIS_PREFIX']}:auth-events" if "REDIS_PREFIX" in settings else "auth-events"
+            before = listeners(redis, channel)
             self.process = subprocess.Popen([sys.executable, "-c", program], env=self._environment, stderr=self._log)
-            wait_until(lambda: self._listens() and listeners(redis) > before, "the example did not start")
+            wait_until(lambda: self._listens() and listeners(redis, channel) > before, "the example did not start")
 
     def _listens(self) -> bool:
         assert self.process.poll() is None
@@ -60,8 +65,8 @@ class Example:
         return os.pread(self._log.fileno(), 1 << 20, 0).decode()
 
 
-def listeners(redis) -> int:
-    return dict(redis.pubsub_numsub("auth-events"))["auth-events"]
+def listeners(redis, channel: str = "auth-events") -> int:
+    return dict(redis.pubsub_numsub(channel))[channel]
 
 
 class OddKeyrack:

@@ -9,18 +9,20 @@ import zlib
 from contextlib import ExitStack, suppress
 
 import pytest
+from redis.exceptions import NoPermissionError
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as open_websocket
 
 from tests.device import PASSWORD
-from tests.live.example import SECRET, Client, Example, OddKeyrack, listeners
+from tests.live.example import FOLDER, SECRET, Client, Example, OddKeyrack, listeners
 from tests.live.gateways import Gateway, Relay, require
 from tests.live.outside import Outside
 from tests.live.server import Service
 from tests.live.test_clients import ENVIRONMENTS, run
 from tests.live.test_clients import HERE as CLIENTS
-from tests.servers import RedisServer, missing, wait_until
+from tests.servers import RedisServer, missing, redis_at, wait_until
 
+README = (FOLDER / "README.md").read_text()
 DEAD = "MQ.AAAA.AAAA"
 SESSION_ENDED = 4004
 NOBODY = {"X_Auth_User_Id": "1", "X_Auth_Session_Id_Hash": "A" * 43 + "="}
@@ -335,6 +337,35 @@ def tell(redis, kind, user_id):
 
 def wait_for_questions(keyrack, path, number):
     wait_until(lambda: keyrack.asked.count(path) >= number, f"nobody asks {path}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "documented", "rights"),
+    [
+        ({}, "resetchannels &auth-events +subscribe", "resetchannels &auth-events +subscribe"),
+        ({"REDIS_PREFIX": "staging"}, "&staging:auth-events", "resetchannels &staging:auth-events +subscribe"),
+    ],
+    ids=["without a prefix", "with one"],
+)
+def test_the_documented_user_of_redis_hears_the_channel_and_no_more(settings, documented, rights):
+    assert f"`{documented}`" in README
+    redis = RedisServer()
+    with redis_at(redis.url) as operator:
+        operator.execute_command("ACL", "SETUSER", "chat", "on", ">a-password", *rights.split())
+    reader = redis.url.replace("unix://", "unix://chat:a-password@")
+    service = Service(redis.url, GATEWAY_SECRET=SECRET, WEB_CONCURRENCY="1", **settings)
+    example = Example(service.url, redis.url, REDIS_URL=reader, **settings)
+    try:
+        alice = service.device().register("alice@example.com")
+        with Client(example.socket_url) as client:
+            client.identify(alice.token)
+            assert alice.post("/auth/logout").status_code == 204
+            assert client.closed_with == SESSION_ENDED
+        with redis_at(reader) as chat, pytest.raises(NoPermissionError):
+            chat.keys()
+    finally:
+        for one in (example, service, redis):
+            one.close()
 
 
 def test_redis_stopped_and_started_again():
