@@ -38,7 +38,7 @@ def show_location() -> ResponseReturnValue:
 def validate_password(body: ValidatePassword) -> ResponseReturnValue:
     """Tell whether a registration would take a password, and how many guesses it would take to find it.
 
-    Nothing is kept or counted: the work is less than that of any limit.
+    Nothing is kept or counted: the work is that of any small request.
     """
     guesses = guesses_log10(body.password, body.email, body.username)
     return {
