@@ -78,6 +78,7 @@ def change_me(body: ChangeUser) -> ResponseReturnValue:
     services().profiles.require_possible(user, body)
     if body.needs_password:
         services().profiles.require_password(user, body.password or "")  # first, so that a mistyped one spends no code
+        services().profiles.require_names_apart(user, body, body.password or "")
         if user.has_mfa:
             require_proof_or_answer(body)
     user, token = services().profiles.change(caller(), user, body, client())

@@ -16,6 +16,7 @@ MIN_LENGTH = 8
 MAX_BYTES = 72  # bcrypt reads only so many bytes
 MIN_ROUNDS, MAX_ROUNDS = 4, 16  # the costs of a hash; each step doubles the time, and 16 takes seconds
 MAX_EXTRA_ROUNDS = 2  # a hash of a higher cost takes more than four times as long as usual, and waits apart
+HOLDS_A_NAME = "PASSWORD_BAD_PASSWORD: Password may not contain your name or e-mail address."
 _MAX_COMPOSED = 2 * MAX_BYTES  # 72 bytes are 108 characters at most before NFC, which takes quadratic time for some
 _ANY_HASH = "." * 53  # the salt and hash of a dummy, for which no password is known
 
@@ -56,10 +57,13 @@ def problem_with(typed: str, *names: str | None) -> str | None:
         return "PASSWORD_BAD_PASSWORD: Password may not contain a NUL character."
     if password.lower() in COMMON:
         return "PASSWORD_BAD_PASSWORD: Password is too weak or common to use."
-    small = password.casefold()
-    if any(word in small for word in words_of(*names)):
-        return "PASSWORD_BAD_PASSWORD: Password may not contain your name or e-mail address."
-    return None
+    return HOLDS_A_NAME if holds(password, *names) else None
+
+
+def holds(typed: str, *names: str | None) -> bool:
+    """Tell whether a password holds what the user is called. The names are as in `problem_with`."""
+    small = compose(typed).casefold()
+    return any(word in small for word in words_of(*names))
 
 
 def require_fit(field: str, typed: str, *names: str | None) -> None:

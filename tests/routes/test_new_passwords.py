@@ -70,6 +70,28 @@ def test_the_names_that_a_change_brings_count(device):
     assert device.patch("/users/@me", body).status_code == 200
 
 
+def test_no_new_name_is_in_the_password_that_stays(device, clock):
+    """It is known where the password proves the change. Names that stay do not count, nor a password that goes."""
+    device.enable_totp(clock())
+    clock.advance(30)
+    before = device.get("/users/@me").json
+    body = {"password": PASSWORD, "code": device.code(clock())}
+    for name in (PASSWORD, "Correct", "horse", "battery"):
+        assert errors(device.patch("/users/@me", body | {"username": name}), "username") == BAD
+        both = {"username": "alice", "global_name": name}
+        assert errors(device.patch("/users/@me", body | both), "global_name") == BAD
+    assert errors(device.patch("/users/@me", body | {"username": "horse", "password": "a horse"}), "password")
+    assert device.get("/users/@me").json == before
+    assert device.patch("/users/@me", body | {"username": "horse", "new_password": HOLDS}).status_code == 200
+
+
+def test_older_clients_go_on_sending_a_name_that_is_in_the_password(device):
+    """A name that others see needs no password, so nobody can tell whether it is in it."""
+    assert device.patch("/users/@me", {"global_name": "horse"}).status_code == 200
+    body = {"password": PASSWORD, "username": "alice", "global_name": "horse"}
+    assert device.patch("/users/@me", body).json["username"] == "alice"
+
+
 def test_a_code_is_not_used_up_for_it(device, clock):
     device.enable_totp(clock())
     clock.advance(30)
