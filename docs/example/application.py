@@ -29,6 +29,18 @@ MAX_MESSAGES_OF_ROOM, MAX_PEOPLE, MAX_NEWCOMERS = 200, 1000, 100
 EVERYONE = {"id": GUILD_ID, "name": "@everyone", "position": 0, "permissions": "68608"}
 # What people see of each other.
 PUBLIC = ("id", "username", "global_name", "discriminator", "avatar")
+# What clients look for in each message.
+PLAIN_MESSAGE: Json = {
+    "type": 0,
+    "attachments": [],
+    "edited_timestamp": None,
+    "embeds": [],
+    "mention_everyone": False,
+    "mention_roles": [],
+    "mentions": [],
+    "pinned": False,
+    "tts": False,
+}
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'"
 SAFE = {
     "Content-Security-Policy": f"{CSP}; form-action 'self'; frame-ancestors 'none'",
@@ -152,9 +164,8 @@ class Chat:
         if len(self._people) > MAX_PEOPLE:
             del self._people[next(iter(self._people))]
         if is_new:
-            self.sockets.dispatch(
-                "GUILD_MEMBER_ADD", {"guild_id": GUILD_ID, "user": self._people[user_id], "roles": []}
-            )
+            member = {"guild_id": GUILD_ID, "user": self._people[user_id], "roles": []}
+            self.sockets.dispatch("GUILD_MEMBER_ADD", member)
         return user | self._profiles.get(user_id, {})
 
     async def _make_ready(self, user_id: str) -> Json | None:
@@ -213,9 +224,8 @@ class Chat:
             raise invalid("content", f"Must be between 1 and {MAX_CONTENT} in length.")
         if user_id not in self._people and await self._meet(user_id) is None:
             raise Refused(401, 0, "401: Unauthorized")
-        message = {
-            **{"id": new_id(), "type": 0, "attachments": [], "embeds": [], "edited_timestamp": None, "pinned": False},
-            **{"mention_everyone": False, "mentions": [], "mention_roles": [], "tts": False},
+        message = PLAIN_MESSAGE | {
+            "id": new_id(),
             "channel_id": request.match_info["id"],
             "author": self._people[user_id],
             "content": content,
@@ -240,16 +250,16 @@ async def make_application() -> web.Application:
     chat = Chat(keyrack)
 
     async def listen(_: web.Application) -> AsyncIterator[None]:
-        async with keyrack:
-            followers = [
-                asyncio.create_task(keyrack.follow(chat.heed, chat.sockets.close_ended)),
-                asyncio.create_task(keyrack.reconcile_now_and_then(chat.sockets.close_ended)),
-                asyncio.create_task(chat.meet_newcomers()),
-            ]
-            yield
-            for follower in followers:
-                follower.cancel()
-            await asyncio.gather(*followers, return_exceptions=True)
+        followers = [
+            asyncio.create_task(keyrack.follow(chat.heed, chat.sockets.close_ended)),
+            asyncio.create_task(keyrack.reconcile_now_and_then(chat.sockets.close_ended)),
+            asyncio.create_task(chat.meet_newcomers()),
+        ]
+        yield
+        for follower in followers:
+            follower.cancel()
+        await asyncio.gather(*followers, return_exceptions=True)
+        await keyrack.close()
 
     application = web.Application(middlewares=[answer_refusals], client_max_size=MAX_BODY_BYTES)
     application.add_routes(chat.routes())

@@ -43,10 +43,7 @@ class Keyrack:
             connector=aiohttp.TCPConnector(keepalive_timeout=KEEPALIVE_S),
         )
 
-    async def __aenter__(self) -> "Keyrack":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
         await self._http.close()
 
     async def introspect(self, token: str) -> Session | None:

@@ -138,8 +138,7 @@ class Socket:
         self._stream = zlib.compressobj() if is_compressed else None
         self._unsent: asyncio.Queue[str] = asyncio.Queue(MAX_UNSENT)
         self._end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-        self._sequence = 0
-        self._is_ready = False
+        self._sequence = 0  # until READY
 
     async def run(self, transport: asyncio.BaseTransport | None) -> None:
         self._send(Op.HELLO, {"heartbeat_interval": int(HEARTBEAT_EVERY_S * 1000)})
@@ -167,8 +166,7 @@ class Socket:
             self._end.set_result(end)
 
     def dispatch(self, name: str, data: Json) -> None:
-        if self._is_ready or name == "READY":
-            self._is_ready = True
+        if self._sequence or name == "READY":
             self._sequence += 1
             self._send(Op.DISPATCH, data, self._sequence, name)
 
@@ -181,12 +179,11 @@ class Socket:
     async def _write(self) -> None:
         while True:
             text = await self._unsent.get()
-            if self._stream:
-                await self._response.send_bytes(
-                    self._stream.compress(text.encode()) + self._stream.flush(zlib.Z_SYNC_FLUSH)
-                )
-            else:
+            if self._stream is None:
                 await self._response.send_str(text)
+            else:
+                packed = self._stream.compress(text.encode()) + self._stream.flush(zlib.Z_SYNC_FLUSH)
+                await self._response.send_bytes(packed)
 
     async def _hear(self) -> None:
         """Answer the client until it hangs up. Raises Closed for what it may not do."""
