@@ -17,8 +17,10 @@ ApiError
 ├── Unauthorized           401  0       no token, or no live session with it
 ├── MfaRequired            401  60003   a live session without a recent proof
 ├── Forbidden              403  0
+├── UnknownUser            404  10013
 ├── UnknownSession         404  10020
 └── Unavailable            503  0       Redis is away or too slow, or the queue for password hashes is full
+    ├── ApplicationFailed               Keyrack's part of a change is done, the application's is not
     └── Unconfirmed                     done on the primary, but too few replicas have confirmed it
 
 Rules and guards raise these. Elsewhere are 413 (code 40005) and 429, in web/error_handlers.py, and CallerGone, in
