@@ -11,7 +11,6 @@ from app.callers.client_info import read_client
 from app.callers.location import Locations
 from app.errors import Forbidden, Unauthorized
 from app.rules.adoptable import Adoptable, without_scheme
-from app.rules.adoption import Adoption
 from app.rules.devices import Caller, Devices
 from app.setting_parsers import Networks
 from app.stores.session_records import Client, Place
@@ -28,17 +27,10 @@ Environ = dict[str, Any]
 
 
 class Callers:
-    def __init__(
-        self, devices: Devices, locations: Locations, trusted_proxies: Networks, adoption: Adoption | None = None
-    ) -> None:
-        """
-        Args:
-            adoption: None if tokens of the service before are not adopted.
-        """
+    def __init__(self, devices: Devices, locations: Locations, trusted_proxies: Networks) -> None:
         self._devices = devices
         self._locations = locations
         self._trusted_proxies = trusted_proxies
-        self._adoption = adoption
 
     def identify(self, environ: Environ, method: str, *, with_proof: bool = True) -> Caller:
         """Return the caller whose session a request carries, and note that the session was used.
@@ -94,20 +86,6 @@ class Callers:
         """Tell whether the Authorization header has the token of a request. A cookie does not count then."""
         return bool(self._read_header(environ))
 
-    def _read_header(self, environ: Environ) -> str:
-        """Return the token of the header, our own or one that may be adopted; "" if there is none."""
-        own = _read_header_token(environ)
-        adoptable = None if own else self._read_adoptable(environ)
-        return adoptable.token if adoptable else own
-
-    def _read_adoptable(self, environ: Environ) -> Adoptable | None:
-        """Return the first token of the header that may be one of the service before; None if there is none."""
-        header = environ.get("HTTP_AUTHORIZATION")
-        if not header or not self._adoption:
-            return None
-        texts = (without_scheme(value.strip()) for value in header.split(","))
-        return next(filter(None, map(self._adoption.read, texts)), None)
-
     def client(self, environ: Environ) -> Client:
         """Return the description of the client of a request."""
         properties = environ.get("HTTP_X_SUPER_PROPERTIES", "")
@@ -120,6 +98,21 @@ class Callers:
     def address(self, environ: Environ) -> Address | None:
         forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
         return caller_address(environ.get("REMOTE_ADDR"), forwarded_for, self._trusted_proxies)
+
+    def _read_header(self, environ: Environ) -> str:
+        """Return the token of the header, our own or one that may be adopted; "" if there is none."""
+        own = _read_header_token(environ)
+        adoptable = None if own else self._read_adoptable(environ)
+        return adoptable.token if adoptable else own
+
+    def _read_adoptable(self, environ: Environ) -> Adoptable | None:
+        """Return the first token of the header that may be one of the service before; None if there is none."""
+        header = environ.get("HTTP_AUTHORIZATION")
+        adoption = self._devices.adoption
+        if not header or not adoption:
+            return None
+        texts = (without_scheme(value.strip()) for value in header.split(","))
+        return next(filter(None, map(adoption.read, texts)), None)
 
 
 def read_own_cookie(environ: Environ, method: str) -> str:

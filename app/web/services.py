@@ -42,9 +42,7 @@ class Services(Rules):
         self.keys: Keys = stores.keys
         self.clock = clock
         self.redis_clock = redis_clock
-        self.callers = Callers(
-            self.devices, Locations(settings.geoip_database), settings.trusted_proxies, self.devices.adoption
-        )
+        self.callers = Callers(self.devices, Locations(settings.geoip_database), settings.trusted_proxies)
         # A slow application leaves most threads to sign-in and to the gateway's checks.
         at_once = max(1, settings.web_threads // 4)
         url = settings.application_url

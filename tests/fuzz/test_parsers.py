@@ -233,6 +233,8 @@ def test_all_of_a_64_counts_as_one(address, rest):
 class _Recorder:
     """Stands for the devices: notes which token and which proof were read."""
 
+    adoption = None
+
     def __init__(self):
         self.read = None
 
