@@ -53,6 +53,7 @@ from app.web.limits import (
 from app.web.services import services
 from app.web.surfaces import CookieBlueprint
 from app.wire.contract import Parameter, answers, known_by, reads, refuses
+from app.wire.fields import ProvingBody
 from app.wire.responses import (
     CodeAskedSchema,
     MessageSchema,
@@ -64,7 +65,6 @@ from app.wire.responses import (
 from app.wire.sessions import (
     RenameSession,
     RenameSessionSchema,
-    Revoke,
     RevokeSchema,
     RevokeSessions,
     RevokeSessionsSchema,
@@ -208,7 +208,7 @@ def revoke_sessions(body: RevokeSessions) -> ResponseReturnValue:
 @limited(STEP_UP, STEP_UP_USER)
 @answers(MessageSchema, headers=[PROVES])
 @refuses(MfaRequired, InvalidCode)
-def revoke_all(body: Revoke) -> ResponseReturnValue:
+def revoke_all(body: ProvingBody) -> ResponseReturnValue:
     """End every session but the caller's."""
     require_proof_or_answer(body, or_login=True)
     services().accounts.end_others(caller(), client(), stop_logins=is_within(END_OTHERS_USER))
@@ -222,7 +222,7 @@ def revoke_all(body: Revoke) -> ResponseReturnValue:
 @limited(STEP_UP, STEP_UP_USER)
 @answers(MessageSchema, headers=[PROVES])
 @refuses(IsCurrentSession, UnknownSession, MfaRequired, InvalidCode)
-def revoke_session(session_id: str, body: Revoke) -> ResponseReturnValue:
+def revoke_session(session_id: str, body: ProvingBody) -> ResponseReturnValue:
     """End one other session."""
     id_hash = _parse_other_session_id(session_id)
     require_proof_or_answer(body, or_login=True)

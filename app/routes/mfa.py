@@ -12,7 +12,6 @@ from app.web.guards import caller, client, may_take, require_proof_or_answer, re
 from app.web.limits import STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
 from app.wire.account import (
-    DisableTotp,
     DisableTotpSchema,
     EnableTotp,
     EnableTotpSchema,
@@ -22,6 +21,7 @@ from app.wire.account import (
     RenewCodesSchema,
 )
 from app.wire.contract import answers, refuses
+from app.wire.fields import ProvingBody
 from app.wire.responses import BackupCodesSchema, TokenSchema, TotpOnSchema
 
 bp = Blueprint("mfa", __name__)
@@ -68,7 +68,7 @@ def enable_totp(body: EnableTotp) -> ResponseReturnValue:
 @limited(STEP_UP, STEP_UP_USER)
 @answers(TokenSchema, headers=[RENEWS_SESSION, PROVES])
 @refuses(MfaNotOn, MfaRequired, InvalidCode)
-def disable_totp(body: DisableTotp) -> ResponseReturnValue:
+def disable_totp(body: ProvingBody) -> ResponseReturnValue:
     """Turn TOTP off."""
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_on(user)

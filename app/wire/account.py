@@ -152,11 +152,6 @@ class RenewCodesSchema(WireSchema):
     code = Text(allow_none=True, metadata=CODE_AS_PROOF)
 
 
-@dataclass(frozen=True, kw_only=True)
-class DisableTotp(ProvingBody):
-    pass
-
-
 class DisableTotpSchema(WireSchema):
-    into = DisableTotp
+    into = ProvingBody
     code = Text(allow_none=True, metadata=CODE_AS_PROOF)

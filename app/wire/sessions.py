@@ -32,19 +32,16 @@ class RenameSessionSchema(WireSchema):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Revoke(ProvingBody):
-    pass
-
-
 class RevokeSchema(WireSchema):
-    into: ClassVar[type] = Revoke
+    """An answer to a challenge, and nothing else. Bodies that also name sessions extend it."""
+
+    into: ClassVar[type] = ProvingBody
     password = Text(allow_none=True, metadata=PASSWORD_AS_PROOF)
     code = Text(allow_none=True, metadata=CODE_AS_PROOF)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogoutSessions(Revoke):
+class LogoutSessions(ProvingBody):
     session_id_hashes: list[str]
 
 
@@ -54,7 +51,7 @@ class LogoutSessionsSchema(RevokeSchema):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RevokeSessions(Revoke):
+class RevokeSessions(ProvingBody):
     ids: list[str]
 
 
