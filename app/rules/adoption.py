@@ -25,7 +25,16 @@ from app.watch.audit import TokenBefore
 
 CLOCKS_APART_S = 60  # the clock of the service before may be so far ahead
 
+_signatures = jwt.PyJWS()
 _ENFORCED: Any = {"enforce_minimum_key_length": True}
+
+_SENTENCES: dict[TokenBefore, str] = {
+    "ended": "it was a session here, and that is over",
+    "unknown_user": "there is no user with its id",
+    "disabled": "its user is disabled",
+    "before_valid_since": "it was issued before the time from which its user's tokens count (tokens_valid_since)",
+    "too_many": "too many tokens of its user were adopted",
+}
 
 
 class Adoption:
@@ -208,21 +217,5 @@ class Adoption:
             except (jwt.PyJWTError, ValueError, TypeError):
                 continue
             return key
-        if not fitting:
-            raise NotAdopted("bad_signature", f"it names an algorithm that no key has; the keys are {self.key_names}")
-        raise NotAdopted("bad_signature", f"its signature holds by no key; the keys are {self.key_names}")
-
-    @property
-    def key_names(self) -> str:
-        return ", ".join(key.name for key in self._keys)
-
-
-_signatures = jwt.PyJWS()
-
-_SENTENCES: dict[TokenBefore, str] = {
-    "ended": "it was a session here, and that is over",
-    "unknown_user": "there is no user with its id",
-    "disabled": "its user is disabled",
-    "before_valid_since": "it was issued before the time from which its user's tokens count (tokens_valid_since)",
-    "too_many": "too many tokens of its user were adopted",
-}
+        problem = "its signature holds by no key" if fitting else "it names an algorithm that no key has"
+        raise NotAdopted("bad_signature", f"{problem}; the keys are {', '.join(key.name for key in self._keys)}")

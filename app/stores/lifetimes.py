@@ -33,9 +33,12 @@ class Lifetimes:
         return min(last_used_at + self.ttl_s, began_at + longest_s)
 
     def end_of(self, session: Session) -> float:
-        """Return the same of a session by its record, which may be adopted, and then have an end of its own."""
-        is_public = session.on_public_computer
-        if session.adopted_at is None:
-            return self.ends_at(session.began_at, session.last_used_at, on_public_computer=is_public)
-        ends_at = self.ends_at(session.adopted_at, session.last_used_at, on_public_computer=is_public)
-        return ends_at if session.ends_by is None else min(ends_at, session.ends_by)
+        """Return the Unix seconds when a session ends if it is not used again, also if it is adopted.
+
+        Of an adopted one the age counts from the adoption, and its token may have named an end.
+        """
+        began_at = session.began_at if session.adopted_at is None else session.adopted_at
+        ends_at = self.ends_at(began_at, session.last_used_at, on_public_computer=session.on_public_computer)
+        if session.adopted_at is None or session.ends_by is None:
+            return ends_at
+        return min(ends_at, session.ends_by)
