@@ -1,7 +1,7 @@
-"""What a gateway may ask: who sends a request, what a token means, which sessions are over, who a user is.
+"""The questions of gateways and applications: what a token means, which sessions are over, who a user is.
 
-The check of each request is in app/web/verify.py. The other requests are here and need the gateway's secret. Events for
-gateways: app/stores/lua/session.lua.
+They need the gateway's secret. The check whose each request is: app/web/verify.py. Events for gateways:
+app/stores/lua/session.lua.
 """
 
 from urllib.parse import parse_qs

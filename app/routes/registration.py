@@ -1,4 +1,4 @@
-"""What the form of a registration asks before it is sent: where the visitor is, and whether a password would do.
+"""The questions of a form of registration before it is sent: where the visitor is, and whether a password would do.
 
 The registration itself: login.py.
 """

@@ -1,8 +1,7 @@
-"""What a token of the service before claims. It is a JWT, read before its signature is looked at.
-Who believes it: adoption.py.
+"""Reads what a token of the service before claims, before its signature is looked at. The signature: adoption.py.
 
-All of it is checked here. The library that checks signatures (PyJWT) goes by a clock of its own for times, takes texts
-and infinity for `iat`, and does not look at `typ`.
+The token is a JWT. All that it claims is checked here. The library that checks signatures (PyJWT) goes by a clock of
+its own for times, takes texts and infinity for `iat`, and does not look at `typ`.
 """
 
 import base64

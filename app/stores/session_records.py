@@ -27,7 +27,7 @@ class Place:
     def text(self) -> str | None:
         """Return "City, State, Country" without unknown parts; None if all are unknown.
 
-        Of a long one the state is left out, or the state and the city, never the country.
+        If it is too long, the state is left out, then the city, and never the country.
         """
         text = ""
         for parts in ((self.city, self.region, self.country), (self.city, self.country), (self.country or self.city,)):

@@ -65,7 +65,7 @@ class User:
 
     @property
     def names(self) -> tuple[str | None, ...]:
-        """What the user is called."""
+        """Return what the user is called: e-mail address, username, and the name that others see."""
         return self.email, self.username, self.global_name
 
     @property
