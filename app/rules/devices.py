@@ -230,12 +230,12 @@ class Devices:
         except Unauthorized:
             return None
 
-    def read_claim(self, token: str) -> tuple[str, str] | None:
-        """Return the user id and the id_hash that a token claims; None if it has no form of a token."""
+    def read_claim(self, token: str) -> tokens.Claim | None:
+        """Return what a token claims, our own or one that may be adopted; None if it has the form of neither."""
         if claim := tokens.read(token):
-            return claim.user_id, claim.id_hash
+            return claim
         adoptable = self.adoption.read(token) if self.adoption else None
-        return (adoptable.user_id, adoptable.id_hash) if adoptable else None
+        return tokens.Claim(adoptable.user_id, adoptable.issued_at, adoptable.id_hash) if adoptable else None
 
     def swap(self, caller: Caller) -> str:
         """Give an adopted session a token of our own, and return it. The token of the service before is dead at once.
@@ -295,9 +295,8 @@ class Devices:
         Otherwise a second try to log out would succeed, although no replica has confirmed the first.
         """
         if claim := self.read_claim(token):
-            user_id, id_hash = claim
             with suppress(Unauthorized):
-                self._store.end(user_id, [id_hash], "logout", id_hash)
+                self._store.end(claim.user_id, [claim.id_hash], "logout", claim.id_hash)
 
     def rename(self, caller: Caller, id_hash: str, name: str | None) -> None:
         """Give a device of the caller's user a name. None restores `made_up_name`.

@@ -160,8 +160,8 @@ def _apart_if_known(user_id: str | None, account: str) -> str:
     """
     seen = services().devices.lately_seen(user_id or NOBODY)
     device = services().devices.read_claim(services().callers.read_former_token(request.environ))
-    if device and device[1] in seen:
-        return f"{device[1]}/{account}"
+    if device and device.id_hash in seen:
+        return f"{device.id_hash}/{account}"
     address = _by_address()
     known = next((id_hash for id_hash, ip in seen.items() if address in limit_keys([ip])), None)
     return f"{known}/{account}" if known else account
