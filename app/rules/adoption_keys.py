@@ -102,7 +102,7 @@ def _from_pem(text: str) -> Iterator[AdoptionKey | str]:
         except UnsupportedAlgorithm:
             yield f"{place} is passed over: it is of a kind that is not known"
         except (ValueError, TypeError) as problem:
-            raise BadKeys(_bad(place, problem)) from None
+            raise BadKeys(_reason(place, problem)) from None
 
 
 def _from_json(text: str) -> Iterator[AdoptionKey | str]:
@@ -124,10 +124,11 @@ def _from_json(text: str) -> Iterator[AdoptionKey | str]:
         except _UnknownKind as unknown:
             yield f"{place} is passed over: it is {unknown}"
         except (jwt.PyJWTError, ValueError, TypeError, KeyError, UnsupportedAlgorithm) as problem:
-            raise BadKeys(_bad(place, problem)) from None
+            raise BadKeys(_reason(place, problem)) from None
 
 
-def _bad(place: str, problem: Exception) -> str:
+def _reason(place: str, problem: Exception) -> str:
+    """Return the words of a refusal. Those of libraries are not shown, because they may quote the key."""
     return str(problem) if isinstance(problem, BadKeys) else f"a key that cannot be read ({place})"
 
 
@@ -148,21 +149,27 @@ def _public_key(jwk: Mapping[str, Any], place: str) -> Any:
     if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         raise BadKeys(f"a key that is not for signatures ({place})")
     if kind not in ("EC", "RSA", "OKP"):
-        raise _UnknownKind(f"of the kind {_told(kind)}")
+        raise _UnknownKind(f"of the kind {_name_if_plain(kind)}")
     if curve not in {"EC": _EC_BYTES, "OKP": ["Ed25519"], "RSA": [curve]}[kind]:
-        raise _UnknownKind(f"of the curve {_told(curve)}")
+        raise _UnknownKind(f"of the curve {_name_if_plain(curve)}")
     plain = {name: value for name, value in jwk.items() if name not in ("alg", "use", "key_ops")}
     if kind == "EC":
         # Some libraries leave zeros in front out, which half of all P-521 keys have. PyJWT takes whole coordinates.
-        plain |= {name: _filled_up(jwk[name], _EC_BYTES[curve]) for name in ("x", "y")}
+        plain |= {name: _pad_coordinate(jwk[name], _EC_BYTES[curve]) for name in ("x", "y")}
     return jwt.PyJWK(plain).key
 
 
-def _told(value: Any) -> str:
+def _name_if_plain(value: Any) -> str:
+    """Return the name of a kind or curve as it stands in a JWK; "that it names" if it is not safe to show."""
     return value[:32] if isinstance(value, str) and value.isascii() and value.isalnum() else "that it names"
 
 
-def _filled_up(coordinate: str, size: int) -> str:
+def _pad_coordinate(coordinate: str, size: int) -> str:
+    """Return a coordinate of a JWK (base64url) as one of `size` bytes.
+
+    Raises:
+        ValueError: It is no base64, or too long.
+    """
     number = int.from_bytes(base64.urlsafe_b64decode(coordinate + "=" * (-len(coordinate) % 4)), "big")
     try:
         return base64.urlsafe_b64encode(number.to_bytes(size, "big")).rstrip(b"=").decode()
