@@ -105,6 +105,7 @@ def city_database(tmp_path_factory):
     }
     writer.insert_network(IPSet(["203.0.113.0/24"]), full)
     writer.insert_network(IPSet(["198.51.100.0/25"]), {"country": {"iso_code": "FR", "names": {"en": "France"}}})
+    writer.insert_network(IPSet(["192.0.2.200"]), {"country": {"iso_code": "AT"}})
     writer.insert_network(IPSet(["198.51.100.128/25"]), {"city": {"names": {"de": "Wien"}}, "subdivisions": []})
     writer.insert_network(IPSet(["2001:db8::/32"]), full)
     writer.insert_network(IPSet(["10.0.0.0/8", "192.168.0.0/16"]), full)

@@ -142,7 +142,7 @@ def known_fields(client: Client) -> dict[str, Any]:
     known = {name: value for name, value in asdict(client).items() if value is not None}
     if client.place is None:
         return known
-    del known["location"]
+    known.pop("location", None)  # absent where a place has no text: some databases name a country by its code alone
     return known | {"place": {name: text for name, text in known["place"].items() if text is not None}}
 
 

@@ -280,6 +280,7 @@ def test_the_place_of_a_session_is_told_in_parts_too(make_app, city_database, cl
     for address, text, parts in (
         ("198.51.100.7", "France", NOWHERE | {"country_code": "FR", "country_name": "France"}),
         ("192.0.2.1", None, NOWHERE),
+        ("192.0.2.200", None, NOWHERE | {"country_code": "AT"}),
         ("203.0.113.8", "Bern, Bern, Switzerland", BERN),
     ):
         clock.advance(61)
@@ -287,6 +288,16 @@ def test_the_place_of_a_session_is_told_in_parts_too(make_app, city_database, cl
         assert place() == (text, parts)
     plain = device.get("/auth/sessions").json["user_sessions"][0]
     assert "last_seen_location_info" not in plain
+
+
+def test_a_country_without_a_name_stops_no_sign_in(make_app, city_database):
+    """Some databases have its code alone."""
+    app = make_app(GEOIP_DATABASE=str(city_database), TRUSTED_PROXIES="127.0.0.1")
+    device = Device(app.test_client(use_cookies=False), {"X_Forwarded_For": "192.0.2.200"})
+    device.register("carol@example.com")
+    [session] = listed(device, "?extended=true")
+    assert session["last_seen_location"] is None
+    assert session["last_seen_location_info"] == NOWHERE | {"country_code": "AT"}
 
 
 def test_a_place_that_a_release_before_has_noted_stays(alice, redis):
