@@ -42,7 +42,7 @@ class AdoptionKey:
 
     name: str
     key: PublicKey
-    algorithms: Sequence[str]
+    algorithms: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ def read_keys(raw: bytes) -> AdoptionKeys:
         raise BadKeys("no public key: name a file in PEM (BEGIN PUBLIC KEY) or a JWKS")
     if len(found) > MOST_KEYS:
         raise BadKeys(f"more than {MOST_KEYS} keys")
-    keys = {_in_der(one.key): one for one in found if isinstance(one, AdoptionKey)}
+    # A key may stand there once for each of its algorithms.
+    keys = {(_in_der(one.key), one.algorithms): one for one in found if isinstance(one, AdoptionKey)}
     passed_over = [one for one in found if isinstance(one, str)]
     if not keys:
         raise BadKeys("; ".join(passed_over))

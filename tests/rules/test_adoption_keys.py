@@ -67,6 +67,12 @@ def test_the_same_key_twice_is_one(former):
     assert names(former.pem * 3) == ["key 3 (EC P-521)"]
 
 
+def test_a_key_that_is_listed_for_each_of_its_algorithms_has_them_all(other):
+    """RFC 7517 gives a JWK one alg, so a JWKS lists a key once for each."""
+    found = read_keys(jwks(*(other.jwk(alg=alg) for alg in ("RS256", "PS256", "RS512"))).encode()).keys
+    assert sorted(name for key in found for name in key.algorithms) == ["PS256", "RS256", "RS512"]
+
+
 @pytest.mark.parametrize("algorithm", ["ES256", "ES384", "ES512", "RS256", "EdDSA"])
 def test_the_algorithms_are_the_keys(algorithm):
     former = FormerService(algorithm)
