@@ -154,10 +154,11 @@ def show_security() -> ResponseReturnValue:
 @limited(STEP_UP, STEP_UP_USER)
 def change_password(body: ChangePassword) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
+    change = ProfileChange(new_password=body.new_password)
+    services().profiles.require_possible(user, change)
     services().profiles.require_password(user, body.password)
     if user.has_mfa:
         prove(request.form.get("answer", ""))
-    change = ProfileChange(new_password=body.new_password)
     _, token = services().profiles.change(caller(), user, change, client())
     renew_session_cookie(token)
     return redirect(url_for("settings.show_security", done="password"), 303)

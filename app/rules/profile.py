@@ -134,7 +134,7 @@ class Profiles:
         )
 
     def _tell(self, user: User, change: ProfileChange, token: str | None, client: Client) -> None:
-        if change.username or change.global_name is not None:
+        if _renamed(user, change) != user:  # clients send the present names along
             audit.account_changed("renamed", user.id)
         if token:
             audit.credentials_changed("password", user.id, tokens.id_hash(token))

@@ -479,7 +479,7 @@ def test_a_password_change_that_does_not_fit(alice, alices_other, fields, proble
 
 
 def test_a_password_change_asks_for_the_second_factor(alice, clock):
-    """In the same form. A mistyped password spends no code."""
+    """In the same form. Neither a mistyped password nor a bad new one spends a code."""
     secret, _ = set_up_totp(alice, clock)
     form = "/settings/security/password"
     fields = {"password": PASSWORD, "new_password": NEW_PASSWORD}
@@ -489,6 +489,8 @@ def test_a_password_change_asks_for_the_second_factor(alice, clock):
     code = pyotp.TOTP(secret).at(int(clock()))
     page = fill(alice, form, **fields | {"password": "wrong password"}, answer=code)
     assert "Password does not match." in page.text
+    holding = fill(alice, form, **fields | {"new_password": "alice@example.com"}, answer=code)
+    assert "name or e-mail address" in holding.text
     assert "Your password is changed." in fill(alice, form, **fields, answer=code).text
 
 

@@ -364,3 +364,14 @@ def test_looking_is_no_event(quiet, told):
         assert quiet.get(path).status_code == 200
         assert quiet.get(path, Authorization="none").status_code == 401
     assert told() == []
+
+
+def test_a_rename_is_told_where_a_name_changes(alice, told):
+    """Clients send the present names along with other fields."""
+    present = alice.get("/users/@me").json
+    told()
+    same = {"username": present["username"], "global_name": present["global_name"], "password": PASSWORD}
+    assert alice.patch("/users/@me", same).status_code == 200
+    assert "account_renamed" not in [line["event"] for line in told()]
+    assert alice.patch("/users/@me", same | {"global_name": "Ada"}).status_code == 200
+    assert [line["event"] for line in told()].count("account_renamed") == 1
