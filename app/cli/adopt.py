@@ -4,13 +4,17 @@ The rules: rules/adoption.py. Which sessions began so: `flask sessions list --ad
 """
 
 import sys
+from pathlib import Path
 
 import click
 
+from app import tokens
 from app.cli.terminal import CommandGroup, Refused, Unusable, as_json, counted, progress, say, say_json
 from app.rules.adoptable import NotAdopted, without_scheme
 from app.rules.operators import Filter
 from app.web.services import services
+
+_LONGEST_NAME = 256  # no file has a longer one, but a token is longer
 
 adopt = CommandGroup("adopt", help="Tokens of the service before.")
 
@@ -26,8 +30,13 @@ def check(token: str) -> None:
     if adoption is None:
         raise Unusable("Tokens of the service before are not adopted: ADOPT_JWT_KEY is not set.")
     text = token if token != "-" else sys.stdin.readline()  # noqa: S105 - no password
+    if len(token) < _LONGEST_NAME and Path(token).is_file():
+        raise Unusable(f"{token} is a file. Give it as the input: adopt check - < {token}")
+    given = without_scheme(text.strip())
+    if tokens.is_well_formed(given):
+        raise Refused("The token is one of Keyrack's own, which needs no adoption.")
     try:
-        key, sentence = adoption.explain(without_scheme(text.strip()))
+        key, sentence = adoption.explain(given)
     except NotAdopted as refusal:
         raise Refused(f"The token is not adopted: {refusal.sentence}.") from None
     say(f"The token holds by {key.name}. {sentence}")

@@ -32,7 +32,8 @@ _SENTENCES: dict[TokenBefore, str] = {
     "ended": "it was a session here, and that is over",
     "unknown_user": "there is no user with its id",
     "disabled": "its user is disabled",
-    "before_valid_since": "it was issued before the time from which its user's tokens count (tokens_valid_since)",
+    "before_valid_since": "it was issued before the time from which its user's tokens count (tokens_valid_since). "
+    "The import set it, or it moved when all their sessions ended, they were disabled, or an import named their id",
     "too_many": "too many tokens of its user were adopted",
 }
 

@@ -75,7 +75,20 @@ def test_why_a_token_is_refused(run, former, alice, clock):
     assert run("users", "disable", alice.user_id, "--yes").exit_code == 0
     assert "its user is disabled." in run("adopt", "check", former.token(alice.user_id, now)).err
     assert run("users", "enable", alice.user_id).exit_code == 0
-    assert "(tokens_valid_since)." in run("adopt", "check", former.token(alice.user_id, now)).err
+    assert (
+        "(tokens_valid_since), which the import set, or which moved when"
+        in run("adopt", "check", former.token(alice.user_id, now)).err
+    )
+
+
+def test_what_is_no_such_token_at_all(run, alice, tmp_path):
+    """A file is given as the input, and a token of our own needs nothing."""
+    path = tmp_path / "token.txt"
+    path.write_text("a.b.c", encoding="utf-8")
+    ran = run("adopt", "check", str(path))
+    assert (ran.exit_code, f"{path} is a file. Give it as the input: adopt check - < {path}" in ran.err) == (2, True)
+    own = run("adopt", "check", alice.token)
+    assert (own.exit_code, "one of Keyrack's own" in own.err) == (4, True)
 
 
 def test_without_the_setting(make_app, token):
