@@ -76,7 +76,7 @@ def test_why_a_token_is_refused(run, former, alice, clock):
     assert "its user is disabled." in run("adopt", "check", former.token(alice.user_id, now)).err
     assert run("users", "enable", alice.user_id).exit_code == 0
     assert (
-        "(tokens_valid_since), which the import set, or which moved when"
+        "(tokens_valid_since). The import set it, or it moved when"
         in run("adopt", "check", former.token(alice.user_id, now)).err
     )
 
