@@ -99,8 +99,13 @@ class Sockets:
     def heed(self, event: Json) -> None:
         """Do what an event of Keyrack means for the sockets of its session."""
         session = Session(event["user_id"], event["auth_session_id_hash"])
-        if event["type"] == "AUTH_SESSION_REMOVE":
+        if event["type"] == "AUTH_SESSION_CREATE":
+            for socket in self._of_user(session.user_id):
+                socket.dispatch("AUTH_SESSION_CREATE", {"auth_session_id_hash": session.id_hash})
+        elif event["type"] == "AUTH_SESSION_REMOVE":
             self._close_all(session)
+            for socket in self._of_user(session.user_id) - self._of.get(session, set()):
+                socket.dispatch("AUTH_SESSION_REMOVE", {"auth_session_id_hash": session.id_hash})
         elif event["type"] == "AUTH_SESSION_CHANGE":  # its token was replaced: it goes on under a new hash
             for socket in self._of.pop(Session(session.user_id, event["old_auth_session_id_hash"]), set()):
                 socket.session = session
@@ -111,6 +116,9 @@ class Sockets:
         """Ask Keyrack which of these sessions (of all, without an argument) live no more, and close their sockets."""
         for session in await self.keyrack.find_ended(list(self._of) if sessions is None else sessions):
             self._close_all(session)
+
+    def _of_user(self, user_id: str) -> "set[Socket]":
+        return {socket for session, sockets in self._of.items() if session.user_id == user_id for socket in sockets}
 
     def _close_all(self, session: Session) -> None:
         for socket in self._of.get(session, ()):

@@ -83,6 +83,9 @@ const heard = {
     item.dataset.id = user.id;
     item.replaceChildren(make("bdi", nameOf(user)));
   },
+  AUTH_SESSION_CREATE: () => listDevices(),
+  AUTH_SESSION_CHANGE: () => listDevices(),
+  AUTH_SESSION_REMOVE: () => listDevices(),
 };
 
 async function open(id) {
