@@ -179,3 +179,18 @@ def test_a_port_that_is_taken_is_one_sentence(checkout):
         )
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr == f"Nothing can listen on 127.0.0.1:{port}: Address already in use. PORT changes the port.\n"
+
+
+def test_a_wrong_setting_is_told_once(checkout):
+    """And not as if it were the mails that are at fault."""
+    ran = subprocess.run(
+        ["bash", "scripts/serve"],
+        cwd=checkout,
+        env={"PATH": os.environ["PATH"], "PORT": str(free_port()), "WEB_THREADS": "many"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr == "Keyrack cannot start:\n- WEB_THREADS must be a whole number from 1 to 1000\n"
