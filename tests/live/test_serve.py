@@ -194,3 +194,23 @@ def test_a_wrong_setting_is_told_once(checkout):
     )
     assert ran.returncode == 1
     assert ran.stderr == "Keyrack cannot start:\n- WEB_THREADS must be a whole number from 1 to 1000\n"
+
+
+def test_the_example_after_the_tests_installs_only_what_it_adds(checkout):
+    """Keyrack's own packages are there, whichever script installed them."""
+    locked = "".join((checkout / name).read_text() for name in ("requirements.lock", "requirements.txt"))
+    (checkout / ".venv/docs-example-requirements.txt.installed").unlink()
+    (checkout / ".venv/locked.installed").write_text(locked)
+    ran = subprocess.run(
+        ["bash", "-euc", ". scripts/venv docs/example/requirements.txt"],
+        cwd=checkout,
+        env={"PATH": os.environ["PATH"], "HOME": str(checkout)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    told = [line for line in ran.stderr.splitlines() if line.startswith("Installing")]
+    assert told == ["Installing what docs/example/requirements.txt names beside that ..."]
+    assert (checkout / ".venv/docs-example-requirements.txt.installed").exists()
