@@ -30,7 +30,7 @@ def note(value: Any) -> None:
     Of a token the random part counts alone: whoever has that can make up the rest.
     """
     for name, held in value.items() if isinstance(value, dict) else ():
-        if name in _NAMES and isinstance(held, str) and len(held) >= _SHORTEST:
+        if name in _NAMES and isinstance(held, str) and len(held.strip()) >= _SHORTEST:
             parts = {held, held.rpartition(".")[2]} if held.count(".") == 2 else {held}
             _noted.update(parts)
             _noted_lately.update(parts)
