@@ -11,7 +11,8 @@ from app.callers.client_info import read_client
 from app.callers.location import Locations
 from app.errors import Forbidden, Unauthorized
 from app.rules.adoptable import Adoptable, without_scheme
-from app.rules.devices import Caller, Devices
+from app.rules.checks import Caller
+from app.rules.devices import Devices
 from app.setting_parsers import Networks
 from app.stores.session_records import Client, Place
 from app.watch import context
@@ -44,24 +45,32 @@ class Callers:
             Unauthorized: There is no token, or no live session with it.
             Forbidden: The cookie comes from a page of another origin.
         """
-        token = _read_header_token(environ)
-        adoptable = None if token else self._read_adoptable(environ)
-        if not token and not adoptable:
-            token = read_own_cookie(environ, method)
-            if not token:
-                raise Unauthorized
+        token = self.find_token(environ, method)
+        if not token:
+            raise Unauthorized
         proof = ""
         if with_proof:
             sent = environ.get("HTTP_X_DISCORD_MFA_AUTHORIZATION", "")  # "undefined" and the like count as absent
             proof = sent if tokens.is_well_formed(sent) else _read_cookie(environ, PROOF_COOKIE)
-        if adoptable:
-            caller = self._devices.identify_adopted(adoptable, lambda: self.client(environ), proof)
+        if isinstance(token, Adoptable):
+            caller = self._devices.identify_adopted(token, lambda: self.client(environ), proof)
         else:
             caller = self._devices.identify(token, proof)
         context.note_caller(caller.user_id, caller.id_hash)
         if self._devices.is_touch_due(caller):
             self._devices.touch(caller, self.client(environ))
         return caller
+
+    def find_token(self, environ: Environ, method: str) -> str | Adoptable:
+        """Return the token of the Authorization header, our own or one that may be adopted, else that of the cookie.
+
+        Returns:
+            "" if there is none.
+
+        Raises:
+            Forbidden: The cookie of an unsafe method comes from a page of another origin.
+        """
+        return _read_header_token(environ) or self._read_adoptable(environ) or read_own_cookie(environ, method)
 
     def repeat_logout(self, environ: Environ, method: str) -> None:
         """End a session that has ended already, so that a second try to log out also waits for replicas."""
@@ -73,7 +82,8 @@ class Callers:
         Raises:
             Forbidden: The cookie of an unsafe method comes from a page of another origin.
         """
-        return self._read_header(environ) or read_own_cookie(environ, method)
+        token = self.find_token(environ, method)
+        return token.token if isinstance(token, Adoptable) else token
 
     def read_former_token(self, environ: Environ) -> str:
         """Return the token of the header or the cookie, whichever page sent it; "" if there is none.

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from app import tokens
 from app.errors import InvalidForm, InvalidLogin, InvalidTicket, Unauthorized
-from app.rules.devices import REPEATED_WITHIN_S, Caller, Devices
+from app.rules.checks import Caller
+from app.rules.devices import REPEATED_WITHIN_S, Devices
 from app.rules.email_addresses import normal_forms, normalise_email
 from app.rules.keyring import Keyring
 from app.rules.notices import Notices

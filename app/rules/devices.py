@@ -1,4 +1,4 @@
-"""Rules on sessions: checking tokens, and opening, listing and ending sessions.
+"""Rules on sessions: opening, listing and ending them. How tokens are checked: checks.py.
 
 Their records in Redis: stores/sessions.py. How long they last: stores/lifetimes.py. Names for them: device_names.py.
 """
@@ -7,17 +7,16 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from app import tokens
 from app.errors import NothingToSwap, Unauthorized, UnknownSession
-from app.rules.adoptable import Adoptable
 from app.rules.adoption import Adoption
+from app.rules.checks import Caller, Checks
 from app.stores.connection.connect import StoreError
 from app.stores.lifetimes import Lifetimes
 from app.stores.session_records import Client, Ended, NewSession, Session
-from app.stores.sessions import TOUCH_EVERY_S, SessionStore
-from app.stores.tickets import proof_value
+from app.stores.sessions import SessionStore
 from app.watch.events import Reason
 
 log = logging.getLogger(__name__)
@@ -27,27 +26,8 @@ _SEEN_LATELY = 10  # sessions that live, and as many that ended; each has a budg
 REPEATED_WITHIN_S = 60  # a form that is sent twice, as by a double click
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """A session that was live when its token was checked.
-
-    Attributes:
-        began_at: Unix seconds, the time in a new token of the session. Of an adopted one see `Adoption.time_in_tokens`.
-        last_used_at: Unix seconds, exact to a minute.
-        has_adopted_token: The token is one of the service before.
-        proved: The request has a recent proof by what is needed now: the second factor if MFA is on, else the password.
-    """
-
-    user_id: str
-    id_hash: str
-    began_at: int
-    last_used_at: float
-    proved: bool
-    has_adopted_token: bool = False
-
-
-class Devices:
-    """Checks tokens, and opens, lists and ends sessions. A token without a live session is refused."""
+class Devices(Checks):
+    """Checks tokens, and opens, lists and ends sessions."""
 
     def __init__(
         self,
@@ -58,97 +38,8 @@ class Devices:
         redis_clock: Callable[[], float] | None = None,
         adoption: Adoption | None = None,
     ) -> None:
-        """
-        Args:
-            redis_clock: The clock of Redis; None stands for `clock`.
-            adoption: None if tokens of the service before are not adopted.
-        """
-        self.adoption = adoption
-        self._store = store
-        self._lifetimes = lifetimes
+        super().__init__(store, lifetimes, clock, redis_clock, adoption)
         self._cap = cap
-        self._clock = clock
-        self._redis_clock = redis_clock or clock
-
-    def identify(self, token: str, proof: str = "") -> Caller:
-        """Return the session of a token, in one round trip.
-
-        Args:
-            proof: The proof in the request. An invalid proof counts as absent.
-
-        Raises:
-            Unauthorized: The token has no live session.
-        """
-        claim = tokens.read(token)
-        if claim is None:
-            raise Unauthorized
-        last_used_at, proved = self._look_up(claim.user_id, claim.id_hash, proof)
-        if last_used_at is None:
-            raise Unauthorized
-        if self._is_over(claim, last_used_at):
-            self._store.finish_expired(claim.user_id)
-            raise Unauthorized
-        return Caller(claim.user_id, claim.id_hash, claim.at, last_used_at, proved)
-
-    def identify_adopted(self, token: Adoptable, client: Callable[[], Client], proof: str = "") -> Caller:
-        """Return the session of a token of the service before. At the token's first use it is made.
-
-        Args:
-            client: Returns the client of the request.
-            proof: As for `identify`.
-
-        Raises:
-            Unauthorized: The token is not adopted, or its session is over.
-        """
-        if self.adoption is None:
-            raise Unauthorized
-        session = self.adoption.find(token, client)
-        proved = bool(proof) and self._look_up(token.user_id, token.id_hash, proof)[1]
-        began_at = self.adoption.time_in_tokens(session)
-        return Caller(token.user_id, token.id_hash, began_at, session.last_used_at, proved, has_adopted_token=True)
-
-    def _look_up(self, user_id: str, id_hash: str, proof: str) -> tuple[float | None, bool]:
-        """Return when a session was last used (None if there is no such session), and whether the proof is good."""
-        proof_claim = tokens.read(proof) if proof else None
-        if proof_claim is None or proof_claim.user_id != user_id:
-            return self._store.last_used_at(user_id, id_hash), False
-        last_used_at, held, has_mfa = self._store.last_used_at_with_proof(user_id, id_hash, proof_claim.id_hash)
-        # If MFA is on, the password is no proof, even if it was given shortly before MFA was turned on.
-        ways = [proof_value("mfa", id_hash), *([] if has_mfa else [proof_value("password", id_hash)])]
-        return last_used_at, held in ways
-
-    def _agreed_time(self) -> float:
-        """Return the time by which sessions are over: by this clock and by that of Redis."""
-        return min(self._clock(), self._redis_clock())
-
-    def _is_over(self, claim: tokens.Claim, last_used_at: float) -> bool:
-        now = self._agreed_time()
-        if self._lifetimes.ends_at(claim.at, last_used_at) <= now:
-            return True
-        # A session on a public computer ends earlier. Only its record tells that it is one, and costs a trip. It is
-        # read if the session would be over by then, and its last use is before that: once or twice in its life.
-        earliest = claim.at + self._lifetimes.public_computer_s
-        if not last_used_at < earliest <= now:
-            return False
-        [session] = self._store.find([(claim.user_id, claim.id_hash)])
-        return session is None or self.expires_at(session) <= now
-
-    def require_reachable_store(self) -> None:
-        """Raise redis.RedisError if Redis does not answer the command of a token check."""
-        self._store.require_readable()
-
-    def is_touch_due(self, caller: Caller) -> bool:
-        """Tell whether the last noted use is at least a minute ago, or was noted by a clock that was ahead.
-
-        Among simultaneous requests the script lua/touch_session.lua decides which one writes.
-        """
-        now, of_redis = self._clock(), self._redis_clock()
-        is_of_the_future = caller.last_used_at - max(now, of_redis) >= TOUCH_EVERY_S
-        return is_of_the_future or now - caller.last_used_at >= TOUCH_EVERY_S
-
-    def touch(self, caller: Caller, client: Client) -> None:
-        """Note a use of a session, and the client that used it."""
-        self._store.touch(caller.user_id, caller.id_hash, client)
 
     def open(
         self,
@@ -257,10 +148,6 @@ class Devices:
         now = self._agreed_time()
         found = zip(named, self._store.find(named), strict=True)
         return [name for name, session in found if session is None or self.expires_at(session) <= now]
-
-    def expires_at(self, session: Session) -> float:
-        """Return the Unix seconds when a session ends if it is not used again."""
-        return self._lifetimes.end_of(session)
 
     def end(self, caller: Caller, id_hashes: Sequence[str], reason: Reason) -> int:
         """End the named sessions of the caller's user, in one step. Sessions of other users are skipped.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from app import tokens
 from app.errors import InvalidForm, PasswordMismatch, Unauthorized, UnknownUser
-from app.rules.devices import Caller
+from app.rules.checks import Caller
 from app.rules.email_addresses import normalise_email
 from app.rules.notices import Notices
 from app.rules.passwords import HOLDS_A_NAME, Passwords, holds, require_fit

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from app import tokens
 from app.errors import Forbidden, InvalidForm, InvalidPassword, InvalidTicket, MfaRequired, Unauthorized
-from app.rules.devices import Caller
+from app.rules.checks import Caller
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
 from app.rules.second_factor import SecondFactor

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from app import tokens
 from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn, Unavailable
 from app.rules import totp
-from app.rules.devices import Caller
+from app.rules.checks import Caller
 from app.rules.factors import BackupCodes, Factor, TotpFactor, new_codes
 from app.rules.keyring import Keyring
 from app.rules.notices import Notices

@@ -1,6 +1,7 @@
 """The sessions of each user: live sessions, and sessions that ended lately. Their records: session_records.py.
 
-When a session is over: lifetimes.py, and lua/session.lua for the scripts. The rules: rules/devices.py.
+When a session is over: lifetimes.py, and lua/session.lua for the scripts. The rules: rules/checks.py
+and rules/devices.py.
 """
 
 import logging
@@ -19,7 +20,7 @@ from app.watch.events import Reason
 
 log = logging.getLogger(__name__)
 
-# A use of a session is noted at most once a minute. Two places check this: rules/devices.py (is_touch_due) saves most
+# A use of a session is noted at most once a minute. Two places check this: rules/checks.py (is_touch_due) saves most
 # requests a trip to Redis, and lua/touch_session.lua lets only one of several simultaneous requests write.
 TOUCH_EVERY_S = 60
 

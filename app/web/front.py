@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.callers.addresses import network_key
 from app.callers.identity import Environ
+from app.rules.checks import Caller
 from app.watch import context, metrics
 from app.web import verify
 from app.web.cors import Cors
@@ -29,6 +30,7 @@ API = "/api/v9"  # the prefix of the API's routes
 _QUIET_S = 5
 _API_PATH = re.compile(r"/api(?:/v(?:[6-9]|10))?(/.*?)/?")
 _HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ROUTE_OF_VERIFY = (verify.PATH, "any")
 _FOR_GATEWAYS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 STANDARD = (
     *_FOR_GATEWAYS,
@@ -80,8 +82,7 @@ class Front:
 
     def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
         began = time.perf_counter()
-        given_id = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = given_id if _HARMLESS_ID.fullmatch(given_id) else os.urandom(8).hex()
+        request_id = request_id_of(environ)
         is_verify = environ["PATH_INFO"] == verify.PATH
         if not is_verify:
             environ["PATH_INFO"] = canonical_path(environ["PATH_INFO"])
@@ -91,7 +92,7 @@ class Front:
         standard = _FOR_GATEWAYS if is_verify else STANDARD
         if is_verify or environ["PATH_INFO"].startswith(f"{API}/"):
             standard = (*standard, *self._cors.headers(environ))
-        route = (verify.PATH, "any") if is_verify else (metrics.OTHER, metrics.OTHER)
+        route = _ROUTE_OF_VERIFY if is_verify else (metrics.OTHER, metrics.OTHER)
         answered = "500"
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
@@ -99,20 +100,51 @@ class Front:
             answered = status[:3]
             if not is_verify:
                 route = _find_route(environ)
-            set_already = {name for name, _ in headers}
-            added = [header for header in standard if header[0] not in set_already]
-            return start_response(status, [*headers, *added, ("X-Request-Id", request_id)], exc_info)
+            return start_response(status, _complete(headers, standard, request_id), exc_info)
 
-        address = partial(self._address_of, environ)
-        before = context.begin(context.Context(request_id, address, lambda: network_key(address())))
+        before = self._begin(environ, request_id)
         try:
             return (self._verify if is_verify else self._flask)(environ, start)
         finally:
-            seconds = time.perf_counter() - began
-            metrics.request_seconds(*route, answered).observe(seconds)
-            if self._logs_each:
-                _log_request(*route, answered, seconds)
+            self._count(*route, answered, time.perf_counter() - began)
             context.end(before)
+
+    def headers_for(self, environ: Environ, caller: Caller, request_id: str) -> list[tuple[str, str]]:
+        """Return the headers of the answer to a gateway's check that lets a caller's request pass."""
+        standard = (*_FOR_GATEWAYS, *self._cors.headers(environ))
+        return _complete(verify.headers_for(caller), standard, request_id)
+
+    def note_admitted(self, environ: Environ, request_id: str, seconds: float) -> None:
+        """Count and log a gateway's check that was answered without a call of this application."""
+        before = self._begin(environ, request_id) if self._logs_each else None
+        self._count(*_ROUTE_OF_VERIFY, verify.ADMITTED[:3], seconds)
+        if before:
+            context.end(before)
+
+    def _begin(self, environ: Environ, request_id: str) -> Any:
+        """Begin the context of a request, and return what context.end takes."""
+        address = partial(self._address_of, environ)
+        return context.begin(context.Context(request_id, address, lambda: network_key(address())))
+
+    def _count(self, route: str, method: str, status: str, seconds: float) -> None:
+        metrics.request_seconds(route, method, status).observe(seconds)
+        if self._logs_each:
+            _log_request(route, method, status, seconds)
+
+
+def request_id_of(environ: Environ) -> str:
+    """Return the id that the gateway has given a request, else a new one."""
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    return given if _HARMLESS_ID.fullmatch(given) else os.urandom(8).hex()
+
+
+def _complete(
+    headers: list[tuple[str, str]], standard: Iterable[tuple[str, str]], request_id: str
+) -> list[tuple[str, str]]:
+    """Return the headers of an answer with the standard ones that it has not set itself."""
+    set_already = {name for name, _ in headers}
+    added = [header for header in standard if header[0] not in set_already]
+    return [*headers, *added, ("X-Request-Id", request_id)]
 
 
 def canonical_path(path: str) -> str:

@@ -15,7 +15,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from app.callers import identity as callers
 from app.errors import Forbidden, InvalidForm, InvalidJson, Unauthorized
-from app.rules.devices import Caller
+from app.rules.checks import Caller
 from app.stores.session_records import Client
 from app.web.cookies import set_proof_cookie
 from app.web.services import services

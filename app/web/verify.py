@@ -16,7 +16,7 @@ from redis import RedisError
 
 from app.callers.identity import SAFE_METHODS, Environ
 from app.errors import ApiError, Forbidden, MfaRequired, Unavailable
-from app.rules.devices import Caller
+from app.rules.checks import Caller
 from app.web.error_handlers import report_redis_error
 from app.web.services import Services
 from app.wire.contract import Header, Parameter, answers, known_by, reads, refuses
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 PATH = "/gateway/verify"
+ADMITTED = "200 OK"
 
 REQUIRE = Parameter("query", "require", "`mfa` asks for a recent proof too", "mfa")
 FORWARDED_METHOD = Parameter(
     "header", "X-Forwarded-Method", "The method of the original request, if the gateway asks with GET", "POST"
 )
+_FORWARDED_METHOD = "HTTP_X_FORWARDED_METHOD"
 USER_ID = Header("X-Auth-User-Id", "The id of the user")
 ID_HASH = Header("X-Auth-Session-Id-Hash", "The id_hash of the session")
 _REFUSAL = "X-Keyrack-Refusal"
@@ -61,8 +63,7 @@ class Verify:
         except Exception:  # an error must never let a request through
             log.exception("verify failed")
         else:
-            identity = [(USER_ID.name, caller.user_id), (ID_HASH.name, caller.id_hash)]
-            start_response("200 OK", [("Content-Length", "0"), *identity])
+            start_response(ADMITTED, headers_for(caller))
             return []
         return _refuse(Unavailable(), environ, start_response)
 
@@ -77,13 +78,21 @@ class Verify:
         # Any value of `require` requires the proof, so that a misspelt value in a gateway's settings admits nobody.
         query = environ.get("QUERY_STRING")
         needs_proof = bool(query) and "require" in parse_qs(query, keep_blank_values=True)
-        method = environ["REQUEST_METHOD"]
-        if method in SAFE_METHODS:  # the headers in which a gateway may send the method of the original request
-            method = environ.get("HTTP_X_FORWARDED_METHOD") or method
-        caller = self._callers.identify(environ, method, with_proof=needs_proof)
+        caller = self._callers.identify(environ, original_method(environ), with_proof=needs_proof)
         if needs_proof and not caller.proved:
             raise self._reauthentication.challenge(caller)
         return caller
+
+
+def original_method(environ: Environ) -> str:
+    """Return the method of the request that a gateway asks about. Gateways that ask with GET send it in a header."""
+    method: str = environ["REQUEST_METHOD"]
+    return (environ.get(_FORWARDED_METHOD) or method) if method in SAFE_METHODS else method
+
+
+def headers_for(caller: Caller) -> list[tuple[str, str]]:
+    """Return the headers of the answer that lets a caller's request pass."""
+    return [("Content-Length", "0"), (USER_ID.name, caller.user_id), (ID_HASH.name, caller.id_hash)]
 
 
 def _refuse(refusal: ApiError, environ: Environ, start_response: "StartResponse") -> list[bytes]:

@@ -29,7 +29,7 @@ from app.cli.sessions import sessions as session_commands
 from app.errors import Forbidden, Unauthorized
 from app.routes.forms import HOME, next_path
 from app.rules import device_names, totp
-from app.rules.devices import Caller
+from app.rules.checks import Caller
 from app.rules.email_addresses import normalise_email
 from app.rules.keyring import Keyring
 from app.rules.second_factor import SecondFactor

@@ -5,7 +5,7 @@
 -- Returns   1 if it was noted; 0 if the session is over or was noted less than every_s ago
 local seen = cjson.decode(ARGV[2])
 local score = redis.call("ZSCORE", last_used, seen.id_hash)
--- rules/devices.py (is_touch_due) has checked every_s before, to save a trip. It is checked again here, so that only
+-- rules/checks.py (is_touch_due) has checked every_s before, to save a trip. It is checked again here, so that only
 -- one of several simultaneous requests writes. The value is TOUCH_EVERY_S in stores/sessions.py.
 if score and is_over(seen.id_hash, score) then  -- by a setting that is shorter than it was
   finish_by_time(seen.id_hash, score)
