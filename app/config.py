@@ -66,6 +66,12 @@ class Settings:
     retention_days: int = _setting(
         parsers.whole(1, 3650), "days for which ended sessions and their addresses are kept and shown", "30"
     )
+    verify_lease_s: float = _setting(
+        parsers.lease,
+        "time for which a worker may answer checks from its memory, and the longest that an ending waits for a worker "
+        "that is silent; 0 asks Redis at every check",
+        "50ms",
+    )
     mfa_ticket_ttl_s: int = _setting(parsers.span, "time in which a challenge can be answered", "5m")
     mfa_proof_ttl_s: int = _setting(parsers.span, "time for which a proof, earned by a right answer, is good", "5m")
     totp_window: int = _setting(

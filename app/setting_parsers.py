@@ -68,6 +68,15 @@ def span(raw: str) -> int:
     return seconds
 
 
+def lease(raw: str) -> float:
+    """Return a lease in seconds; 0 stands for none."""
+    match = re.fullmatch(r"([0-9]{1,4})(ms|s)", raw)
+    lease_s = int(match[1]) / (1000 if match[2] == "ms" else 1) if match else 0
+    if raw != "0" and not 0.01 <= lease_s <= 1:
+        raise ValueError("must be 0, or from 10ms to 1s: with its unit, as in 50ms")
+    return lease_s
+
+
 def whole(least: int, most: int) -> Callable[[str], int]:
     def parse(raw: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", raw) or not least <= int(raw) <= most:

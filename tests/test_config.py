@@ -20,7 +20,7 @@ def test_the_defaults_are_the_contracts():
     settings = load_settings(NEEDED)
     assert (settings.session_ttl_s, settings.session_max_age_s) == (30 * 86400, 365 * 86400)
     assert (settings.max_sessions_per_user, settings.bcrypt_rounds, settings.totp_window) == (50, 12, 1)
-    assert (settings.mfa_ticket_ttl_s, settings.mfa_proof_ttl_s) == (300, 300)
+    assert (settings.mfa_ticket_ttl_s, settings.mfa_proof_ttl_s, settings.verify_lease_s) == (300, 300, 0.05)
     assert settings.rate_limit_login == "10 per minute"
     assert (settings.trusted_proxies, settings.geoip_database) == ((), None)
 
@@ -30,13 +30,28 @@ def test_spans_take_a_unit(raw, seconds):
     assert load_settings(NEEDED | {"SESSION_TTL": raw}).session_ttl_s == seconds
 
 
+@pytest.mark.parametrize(("raw", "seconds"), [("0", 0), ("10ms", 0.01), ("50ms", 0.05), ("1000ms", 1), ("1s", 1)])
+def test_a_lease(raw, seconds):
+    assert load_settings(NEEDED | {"VERIFY_LEASE": raw}).verify_lease_s == seconds
+
+
+@pytest.mark.parametrize(
+    "raw", ["9ms", "0ms", "1001ms", "2s", "0s", "50", "1", "0.05s", "-50ms", "50 ms", "1m", "٥٠ms"]
+)
+def test_a_lease_that_is_none(raw):
+    """Too short a lease is over before it is used; a long one lets endings wait."""
+    with pytest.raises(ConfigError, match="VERIFY_LEASE must be 0, or from 10ms to 1s"):
+        load_settings(NEEDED | {"VERIFY_LEASE": raw})
+
+
 @pytest.mark.parametrize("raw", ["keyrack", "a.b-c_d", "x" * 32, "Users"])
 def test_a_prefix_of_keys(raw):
     assert load_settings(NEEDED | {"REDIS_PREFIX": raw}).redis_prefix == raw
 
 
 @pytest.mark.parametrize(
-    "raw", ["x" * 33, "a b", "a:b", "a:", "{a}", "a*", "a?", "[a]", "a\\", "ä", "user", "email", "mail", "LIMITS"]
+    "raw",
+    ["x" * 33, "a b", "a:b", "a:", "{a}", "a*", "a?", "[a]", "a\\", "ä", "user", "email", "mail", "LIMITS", "leases"],
 )
 def test_a_prefix_that_is_none(raw):
     """No character of a pattern or a hash tag, and none of Keyrack's own words: keys would be in two stores."""
@@ -61,6 +76,7 @@ def test_all_problems_come_in_one_message_without_values():
         "SECRET_KEYS": "hunter2",
         "SESSION_TTL": "0",
         "MFA_TICKET_TTL": "5 minutes",
+        "VERIFY_LEASE": "forever",
         "MAX_SESSIONS_PER_USER": "51",
         "BCRYPT_ROUNDS": "3",
         "TRUSTED_PROXIES": "10.0.0.1/8",

@@ -12,7 +12,7 @@ LIMIT_SCOPES = (
     *("register", "step_up", "step_up_user"),
 )
 
-OWN_NAMES = ("user", "email", "LIMITS", "mail")  # the first words of keys without a prefix
+OWN_NAMES = ("user", "email", "LIMITS", "mail", "leases")  # the first words of keys without a prefix
 
 _OF_USER = re.compile(r"user:\{([0-9]{1,20})\}(?::([a-z_]+)(:.+)?)?", re.DOTALL)
 _COUNTER = re.compile(rf"LIMITS:LIMITER/.+/(?:{'|'.join(LIMIT_SCOPES)})/[0-9]+/[0-9]+/[a-z]+", re.DOTALL)
@@ -38,15 +38,18 @@ _WITH_ANOTHER_NAME = {"ticket", "open_tickets", "tickets", "proof", "told"}
 
 
 class Keys:
-    """The names of the keys, and of the channel of events.
+    """The names of the keys, and of the channels.
 
     Attributes:
         start: The beginning of every name: "", or REDIS_PREFIX and a colon.
+        channel: The channel of events.
         limits: The beginning of the names of all counters of rate limits. Flask-Limiter adds the rest.
         mail: Stream: notices that are due. The queue of mails is for all users; its three keys are in one slot, that of
             "mail".
         mail_later: Sorted set: notices that failed, scored by the time when they are due again (Unix s).
         mail_dead: Stream: notices that were given up.
+        leases: Hash: maps the id of each holder of leases to its registration: "<lease in ms> <count>", with " leaving"
+            behind it once an ending has waited for it in vain. Also the channel of rounds. Absent in a Cluster.
     """
 
     def __init__(self, prefix: str = "") -> None:
@@ -60,6 +63,7 @@ class Keys:
         self.mail = f"{self.start}{{mail}}" if prefix else "mail"
         self.mail_later = f"{self.start}{{mail}}:later"
         self.mail_dead = f"{self.start}{{mail}}:dead"
+        self.leases = f"{self.start}leases"
 
     def type_of(self, key: str) -> str | None:
         """Return the type that a key of this name has, as the command TYPE tells it; None if no key of ours has it."""
@@ -68,6 +72,8 @@ class Keys:
         queue = dict(zip((self.mail, self.mail_later, self.mail_dead), QUEUE_TYPES.values(), strict=True))
         if key in queue:
             return queue[key]
+        if key == self.leases:
+            return "hash"
         name = key.removeprefix(self.start)
         if of_user := _OF_USER.fullmatch(name):
             word, another_name = of_user[2] or "", of_user[3]
@@ -89,6 +95,10 @@ class Keys:
         """
         counted = counter.rsplit("/", 4)[0]
         return any(counted.endswith(f"/{name}") for name in names)
+
+    def words(self, ender_id: str) -> str:
+        """Return the channel of the words to a process that ends sessions."""
+        return f"{self.leases}:{ender_id}"
 
     def user(self, user_id: str) -> str:
         """Hash: the user's record. Its field `epoch` is the credentials version."""

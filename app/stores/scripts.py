@@ -1,4 +1,4 @@
-"""Runs the scripts on one user's sessions, waits for replicas, and passes the reported events to listeners.
+"""Runs the scripts on one user's sessions, waits for replicas and holders of leases, and passes events to listeners.
 
 The scripts themselves: lua/. Scripts on queues of jobs: jobs.py.
 """
@@ -18,6 +18,7 @@ from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
 from app.stores.connection.refusals import describe, is_wrong_type
 from app.stores.keys import Keys, unprefixed
+from app.stores.leases.endings import Endings
 from app.stores.lifetimes import Lifetimes
 from app.stores.lua import Script, session_script
 from app.watch import audit, context
@@ -32,22 +33,25 @@ class ForeignKey(ResponseError):
 
 @dataclass(frozen=True, slots=True)
 class ReplicaPolicy:
-    """The way in which a script waits for REDIS_WAIT_REPLICAS replicas.
+    """The way in which a script waits: for REDIS_WAIT_REPLICAS replicas, and for the holders of leases.
 
     Attributes:
         refuses: Called with the script's result if too few replicas have confirmed it. If it returns True, the request
             is refused.
+        may_repeat: The script may repeat an ending whose waits are not over. So it waits for the holders of leases even
+            if it ends nothing. All other scripts wait for them only if they end something.
     """
 
     waits: bool = True
     refuses: Callable[[Any], bool] = lambda _: False
+    may_repeat: bool = False
 
 
 DO_NOT_WAIT = ReplicaPolicy(waits=False)
 # For changes that a failover may undo, because that would let nobody in.
 WAIT_AND_GO_ON = ReplicaPolicy()
 # Refuses even if the script changed nothing: a client that repeats a refused request must not get 204 too early.
-WAIT_OR_REFUSE = ReplicaPolicy(refuses=lambda _: True)
+WAIT_OR_REFUSE = ReplicaPolicy(refuses=lambda _: True, may_repeat=True)
 
 
 class Call(Protocol):
@@ -77,10 +81,12 @@ class SessionScripts:
         listeners: Sequence[Listener] = (audit.record_endings,),
         keys: Keys = unprefixed,
         redis_clock: Callable[[], float] | None = None,
+        endings: Endings | None = None,
     ) -> None:
         """
         Args:
             redis_clock: The clock of Redis. A session is over only if both clocks say so. None stands for `clock`.
+            endings: How endings wait for holders of leases; None if there are no leases.
         """
         self.keys = keys
         self._redis = redis
@@ -89,17 +95,22 @@ class SessionScripts:
         self._wait = wait
         self._listeners = listeners
         self._redis_clock = redis_clock or clock
+        self._endings = endings
 
     def register(self, name: str, replicas: ReplicaPolicy = DO_NOT_WAIT) -> Call:
         """Return a function that runs the script of this name."""
         script = session_script(name)
         wait = self._wait if replicas.waits else None
+        endings = self._endings
 
         def call(user_id: str, further_keys: Sequence[str] = (), argument: Mapping[str, Any] | None = None) -> Any:
             own_keys = (self.keys.last_used(user_id), self.keys.sessions(user_id), self.keys.ended(user_id))
-            args = (orjson.dumps(self._context(user_id)), orjson.dumps(argument or {}))
-            (result, reported), is_on_replicas = self._run(script, (*own_keys, *further_keys), args, wait)
+            n, asked = endings.begin(asks_always=replicas.may_repeat) if endings else (0, {})
+            args = (orjson.dumps(self._context(user_id) | asked), orjson.dumps(argument or {}))
+            (result, reported, *holders), is_on_replicas = self._run(script, (*own_keys, *further_keys), args, wait)
             self._hand_on(user_id, reported)
+            if endings and holders:
+                endings.wait(n, holders[0])
             if not is_on_replicas and replicas.refuses(result) and not context.note_unconfirmed():
                 raise Unconfirmed
             return result

@@ -6,6 +6,8 @@ from app.stores.adopted import AdoptionStore
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
 from app.stores.keys import Keys
+from app.stores.leases.endings import Endings
+from app.stores.leases.rounds import Rounds, new_id
 from app.stores.lifetimes import Lifetimes
 from app.stores.links import LinkStore
 from app.stores.mail import MailStore
@@ -25,16 +27,22 @@ class Stores:
         wait: Wait | None = None,
         prefix: str = "",
         redis_clock: Callable[[], float] | None = None,
+        lease_s: float = 0,
     ) -> None:
         """
         Args:
             wait: How to wait for replicas; None means no waiting.
             prefix: The setting REDIS_PREFIX.
             redis_clock: The clock of Redis; None stands for `clock`.
+            lease_s: The setting VERIFY_LEASE.
         """
         self.keys = Keys(prefix)
         self.redis_clock = redis_clock or clock
-        scripts = self.scripts = SessionScripts(redis, lifetimes, clock, wait, keys=self.keys, redis_clock=redis_clock)
+        self.rounds = Rounds(new_id(), lease_s) if redis.has_leases else None
+        self.endings = Endings(redis, self.keys, self.rounds) if self.rounds else None
+        scripts = self.scripts = SessionScripts(
+            redis, lifetimes, clock, wait, keys=self.keys, redis_clock=redis_clock, endings=self.endings
+        )
         self.lifetimes = lifetimes
         self.users = UserStore(redis, scripts, wait)
         self.sessions = SessionStore(redis, scripts)

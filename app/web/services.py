@@ -17,6 +17,8 @@ from app.stores.connection.node import Wait
 from app.stores.connection.server import Server, inspect_servers
 from app.stores.foreign import ForeignKeys, find_foreign_keys
 from app.stores.keys import Keys
+from app.stores.leases.endings import Endings
+from app.stores.leases.rounds import Rounds
 from app.stores.lifetimes import Lifetimes
 from app.stores.rights import find_missing_rights
 from app.stores.wiring import Stores
@@ -36,10 +38,12 @@ class Services(Rules):
             settings.session_ttl_s, settings.session_max_age_s, retention_s, settings.public_computer_ttl_s
         )
         wait = Wait(settings.redis_wait_replicas, settings.redis_wait_ms) if settings.redis_wait_replicas else None
-        stores = Stores(redis, lifetimes, clock, wait, settings.redis_prefix, redis_clock)
+        stores = Stores(redis, lifetimes, clock, wait, settings.redis_prefix, redis_clock, settings.verify_lease_s)
         super().__init__(stores, settings, clock)
         self.settings = settings
         self.keys: Keys = stores.keys
+        self.rounds: Rounds | None = stores.rounds
+        self.endings: Endings | None = stores.endings
         self.clock = clock
         self.redis_clock = redis_clock
         self.callers = Callers(self.devices, Locations(settings.geoip_database), settings.trusted_proxies)

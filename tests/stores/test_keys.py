@@ -20,9 +20,10 @@ def named(keys):
         if kind and kind[1] in TYPES:
             given = ["1", "x:y"][: len(inspect.signature(method).parameters) - 1]
             yield getattr(keys, name)(*given), TYPES[kind[1]]
-    queues = re.findall(r"(mail\w*): ([A-Z][a-z ]+): ", inspect.getdoc(Keys))
-    for name, kind in queues:
-        yield getattr(keys, name), TYPES[kind]
+    of_all_users = re.findall(r"(\w+): ([A-Z][a-z ]+): ", inspect.getdoc(Keys))
+    for name, kind in of_all_users:
+        if kind in TYPES:
+            yield getattr(keys, name), TYPES[kind]
     for scope in LIMIT_SCOPES:
         yield f"{keys.limits}:LIMITER/192.0.2.1/1/{scope}/10/1/minute", "list"
 
@@ -31,7 +32,7 @@ def named(keys):
 def test_every_key_is_known_by_its_name(prefix):
     keys = Keys(prefix)
     found = dict(named(keys))
-    assert len(found) == 12 + 1 + 3 + len(LIMIT_SCOPES)
+    assert len(found) == 12 + 1 + 3 + 1 + len(LIMIT_SCOPES)
     assert {key: keys.type_of(key) for key in found} == found
     assert {key for key in found if not key.startswith(keys.start)} == set()
 
@@ -51,7 +52,9 @@ def test_the_docs_name_every_key_with_its_type():
 
 
 def test_no_two_prefixes_share_a_key_or_a_channel():
-    every = [{key for key, _ in named(Keys(prefix))} | {Keys(prefix).channel} for prefix in PREFIXES]
+    every = [
+        {key for key, _ in named(Keys(prefix))} | {Keys(prefix).channel, Keys(prefix).words("1")} for prefix in PREFIXES
+    ]
     assert len(set.union(*every)) == sum(map(len, every))
     for prefix in PREFIXES:
         others = [key for other in PREFIXES if other != prefix for key, _ in named(Keys(other))]
@@ -71,7 +74,7 @@ def test_no_two_prefixes_share_a_key_or_a_channel():
             "user:{7}x",
         ),
         *("user:{123456789012345678901}", "email:", "mail:x", "{mail}:x", "xmail", "session:1", "LIMITS:x"),
-        *("LIMITS:LIMITER/7/other/10/1/minute", "LIMITS:LIMITER/7/login", "auth-events", ""),
+        *("LIMITS:LIMITER/7/other/10/1/minute", "LIMITS:LIMITER/7/login", "auth-events", "leases:1", "xleases", ""),
     ],
 )
 def test_other_names_are_not_ours(key):

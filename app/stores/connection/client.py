@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from redis import ConnectionError as ConnectionBroken
 from redis import RedisError, ResponseError
@@ -29,7 +29,12 @@ class RedisClient(ABC):
 
     A write is sent only once. If its reply is lost, it may have been executed, so the error is raised. A read is sent
     once more after its connection broke. All methods raise redis.RedisError.
+
+    Attributes:
+        has_leases: Checks may be answered without a trip: stores/leases/.
     """
+
+    has_leases: ClassVar[bool] = True
 
     @abstractmethod
     def send(

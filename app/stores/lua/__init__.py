@@ -48,9 +48,11 @@ class Script:
 
 @cache
 def session_script(name: str) -> Script:
-    """Return a script on a user's sessions. It returns its own result, and the events that it reported."""
+    """Return a script on a user's sessions. It returns its own result, the events that it reported, and the holders
+    of leases, if it asks them."""
     openings = _OPENINGS.get(name, ("session",))
-    return _joined(name, openings, USER_TYPES, "local function run()", "end\nreturn { run(), reported }")
+    after = "end\nlocal result = run()\nreturn { result, reported, ask_holders() }"
+    return _joined(name, openings, USER_TYPES, "local function run()", after)
 
 
 @cache

@@ -114,6 +114,7 @@ local function apply(change)
   if change.new_id_hash then
     local score = redis.call("ZSCORE", last_used, change.caller)
     local record = record_of(change.caller)
+    has_ended = true  -- for the hash that it had
     redis.call("ZREM", last_used, change.caller)
     redis.call("ZADD", last_used, score, change.new_id_hash)
     redis.call("HDEL", sessions, change.caller)

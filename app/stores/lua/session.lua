@@ -3,18 +3,22 @@
 -- KEYS[2]   sessions, a hash: id_hash to its record (JSON)
 -- KEYS[3]   ended, a sorted set: sessions that ended (JSON), scored by when they ended (Unix s)
 -- ARGV[1]   JSON: user_id, now (Unix s), at (now in ISO 8601), earliest and latest (of now and the time of Redis), ttl_s,
---           max_age_s, public_computer_s, retention_s, channel
--- Defines   last_used, sessions, ended, call (ARGV[1]), reported
+--           max_age_s, public_computer_s, retention_s, channel; where there may be leases: leases (the key of their
+--           holders, and the channel of rounds), round (the id of this process, and a number), asks_always (ask the
+--           holders although nothing has ended, for this may repeat an ending)
+-- Defines   last_used, sessions, ended, call (ARGV[1]), reported, has_ended
 --           read   a JSON text that another program may have written
 --           record_of, ends_at, is_over, is_of_the_future, is_live   what is known about a session
 --           finish, finish_by_time, finish_expired, finish_others, ender   the ways in which sessions end
 --           report, forget, keep, write_when_full   an event; the retention; the expiry of the keys; a full Redis
 --           write_for_replicas   a write for those who wait for replicas
--- Returns   two values: the result of the script that follows, and `reported`
+--           ask_holders   a round: see stores/leases/rounds.py
+-- Returns   the result of the script that follows; `reported`; and if it asks the holders what ask_holders returns
 local last_used, sessions, ended = KEYS[1], KEYS[2], KEYS[3]
 local call = cjson.decode(ARGV[1])
 local KEPT_ENDED = 100
 local reported = {}  -- the events of this call; for each: type, id_hash, reason, old_id_hash, by ("" if absent)
+local has_ended = false  -- some hash names a session no more
 
 -- Returns a JSON text as a table; nothing if it is none, or lacks a number of this name, so that it is not one of ours.
 local function read(text, number)
@@ -93,6 +97,7 @@ end
 -- records unchanged, because decoding and encoding would take longer than everything else here.
 local function finish(id_hash, reason, by, ended_at)
   local record = redis.call("HGET", sessions, id_hash)
+  has_ended = true
   redis.call("ZREM", last_used, id_hash)
   redis.call("HDEL", sessions, id_hash)
   redis.call("ZADD", ended, ended_at or call.now, table.concat({
@@ -146,4 +151,19 @@ end
 local function keep()
   redis.call("EXPIRE", last_used, call.ttl_s + call.retention_s)
   redis.call("EXPIRE", sessions, call.ttl_s + call.retention_s)
+end
+
+-- Ask the holders of leases for their word, if something has ended. Returns their ids and registrations in turn; false if
+-- they cannot be read; nothing if none is asked. A user of Redis who lacks the rights still ends sessions.
+local function ask_holders()
+  if not call.leases or not (has_ended or call.asks_always) then
+    return
+  end
+  local holders = redis.pcall("HGETALL", call.leases)
+  if holders.err then
+    return false
+  elseif #holders > 0 then
+    redis.pcall("PUBLISH", call.leases, call.round)
+  end
+  return holders
 end

@@ -1,0 +1,6 @@
+"""Leases: the time for which a worker may answer a yes from its memory, and the wait of endings until it is over.
+
+A holder is a process that is registered in Redis to hold leases. An ending asks all holders (a round), and is told as
+done only when each has given its word or can hold no lease any more. rounds.py has the rounds of this process and their
+waits, endings.py lets the scripts on sessions wait. A Cluster has no leases.
+"""
