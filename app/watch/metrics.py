@@ -8,6 +8,7 @@ metrics.
 
 import os
 from functools import cache
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -51,6 +52,17 @@ APPLICATION_REQUESTS = _counter(
 )
 TOKENS_BEFORE = _counter(
     "tokens_before", "Uses of tokens of the service before: adopted, used again, or why they were refused", "outcome"
+)
+_VERIFY = _counter(
+    "verify", "Checks of gateways, by who answered: a thread, or the loop of a worker, by memory or by Redis", "lane"
+)
+Lane = Literal["memory", "loop", "thread"]
+VERIFY: dict[Lane, Counter] = {lane: _VERIFY.labels(lane) for lane in get_args(Lane)}
+LEASES_HELD = _gauge("leases_held", "Processes that may answer checks from memory now")
+LEASES_LOST = _counter("leases_lost", "Times that a process stopped answering checks from memory, by why", "reason")
+SESSIONS_KEPT = _gauge("sessions_kept", "Sessions that processes keep in memory")
+ENDING_WAIT_SECONDS = _seconds(
+    "ending_wait", "Endings that asked the holders of leases, by how long they waited for them", up_to=1
 )
 LIMIT_HITS = _counter("limit_hits", "Requests refused because a rate limit was reached", "limit")
 

@@ -106,6 +106,8 @@ class Front:
         try:
             return (self._verify if is_verify else self._flask)(environ, start)
         finally:
+            if is_verify:
+                metrics.VERIFY["thread"].inc()
             self._count(*route, answered, time.perf_counter() - began)
             context.end(before)
 

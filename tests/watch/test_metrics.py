@@ -69,6 +69,12 @@ def test_requests_count_by_route_method_and_status(alice, growth):
     assert growth(counted, route="/gateway/verify", method="any", status="401") == 1
 
 
+def test_a_check_counts_by_who_answered(alice, growth):
+    alice.get("/gateway/verify")
+    alice.get("/auth/sessions")
+    assert growth("verify_total", lane="thread") == 1
+
+
 def test_what_clients_make_up_is_one_label(app, alice, growth):
     client = app.test_client()
     for number in range(3):

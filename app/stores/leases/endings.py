@@ -14,6 +14,7 @@ from redis import RedisError
 from app.stores.connection.client import RedisClient
 from app.stores.keys import Keys
 from app.stores.leases.rounds import Rounds
+from app.watch import metrics
 
 # Marks the registrations of silent holders, and removes those that an earlier ending has marked. ARGV has ids and
 # registrations in turn. One that is another by now stays: its holder lives.
@@ -100,6 +101,8 @@ class Endings:
 
     def _wait(self, n: int, holders: Mapping[str, str] | None, since: float) -> None:
         silent = self._rounds.wait(n, holders, since)
+        if holders is None or holders:
+            metrics.ENDING_WAIT_SECONDS.observe(self._rounds.clock() - since)
         if silent:
             with suppress(RedisError):  # the next ending tries again
                 pairs = [text for pair in silent.items() for text in pair]

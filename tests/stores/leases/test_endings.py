@@ -8,6 +8,7 @@ from app.stores.leases.rounds import Rounds
 from app.stores.scripts import SessionScripts
 from app.stores.session_records import Client
 from app.stores.sessions import SessionStore
+from app.watch import metrics
 from tests.conftest import LIFETIMES
 
 OWN, OTHER = "0" * 16, "a" * 16
@@ -80,3 +81,23 @@ def test_nobody_is_waited_for_where_nobody_is_registered(sessions, open_session,
     open_session(FIRST)
     assert sessions.end("1", [FIRST], "revoked") == 1
     assert time.passed_s() == 0
+
+
+@on_one_server
+def test_a_wait_is_counted_by_how_long_it_took(sessions, open_session, redis):
+    open_session(FIRST)
+    open_session(SECOND)
+    before = _waits()
+    sessions.end("1", [FIRST], "revoked")
+    assert _waits() == before  # nobody was asked
+    redis.hset(keys.leases, OTHER, "50 1")
+    sessions.end("1", [SECOND], "revoked")
+    count, seconds = _waits()
+    assert count == before[0] + 1
+    assert seconds == pytest.approx(before[1] + IN_FULL)
+
+
+def _waits():
+    """How many waits were counted, and how long they took together."""
+    found = {sample.name: sample.value for family in metrics.ENDING_WAIT_SECONDS.collect() for sample in family.samples}
+    return found["keyrack_ending_wait_seconds_count"], found["keyrack_ending_wait_seconds_sum"]
