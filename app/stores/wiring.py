@@ -7,6 +7,7 @@ from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
 from app.stores.keys import Keys
 from app.stores.leases.endings import Endings
+from app.stores.leases.holder import Holder, Loop
 from app.stores.leases.rounds import Rounds, new_id
 from app.stores.lifetimes import Lifetimes
 from app.stores.links import LinkStore
@@ -38,7 +39,8 @@ class Stores:
         """
         self.keys = Keys(prefix)
         self.redis_clock = redis_clock or clock
-        self.rounds = Rounds(new_id(), lease_s) if redis.has_leases else None
+        self._primary, self._lease_s = redis.primary, lease_s
+        self.rounds = Rounds(new_id(), lease_s) if redis.primary else None
         self.endings = Endings(redis, self.keys, self.rounds) if self.rounds else None
         scripts = self.scripts = SessionScripts(
             redis, lifetimes, clock, wait, keys=self.keys, redis_clock=redis_clock, endings=self.endings
@@ -51,3 +53,9 @@ class Stores:
         self.links = LinkStore(redis, scripts, clock)
         self.notices = NoticeStore(redis, scripts)
         self.mails = MailStore(redis, clock, lifetimes.retention_s, self.keys)
+
+    def make_holder(self, loop: Loop) -> Holder | None:
+        """Return what lets a worker answer checks from memory; None if VERIFY_LEASE is 0, or in a Cluster."""
+        if self._primary is None or self.rounds is None or not self._lease_s:
+            return None
+        return Holder(self._primary, self.keys, self._lease_s, self.rounds, loop)

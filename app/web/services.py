@@ -18,7 +18,7 @@ from app.stores.connection.server import Server, inspect_servers
 from app.stores.foreign import ForeignKeys, find_foreign_keys
 from app.stores.keys import Keys
 from app.stores.leases.endings import Endings
-from app.stores.leases.rounds import Rounds
+from app.stores.leases.holder import Holder, Loop
 from app.stores.lifetimes import Lifetimes
 from app.stores.rights import find_missing_rights
 from app.stores.wiring import Stores
@@ -42,7 +42,7 @@ class Services(Rules):
         super().__init__(stores, settings, clock)
         self.settings = settings
         self.keys: Keys = stores.keys
-        self.rounds: Rounds | None = stores.rounds
+        self.make_holder: Callable[[Loop], Holder | None] = stores.make_holder
         self.endings: Endings | None = stores.endings
         self.clock = clock
         self.redis_clock = redis_clock

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from redis import ConnectionError as ConnectionBroken
 from redis import RedisError, ResponseError
@@ -31,10 +31,10 @@ class RedisClient(ABC):
     once more after its connection broke. All methods raise redis.RedisError.
 
     Attributes:
-        has_leases: Checks may be answered without a trip: stores/leases/.
+        primary: The one server that keeps all data; None in a Cluster.
     """
 
-    has_leases: ClassVar[bool] = True
+    primary: Primary | None = None
 
     @abstractmethod
     def send(
@@ -159,7 +159,7 @@ class OneServer(RedisClient):
     """The client of the primary that a name leads to, or that Sentinels name."""
 
     def __init__(self, node: Primary) -> None:
-        self._node = node
+        self._node = self.primary = node
 
     def send(
         self, commands: Sequence[RedisCommand], wait: Wait | None = None, *, decoded: bool = True

@@ -40,8 +40,6 @@ class Cluster(RedisClient):
     after the other. This takes minutes if servers do not answer.
     """
 
-    has_leases = False  # a slot that moves takes its truth to another server, and the first one does not tell
-
     def __init__(self, start: Sequence[Host], connect_to: Callable[[Host], Any]) -> None:
         """
         Args:

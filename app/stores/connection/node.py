@@ -86,6 +86,11 @@ class Node:
         """Return the connection that this thread used last."""
         return getattr(self._local, "connection", None)
 
+    @property
+    def generation(self) -> int:
+        """Return a number that grows with each renewal."""
+        return self._generation
+
     def renew(self) -> None:
         """Make each thread open a new connection before its next command."""
         self._generation += 1

@@ -155,6 +155,14 @@ class Primary(Node):
             raise ConnectionBroken("a failover began meanwhile, which may undo what was written")
         return replies
 
+    def is_known(self) -> bool:
+        """Tell whether it is known which server is the primary. If not, the next command waits for a look."""
+        return time.monotonic() < self._look_at + _WAIT_AFTER_S - _LOOK_EVERY_S
+
+    def look_if_due(self) -> None:
+        """Look which server is the primary, as a command would before it is sent."""
+        self._look_if_due()
+
     @property
     def is_held(self) -> bool:
         return time.monotonic() < max(self._held_until, self._settled_at)

@@ -84,6 +84,7 @@ class Rounds:
         self._early: dict[int, set[str]] = {}  # who gave a word before anybody waited for it
         self._newest = 0
         self._heard_from: float = inf  # the first round of which every word is heard
+        self._heard_since = -inf
         self._judge_at = -inf
 
     def renew(self) -> None:
@@ -101,6 +102,7 @@ class Rounds:
         with self._lock:
             if is_heard != self.is_heard:
                 self._heard_from = self._newest + 1 if is_heard else inf
+                self._heard_since = self.clock()
 
     def begin(self) -> int:
         """Return the number of a new round."""
@@ -137,7 +139,7 @@ class Rounds:
         Returns:
             The registrations that are to be marked or removed, because their holders gave no word.
         """
-        until = self._find_deadlines(n, holders, since)
+        until = self._find_deadlines(holders, since)
         if not until:
             return {}
         with self._lock:
@@ -152,7 +154,7 @@ class Rounds:
             return {}
         return {holder: holders[holder] for holder in silent}
 
-    def _find_deadlines(self, n: int, holders: Mapping[str, str] | None, since: float) -> dict[str, float]:
+    def _find_deadlines(self, holders: Mapping[str, str] | None, since: float) -> dict[str, float]:
         """Return for each holder the time when its lease is over at the latest."""
         until: dict[str, float] = {}
         for holder, registration in (holders or {}).items():
@@ -160,9 +162,12 @@ class Rounds:
             if lease_s:  # else it is another application's
                 until[holder] = _end_of(lease_s, since)
                 self._longest_s = max(self._longest_s, lease_s)
-        # Whoever is registered and not in the list is one of many whose registrations are lost.
-        if self._longest_s and (holders is None or (n >= self._heard_from and self.own_id not in holders)):
-            until[_UNKNOWN] = _end_of(self._longest_s, since)
+        # Registrations may be lost, with all keys or in a failover. Only a process that has been registered for longer
+        # than a lease knows that none is.
+        is_known = holders is not None and self.own_id in holders
+        at_risk_until = _end_of(self._longest_s, self._heard_since if is_known else since)
+        if self._longest_s and at_risk_until > since:
+            until[_UNKNOWN] = at_risk_until
         return until
 
     def _wait_for_words(self, wait: _Wait, until: Mapping[str, float]) -> set[str]:

@@ -77,7 +77,13 @@ def test_an_ending_waits_for_a_holder(sessions, open_session, redis, time):
 
 
 @on_one_server
-def test_nobody_is_waited_for_where_nobody_is_registered(sessions, open_session, time):
+def test_nobody_is_waited_for_where_nobody_is_registered(sessions, open_session, redis, rounds, time):
+    """But this process itself, whose words come at once."""
+    time.now -= 10
+    rounds.is_heard = True
+    time.now += 10
+    redis.hset(keys.leases, OWN, "50 1")
+    time.hear = lambda: rounds.note_word(OWN, 2)
     open_session(FIRST)
     assert sessions.end("1", [FIRST], "revoked") == 1
     assert time.passed_s() == 0
