@@ -6,8 +6,9 @@ from app.stores.adopted import AdoptionStore
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
 from app.stores.keys import Keys
+from app.stores.leases.connection import Loop
 from app.stores.leases.endings import Endings
-from app.stores.leases.holder import Holder, Loop
+from app.stores.leases.holder import Holder
 from app.stores.leases.rounds import Rounds, new_id
 from app.stores.lifetimes import Lifetimes
 from app.stores.links import LinkStore

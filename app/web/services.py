@@ -17,8 +17,9 @@ from app.stores.connection.node import Wait
 from app.stores.connection.server import Server, inspect_servers
 from app.stores.foreign import ForeignKeys, find_foreign_keys
 from app.stores.keys import Keys
+from app.stores.leases.connection import Loop
 from app.stores.leases.endings import Endings
-from app.stores.leases.holder import Holder, Loop
+from app.stores.leases.holder import Holder
 from app.stores.lifetimes import Lifetimes
 from app.stores.rights import find_missing_rights
 from app.stores.wiring import Stores
