@@ -21,7 +21,18 @@ from app.cli.mail_check import check_mail
 from app.cli.terminal import PARTLY, RedisAway, SingleCommand, as_json, iso, say, say_json
 from app.config import Settings
 from app.rules.adoption_keys import AdoptionKeys
-from app.serving.checkup import Finding, Level, check_keys, check_redis, check_rights, check_secrets, fail, ok, warn
+from app.serving.checkup import (
+    Finding,
+    Level,
+    check_keys,
+    check_leases,
+    check_redis,
+    check_rights,
+    check_secrets,
+    fail,
+    ok,
+    warn,
+)
 from app.setting_parsers import Networks
 from app.stores.connection.connect import StoreError
 from app.stores.connection.refusals import describe
@@ -81,6 +92,7 @@ def _findings(through: str | None, paths: tuple[str, ...], mail_to: str | None) 
     yield from check_secrets(settings)
     yield from check_redis(wired.look_at_redis(), settings.redis_wait_replicas)
     yield check_rights(wired.find_missing_rights())
+    yield check_leases(settings.verify_lease_s, wired.why_no_lease())
     yield check_keys(wired.find_foreign_keys())
     yield _check_totp_secret(wired)
     yield check_location(settings.geoip_database, wired.clock())

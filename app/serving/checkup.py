@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Literal
 
 from app.config import Settings
@@ -114,6 +115,27 @@ def check_rights(missing: Sequence[str]) -> Finding:
     rights = " ".join(missing)
     said = f"Redis refuses Keyrack: {rights}. Requests that need it are answered by 503."
     return fail("redis rights", said, f"ACL SETUSER <the user of REDIS_URL> {rights}, then ACL SAVE or CONFIG REWRITE.")
+
+
+def check_leases(lease_s: float, problem: str | None) -> Finding:
+    """Check that workers can answer the gateway's checks from memory.
+
+    Args:
+        lease_s: The setting VERIFY_LEASE.
+        problem: As Stores.why_no_lease returns it.
+    """
+    slow = "each check of the gateway asks Redis"
+    if not lease_s:
+        return ok("leases", f"VERIFY_LEASE is 0: {slow}.")
+    if problem is None:
+        return ok("leases", f"A Cluster has no leases: {slow}.")
+    if problem:
+        said = f"No check of the gateway is answered from memory: {problem.rstrip('.')}."
+        return warn("leases", said, f"Until that is mended {slow}, which is as right, and slower.")
+    if find_spec("gunicorn_h1c") is None:
+        said = f"gunicorn_h1c is not installed: {slow}."
+        return warn("leases", said, "Install it, as requirements.txt does where it can be built.")
+    return ok("leases", "A lease can be held: checks of the gateway are answered from memory.")
 
 
 def check_keys(found: ForeignKeys) -> Finding:

@@ -10,6 +10,7 @@ from app.stores.leases.connection import Loop
 from app.stores.leases.endings import Endings
 from app.stores.leases.holder import Holder
 from app.stores.leases.rounds import Rounds, new_id
+from app.stores.leases.trial import why_not_held
 from app.stores.lifetimes import Lifetimes
 from app.stores.links import LinkStore
 from app.stores.mail import MailStore
@@ -60,3 +61,9 @@ class Stores:
         if self._primary is None or self.rounds is None or not self._lease_s:
             return None
         return Holder(self._primary, self.keys, self._lease_s, self.rounds, loop)
+
+    def why_no_lease(self) -> str | None:
+        """Try to hold a lease. Return why that cannot be done, "" if it can; None if there are no leases."""
+        if self._primary:
+            self._primary.look_if_due()
+        return why_not_held(self.make_holder)

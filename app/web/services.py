@@ -44,6 +44,7 @@ class Services(Rules):
         self.settings = settings
         self.keys: Keys = stores.keys
         self.make_holder: Callable[[Loop], Holder | None] = stores.make_holder
+        self.why_no_lease: Callable[[], str | None] = stores.why_no_lease
         self.endings: Endings | None = stores.endings
         self.clock = clock
         self.redis_clock = redis_clock

@@ -14,6 +14,7 @@ from app.stores.connection.connect import connect
 from app.times import iso
 from tests.conftest import ENVIRONMENT
 from tests.former_service import FormerService
+from tests.servers import redis_at
 
 PLAIN = {"SMTP_URL": "", "PUBLIC_URL": ""}
 RANDOM = "wJ0cR4k9ZpQx7tLm2vBn8sHd5fGy3uEa"
@@ -36,9 +37,42 @@ def test_warnings_alone_end_with_1(examine):
     ran = examine(SECRET_KEYS=RANDOM)
     assert ran.exit_code == 1
     assert [line.split()[0] for line in ran.stdout.splitlines()] == [
-        *["ok", "ok", "ok", "ok", "WARN", "WARN", "WARN", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "ok"],
+        *["ok", "ok", "ok", "ok", "WARN", "WARN", "WARN", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "ok"],
     ]
     assert examine().exit_code == 5
+
+
+def leases_line(ran):
+    [line] = [line.split() for line in ran.stdout.splitlines() if line.split()[1] == "leases"]
+    return " ".join(line)
+
+
+@pytest.mark.parametrize(
+    ("redis", "lease", "said"),
+    [
+        ("real", "50ms", "ok leases A lease can be held"),
+        ("real", "0", "ok leases VERIFY_LEASE is 0"),
+        ("cluster", "50ms", "ok leases A Cluster has no leases"),
+    ],
+    indirect=["redis"],
+)
+def test_leases(examine, redis, lease, said):
+    """A lease is held for a moment, and nothing is left of it."""
+    assert leases_line(examine(VERIFY_LEASE=lease)).startswith(said)
+    assert not redis.exists("leases")
+
+
+def test_why_there_are_no_leases(redis_server):
+    """It goes by the error of Redis, which names the right."""
+    with redis_at(redis_server.url) as redis:
+        rights = {"keys": ["*"], "channels": ["*"], "categories": ["+@all"], "commands": ["-client|tracking"]}
+        redis.acl_setuser("nolease", enabled=True, passwords=["+PASSWORD"], **rights)
+        url = redis_server.url.replace("unix://", "unix://nolease:PASSWORD@")
+        app = create_app(load_settings(ENVIRONMENT | PLAIN | {"VERIFY_LEASE": "50ms"}), connect(url))
+        line = leases_line(app.test_cli_runner().invoke(args=["doctor"]))
+        redis.flushdb()
+        assert line.startswith("WARN leases")
+        assert "client|tracking" in line
 
 
 @pytest.mark.parametrize("redis", ["real"], indirect=True)

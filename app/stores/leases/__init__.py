@@ -5,5 +5,5 @@ done only when each has given its word or can hold no lease any more. A Cluster 
 its truth to another server, and the first one does not tell.
 
 rounds.py has the rounds of this process and their waits, endings.py lets the scripts on sessions wait. holder.py has
-the lease of a worker, connection.py its connection, kept.py what it keeps.
+the lease of a worker, connection.py its connection, kept.py what it keeps. trial.py tries whether all that works.
 """
