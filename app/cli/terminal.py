@@ -15,7 +15,7 @@ import pwd
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from logging.handlers import SysLogHandler
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,14 +63,14 @@ class Refused(Failure):
 
 
 @contextmanager
-def by_an_operator(settings: Settings) -> Iterator[None]:
-    """Record the actions in the `with` block as the operator's, in audit lines.
+def by_an_operator(services: Services) -> Iterator[None]:
+    """Record the actions in the `with` block as the operator's, in audit lines. Their endings wait once, at its end.
 
     Raises:
         Failure: The actions were refused, or Redis is away. The user sees its sentence instead of a traceback.
     """
     try:
-        with context.operator(_find_operator_name()), _audit_on_record(settings):
+        with context.operator(_find_operator_name()), _audit_on_record(services.settings), _wait_once(services):
             try:
                 yield
             except NothingThere:
@@ -87,6 +87,10 @@ def by_an_operator(settings: Settings) -> Iterator[None]:
         raise Refused(refusal.message) from None
     except (click.Abort, KeyboardInterrupt, EOFError):
         raise Refused("Stopped.") from None
+
+
+def _wait_once(services: Services) -> AbstractContextManager[None]:
+    return services.endings.wait_once() if services.endings else nullcontext()
 
 
 def _find_operator_name() -> str:
@@ -145,17 +149,17 @@ def _system_log() -> Iterator[logging.Handler]:
         yield handler
 
 
-def _settings(ctx: click.Context) -> Settings:
-    """Return the settings of the application that the command belongs to."""
-    services: Services = ctx.ensure_object(ScriptInfo).load_app().extensions[EXTENSION]
-    return services.settings
+def _services_of(ctx: click.Context) -> Services:
+    """Return the services of the application that the command belongs to."""
+    found: Services = ctx.ensure_object(ScriptInfo).load_app().extensions[EXTENSION]
+    return found
 
 
 class CommandGroup(AppGroup):
     """A group of commands. Their acts are recorded as an operator's. A failure prints one sentence, no traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        with by_an_operator(_settings(ctx)):
+        with by_an_operator(_services_of(ctx)):
             return super().invoke(ctx)
 
 
@@ -163,7 +167,7 @@ class SingleCommand(click.Command):
     """A command outside a group. It is recorded and reports failures like the commands of a CommandGroup."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        with by_an_operator(_settings(ctx)):
+        with by_an_operator(_services_of(ctx)):
             return super().invoke(ctx)
 
 

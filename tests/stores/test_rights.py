@@ -148,6 +148,16 @@ def test_what_is_missing_is_named(limited, rights, missing):
 
 
 @pytest.mark.parametrize("redis", ["real"], indirect=True)
+@pytest.mark.parametrize("script", CALLS)
+@pytest.mark.usefixtures("populated")
+def test_without_the_rights_to_leases_every_script_runs(limited, script):
+    """And the service is ready."""
+    stores = limited("resetkeys", "~user:*", "resetchannels", "&auth-events", "-client", "-hello", "-subscribe")
+    call(stores, script)
+    assert find_missing_rights(stores.scripts._redis, keys) == []
+
+
+@pytest.mark.parametrize("redis", ["real"], indirect=True)
 @pytest.mark.parametrize("rights", [("resetkeys",), ("-eval", "-evalsha")])
 def test_keys_and_scripts_that_are_missing_are_named(limited, rights):
     [said] = find_missing_rights(limited(*rights).scripts._redis, keys)

@@ -66,7 +66,9 @@ class Endings:
                 wait is not over.
         """
         n = self._rounds.begin()
-        return n, {"leases": self._keys.leases, "round": f"{self._rounds.own_id} {n}", "asks_always": asks_always}
+        asked = {"leases": self._keys.leases, "asks_always": asks_always}
+        # Who hears no words, such as an operator's command, troubles nobody with rounds.
+        return n, asked | {"round": f"{self._rounds.own_id} {n}"} if self._rounds.is_heard else asked
 
     def wait(self, n: int, listed: Sequence[str] | None) -> None:
         """Wait after the script of a round, or at the end of the operator's command.

@@ -4,8 +4,8 @@
 -- KEYS[3]   ended, a sorted set: sessions that ended (JSON), scored by when they ended (Unix s)
 -- ARGV[1]   JSON: user_id, now (Unix s), at (now in ISO 8601), earliest and latest (of now and the time of Redis), ttl_s,
 --           max_age_s, public_computer_s, retention_s, channel; where there may be leases: leases (the key of their
---           holders, and the channel of rounds), round (the id of this process, and a number), asks_always (ask the
---           holders although nothing has ended, for this may repeat an ending)
+--           holders, and the channel of rounds), round (the id of this process, and a number; absent if it hears no
+--           words), asks_always (read the holders although nothing has ended, because this may repeat an ending)
 -- Defines   last_used, sessions, ended, call (ARGV[1]), reported, has_ended
 --           read   a JSON text that another program may have written
 --           record_of, ends_at, is_over, is_of_the_future, is_live   what is known about a session
@@ -13,7 +13,7 @@
 --           report, forget, keep, write_when_full   an event; the retention; the expiry of the keys; a full Redis
 --           write_for_replicas   a write for those who wait for replicas
 --           ask_holders   a round: see stores/leases/rounds.py
--- Returns   the result of the script that follows; `reported`; and if it asks the holders what ask_holders returns
+-- Returns   the result of the script that follows; `reported`; and what ask_holders returns
 local last_used, sessions, ended = KEYS[1], KEYS[2], KEYS[3]
 local call = cjson.decode(ARGV[1])
 local KEPT_ENDED = 100
@@ -153,8 +153,8 @@ local function keep()
   redis.call("EXPIRE", sessions, call.ttl_s + call.retention_s)
 end
 
--- Ask the holders of leases for their word, if something has ended. Returns their ids and registrations in turn; false if
--- they cannot be read; nothing if none is asked. A user of Redis who lacks the rights still ends sessions.
+-- Read who holds leases, if something has ended, and ask them for their word. Returns their ids and registrations in
+-- turn; false if they cannot be read; nothing if nothing has ended. Whoever lacks the rights to it still ends sessions.
 local function ask_holders()
   if not call.leases or not (has_ended or call.asks_always) then
     return
@@ -162,7 +162,7 @@ local function ask_holders()
   local holders = redis.pcall("HGETALL", call.leases)
   if holders.err then
     return false
-  elseif #holders > 0 then
+  elseif call.round and #holders > 0 then
     redis.pcall("PUBLISH", call.leases, call.round)
   end
   return holders
