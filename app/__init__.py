@@ -15,6 +15,7 @@ from app.stores.connection.client import RedisClient
 from app.stores.connection.connect import from_redis_py
 from app.stores.connection.redis_clock import RedisClock
 from app.web.error_handlers import init_error_handlers
+from app.web.fast_lane import FastLane
 from app.web.front import Front
 from app.web.json_provider import OrjsonProvider
 from app.web.limits import init_limits
@@ -28,6 +29,8 @@ _MAX_BODY = 64 * 1024
 
 
 class Keyrack(Flask):
+    fast_lane: FastLane  # for the worker's loop
+
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return a view or hook as it is. Flask would check at each request whether it is async. No view of ours is."""
         return func
@@ -42,7 +45,7 @@ def create_app(
     redis: RedisClient | Redis,
     clock: Callable[[], float] = time.time,
     redis_clock: Callable[[], float] | None = None,
-) -> Flask:
+) -> Keyrack:
     """Return the whole service. It connects to Redis at the first request.
 
     Args:
@@ -62,5 +65,7 @@ def create_app(
     for blueprint, prefix in blueprints(settings):
         app.register_blueprint(blueprint, url_prefix=prefix)
     init_surfaces(app)
-    app.wsgi_app = Front(app.wsgi_app, Verify(services), services)  # type: ignore[method-assign]  # Flask's documented way
+    front = Front(app.wsgi_app, Verify(services), services)
+    app.wsgi_app = front  # type: ignore[method-assign]  # Flask's documented way
+    app.fast_lane = FastLane(front, services)
     return app

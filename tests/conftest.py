@@ -24,7 +24,8 @@ from app.stores.scripts import SessionScripts
 from app.stores.sessions import SessionStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
-from tests import kept, leaks
+from app.web import verify
+from tests import kept, lanes, leaks
 from tests.conformance import CheckedClient
 from tests.device import Device
 from tests.mail_server import ScriptedServer, SmtpServer
@@ -225,7 +226,10 @@ def make_app(store, clock):
 
 
 class NotingClient(CheckedClient):
-    """Flask's test store, whose answers are held against the document, and the logs against the secrets that pass."""
+    """Flask's test store, whose answers are held against the document, and the logs against the secrets that pass.
+
+    What is asked at the gateway's check is asked in the fast lane too, which must say the same, or nothing.
+    """
 
     def open(self, *args, **kwargs):
         answer = super().open(*args, **kwargs)
@@ -233,6 +237,8 @@ class NotingClient(CheckedClient):
             leaks.note(sent)
         for cookie in answer.headers.getlist("Set-Cookie"):
             leaks.note({"token": cookie.partition("=")[2].partition(";")[0]})
+        if answer.request.path == verify.PATH:
+            lanes.compare(self.application, answer)
         return answer
 
 

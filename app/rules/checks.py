@@ -5,8 +5,9 @@ devices.py.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from app import tokens
 from app.errors import Unauthorized
@@ -16,6 +17,9 @@ from app.stores.lifetimes import Lifetimes
 from app.stores.session_records import Client, Session
 from app.stores.sessions import TOUCH_EVERY_S, SessionStore
 from app.stores.tickets import proof_value
+
+# A session is live, and its use is to be noted or was noted lately.
+Verdict = Literal["touch", "pass"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +87,19 @@ class Checks:
             raise Unauthorized
         return Caller(claim.user_id, claim.id_hash, claim.at, last_used_at, proved)
 
-    def recognize(self, claim: tokens.Claim, last_used_at: float, redis_now: float) -> Caller | None:
-        """Return the session of a token by its last use, without Redis; None if it is over, or if only Redis can tell.
+    def judge(self, claim: tokens.Claim, last_used_at: float, redis_now: float) -> Verdict | None:
+        """Tell without Redis what to do about a session of which the last use is known.
 
         Args:
             redis_now: The time of Redis, in Unix seconds.
+
+        Returns:
+            None if the session is over, or if only Redis can tell.
         """
-        if self._is_over(claim, last_used_at, min(self._clock(), redis_now)) is not False:
+        now = self._clock()
+        if self._is_over(claim, last_used_at, min(now, redis_now)) is not False:
             return None
-        return Caller(claim.user_id, claim.id_hash, claim.at, last_used_at, proved=False)
+        return "touch" if _is_touch_due(last_used_at, now, redis_now) else "pass"
 
     def identify_adopted(self, token: Adoptable, client: Callable[[], Client], proof: str = "") -> Caller:
         """Return the session of a token of the service before. At the token's first use it is made.
@@ -146,20 +154,22 @@ class Checks:
         """Raise redis.RedisError if Redis does not answer the command of a token check."""
         self._store.require_readable()
 
-    def is_touch_due(self, caller: Caller, redis_now: float | None = None) -> bool:
+    def is_touch_due(self, caller: Caller) -> bool:
         """Tell whether the last noted use is at least a minute ago, or was noted by a clock that was ahead.
 
         Among simultaneous requests the script lua/touch_session.lua decides which one writes.
-
-        Args:
-            redis_now: The time of Redis, in Unix seconds; None asks its clock.
         """
-        now = self._clock()
-        if redis_now is None:
-            redis_now = self._redis_clock()
-        is_of_the_future = caller.last_used_at - max(now, redis_now) >= TOUCH_EVERY_S
-        return is_of_the_future or now - caller.last_used_at >= TOUCH_EVERY_S
+        return _is_touch_due(caller.last_used_at, self._clock(), self._redis_clock())
 
     def touch(self, caller: Caller, client: Client) -> None:
         """Note a use of a session, and the client that used it."""
         self._store.touch(caller.user_id, caller.id_hash, client)
+
+    def touch_all(self, uses: Sequence[tuple[tokens.Claim, Client]]) -> None:
+        """Note uses of sessions, and the client of each, in one trip."""
+        self._store.touch_all([(claim.user_id, claim.id_hash, client) for claim, client in uses])
+
+
+def _is_touch_due(last_used_at: float, now: float, redis_now: float) -> bool:
+    is_of_the_future = last_used_at - max(now, redis_now) >= TOUCH_EVERY_S
+    return is_of_the_future or now - last_used_at >= TOUCH_EVERY_S

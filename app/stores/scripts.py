@@ -6,6 +6,7 @@ The scripts themselves: lua/. Scripts on queues of jobs: jobs.py.
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -68,6 +69,18 @@ class Call(Protocol):
     ) -> Any: ...
 
 
+class BatchCall(Protocol):
+    """Runs a script for several sessions in one trip, each named by its user's id and the script's argument.
+
+    What Redis refuses is logged, and passed over.
+
+    Raises:
+        redis.RedisError: Redis is away.
+    """
+
+    def __call__(self, uses: Sequence[tuple[str, Mapping[str, Any]]]) -> None: ...
+
+
 class SessionScripts:
     """The scripts on one user's sessions, as functions. All scripts get the same first keys and the same first
     argument."""
@@ -104,10 +117,10 @@ class SessionScripts:
         endings = self._endings
 
         def call(user_id: str, further_keys: Sequence[str] = (), argument: Mapping[str, Any] | None = None) -> Any:
-            own_keys = (self.keys.last_used(user_id), self.keys.sessions(user_id), self.keys.ended(user_id))
             n, asked = endings.begin(asks_always=replicas.may_repeat) if endings else (0, {})
-            args = (orjson.dumps(self._context(user_id) | asked), orjson.dumps(argument or {}))
-            (result, reported, *holders), is_on_replicas = self._run(script, (*own_keys, *further_keys), args, wait)
+            all_keys = (*self._own_keys(user_id), *further_keys)
+            args = self._args(user_id, asked, argument or {})
+            (result, reported, *holders), is_on_replicas = self._run(script, all_keys, args, wait)
             self._hand_on(user_id, reported)
             if endings and holders:
                 endings.wait(n, holders[0])
@@ -116,6 +129,36 @@ class SessionScripts:
             return result
 
         return call
+
+    def register_batch(self, name: str) -> BatchCall:
+        """Return a function that runs the script of this name for several sessions, without a wait for replicas."""
+        script = session_script(name)
+        endings = self._endings
+
+        def call(uses: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+            begun = [endings.begin(asks_always=False) if endings else (0, {}) for _ in uses]
+            calls = [
+                (self._own_keys(user_id), self._args(user_id, asked, argument))
+                for (user_id, argument), (_, asked) in zip(uses, begun, strict=True)
+            ]
+            replies = self._redis.run_script_for_each(script.source, calls)
+            with endings.wait_once() if endings else nullcontext():
+                for (user_id, _), (n, _), reply in zip(uses, begun, replies, strict=True):
+                    if isinstance(reply, ResponseError):
+                        log.warning("redis: %s at %s", describe(reply), script.place_of(reply))
+                        continue
+                    _, reported, *holders = reply
+                    self._hand_on(user_id, reported)
+                    if endings and holders:
+                        endings.wait(n, holders[0])
+
+        return call
+
+    def _own_keys(self, user_id: str) -> tuple[str, str, str]:
+        return self.keys.last_used(user_id), self.keys.sessions(user_id), self.keys.ended(user_id)
+
+    def _args(self, user_id: str, asked: dict[str, Any], argument: Mapping[str, Any]) -> tuple[bytes, bytes]:
+        return orjson.dumps(self._context(user_id) | asked), orjson.dumps(argument)
 
     def _run(self, script: Script, all_keys: Sequence[str], args: Sequence[bytes], wait: Wait | None) -> Any:
         try:

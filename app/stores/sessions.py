@@ -6,6 +6,7 @@ and rules/devices.py.
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from redis import ResponseError
 
@@ -38,6 +39,7 @@ class SessionStore:
         # A login may end the least recently used session. If it were then refused, each retry would end another one.
         self._open = scripts.register("open_session", WAIT_AND_GO_ON)
         self._touch = scripts.register("touch_session")
+        self._touch_all = scripts.register_batch("touch_session")
         self._end = scripts.register("end_sessions", WAIT_OR_REFUSE)
         self._end_former = scripts.register("end_sessions", WAIT_AND_GO_ON)
         self._rename = scripts.register("rename_session")
@@ -106,12 +108,19 @@ class SessionStore:
         Returns:
             Whether the use was noted. A Redis that is full or refuses writes notes nothing. Sessions stay signed in.
         """
-        argument = {"id_hash": id_hash, "every_s": TOUCH_EVERY_S, "client": known_fields(client)}
         try:
-            return bool(self._touch(user_id, (), argument))
+            return bool(self._touch(user_id, (), _use(id_hash, client)))
         except ResponseError as refused:
             log.warning("the use of a session was not noted: %s", type(refused).__name__)
             return False
+
+    def touch_all(self, uses: Sequence[tuple[str, str, Client]]) -> None:
+        """Note uses of sessions as `touch` does.
+
+        Args:
+            uses: For each, its user id, id_hash and client.
+        """
+        self._touch_all([(user_id, _use(id_hash, client)) for user_id, id_hash, client in uses])
 
     def list(self, user_id: str) -> Sequence[Session]:
         """Return all sessions of a user in Redis, most recently used first. Some may have expired.
@@ -249,3 +258,8 @@ class SessionStore:
         Sessions that ended longer ago than the retention are forgotten.
         """
         self._finish_expired(user_id)
+
+
+def _use(id_hash: str, client: Client) -> dict[str, Any]:
+    """Return the argument of the script that notes a use."""
+    return {"id_hash": id_hash, "every_s": TOUCH_EVERY_S, "client": known_fields(client)}

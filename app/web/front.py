@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from app.callers.addresses import network_key
 from app.callers.identity import Environ
-from app.rules.checks import Caller
 from app.watch import context, metrics
 from app.web import verify
 from app.web.cors import Cors
@@ -77,7 +76,7 @@ class Front:
         self._flask = flask
         self._verify = verify
         self._address_of = services.callers.address
-        self._cors = Cors(services.settings.allowed_origins)
+        self.cors = Cors(services.settings.allowed_origins)
         self._logs_each = services.settings.access_log
 
     def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
@@ -91,7 +90,7 @@ class Front:
                 environ["gunicorn.socket"].settimeout(_QUIET_S)
         standard = _FOR_GATEWAYS if is_verify else STANDARD
         if is_verify or environ["PATH_INFO"].startswith(f"{API}/"):
-            standard = (*standard, *self._cors.headers(environ))
+            standard = (*standard, *self.cors.headers(environ))
         route = _ROUTE_OF_VERIFY if is_verify else (metrics.OTHER, metrics.OTHER)
         answered = "500"
 
@@ -111,10 +110,15 @@ class Front:
             self._count(*route, answered, time.perf_counter() - began)
             context.end(before)
 
-    def headers_for(self, environ: Environ, caller: Caller, request_id: str) -> list[tuple[str, str]]:
-        """Return the headers of the answer to a gateway's check that lets a caller's request pass."""
-        standard = (*_FOR_GATEWAYS, *self._cors.headers(environ))
-        return _complete(verify.headers_for(caller), standard, request_id)
+    def headers_for(
+        self, user_id: str, id_hash: str, cors: Iterable[tuple[str, str]], request_id: str
+    ) -> list[tuple[str, str]]:
+        """Return the headers of the answer to a gateway's check that lets a request of this session pass.
+
+        Args:
+            cors: As Cors.headers returns them.
+        """
+        return _complete(verify.headers_for(user_id, id_hash), (*_FOR_GATEWAYS, *cors), request_id)
 
     def note_admitted(self, environ: Environ, request_id: str, seconds: float) -> None:
         """Count and log a gateway's check that was answered without a call of this application."""

@@ -48,6 +48,9 @@ class Services(Rules):
         self.endings: Endings | None = stores.endings
         self.clock = clock
         self.redis_clock = redis_clock
+        # The time of Redis, for who must not wait for it; None if only Redis can tell.
+        self.redis_now: Callable[[], float | None] = getattr(redis_clock, "told", redis_clock)
+        self._redis = redis
         self.callers = Callers(self.devices, Locations(settings.geoip_database), settings.trusted_proxies)
         # A slow application leaves most threads to sign-in and to the gateway's checks.
         at_once = max(1, settings.web_threads // 4)
@@ -57,6 +60,12 @@ class Services(Rules):
         self.look_at_redis: Callable[[], Sequence[Server]] = partial(inspect_servers, redis, clock)
         self.find_missing_rights: Callable[[], Sequence[str]] = partial(find_missing_rights, redis, stores.keys)
         self.find_foreign_keys: Callable[[], ForeignKeys] = partial(find_foreign_keys, redis, stores.keys)
+
+    def look_after_redis(self) -> None:
+        """Ask Redis what threads ask before they send commands, in case none sends any: the primary, and the time."""
+        if self._redis.primary is not None:
+            self._redis.primary.look_if_due()
+        self.redis_clock()
 
 
 def services() -> Services:

@@ -63,7 +63,7 @@ class Verify:
         except Exception:  # an error must never let a request through
             log.exception("verify failed")
         else:
-            start_response(ADMITTED, headers_for(caller))
+            start_response(ADMITTED, headers_for(caller.user_id, caller.id_hash))
             return []
         return _refuse(Unavailable(), environ, start_response)
 
@@ -90,9 +90,9 @@ def original_method(environ: Environ) -> str:
     return (environ.get(_FORWARDED_METHOD) or method) if method in SAFE_METHODS else method
 
 
-def headers_for(caller: Caller) -> list[tuple[str, str]]:
-    """Return the headers of the answer that lets a caller's request pass."""
-    return [("Content-Length", "0"), (USER_ID.name, caller.user_id), (ID_HASH.name, caller.id_hash)]
+def headers_for(user_id: str, id_hash: str) -> list[tuple[str, str]]:
+    """Return the headers of the answer that lets a request of this session pass."""
+    return [("Content-Length", "0"), (USER_ID.name, user_id), (ID_HASH.name, id_hash)]
 
 
 def _refuse(refusal: ApiError, environ: Environ, start_response: "StartResponse") -> list[bytes]:

@@ -247,7 +247,7 @@ def test_rows_of_ended_sessions_go_after_thirty_days(sessions, open_session, red
     assert [json.loads(row)["id_hash"] for row in redis.zrange(keys.ended("1"), 0, -1)] == [hashed("b")]
 
 
-@pytest.mark.parametrize("noticed_by", ["touch", "finish_expired"])
+@pytest.mark.parametrize("noticed_by", ["touch", "touch_all", "finish_expired"])
 def test_old_addresses_go_without_a_further_end(sessions, open_session, redis, clock, noticed_by):
     """The rows of what ended, and the records of what was not used any more, of a user who only uses one session."""
     for name in ("used", "unused", "ended"):
@@ -259,6 +259,8 @@ def test_old_addresses_go_without_a_further_end(sessions, open_session, redis, c
     clock.advance(2 * DAY + 60)
     if noticed_by == "touch":
         assert sessions.touch("1", hashed("used"), PHONE)
+    elif noticed_by == "touch_all":
+        sessions.touch_all([("1", hashed("used"), PHONE)])
     else:
         sessions.finish_expired("1")
     assert [json.loads(row)["id_hash"] for row in redis.zrange(keys.ended("1"), 0, -1)] == [hashed("unused")]
@@ -374,3 +376,29 @@ def test_ended_tells_of_a_session_whose_record_was_lost(sessions, open_session, 
     sessions.end("1", [hashed("a")], "logout", hashed("a"))
     [row] = sessions.list_ended("1", since=0)
     assert (row.session.client, row.by) == (Client(), None)
+
+
+def test_uses_of_many_sessions_are_noted_in_one_trip(sessions, open_session, clock, redis):
+    """Of those that are due and live, each with its client, also by a server that does not know the script yet."""
+    for name, user_id in (("a", "1"), ("b", "1"), ("c", "2"), ("ended", "2")):
+        open_session(name, user_id=user_id)
+    sessions.end("2", [hashed("ended")], "revoked")
+    clock.advance(60)
+    sessions.touch("1", hashed("b"), FIREFOX)
+    redis.script_flush()
+    named = [("1", "a"), ("1", "b"), ("2", "c"), ("2", "ended"), ("3", "nobody")]
+    sessions.touch_all([(user_id, hashed(name), PHONE) for user_id, name in named])
+    found = sessions.find([(user_id, hashed(name)) for user_id, name in named])
+    assert [session and session.client for session in found] == [PHONE, FIREFOX, PHONE, None, None]
+    assert [session and session.last_used_at for session in found] == [clock(), clock(), clock(), None, None]
+
+
+def test_of_many_uses_those_that_redis_refuses_are_passed_over(sessions, open_session, clock, redis, caplog):
+    open_session("a", user_id="1")
+    open_session("b", user_id="2")
+    redis.delete(keys.last_used("1"))
+    redis.set(keys.last_used("1"), "another application's")
+    clock.advance(60)
+    sessions.touch_all([("1", hashed("a"), PHONE), ("2", hashed("b"), PHONE)])
+    assert [session.client for session in sessions.list("2")] == [PHONE]
+    assert "redis: " in caplog.text

@@ -101,6 +101,26 @@ class RedisClient(ABC):
             [reply], is_on_replicas = self.send([("EVAL", script, *rest)], wait)
         return _require_accepted([reply])[0], is_on_replicas
 
+    def run_script_for_each(
+        self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int | float]]]
+    ) -> list[Any]:
+        """Run a script several times, in one trip for each server.
+
+        Args:
+            calls: The keys and the arguments of each time.
+
+        Returns:
+            The script's replies in order, including refusals.
+        """
+        rest = [(len(keys), *keys, *args) for keys, args in calls]
+        replies, _ = self.send([("EVALSHA", _sha1(script), *one) for one in rest])
+        unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            again, _ = self.send([("EVAL", script, *rest[at]) for at in unknown])
+            for at, reply in zip(unknown, again, strict=True):
+                replies[at] = reply
+        return replies
+
     def register_script(self, script: bytes) -> Callable[[Sequence[str], Sequence[str | bytes | int | float]], Any]:
         """Return a function of keys and arguments that runs a script, as redis-py does, for the rate limiter."""
         text = script.decode()

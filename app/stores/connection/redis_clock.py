@@ -29,6 +29,11 @@ class RedisClock:
             self._ask()
         return self._own() if self._ahead_s is None else time.monotonic() + self._ahead_s
 
+    def told(self) -> float | None:
+        """Return the time without asking Redis; None if it must be asked."""
+        counted = time.monotonic()
+        return counted + self._ahead_s if self._ahead_s is not None and counted < self._ask_at else None
+
     def _ask(self) -> None:
         try:
             before = time.monotonic()
