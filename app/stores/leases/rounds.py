@@ -74,6 +74,7 @@ class Rounds:
         self.own_id = own_id
         self.clock = clock
         self._block = block
+        self._has_leases = lease_s > 0
         self._longest_s = lease_s  # of the leases that this process knows of
         self._begin_anew()
         _all.add(self)
@@ -163,10 +164,10 @@ class Rounds:
                 until[holder] = _end_of(lease_s, since)
                 self._longest_s = max(self._longest_s, lease_s)
         # Registrations may be lost, with all keys or in a failover. Only a process that has been registered for longer
-        # than a lease knows that none is.
+        # than a lease knows that none is. Where leases are off, nobody but those in the list is waited for.
         is_known = holders is not None and self.own_id in holders
         at_risk_until = _end_of(self._longest_s, self._heard_since if is_known else since)
-        if self._longest_s and at_risk_until > since:
+        if self._has_leases and at_risk_until > since:
             until[_UNKNOWN] = at_risk_until
         return until
 

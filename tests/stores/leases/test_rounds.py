@@ -61,6 +61,16 @@ def test_nobody_is_waited_for_where_there_are_no_leases(time):
     assert time.passed_s == 0
 
 
+def test_whose_leases_were_turned_off_waits_no_longer_than_the_last_holder_is_there(time):
+    """Workers with VERIFY_LEASE=0 began while those before them, which had leases, were ending."""
+    rounds = Rounds(OWN, 0, time, time.block)
+    rounds.wait(rounds.begin(), {PHONE: "50 1"}, time())
+    assert time.passed_s == pytest.approx(IN_FULL)
+    rounds.wait(rounds.begin(), {}, time())
+    rounds.wait(rounds.begin(), None, time())
+    assert time.passed_s == pytest.approx(IN_FULL)
+
+
 def test_who_is_not_registered_waits_in_full(time):
     """It cannot know whether there are holders whose registrations were lost."""
     rounds = Rounds(OWN, LEASE_S, time, time.block)
