@@ -54,6 +54,23 @@ def test_a_body_that_is_too_large_in_either_form(service, size):
         assert '"code":40005' in answer
 
 
+def test_requests_on_one_connection_are_answered_in_order_and_each_in_one_piece(service):
+    """Whether they come one after the other or together."""
+    ask = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        for _ in range(3):
+            connection.sendall(ask % b"/api/v9/users/@me")
+            answer = connection.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 401 ")
+            assert answer.endswith(b'{"code":0,"message":"401: Unauthorized"}')
+        connection.sendall(ask % b"/healthz" + ask % b"/gateway/verify" + ask % b"/no/such/path")
+        answers = b""
+        while answers.count(b"HTTP/1.1 ") < 3 or not answers.endswith(b"}"):
+            answers += connection.recv(65536)
+    assert [part[:3] for part in answers.split(b"HTTP/1.1 ")[1:]] == [b"200", b"401", b"404"]
+
+
 def test_a_chunked_body_is_read(service):
     status, answer = send(service, post(LOGIN, chunked(b'{"login": "a@example.com", "password": "x"}', 5), CHUNKED))
     assert status == 400
