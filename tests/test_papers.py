@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from app import errors
+from scripts.benchmark import report
+from scripts.benchmark.__main__ import PARTS
 
 ROOT = Path(__file__).parents[1]
 REQUIREMENTS = {*range(1, 52), 55}
@@ -90,3 +92,9 @@ def test_where_is_it_names_functions_that_are_there():
     named = re.findall(r"`(app/[\w/]+\.\w+)`, `(\w+)`", table)
     assert named
     assert [(path, name) for path, name in named if name not in (ROOT / path).read_text(encoding="utf-8")] == []
+
+
+def test_the_page_of_speed_has_a_place_for_each_part_of_the_benchmark():
+    page = report.PAGE.read_text(encoding="utf-8")
+    assert {part: page.count(report.begin_of(part)) for part in PARTS} == dict.fromkeys(PARTS, 1)
+    assert page.count("<!-- to here -->") == len(PARTS)

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from types import SimpleNamespace
 from typing import Any
 
 from app.stores.connection.connect import connect
-from scripts.benchmark.machinery import SECONDS, Measured, Seeds, Server, load, request
-from tests.ports import free_port, lasting_port
+from scripts.benchmark.load import SECONDS, Request, Series
+from scripts.benchmark.machinery import Server, measure
+from scripts.benchmark.routes import API, VERIFY
+from scripts.benchmark.seeds import Seeds
+from tests.ports import lasting_port
 from tests.servers import RedisServer
 from tests.sets import ClusterSet, SentinelSet
 
@@ -35,34 +37,32 @@ KINDS: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
 }
 
 
-def measure_kinds(rounds: int) -> dict[str, tuple[Measured, Measured]]:
+def measure_kinds(rounds: int) -> dict[str, tuple[Series, Series]]:
     """Measure verify and log out on each kind in turn, round after round. Return the figures of both by kind."""
-    measured = {name: (Measured(), Measured()) for name in KINDS}
+    measured = {name: (Series(), Series()) for name in KINDS}
     with ExitStack() as started:
         targets = {}
         for name, (make_set, environment) in KINDS.items():
             url = started.enter_context(closing(make_set(*_KEPT))).plain_url
-            redis = SimpleNamespace(url=url, client=started.enter_context(connect(url)))
-            server = started.enter_context(closing(Server("wsgi:app", redis, free_port(), **environment)))
-            targets[name] = (server, Seeds(redis))
+            client = started.enter_context(connect(url))
+            server = started.enter_context(closing(Server("wsgi:app", url, **environment)))
+            targets[name] = (server, Seeds(client))
         for _ in range(rounds):
             for name, (server, seeds) in targets.items():
                 verify, log_out = measured[name]
-                as_somebody = [request("GET", seeds.user()[1][0]) for _ in range(200)]
-                verify.add(load(f"{server.url}/gateway/verify", as_somebody))
+                checks = [Request("GET", VERIFY, seeds.user()[1][0]) for _ in range(200)]
+                verify.append(measure(server, checks))
                 tokens = [token for _ in range(SECONDS * 900) for token in seeds.user()[1]]
-                log_out.add(load(f"{server.url}/api/v9/auth/logout", [request("POST", token) for token in tokens]))
+                log_out.append(measure(server, [Request("POST", f"{API}/auth/logout", token) for token in tokens]))
     return measured
 
 
-def format_kinds(measured: dict[str, tuple[Measured, Measured]]) -> str:
+def format_kinds(measured: dict[str, tuple[Series, Series]]) -> str:
     """Return a table with requests a second, their ratio to one server, and the median time of an answer."""
     lines = ["| Redis | verify/s | to one server | log out/s | to one server | p50 ms |", "| --- " * 6 + "|"]
-    first_verify, first_log_out = (one.median() for one in measured["one server"])
-    for name, (verify, log_out) in measured.items():
-        checks, ends = verify.median(), log_out.median()
-        ratios = checks[0] / first_verify[0], ends[0] / first_log_out[0]
-        lines.append(
-            f"| {name} | {checks[0]:,.0f} | {ratios[0]:.2f} | {ends[0]:,.0f} | {ratios[1]:.2f} | {ends[1]:.1f} |"
-        )
+    first_checks, first_ends = measured["one server"]
+    for name, (checks, ends) in measured.items():
+        ratios = checks.per_second / first_checks.per_second, ends.per_second / first_ends.per_second
+        figures = f"{checks.per_second:,.0f} | {ratios[0]:.2f} | {ends.per_second:,.0f} | {ratios[1]:.2f}"
+        lines.append(f"| {name} | {figures} | {ends.p50_ms:.1f} |")
     return "\n".join(lines)

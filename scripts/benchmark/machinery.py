@@ -1,61 +1,32 @@
-"""The servers of a run, the sessions in them, and the load on them."""
+"""The servers of a run: Redis, Keyrack and floors under gunicorn, and their processor time and memory."""
 
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
+import requests
 from redis import Redis as RedisPy
 
-from app import tokens
 from app.stores.connection.connect import connect
-from app.stores.keys import unprefixed as keys
-from app.stores.lifetimes import Lifetimes
-from app.stores.scripts import SessionScripts
-from app.stores.session_records import Client
-from app.stores.sessions import SessionStore
-from app.stores.tickets import proof_value
-from app.stores.users import UserStore
+from scripts.benchmark.load import Load, Request, Run
+from scripts.benchmark.seeds import Seeds
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 3
-CONNECTIONS = 32
-SESSIONS_A_USER = 5
-NO_LIMITS = {
+WORKERS = 2
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+_METRICS_SECRET = "m" * 32
+_NO_LIMITS = {
     f"RATE_LIMIT_{name}": "1000000000 per minute"
     for name in ("LOGIN", "LOGIN_ADDRESS", "LOGIN_ACCOUNT", "REGISTER", "STEP_UP", "STEP_UP_USER")
 }
-FIREFOX = Client(os="Linux", platform="Firefox", location="Bern, Bern, Switzerland", ip="203.0.113.7")
-
-
-@dataclass
-class Measured:
-    """Figures of wrk, run after run: requests a second, and latencies in milliseconds."""
-
-    per_second: list[float] = field(default_factory=list)
-    p50_ms: list[float] = field(default_factory=list)
-    p99_ms: list[float] = field(default_factory=list)
-
-    def add(self, report: str) -> None:
-        if refused := re.search(r"Non-2xx or 3xx responses: (\d+)", report):
-            raise SystemExit(f"{refused[1]} answers were refused, so the figures would mean nothing:\n{report}")
-        if re.search(r"Socket errors: (?!connect 0, read 0, write 0, timeout 0)", report):
-            raise SystemExit(f"connections failed, so the figures would mean nothing:\n{report}")
-        self.per_second.append(float(re.search(r"Requests/sec:\s+([\d.]+)", report)[1]))
-        for share, series in (("50", self.p50_ms), ("99", self.p99_ms)):
-            value, unit = re.search(rf"\s{share}%\s+([\d.]+)(us|ms|s|m)\b", report).groups()
-            series.append(float(value) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60_000}[unit])
-
-    def median(self) -> tuple[float, float, float]:
-        """Return the medians: requests a second, p50 and p99 in milliseconds."""
-        return tuple(statistics.median(series) for series in (self.per_second, self.p50_ms, self.p99_ms))
 
 
 class Redis:
@@ -67,10 +38,16 @@ class Redis:
         self.url = f"unix://{socket}"
         options = ["--port", "0", "--unixsocket", socket, "--save", "", "--dir", self._folder]
         self._process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
-        _until(Path(socket).exists)
+        wait_until(Path(socket).exists)
         self.client = connect(self.url)
         self.raw = RedisPy(unix_socket_path=socket)
         self.raw.set("bench", "x")
+
+    def cpu_s(self) -> float:
+        return _cpu_s(self._process.pid)
+
+    def used_memory(self) -> int:
+        return int(self.raw.info("memory")["used_memory"])
 
     def close(self) -> None:
         self._process.terminate()
@@ -81,88 +58,111 @@ class Redis:
 class Server:
     """One application under gunicorn. The settings are the same for all applications."""
 
-    def __init__(self, application: str, redis: Redis, port: int, **environment: str) -> None:
+    def __init__(
+        self,
+        application: str,
+        redis_url: str,
+        *options: str,
+        checkout: Path | None = None,
+        workers: int = WORKERS,
+        **environment: str,
+    ) -> None:
+        """
+        Args:
+            options: Options of gunicorn that are other ones.
+            checkout: The folder of another build, with its own .venv. None for this one.
+        """
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        own = {"REDIS_URL": redis.url, "SECRET_KEYS": "b" * 32, "PORT": str(port)} | NO_LIMITS | environment
-        command = [sys.executable, "-m", "gunicorn", "--log-level", "warning", application]
-        self._process = subprocess.Popen(command, cwd=ROOT, env=os.environ | own)
-        _until(lambda: subprocess.run(["curl", "-s", "-o", "/dev/null", self.url], check=False).returncode == 0)
+        own = {"REDIS_URL": redis_url, "SECRET_KEYS": "b" * 32, "METRICS_SECRET": _METRICS_SECRET, "PORT": str(port)}
+        python = sys.executable if checkout is None else str(checkout / ".venv/bin/python")
+        command = [python, "-m", "gunicorn", "--log-level", "warning", *options, application]
+        self._process = subprocess.Popen(
+            command,
+            cwd=checkout or ROOT,
+            env=os.environ | own | _NO_LIMITS | {"WEB_CONCURRENCY": str(workers)} | environment,
+            stdout=subprocess.DEVNULL,
+        )
+        wait_until(lambda: answers(self.url))
 
-    def cpu_ticks(self) -> list[int]:
-        """Return the processor time that each worker has used so far."""
+    def _workers(self) -> list[int]:
         listed = subprocess.run(["pgrep", "-P", str(self._process.pid)], capture_output=True, text=True, check=True)
-        stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in listed.stdout.split()]
-        return [int(stat[11]) + int(stat[12]) for stat in stats]
+        return [int(pid) for pid in listed.stdout.split()]
+
+    def cpu_s(self) -> list[float]:
+        """Return the processor time that each worker has used so far, in seconds."""
+        return [_cpu_s(pid) for pid in self._workers()]
+
+    def memory(self) -> tuple[int, int]:
+        """Return the bytes that the workers take: as the kernel counts them for each, and with shared pages divided."""
+        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self._workers()]
+        rss, pss = (
+            sum(int(re.search(rf"^{name}:\s+(\d+)", text, re.MULTILINE)[1]) for text in rollups)
+            for name in ("Rss", "Pss")
+        )
+        return 1024 * rss, 1024 * pss
+
+    def metrics(self, name: str) -> dict[str, float]:
+        """Return the figures of a metric that are not 0, by the value of its label; by "" if it has none."""
+        headers = {"Authorization": f"Bearer {_METRICS_SECRET}"}
+        text = requests.get(f"{self.url}/metrics", headers=headers, timeout=30).text
+        found = re.findall(rf'^{name}(?:\{{\w+="([^"]*)"\}})? (\S+)$', text, re.MULTILINE)
+        return {label: float(value) for label, value in found if float(value)}
 
     def close(self) -> None:
         self._process.terminate()
         self._process.wait()
 
 
-class Seeds:
-    """Test data in Redis: users made by the stores, and a crowd of copies of one of them."""
+class Keyrack:
+    """A Keyrack with a Redis of its own, and the sessions in it."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        scripts = SessionScripts(redis.client, Lifetimes(30 * 86400, 365 * 86400))
-        self._users, self._sessions = UserStore(redis.client, scripts), SessionStore(redis.client, scripts)
-        self._users_made = 0
-        self.last_email = ""
-        self._crowd = 0
+    def __init__(
+        self,
+        *,
+        beside: "Keyrack | None" = None,
+        checkout: Path | None = None,
+        workers: int = WORKERS,
+        **environment: str,
+    ) -> None:
+        """
+        Args:
+            beside: Another Keyrack, whose Redis and sessions this one shares.
+        """
+        self._own_redis = Redis() if beside is None else None
+        self.redis = self._own_redis or beside.redis
+        self.seeds = Seeds(self.redis.client, self.redis.raw) if beside is None else beside.seeds
+        self.server = Server("wsgi:app", self.redis.url, checkout=checkout, workers=workers, **environment)
 
-    def user(self, password_hash: str = "$2b$12$" + "x" * 53, sessions: int = SESSIONS_A_USER) -> tuple[str, list[str]]:
-        """Make a user with sessions. Return their id and tokens."""
-        self._users_made += 1
-        now, user_id = int(time.time()), str(10**18 + self._users_made)
-        email = self.last_email = f"user{self._users_made}@example.com"
-        named = {"email": email, "username": email, "global_name": None, "password_hash": password_hash}
-        self._users.create(user_id, email, **named, created_at=now)
-        held = [tokens.issue(user_id, now) for _ in range(sessions)]
-        for token in held:
-            self._sessions.open(user_id, tokens.id_hash(token), now, FIREFOX, "1", 50)
-        return user_id, held
+    def measure(self, sent: Sequence[Request], load: Load = Load()) -> Run:  # noqa: B008 - it is frozen
+        return measure(self.server, sent, load)
 
-    def proof(self, user_id: str, session: str) -> str:
-        proof = tokens.issue(user_id, time.time())
-        value = proof_value("password", tokens.id_hash(session)) + " 0"  # the secrets version of a new user
-        self._redis.raw.set(keys.proof(user_id, tokens.id_hash(proof)), value, ex=3600)
-        return proof
-
-    def crowd(self, users: int) -> None:
-        """Add more users with five sessions each, to make Redis large. Nobody has their tokens."""
-        user_id, _ = self.user()
-        named = (keys.user, keys.last_used, keys.sessions)
-        dumped = [self._redis.raw.dump(key(user_id)) for key in named]
-        for first in range(self._crowd, self._crowd + users, 2000):
-            with self._redis.raw.pipeline(transaction=False) as pipe:
-                for number in range(first, min(first + 2000, self._crowd + users)):
-                    copy = str(3 * 10**18 + number)
-                    pipe.set(keys.email(f"user{copy}@example.com"), copy)
-                    for key, value in zip(named, dumped, strict=True):
-                        pipe.restore(key(copy), 0 if key is keys.user else 30 * 86400 * 1000, value)
-                pipe.execute()
-        self._crowd += users
+    def close(self) -> None:
+        self.server.close()
+        if self._own_redis:
+            self._own_redis.close()
 
 
-def request(method: str, token: str = "", proof: str = "", body: str = "") -> str:
-    """Return a line for requests.lua."""
-    return "\t".join((method, token, proof, body))
+def measure(server: Server, sent: Sequence[Request], load: Load = Load()) -> Run:  # noqa: B008 - it is frozen
+    """Load a server. Return the figures, with the processor time of its workers."""
+    before = server.cpu_s()
+    run = load.run(server.url, sent)
+    return replace(run, cpu_us=1e6 * (sum(server.cpu_s()) - sum(before)) / run.count)
 
 
-def load(url: str, requests: Sequence[str], connections: int = CONNECTIONS, seconds: int = SECONDS) -> str:
-    """Send the requests one after the other, over and over. Return wrk's report."""
-    with tempfile.NamedTemporaryFile("w", prefix="keyrack-bench-") as file:
-        file.write("\n".join(requests) + "\n")
-        file.flush()
-        script = str(Path(__file__).with_name("requests.lua"))
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--timeout", "30", "--latency", "-s", script, url]
-        environment = os.environ | {"REQUESTS": file.name}
-        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+def answers(url: str) -> bool:
+    """Tell whether a server answers, whatever it says."""
+    return subprocess.run(["curl", "-s", "-o", "/dev/null", url], check=False).returncode == 0
 
 
-def _until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not condition():
         if time.monotonic() > deadline:
             raise SystemExit("a server did not start")
         time.sleep(0.05)
+
+
+def _cpu_s(pid: int) -> float:
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / _TICKS_A_SECOND
