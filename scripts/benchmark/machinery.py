@@ -83,7 +83,11 @@ class Server:
             env=os.environ | own | _NO_LIMITS | {"WEB_CONCURRENCY": str(workers)} | environment,
             stdout=subprocess.DEVNULL,
         )
-        wait_until(lambda: answers(self.url))
+        try:
+            wait_until(lambda: answers(self.url))
+        except BaseException:
+            self.close()
+            raise
 
     def _workers(self) -> list[int]:
         listed = subprocess.run(["pgrep", "-P", str(self._process.pid)], capture_output=True, text=True, check=True)
@@ -132,7 +136,12 @@ class Keyrack:
         self._own_redis = Redis() if beside is None else None
         self.redis = self._own_redis or beside.redis
         self.seeds = Seeds(self.redis.client, self.redis.raw) if beside is None else beside.seeds
-        self.server = Server("wsgi:app", self.redis.url, checkout=checkout, workers=workers, **environment)
+        try:
+            self.server = Server("wsgi:app", self.redis.url, checkout=checkout, workers=workers, **environment)
+        except BaseException:
+            if self._own_redis:
+                self._own_redis.close()
+            raise
 
     def measure(self, sent: Sequence[Request], load: Load = Load()) -> Run:  # noqa: B008 - it is frozen
         return measure(self.server, sent, load)
