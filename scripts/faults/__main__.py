@@ -23,6 +23,14 @@ after Redis     the same, from the time when Redis could be reached again, or an
 
 A request that was answered by 503, or not at all, may have had its effect or not. The effect may still come within
 LATE_S. Both are right, but an effect that was seen must stay.
+
+The rows of leases (scripts/faults/leases/) are about checks that workers answer from memory. A hundred connections ask
+four workers about sessions without a pause, while these sessions are ended in all ways. Such rows have another table:
+
+from memory     the part of the checks that workers answered from memory
+late yes        sessions of which a gateway was told yes, by a check that was sent after the answer to their ending came
+foreign yes     sessions of which a yes named another one
+wrong no        sessions that were refused before anybody ended them
 """
 
 import argparse
@@ -33,6 +41,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from scripts.faults.leases import runner as leases
+from scripts.faults.leases.rows import IMPATIENT, LEASE_ROWS
 from scripts.faults.rows import FORGETFUL, ROWS
 from scripts.faults.runner import run, summarize
 from scripts.faults.table import table
@@ -40,27 +50,47 @@ from scripts.faults.table import table
 
 def main() -> None:
     rows = {row.name: row for row in [*ROWS, FORGETFUL]}
+    lease_rows = {row.name: row for row in [*LEASE_ROWS, IMPATIENT]}
     parser = argparse.ArgumentParser(prog="scripts/chaos")
-    parser.add_argument("--minutes", type=float, default=11, help="of load, shared among the rows")
-    parser.add_argument("--rows", nargs="+", choices=rows, default=[row.name for row in ROWS], metavar="ROW")
+    parser.add_argument(
+        "--minutes", type=float, default=11, help="of load, shared among the rows that are not of leases"
+    )
+    parser.add_argument("--checks", type=int, default=1_000_000, help="of gateways, shared among the rows of leases")
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        choices=rows | lease_rows,
+        default=[row.name for row in (*ROWS, *LEASE_ROWS)],
+        metavar="ROW",
+    )
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends all that was started, as Ctrl-C does
     folder = Path(tempfile.mkdtemp(prefix="keyrack-chaos-"))
     print(f"seed {asked.seed}, rows {', '.join(asked.rows)}", flush=True)
+    chosen = [rows[name] for name in asked.rows if name in rows]
     results = []
-    for name in asked.rows:
-        result = run(rows[name], asked.minutes * 60 / len(asked.rows), asked.seed, folder)
+    for row in chosen:
+        result = run(row, asked.minutes * 60 / len(chosen), asked.seed, folder)
         results.append(result)
-        print(f"{name}: {len(result.faults)} faults, {'good' if result.is_good else 'not good'}", flush=True)
+        print(f"{row.name}: {len(result.faults)} faults, {'good' if result.is_good else 'not good'}", flush=True)
         if result.findings:
             print(summarize(result.findings), flush=True)
-    print(f"\n{table(results)}")
-    if any(result.findings for result in results):
+    of_leases = [lease_rows[name] for name in asked.rows if name in lease_rows]
+    lease_results = []
+    for row in of_leases:
+        result = leases.run(row, asked.checks // len(of_leases), asked.seed, folder)
+        lease_results.append(result)
+        print(leases.summarize(result), flush=True)
+    for all_of_a_kind, make in ((results, table), (lease_results, leases.table)):
+        if all_of_a_kind:
+            print(f"\n{make(all_of_a_kind)}")
+    everything = [*results, *lease_results]
+    if any(result.findings for result in everything):
         print(f"\njournals and logs are in {folder}")
     else:
         shutil.rmtree(folder)
-    raise SystemExit(0 if all(result.is_good for result in results) else 1)
+    raise SystemExit(0 if all(result.is_good for result in everything) else 1)
 
 
 if __name__ == "__main__":

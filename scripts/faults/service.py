@@ -54,6 +54,13 @@ class Service:
             return False
         return True
 
+    def run_command(self, *arguments: str) -> int:
+        """Run an operator's command, and return its exit code."""
+        flask = Path(sys.executable).with_name("flask")
+        command = [flask, "--app", "wsgi", *arguments]
+        how = {"cwd": _ROOT, "env": self._environment, "stdout": self._log, "stderr": self._log}
+        return subprocess.run(command, check=False, **how).returncode
+
     def workers(self) -> list[int]:
         """Return the process ids of the workers."""
         pid = self._process.pid
