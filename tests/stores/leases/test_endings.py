@@ -18,6 +18,7 @@ from app.stores.wiring import Stores
 from app.watch import metrics
 from tests.conftest import LIFETIMES
 from tests.leases import IN_FULL_S, LEASE_S, Holders, Time
+from tests.stores.leases.test_holder import Worker
 
 OWN, OTHER, THIRD = "0" * 16, "a" * 16, "b" * 16
 FIRST, SECOND, NEW = (letter * 43 + "=" for letter in "ABC")
@@ -435,3 +436,79 @@ def test_in_a_cluster_nobody_is_asked(store, redis, clock):
     assert (stores.rounds, stores.endings) == (None, None)
     assert stores.sessions.open("1", FIRST, int(clock()), Client(), "1", 50)
     assert stores.sessions.end("1", [FIRST], "revoked") == 1
+
+
+# With holders as workers are
+
+
+class Workers:
+    """Two workers: the first ends sessions, the second keeps one. They have their turns only while an ending waits."""
+
+    def __init__(self, url, store, clock, time):
+        self.ender, self.other = self.all = [Worker(url), Worker(url)]
+        self.stopped = []
+        self._time = time
+        rounds = self.ender.rounds
+        rounds.clock, rounds._block = time, self._have_turns
+        time.now -= 10
+        self.ender.turn_until(lambda: rounds.is_heard)
+        self.other.turn_until(lambda: self.other.rounds.is_heard)
+        time.now += 10
+        scripts = SessionScripts(store, LIFETIMES, clock, endings=Endings(store, keys, rounds))
+        self.sessions = SessionStore(store, scripts)
+
+    def _have_turns(self, event, seconds):
+        """A stopped one is waited for until nothing comes from the others."""
+        for _ in range(200 if self.stopped else 20_000):
+            for worker in self.all:
+                worker.clock.advance(0.0001)
+                if worker not in self.stopped:
+                    worker.turn(0.001)
+            if event.is_set():
+                return True
+        self._time.now += seconds
+        for worker in self.all:
+            worker.clock.advance(seconds)
+        return event.is_set()
+
+    def close(self):
+        for worker in self.all:
+            worker.close()
+
+
+@pytest.fixture
+def workers(redis_server, store, clock, time, process):
+    made = Workers(redis_server.url, store, clock, time)
+    yield made
+    made.close()
+
+
+@on_a_server
+def test_when_it_is_told_no_worker_can_say_yes(workers, redis, time):
+    assert workers.other.ask("1", FIRST) is not None
+    assert workers.other.find("1", FIRST) is not None
+    workers.sessions.end("1", [FIRST], "revoked")
+    assert workers.other.find("1", FIRST) is None
+    assert time.passed_s() == 0
+    assert [value.split()[2:] for value in redis.hvals(keys.leases)] == [[], []]
+
+
+@on_a_server
+def test_when_it_is_told_a_worker_that_was_stopped_cannot_say_yes(workers, redis, time):
+    """It is continued later, and has not heard of anything."""
+    assert workers.other.ask("1", FIRST) is not None
+    assert workers.other.find("1", FIRST) is not None
+    workers.stopped = [workers.other]
+    registered = redis.hget(keys.leases, workers.other.rounds.own_id)
+    workers.sessions.end("1", [FIRST], "revoked")
+    assert workers.other.find("1", FIRST) is None
+    assert time.passed_s() == pytest.approx(IN_FULL_S)
+    assert redis.hget(keys.leases, workers.other.rounds.own_id) == f"{registered} leaving"
+    workers.sessions.end("1", [SECOND], "revoked")
+    assert redis.hgetall(keys.leases).keys() == {workers.ender.rounds.own_id}
+    workers.stopped = []
+    workers.other.turn_until(workers.other.registration)
+    assert workers.other.find("1", FIRST) is None
+    time.passed_s()
+    assert workers.sessions.end("1", [SECOND], "revoked") == 0
+    assert time.passed_s() == 0
