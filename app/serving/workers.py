@@ -1,8 +1,8 @@
-"""gunicorn's workers, with five changes.
+"""gunicorn's workers, with six changes.
 
 A worker serves all connections that wait at its listener before it ends. A request whose head stays incomplete is
-dropped. The worker's own refusals are JSON. A thread needs fewer steps for a request: see hand_over.py, and
-`AnswerAtOnce` for how it sends an answer.
+dropped. The worker's own refusals are JSON. What needs no thread is answered in the loop (fast_worker.py).
+A thread needs fewer steps for a request: see hand_over.py, and `AnswerAtOnce` for how it sends an answer.
 """
 
 import select
@@ -16,12 +16,12 @@ from gunicorn import util
 from gunicorn.http import wsgi
 
 from app.errors import status_message
-from app.serving.hand_over import HandOverWorker
+from app.serving.fast_worker import FastWorker
 
 _HEAD_S = 5  # within this time the head of a request must be complete
 
 
-class Worker(HandOverWorker):
+class Worker(FastWorker):
     """A worker with a time limit on heads of requests, and with an end that loses no connection.
 
     gunicorn reads a head without a time limit. As many incomplete heads as there are threads would block it. A gateway

@@ -1,7 +1,7 @@
 """The fast lane: answers a gateway's check in the worker's loop, without a thread and without waiting for Redis.
 
 It answers only a yes, and with the same bytes as the slow lane does, in which gunicorn hands a request to a thread
-(front.py, verify.py). What it does not know for certain goes the slow way. Who asks here: serving/workers.py.
+(front.py, verify.py). What it does not know for certain goes the slow way. Who asks here: serving/fast_worker.py.
 """
 
 import re
@@ -28,7 +28,7 @@ try:
 except ImportError:  # it could not be built here
     parse_to_wsgi_environ = None
 
-MAX_HEAD = 8192  # what gunicorn reads at once. All its limits on heads are above that (serving/workers.py)
+MAX_HEAD = 8192  # what gunicorn reads at once. All its limits on heads are above that (serving/fast_worker.py)
 MAX_FIELDS = 100
 
 # The whole head and nothing more, of the form that all programs read alike: one space, CRLF, no folded line, no control
@@ -58,7 +58,7 @@ class Question:
 
 
 class FastLane:
-    """What a worker's loop calls (serving/workers.py). Nothing here waits for Redis, but for the jobs for threads.
+    """What a worker's loop calls (serving/fast_worker.py). Nothing here waits for Redis, but for the jobs for threads.
 
     Attributes:
         make_holder: Returns what tells the last use of a session; None if there are no leases.

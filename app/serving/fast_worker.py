@@ -1,0 +1,337 @@
+"""gunicorn's worker with a fast lane: what needs no thread is answered in its loop. What that is: web/fast_lane.py.
+
+gunicorn hands each request to a thread and back, which takes longer than a gateway's check. Here the loop itself reads
+what has arrived. If the fast lane has no answer, a thread gets the same bytes, as if the loop had not read them.
+"""
+
+import os
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from gunicorn.workers.gthread import DEFAULT_WORKER_DATA_TIMEOUT
+
+from app.serving.hand_over import HandOverWorker
+from app.serving.waiting import Waiting
+
+_MAX_HEAD = 8192  # what gunicorn's parser reads at once
+_SEND_S = 5  # within this time a client must take the rest of an answer
+_LOOK_EVERY_S = 1.0
+_NOTE_EVERY_S = 0.1  # uses of sessions are noted in batches
+_LONG_S = 0.01  # after so long a wait the holder must look at its clock
+_LINGER_S = 2.0  # gunicorn's own bounds for a client that is told that its connection closes
+_MOST_LEFT = 65536
+_NO_DATA = (BlockingIOError, InterruptedError)
+
+
+class FastWorker(HandOverWorker):
+    """A worker with a fast lane, if the application has one, and gunicorn is told nothing that only threads do."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._keepalive_s = self.cfg.keepalive
+        self.keepalived_conns: Any = Waiting()
+        self.pending_conns: Any = Waiting()
+        self._is_plain = False
+        self._closing = Waiting()  # connections that wait for their clients to close them too
+        self._lane: Any = None
+        self._holder: Any = None
+        self._of_holder: Any = None  # its socket
+        self._parked: dict[Any, bool] = {}  # connections whose answer waits for Redis; whether the poller watches them
+        self._look_at = self._note_at = 0.0
+        self._is_looking = self._is_noting = False
+
+    def run(self) -> None:
+        lane = getattr(self.wsgi, "fast_lane", None)
+        self._is_plain = is_plain(self.cfg)
+        if lane is not None and self._is_plain:
+            self._holder = lane.make_holder(self)
+            self._lane = lane if self._holder is not None else None
+        super().run()
+
+    # -- What the holder of a lease needs of a loop
+
+    def run_apart(self, job: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Run a job in a thread, then hand its result to `then` in the loop."""
+
+        def finish(future: Any) -> None:
+            if not future.cancelled():
+                self.method_queue.defer(self._finish_job, then, future)
+
+        self.tpool.submit(job).add_done_callback(finish)
+
+    def _finish_job(self, then: Callable[[Any], None], future: Any) -> None:
+        problem = future.exception()
+        if problem is not None:
+            self.log.error("a job beside the requests failed", exc_info=problem)
+        then(problem if problem is not None else future.result())
+
+    def watch(self, sock: Any) -> None:
+        """Tell the holder whenever its socket is readable, from now on."""
+        self._of_holder = sock
+        self.poller.register(sock, selectors.EVENT_READ, self._on_holder_readable)
+
+    def unwatch(self, sock: Any) -> None:
+        self._of_holder = None
+        self.poller.unregister(sock)
+
+    def _on_holder_readable(self, sock: Any) -> None:
+        if sock is self._of_holder:  # else it was left in this turn of the loop
+            self._holder.on_readable()
+
+    # -- Turns of the loop
+
+    def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
+        if self._lane is None:
+            super().wait_for_and_dispatch_events(timeout)
+            return
+        due = min(self._holder.tick(), self._start_jobs())
+        began = time.monotonic()
+        events = self.poller.select(due if timeout is None else min(timeout, due))  # PEP 475: a signal does not end it
+        if time.monotonic() - began > _LONG_S:
+            self._holder.tick()
+        for key, _ in events:
+            key.data(key.fileobj)
+
+    def _start_jobs(self) -> float:
+        """Start what is due in threads. Return in how many seconds to call this again at the latest."""
+        now = time.monotonic()
+        if now >= self._look_at and not self._is_looking:
+            self._is_looking, self._look_at = True, now + _LOOK_EVERY_S
+            self.run_apart(self._lane.look_after_redis, self._end_looking)
+        if not self._lane.has_uses or self._is_noting:
+            return _LOOK_EVERY_S
+        if now >= self._note_at:
+            self._is_noting, self._note_at = True, now + _NOTE_EVERY_S
+            self.run_apart(self._lane.take_uses(), self._end_noting)
+        return _NOTE_EVERY_S
+
+    def _end_looking(self, _: Any) -> None:
+        self._is_looking = False
+
+    def _end_noting(self, _: Any) -> None:
+        self._is_noting = False
+
+    def set_accept_enabled(self, enabled: bool | None) -> None:
+        super().set_accept_enabled(enabled)
+        if not enabled and not self.alive and self._lane is not None:
+            self._close_lane()
+
+    def _close_lane(self) -> None:
+        """Give back the lease. Threads answer what comes until this worker ends, and whoever waits for Redis now."""
+        lane, self._lane = self._lane, None
+        self._holder.close()
+        self.tpool.submit(lane.take_uses())
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Close connections that stay silent while this worker ends: new ones as soon as a thread would have."""
+        super()._cap_keepalive(deadline)  # type: ignore[misc]  # the stubs are of an earlier gunicorn
+        new_deadline = time.monotonic() + DEFAULT_WORKER_DATA_TIMEOUT
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, new_deadline)
+
+    # -- Connections
+
+    @property
+    def _is_open(self) -> bool:
+        """Tell whether the fast lane takes requests now. gunicorn closes connections that are too many."""
+        return self._lane is not None and self.alive and len(self.keepalived_conns) < self.max_keepalived
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Hand a connection to a thread. A new one first waits in the poller, as long as it would in a thread."""
+        if conn.initialized or conn.data_ready or not self._is_open:
+            super().enqueue_req(conn)
+            return
+        conn.timeout = time.monotonic() + DEFAULT_WORKER_DATA_TIMEOUT + self._keepalive_s
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def on_pending_socket_readable(self, conn: Any, client: Any) -> None:
+        if conn not in self.pending_conns:  # closed in this turn of the loop
+            return
+        if not self._is_open or not self._try(conn, self.pending_conns):
+            super().on_pending_socket_readable(conn, client)
+
+    def on_client_socket_readable(self, conn: Any, client: Any) -> None:
+        if conn in self._parked:  # it has sent more, or is closed; that is looked at after its answer
+            self._parked[conn] = False
+            self.poller.unregister(client)
+        elif conn not in self.keepalived_conns:  # closed, or handed to a thread, in this turn of the loop
+            return
+        elif not self._is_open or not self._try(conn, self.keepalived_conns):
+            super().on_client_socket_readable(conn, client)
+
+    def _try(self, conn: Any, waiting: Waiting) -> bool:
+        """Answer what a connection has sent. Return False if a thread must do that, with the same bytes."""
+        try:
+            head = conn.sock.recv(_MAX_HEAD)
+        except _NO_DATA:
+            return True
+        except OSError:
+            head = b""
+        if not head:
+            self._drop(conn, waiting)
+            return True
+        question, last_used_at = self._ask_memory(head, conn)
+        if last_used_at is not None:
+            answer = self._answer(question, last_used_at, "memory")
+            if answer is not None:
+                self._keep(conn, waiting)
+                self._send(conn, answer)
+                return True
+        elif question is not None:
+            then = partial(self._on_asked, conn, question, head)
+            if self._holder.ask(question.claim.user_id, question.claim.id_hash, then):
+                self._keep(conn, waiting)
+                self._parked[conn] = True
+                return True
+        _put_back(conn, head)
+        return False
+
+    def _ask_memory(self, head: bytes, conn: Any) -> tuple[Any, float | None]:
+        """Return the question that a connection has sent, and the last use of its session; None for what is unknown."""
+        try:
+            question = self._lane.read(head, conn.client)
+            claim = question.claim if question is not None else None
+            return question, claim and self._holder.find(claim.user_id, claim.id_hash)
+        except Exception:  # a mistake here must not end the worker with all its connections
+            self.log.exception("the fast lane failed")
+            return None, None
+
+    def _answer(self, question: Any, last_used_at: float, lane: str) -> bytes | None:
+        try:
+            answer: bytes | None = self._lane.answer(question, last_used_at, lane)
+        except Exception:
+            self.log.exception("the fast lane failed")
+            return None
+        return answer
+
+    def _on_asked(self, conn: Any, question: Any, head: bytes, last_used_at: float | None) -> None:
+        """Answer a connection that waited for Redis, or hand it to a thread."""
+        is_watched = self._parked.pop(conn, False)
+        if conn not in self.keepalived_conns:  # closed meanwhile
+            return
+        answer = self._answer(question, last_used_at, "loop") if last_used_at is not None and self._is_open else None
+        if not is_watched:
+            self._watch(conn)
+        if answer is None:
+            _put_back(conn, head)
+            super().on_client_socket_readable(conn, conn.sock)
+        else:
+            self._send(conn, answer)
+
+    def _watch(self, conn: Any) -> None:
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn))
+
+    def _keep(self, conn: Any, waiting: Waiting) -> None:
+        """Let a connection wait for its next request, as long as after the answer of a thread."""
+        conn.timeout = time.monotonic() + self._keepalive_s
+        if waiting is self.keepalived_conns:
+            waiting.move_to_end(conn)
+        else:
+            waiting.remove(conn)
+            self.keepalived_conns.append(conn)
+            self.poller.modify(conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn))
+
+    def _send(self, conn: Any, answer: bytes) -> None:
+        try:
+            sent = conn.sock.send(answer)
+        except _NO_DATA:
+            sent = 0
+        except OSError:
+            self._drop(conn, self.keepalived_conns)
+            return
+        if sent < len(answer):  # the client takes its answers late: a thread waits for it
+            self.poller.unregister(conn.sock)
+            self.keepalived_conns.remove(conn)
+            conn.init()
+            self.tpool.submit(_send_rest, conn, answer[sent:]).add_done_callback(
+                lambda future: self.method_queue.defer(self.finish_request, conn, future)
+            )
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Keep a connection after a thread has answered, or close it.
+
+        Before it closes one, gunicorn waits for the client to do so, for up to two seconds, and in its loop. Here the
+        loop goes on meanwhile.
+        """
+        if not self._is_plain or fs.cancelled() or fs.exception() or fs.result():
+            super().finish_request(conn, fs)
+            return
+        conn.timeout = time.monotonic() + _LINGER_S
+        conn.left_to_read = _MOST_LEFT
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_closing_readable, conn))
+        except (OSError, ValueError):  # it is closed already
+            self.nr_conns -= 1
+            conn.close()
+        else:
+            self._closing.append(conn)
+
+    def _on_closing_readable(self, conn: Any, client: Any) -> None:
+        """Read what the client has sent before it heard that its connection closes. Unread, its last answer is lost."""
+        try:
+            size = len(client.recv(_MAX_HEAD))
+        except _NO_DATA:
+            return
+        except OSError:
+            size = 0
+        conn.left_to_read -= size
+        if not size or conn.left_to_read < 0:
+            self._drop(conn, self._closing)
+
+    def murder_pending(self) -> None:
+        super().murder_pending()
+        now = time.monotonic()
+        while self._closing and self._closing[0].timeout <= now:
+            self._drop(self._closing[0], self._closing)
+
+    def _drop(self, conn: Any, waiting: Waiting) -> None:
+        self.poller.unregister(conn.sock)
+        waiting.remove(conn)
+        self.nr_conns -= 1
+        conn.close()
+
+
+def is_plain(cfg: Any) -> bool:
+    """Tell whether gunicorn's settings ask for nothing that only its threads do.
+
+    All that GUNICORN_CMD_ARGS may set and that would change what a check is answered, or what happens beside.
+    """
+    hooks = ("pre_request", "post_request")
+    return (
+        bool(cfg.keepalive)
+        and not cfg.is_ssl
+        and cfg.proxy_protocol == "off"
+        and cfg.http2_cleartext == "off"
+        and not cfg.secure_scheme_headers
+        and not cfg.max_requests
+        and not cfg.statsd_host
+        and all(cfg.settings[hook].get() is cfg.settings[hook].default for hook in hooks)
+        and cfg.limit_request_fields >= 100
+        and cfg.limit_request_field_size >= _MAX_HEAD
+        and (cfg.limit_request_line == 0 or cfg.limit_request_line >= 100)
+        and not os.environ.get("SCRIPT_NAME")
+    )
+
+
+def _put_back(conn: Any, head: bytes) -> None:
+    """Let the thread that gets a connection read these bytes first."""
+    conn.data_ready = True
+    conn.init()
+    conn.parser.unreader.unread(head)
+
+
+def _send_rest(conn: Any, rest: bytes) -> bool:
+    """Send the rest of an answer. Return whether the connection can be kept."""
+    conn.sock.settimeout(_SEND_S)
+    try:
+        conn.sock.sendall(rest)
+    except OSError:
+        return False
+    return True
