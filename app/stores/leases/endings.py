@@ -103,7 +103,7 @@ class Endings:
 
     def _wait(self, n: int, holders: Mapping[str, str] | None, since: float) -> None:
         silent = self._rounds.wait(n, holders, since)
-        if holders is None or holders:
+        if holders != {} or self._rounds.has_leases:
             metrics.ENDING_WAIT_SECONDS.observe(self._rounds.clock() - since)
         if silent:
             with suppress(RedisError):  # the next ending tries again

@@ -57,6 +57,7 @@ class Rounds:
 
     Attributes:
         own_id: The id of this process: 16 hexadecimal digits. A process that is forked has another.
+        has_leases: Whether VERIFY_LEASE is not 0. Then more holders may be waited for than are in the list.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Rounds:
         self.own_id = own_id
         self.clock = clock
         self._block = block
-        self._has_leases = lease_s > 0
+        self.has_leases = lease_s > 0
         self._longest_s = lease_s  # of the leases that this process knows of
         self._begin_anew()
         _all.add(self)
@@ -167,7 +168,7 @@ class Rounds:
         # than a lease knows that none is. Where leases are off, nobody but those in the list is waited for.
         is_known = holders is not None and self.own_id in holders
         at_risk_until = _end_of(self._longest_s, self._heard_since if is_known else since)
-        if self._has_leases and at_risk_until > since:
+        if self.has_leases and at_risk_until > since:
             until[_UNKNOWN] = at_risk_until
         return until
 

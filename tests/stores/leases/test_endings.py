@@ -96,6 +96,15 @@ def test_a_wait_is_counted_by_how_long_it_took(store, redis, process, clock, tim
     assert seconds == pytest.approx(before[1] + IN_FULL_S)
 
 
+@on_one_server
+def test_a_wait_for_holders_that_are_in_no_list_is_counted(process):
+    """The process has lost its connection, and the registrations with it."""
+    before = _waits()
+    process.end()
+    count, seconds = _waits()
+    assert (count, seconds) == (before[0] + 1, pytest.approx(before[1] + IN_FULL_S))
+
+
 def _waits():
     """How many waits were counted, and how long they took together."""
     found = {sample.name: sample.value for family in metrics.ENDING_WAIT_SECONDS.collect() for sample in family.samples}
