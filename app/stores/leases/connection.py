@@ -247,12 +247,14 @@ class TrackedConnection:
         self._loop.watch(self._sock)
         self.send(("HELLO", 3), self.require)
         self.send(("CLIENT", "TRACKING", "ON"), self.require)
-        subscribe: Command = ("SUBSCRIBE", *self._channels)
-        self._unsent += hiredis.pack_command(subscribe)  # what this says comes as pushes
+        for channel in self._channels:  # one at a time, so that each has one reply
+            self.send(("SUBSCRIBE", channel), self.require)
         self._owner.on_open()
 
     def _take(self, reply: Any) -> None:
-        if isinstance(reply, hiredis.PushNotification):
+        # SUBSCRIBE is answered by a push, but refused as any command is. A reply that is taken for that to another
+        # command would tell the last use of another session.
+        if isinstance(reply, hiredis.PushNotification) and reply[0] != "subscribe":
             self._owner.on_push(*reply)
         elif self._sent:
             sent = self._sent.popleft()

@@ -299,18 +299,59 @@ def test_a_worker_that_nobody_asks_does_not_ping(worker, redis):
     assert redis.info("commandstats")["cmdstat_hget"]["calls"] == before
 
 
-def test_a_user_of_redis_without_the_rights_answers_by_round_trips(redis, redis_server, caplog):
-    """One line in the log says so, and names the command."""
-    user = "ACL SETUSER nolease on >PASSWORD ~user:* +@all -client|tracking &*"
-    redis.execute_command(*user.split())
-    worker = Worker(redis_server.url.replace("unix://", "unix://nolease:PASSWORD@"))
+RIGHTS = ["~user:*", "~leases", "+@all", "&leases", "&leases:*"]
+
+
+@pytest.fixture
+def limited_worker(redis, redis_server):
+    """Makes a worker whose user of Redis has certain rights."""
+    made = []
+
+    def make(*rights):
+        redis.execute_command("ACL", "SETUSER", "nolease", "reset", "on", ">PASSWORD", *rights)
+        made.append(Worker(redis_server.url.replace("unix://", "unix://nolease:PASSWORD@")))
+        return made[-1]
+
+    yield make
+    for worker in made:
+        worker.close()
+    redis.execute_command("ACL", "DELUSER", "nolease")
+
+
+def test_a_user_of_redis_with_the_rights_holds_a_lease(limited_worker):
+    worker = limited_worker(*RIGHTS)
+    worker.turn_until(lambda: worker.rounds.is_heard)
+
+
+@pytest.mark.parametrize(
+    ("without", "named"),
+    [
+        ({"+@all": "+@all -client|tracking"}, "client|tracking"),
+        ({"+@all": "+@all -subscribe"}, "subscribe"),
+        ({"&leases": ""}, "channel"),
+        ({"&leases:*": ""}, "channel"),
+        ({"&leases": "", "&leases:*": ""}, "channel"),
+        ({"~leases": ""}, "key"),
+    ],
+)
+@pytest.mark.usefixtures("session")
+def test_a_user_of_redis_without_the_rights_answers_by_round_trips(limited_worker, redis, caplog, without, named):
+    """One line in the log says so, and names the command. Nobody is told the last use of another session."""
+    redis.zadd(keys.last_used("2"), {"b": 7})
+    worker = limited_worker(*(right for one in RIGHTS for right in without.get(one, one).split()))
+    told = {("1", "a"): set(), ("2", "b"): set(), ("2", "gone"): set()}
     for _ in range(5):
-        worker.clock.advance(1)
-        worker.settle()
+        worker.clock.advance(40)
+        for _ in range(10):
+            for name, answers in told.items():
+                worker.holder.ask(*name, answers.add)
+            worker.turn()
     assert not worker.rounds.is_heard
+    assert told[("1", "a")] <= {None, 5}
+    assert told[("2", "b")] <= {None, 7}
+    assert told[("2", "gone")] <= {None}
     [line] = [record.message for record in caplog.records if "no check is answered from memory" in record.message]
-    assert "client|tracking" in line
-    worker.close()
+    assert named in line
 
 
 def test_a_server_that_remembers_few_keys_is_not_asked_for_ever(worker, redis):
