@@ -19,6 +19,7 @@ from app.web.fast_lane import FastLane
 from app.web.front import Front
 from app.web.json_provider import OrjsonProvider
 from app.web.limits import init_limits
+from app.web.no_sessions import NoSessions
 from app.web.services import EXTENSION, Services
 from app.web.surfaces import init_surfaces
 from app.web.verify import Verify
@@ -29,6 +30,8 @@ _MAX_BODY = 64 * 1024
 
 
 class Keyrack(Flask):
+    session_interface = NoSessions()
+
     fast_lane: FastLane  # for the worker's loop
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:

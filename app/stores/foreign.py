@@ -60,7 +60,7 @@ def read_json(raw: str | None) -> dict[str, Any]:
 
 def is_time(at: Any) -> bool:
     """Tell whether a value is Unix seconds as tokens have them. A later time may be more than datetime can hold."""
-    return isinstance(at, int | float) and 0 <= at < 2**32
+    return isinstance(at, (int, float)) and 0 <= at < 2**32
 
 
 def _types(redis: RedisClient, keys: Keys, names: Iterable[str]) -> Iterator[tuple[str, str, str]]:

@@ -55,9 +55,6 @@ class Client:
     place: Place | None = None
 
 
-_TEXTS = ("os", "platform", "location", "ip", "form", "name")  # the fields of a record that are texts
-
-
 @dataclass(frozen=True, slots=True)
 class Session:
     """A device that is signed in.
@@ -167,28 +164,34 @@ def parse_ended(user_id: str, raw: str, score: float) -> Ended | None:
 
 def _session_of(user_id: str, id_hash: str, score: float, record: Any) -> Session:
     known = record if isinstance(record, dict) and is_time(record.get("began_at")) else {}
-    texts = {name: known[name] for name in _TEXTS if isinstance(known.get(name), str)}
-    name = texts.pop("name", None)
-    proved_at, adopted_at, ends_by = (
-        at if is_time(at := known.get(field)) else None for field in ("proved_at", "adopted_at", "ends_by")
-    )
     # Where both are, a process of the release before has noted the session since.
-    place = None if "location" in texts else _place_of(known.get("place"))
-    location = place.text if place else texts.pop("location", None)
+    place = None if _text(known, "location") is not None else _place_of(known.get("place"))
+    location = place.text if place else _text(known, "location")
+    adopted_at = _time(known, "adopted_at")
     return Session(
         user_id,
         id_hash,
         known.get("began_at", int(score)),
         score,
-        Client(**texts, location=location, place=place),
-        proved_at,
-        name,
+        Client(_text(known, "os"), _text(known, "platform"), location, _text(known, "ip"), _text(known, "form"), place),
+        _time(known, "proved_at"),
+        _text(known, "name"),
         known.get("on_public_computer") is True,
-        attempt if isinstance(attempt := known.get("attempt"), str) else None,
+        _text(known, "attempt"),
         adopted_at,
-        ends_by,
+        _time(known, "ends_by"),
         adopted_at is not None and not known.get("formers"),
     )
+
+
+def _text(record: dict[str, Any], name: str) -> str | None:
+    value = record.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _time(record: dict[str, Any], name: str) -> int | None:
+    at = record.get(name)
+    return at if is_time(at) else None
 
 
 def _place_of(record: Any) -> Place | None:

@@ -15,4 +15,4 @@ class OrjsonProvider(JSONProvider):
         return orjson.loads(s)
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
-        return Response(orjson.dumps(self._prepare_response_obj(args, kwargs)), mimetype="application/json")
+        return Response(orjson.dumps(self._prepare_response_obj(args, kwargs)), content_type="application/json")

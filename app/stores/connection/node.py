@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
+from hiredis import pack_command
 from redis import ConnectionError as ConnectionBroken
 from redis import ReadOnlyError, RedisError, ResponseError
 
@@ -115,7 +116,7 @@ class Node:
             sent = [*commands, ("WAIT", wait.replicas, wait.ms)] if wait else commands
             if asks_role:
                 sent = [("ROLE",), *sent]
-            connection.send_packed_command(connection.pack_commands(sent))
+            connection.send_packed_command(pack(sent))
             role: Any = _read_reply(connection, decoded=True) if asks_role else None
             replies = [_read_reply(connection, decoded) for _ in commands]
             if wait:
@@ -176,9 +177,14 @@ class Node:
         self.renew()
 
 
+def pack(commands: Sequence[RedisCommand]) -> list[bytes]:
+    """Return commands as they go over the wire, in one piece. redis-py would copy each of them first."""
+    return [b"".join(map(pack_command, commands))]  # type: ignore[arg-type]  # hiredis' stub has tuples of one
+
+
 def exchange_on(connection: Any, *commands: RedisCommand) -> list[Any]:
     """Send commands on a connection, and return their raw replies, including refusals."""
-    connection.send_packed_command(connection.pack_commands(commands))
+    connection.send_packed_command(pack(commands))
     return [_read_reply(connection, decoded=True) for _ in commands]
 
 
