@@ -84,7 +84,7 @@ class Holder:
             answer: Called in the loop, after 0.1 s at the latest, with the last use, in Unix seconds. It gets None if
                 there is no such session, or no reply.
         """
-        if not self._connection.is_free:
+        if not self._connection.is_free or not self._primary.is_known():
             return False
         self._asked_at = self._connection.now
         self._read(user_id, id_hash, self._asked_at, answer)

@@ -279,6 +279,7 @@ def test_there_is_no_lease_while_it_is_unknown_which_server_is_the_primary(worke
     select.select(worker.loop.socks, [], [], PATIENCE_S)
     worker.holder.on_readable()
     assert worker.find() is None
+    assert not worker.holder.ask("1", "a", lambda _: None)
 
 
 @pytest.mark.usefixtures("session")
