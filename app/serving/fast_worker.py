@@ -6,7 +6,6 @@ what has arrived. If the fast lane has no answer, a thread gets the same bytes, 
 
 import os
 import selectors
-import socket
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +13,7 @@ from typing import Any
 
 from gunicorn.workers.gthread import DEFAULT_WORKER_DATA_TIMEOUT
 
-from app.serving.hand_over import HandOverWorker
+from app.serving.closing import ClosingWorker
 from app.serving.waiting import Waiting
 
 _MAX_HEAD = 8192  # what gunicorn's parser reads at once
@@ -22,12 +21,10 @@ _SEND_S = 5  # within this time a client must take the rest of an answer
 _LOOK_EVERY_S = 1.0
 _NOTE_EVERY_S = 0.1  # uses of sessions are noted in batches
 _LONG_S = 0.01  # after so long a wait the holder must look at its clock
-_LINGER_S = 2.0  # gunicorn's own bounds for a client that is told that its connection closes
-_MOST_LEFT = 65536
 _NO_DATA = (BlockingIOError, InterruptedError)
 
 
-class FastWorker(HandOverWorker):
+class FastWorker(ClosingWorker):
     """A worker with a fast lane, if the application has one, and gunicorn is told nothing that only threads do."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -35,19 +32,17 @@ class FastWorker(HandOverWorker):
         self._keepalive_s = self.cfg.keepalive
         self.keepalived_conns: Any = Waiting()
         self.pending_conns: Any = Waiting()
-        self._is_plain = False
-        self._closing = Waiting()  # connections that wait for their clients to close them too
         self._lane: Any = None
         self._holder: Any = None
         self._of_holder: Any = None  # its socket
-        self._parked: dict[Any, bool] = {}  # connections whose answer waits for Redis; whether the poller watches them
+        self._parked: dict[Any, bytes] = {}  # what connections have sent whose answer waits for Redis
+        self._unwatched: set[Any] = set()  # those of them that the poller does not watch now
         self._look_at = self._note_at = 0.0
         self._is_looking = self._is_noting = False
 
     def run(self) -> None:
         lane = getattr(self.wsgi, "fast_lane", None)
-        self._is_plain = is_plain(self.cfg)
-        if lane is not None and self._is_plain:
+        if lane is not None and is_plain(self.cfg):
             self._holder = lane.make_holder(self)
             self._lane = lane if self._holder is not None else None
         super().run()
@@ -80,7 +75,7 @@ class FastWorker(HandOverWorker):
 
     def _on_holder_readable(self, sock: Any) -> None:
         if sock is self._of_holder:  # else it was left in this turn of the loop
-            self._holder.on_readable()
+            self._guard(self._holder.on_readable)
 
     # -- Turns of the loop
 
@@ -88,16 +83,27 @@ class FastWorker(HandOverWorker):
         if self._lane is None:
             super().wait_for_and_dispatch_events(timeout)
             return
-        due = min(self._holder.tick(), self._start_jobs())
+        due = min(self._guard(self._holder.tick), self._start_jobs())
         began = time.monotonic()
         events = self.poller.select(due if timeout is None else min(timeout, due))  # PEP 475: a signal does not end it
         if time.monotonic() - began > _LONG_S:
-            self._holder.tick()
+            self._guard(self._holder.tick)
         for key, _ in events:
             key.data(key.fileobj)
 
+    def _guard(self, call: Callable[[], float | None]) -> float:
+        """Call the holder, and do without it from then on if it fails: that must not end the worker."""
+        try:
+            return call() or 0.0
+        except Exception:
+            self.log.exception("the fast lane failed; threads answer from now on")
+            self._close_lane()
+            return 0.0
+
     def _start_jobs(self) -> float:
         """Start what is due in threads. Return in how many seconds to call this again at the latest."""
+        if self._lane is None:
+            return 0.0
         now = time.monotonic()
         if now >= self._look_at and not self._is_looking:
             self._is_looking, self._look_at = True, now + _LOOK_EVERY_S
@@ -117,13 +123,20 @@ class FastWorker(HandOverWorker):
 
     def set_accept_enabled(self, enabled: bool | None) -> None:
         super().set_accept_enabled(enabled)
-        if not enabled and not self.alive and self._lane is not None:
+        if not enabled and not self.alive:
             self._close_lane()
 
     def _close_lane(self) -> None:
         """Give back the lease. Threads answer what comes until this worker ends, and whoever waits for Redis now."""
         lane, self._lane = self._lane, None
-        self._holder.close()
+        if lane is None:
+            return
+        try:
+            self._holder.close()
+        except Exception:
+            self.log.exception("a lease was not given back")
+        for conn in list(self._parked):
+            self._on_asked(conn, None, None)
         self.tpool.submit(lane.take_uses())
 
     def _cap_keepalive(self, deadline: float) -> None:
@@ -157,7 +170,7 @@ class FastWorker(HandOverWorker):
 
     def on_client_socket_readable(self, conn: Any, client: Any) -> None:
         if conn in self._parked:  # it has sent more, or is closed; that is looked at after its answer
-            self._parked[conn] = False
+            self._unwatched.add(conn)
             self.poller.unregister(client)
         elif conn not in self.keepalived_conns:  # closed, or handed to a thread, in this turn of the loop
             return
@@ -173,7 +186,7 @@ class FastWorker(HandOverWorker):
         except OSError:
             head = b""
         if not head:
-            self._drop(conn, waiting)
+            self.drop(conn, waiting)
             return True
         question, last_used_at = self._ask_memory(head, conn)
         if last_used_at is not None:
@@ -183,10 +196,10 @@ class FastWorker(HandOverWorker):
                 self._send(conn, answer)
                 return True
         elif question is not None:
-            then = partial(self._on_asked, conn, question, head)
+            then = partial(self._on_asked, conn, question)
             if self._holder.ask(question.claim.user_id, question.claim.id_hash, then):
                 self._keep(conn, waiting)
-                self._parked[conn] = True
+                self._parked[conn] = head
                 return True
         _put_back(conn, head)
         return False
@@ -209,10 +222,12 @@ class FastWorker(HandOverWorker):
             return None
         return answer
 
-    def _on_asked(self, conn: Any, question: Any, head: bytes, last_used_at: float | None) -> None:
+    def _on_asked(self, conn: Any, question: Any, last_used_at: float | None) -> None:
         """Answer a connection that waited for Redis, or hand it to a thread."""
-        is_watched = self._parked.pop(conn, False)
-        if conn not in self.keepalived_conns:  # closed meanwhile
+        head = self._parked.pop(conn, None)
+        is_watched = conn not in self._unwatched
+        self._unwatched.discard(conn)
+        if head is None or conn not in self.keepalived_conns:  # handed to a thread already, or closed
             return
         answer = self._answer(question, last_used_at, "loop") if last_used_at is not None and self._is_open else None
         if not is_watched:
@@ -242,7 +257,7 @@ class FastWorker(HandOverWorker):
         except _NO_DATA:
             sent = 0
         except OSError:
-            self._drop(conn, self.keepalived_conns)
+            self.drop(conn, self.keepalived_conns)
             return
         if sent < len(answer):  # the client takes its answers late: a thread waits for it
             self.poller.unregister(conn.sock)
@@ -251,51 +266,6 @@ class FastWorker(HandOverWorker):
             self.tpool.submit(_send_rest, conn, answer[sent:]).add_done_callback(
                 lambda future: self.method_queue.defer(self.finish_request, conn, future)
             )
-
-    def finish_request(self, conn: Any, fs: Any) -> None:
-        """Keep a connection after a thread has answered, or close it.
-
-        Before it closes one, gunicorn waits for the client to do so, for up to two seconds, and in its loop. Here the
-        loop goes on meanwhile.
-        """
-        if not self._is_plain or fs.cancelled() or fs.exception() or fs.result():
-            super().finish_request(conn, fs)
-            return
-        conn.timeout = time.monotonic() + _LINGER_S
-        conn.left_to_read = _MOST_LEFT
-        try:
-            conn.sock.shutdown(socket.SHUT_WR)
-            conn.sock.setblocking(False)
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_closing_readable, conn))
-        except (OSError, ValueError):  # it is closed already
-            self.nr_conns -= 1
-            conn.close()
-        else:
-            self._closing.append(conn)
-
-    def _on_closing_readable(self, conn: Any, client: Any) -> None:
-        """Read what the client has sent before it heard that its connection closes. Unread, its last answer is lost."""
-        try:
-            size = len(client.recv(_MAX_HEAD))
-        except _NO_DATA:
-            return
-        except OSError:
-            size = 0
-        conn.left_to_read -= size
-        if not size or conn.left_to_read < 0:
-            self._drop(conn, self._closing)
-
-    def murder_pending(self) -> None:
-        super().murder_pending()
-        now = time.monotonic()
-        while self._closing and self._closing[0].timeout <= now:
-            self._drop(self._closing[0], self._closing)
-
-    def _drop(self, conn: Any, waiting: Waiting) -> None:
-        self.poller.unregister(conn.sock)
-        waiting.remove(conn)
-        self.nr_conns -= 1
-        conn.close()
 
 
 def is_plain(cfg: Any) -> bool:

@@ -33,7 +33,7 @@ class Holder:
         self.finds = 0
         self.asked = []
         self.asks = True
-        self.is_closed = False
+        self.is_closed = self.fails = False
 
     def find(self, user_id, id_hash):
         self.finds += 1
@@ -45,6 +45,8 @@ class Holder:
         return self.asks
 
     def tick(self):
+        if self.fails:
+            raise ArithmeticError
         return 1.0
 
     def close(self):
@@ -280,7 +282,7 @@ def test_what_is_sent_while_redis_is_asked_is_answered_afterwards(worker, check)
     with worker.connect() as connection:
         then = ask_unknown(worker, connection, check)
         connection.sendall(check)
-        wait_until(lambda: not any(worker.worker._parked.values()), "more was not noticed")
+        wait_until(lambda: worker.worker._unwatched, "more was not noticed")
         worker.in_loop(lambda: then(time.time()))
         assert len(receive(connection)) == 1
         wait_until(lambda: worker.holder.asked, "nobody was asked")
@@ -343,6 +345,19 @@ def test_a_mistake_in_the_fast_lane_is_left_to_a_thread(app, worker, check, monk
     with worker.connect() as connection:
         connection.sendall(check)
         assert receive(connection)[0].startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_where_the_holder_fails_threads_go_on(worker, check):
+    """Those who wait for it are answered, too."""
+    with worker.connect() as waiting, worker.connect() as other:
+        ask_unknown(worker, waiting, check)
+        worker.holder.fails = True
+        other.sendall(check)
+        for connection in (waiting, other):
+            assert receive(connection)[0].startswith(b"HTTP/1.1 200 OK\r\n")
+        assert worker.worker._lane is None
+        other.sendall(check)
+        assert receive(other)
 
 
 def test_idle_connections_are_closed_in_time(run, check, alice):
