@@ -6,6 +6,7 @@ from scripts.benchmark.load import Load, Request, Run
 from scripts.benchmark.machinery import Keyrack
 from scripts.benchmark.report import Goal, Section
 from scripts.benchmark.routes import VERIFY, verify
+from scripts.benchmark.sizes import keep_all
 
 _SESSIONS, _OF_A_USER, _TIMES_A_MINUTE, _WORKERS = 100_000, 2, 10, 4
 _WANTED = _SESSIONS * _TIMES_A_MINUTE / 60  # a second
@@ -13,7 +14,7 @@ _NOTED_EVERY_S = 60  # a use of a session is noted so often
 _CONNECTIONS = 512
 _ANSWER_MS = 2  # about what a connection waits for an answer
 _PAUSE_MS = round(2 * (1000 * _CONNECTIONS / _WANTED - _ANSWER_MS))
-_MEETS_S, _SETTLES_S, _MEASURED_S = 40, 15, 60
+_SETTLES_S, _MEASURED_S = 15, 60
 
 
 def measure_crowd() -> Section:
@@ -21,7 +22,7 @@ def measure_crowd() -> Section:
     with closing(Keyrack(workers=_WORKERS)) as keyrack:
         tokens = keyrack.seeds.tokens(_SESSIONS, _OF_A_USER, used_within_s=_NOTED_EVERY_S)
         checks = [Request("GET", VERIFY, token) for token in tokens]
-        keyrack.measure(checks, Load(connections=64, seconds=_MEETS_S, is_random=True))
+        keep_all(keyrack, checks, _WORKERS)
         pace = Load(connections=_CONNECTIONS, seconds=_SETTLES_S, pause_ms=_PAUSE_MS, is_random=True)
         keyrack.measure(checks, pace)
         lanes, redis_cpu_s = keyrack.server.metrics("keyrack_verify_total"), keyrack.redis.cpu_s()

@@ -1,6 +1,5 @@
 """The memory that a session takes: in Redis, and in a worker that keeps it."""
 
-from collections.abc import Sequence
 from contextlib import closing
 
 from scripts.benchmark.load import Load, Request
@@ -10,7 +9,8 @@ from scripts.benchmark.routes import VERIFY
 from scripts.benchmark.seeds import Seeds
 
 _KEPT = 100_000
-_MOST_LOADS = 15
+_AT_ONCE = 10_000
+_MOST_LOADS = 5
 
 
 def measure_memory() -> Section:
@@ -38,27 +38,35 @@ def _keep(keyrack: Keyrack, sessions: int) -> tuple[float, float, float, float]:
 
     The first fifth is not counted: while a new process meets it, the process gets much memory once and for all.
     """
-    checks = [Request("GET", VERIFY, token) for token in keyrack.seeds.tokens(_KEPT, sessions)]
-    before, kept_before = _meet(keyrack, checks[: _KEPT // 5])
-    after, kept = _meet(keyrack, checks)
+    for _ in range(_KEPT // 5 // _AT_ONCE):
+        _meet(keyrack, sessions)
+    before, kept_before, of_redis = keyrack.server.memory(), _count_kept(keyrack), 0
+    for _ in range((_KEPT - _KEPT // 5) // _AT_ONCE):
+        of_redis += _meet(keyrack, sessions)
+    kept = _count_kept(keyrack)
     count = max(1, kept - kept_before)
-    rss, pss, of_redis = ((now - then) / count for now, then in zip(after, before, strict=True))
-    return rss, pss, of_redis, kept
+    rss, pss = ((now - then) / count for now, then in zip(keyrack.server.memory(), before, strict=True))
+    return rss, pss, of_redis / count, kept
 
 
-def _meet(keyrack: Keyrack, checks: Sequence[Request]) -> tuple[Sequence[int], float]:
-    """Let a worker keep these sessions.
+def _meet(keyrack: Keyrack, sessions: int) -> int:
+    """Let a worker keep more sessions. Return the bytes by which Redis grew.
 
-    Returns:
-        The bytes that it takes (RSS, PSS) and Redis takes, and how many sessions it keeps.
+    They are so few that no use of them is to be noted yet, which would take memory for a while.
     """
-    kept = 0.0
+    checks = [Request("GET", VERIFY, token) for token in keyrack.seeds.tokens(_AT_ONCE, sessions)]
+    redis_before, kept_before = keyrack.redis.used_memory(), _count_kept(keyrack)
+    kept = 0
     for _ in range(_MOST_LOADS):
-        keyrack.measure(checks[int(kept) :], Load(seconds=4))
-        kept = keyrack.server.metrics("keyrack_sessions_kept").get("", 0)
-        if kept > 0.99 * len(checks):  # a few were on their way when the load before ended
+        keyrack.measure(checks[kept:], Load(seconds=2))
+        kept = _count_kept(keyrack) - kept_before
+        if kept > 0.99 * _AT_ONCE:  # a few were on their way when the load before ended
             break
-    return (*keyrack.server.memory(), keyrack.redis.used_memory()), kept
+    return keyrack.redis.used_memory() - redis_before
+
+
+def _count_kept(keyrack: Keyrack) -> int:
+    return int(keyrack.server.metrics("keyrack_sessions_kept").get("", 0))
 
 
 def _bytes_a_session() -> float:
