@@ -18,7 +18,9 @@ from app.serving.waiting import Waiting
 
 _MAX_HEAD = 8192  # what gunicorn's parser reads at once
 _SEND_S = 5  # within this time a client must take the rest of an answer
-_LOOK_EVERY_S = 1.0
+# Oftener than a look at the primary is due (stores/connection/primary.py): one that came a moment too early for it
+# would leave the primary unknown until the next.
+_LOOK_EVERY_S = 0.25
 _NOTE_EVERY_S = 0.1  # uses of sessions are noted in batches
 _LONG_S = 0.01  # after so long a wait the holder must look at its clock
 _NO_DATA = (BlockingIOError, InterruptedError)

@@ -13,6 +13,7 @@ from gunicorn.glogging import Logger
 
 from app.serving.fast_worker import is_plain
 from app.serving.workers import Worker
+from app.stores.connection.primary import Primary
 from tests.lanes import comparable, gunicorn_config
 from tests.servers import wait_until
 
@@ -338,6 +339,42 @@ def test_uses_are_noted_before_the_worker_ends(app, worker, check, alice, clock)
     worker.stop()
     [session] = app.extensions["keyrack"].devices.list(alice.user_id)
     assert session.last_used_at == pytest.approx(clock(), abs=1)
+
+
+class Way:
+    """To a primary that is always the same."""
+
+    looks = 0
+
+    def attach(self, primary):
+        self.primary = primary
+
+    def look(self):
+        self.looks += 1
+        return "this one"
+
+    def make_connection(self):
+        raise NotImplementedError
+
+
+def test_the_primary_stays_known_if_nobody_else_looks(app, run):
+    """Although one look came a little late. Without the primary there is no lease."""
+    way, delays = Way(), [0.2]
+    primary = Primary(way)
+
+    def look():
+        if delays:
+            time.sleep(delays.pop())
+        primary.look_if_due()
+
+    app.fast_lane.look_after_redis = look
+    running = run()
+    wait_until(lambda: running.holder, "the worker has no holder")
+    running.holder.tick = lambda: 0.01  # a busy worker
+    wait_until(lambda: way.looks, "nobody looked")
+    while way.looks < 3:
+        assert primary.is_known()
+        time.sleep(0.01)
 
 
 def test_a_mistake_in_the_fast_lane_is_left_to_a_thread(app, worker, check, monkeypatch):
