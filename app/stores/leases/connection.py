@@ -22,8 +22,10 @@ LATE_S = 0.1  # who waits for a reply this long is told that there is none
 _LOST_S = 1.0  # a connection without a reply for this long is given up
 _CONNECT_AGAIN_S = 0.25
 _REFUSED_AGAIN_S = 30.0
+_REFUSED_NOW_AGAIN_S = 1.0
 _MOST_AT_ONCE = 10_000  # commands without a reply
 _READ_SIZE = 256 * 1024
+_FOR_GOOD = ("NOPERM", "ERR", "WRONGTYPE", "NOAUTH", "NOPROTO")  # all else passes: READONLY, OOM, LOADING ...
 _NO_DATA_YET = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 Command = tuple[Any, ...]
@@ -182,15 +184,16 @@ class TrackedConnection:
             self.on_readable()  # TLS has read more than it gave, and the poller does not know
 
     def require(self, reply: Any) -> None:
-        """Give up if Redis cannot do what is needed, or this user may not."""
+        """Give up if Redis cannot do what is needed, or this user may not. Try again soon if it may be over then."""
         if isinstance(reply, hiredis.ReplyError):
-            self.give_up(f"Redis refuses what that needs: {reply}")
+            again_s = _REFUSED_AGAIN_S if str(reply).startswith(_FOR_GOOD) else _REFUSED_NOW_AGAIN_S
+            self.give_up(f"Redis refuses what that needs: {reply}", again_s)
 
-    def give_up(self, problem: str) -> None:
-        """Close the connection, and try again in half a minute."""
+    def give_up(self, problem: str, again_s: float = _REFUSED_AGAIN_S) -> None:
+        """Close the connection, and try again later."""
         if problem != self.problem:
             log.warning("no check is answered from memory: %s", problem)
-        self._connect_at = self.now + _REFUSED_AGAIN_S
+        self._connect_at = self.now + again_s
         self.lose("refused", problem)
 
     def lose(self, reason: str, problem: object = "") -> None:

@@ -355,6 +355,28 @@ def test_a_user_of_redis_without_the_rights_answers_by_round_trips(limited_worke
     assert named in line
 
 
+@pytest.mark.parametrize(
+    ("refuse", "take"),
+    [
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+        ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"),
+    ],
+)
+def test_what_redis_refuses_for_a_while_is_tried_again_soon(worker, redis, refuse, take):
+    """As during a failover, or while Redis is full."""
+    redis.execute_command(*refuse.split())
+    try:
+        redis.client_kill_filter(_type="pubsub")
+        worker.turn_until(lambda: not worker.rounds.is_heard)
+        worker.clock.advance(1)
+        worker.turn_until(lambda: "refuses" in worker.holder.problem)
+    finally:
+        redis.execute_command(*take.split())
+    worker.clock.advance(1)
+    worker.turn_until(lambda: worker.rounds.is_heard)
+
+
 def test_a_server_that_remembers_few_keys_is_not_asked_for_ever(worker, redis):
     """It says of each key that it has changed as soon as others are read."""
     redis.config_set("tracking-table-max-keys", 10)
