@@ -19,6 +19,7 @@ from gunicorn.http.body import LengthReader
 from gunicorn.workers.gthread import ThreadWorker
 
 _LINGER_S = 2.0  # gunicorn's STOP_KEEPALIVE_LINGER
+_NOTIFY_EVERY_S = 1.0
 
 
 class HandOverWorker(ThreadWorker):
@@ -27,6 +28,7 @@ class HandOverWorker(ThreadWorker):
         self._requests: SimpleQueue[Any] = SimpleQueue()  # connections with a request; None ends a thread
         self._under_way: set[Any] = set()  # connections whose request waits for a thread, or is answered by one
         self._threads = 0
+        self._notify_at = 0.0
         # Connections that wait again and are not yet in `keepalived_conns`, which only the loop uses.
         self._returned: deque[Any] = deque()
 
@@ -80,8 +82,9 @@ class HandOverWorker(ThreadWorker):
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
         """Tell whether a connection can be kept. Where nothing of a body is left, gunicorn need not read the rest."""
         reader = conn.parser.mesg.body.reader
-        if isinstance(reader, LengthReader) and reader.length == 0:
-            return keepalive
+        if keepalive and isinstance(reader, LengthReader) and reader.length == 0:
+            conn.parser.mesg = None  # else gunicorn would look again before the next request
+            return True
         return bool(super()._keepalive_after(conn, keepalive))  # type: ignore[misc]  # the stubs are of an earlier gunicorn
 
     def _on_readable(self, conn: Any, client: Any) -> None:
@@ -94,6 +97,13 @@ class HandOverWorker(ThreadWorker):
             if not self.alive:
                 conn.timeout = min(conn.timeout, time.monotonic() + _LINGER_S)
             self.keepalived_conns.append(conn)
+
+    def notify(self) -> None:
+        """Tell the master that this worker lives. A call of the system in each turn of the loop would cost more."""
+        now = time.monotonic()
+        if now >= self._notify_at:
+            self._notify_at = now + min(_NOTIFY_EVERY_S, self.timeout / 4)
+            super().notify()
 
     def murder_keepalived(self, *args: Any, **kwargs: Any) -> None:
         self._collect_returned()
