@@ -70,6 +70,15 @@ def test_the_page_has_every_metric():
     assert rows == {family.name + ("_total" if family.type == "counter" else "") for family in ours()}
 
 
+def test_the_page_has_every_reason_for_which_a_lease_is_lost():
+    source = "".join(path.read_text(encoding="utf-8") for path in Path("app/stores/leases").glob("*.py"))
+    given = re.findall(r'(?:lose|_stop_holding|_forget_all)\((".*?")[,)]', source)
+    [row] = re.findall(r"^\| `keyrack_leases_lost_total`.*", PAGE, re.MULTILINE)
+    assert len(given) > 5
+    told = set(re.findall(r"`(\w+)`", row)) - {"keyrack_leases_lost_total", "reason"}
+    assert told == set(re.findall(r'"(\w+)"', " ".join(given)))
+
+
 def test_the_page_has_every_event():
     source = Path(audit.__file__).read_text(encoding="utf-8")
     events = set(re.findall(r'_write_line\("(\w+)"', source)) | {f"account_{act}" for act in audit.AccountAct.__args__}
