@@ -9,6 +9,7 @@ from random import Random
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing a socket resets its connection
 _SHORT_S = (0.001, 0.02)  # delay of a packet, one way
+_LAG_S = (0.0, 0.03)
 _TOO_LONG_S = (0.8, 2.0)  # delay of one in 100: longer than the service waits
 
 
@@ -18,6 +19,7 @@ class Proxy:
     stall()     holds all data, in both directions. It arrives after restore(), even if the service gave up meanwhile
     reset()     breaks every connection, and each new one at once
     delay()     delays data, now and then for longer than the service waits
+    lag()       delays data, never for long
     restore()   lets all data pass
     lead_to()   leads new connections to another server; those that are open stay
     """
@@ -44,6 +46,9 @@ class Proxy:
 
     def delay(self) -> None:
         self._run(self._set("delay"))
+
+    def lag(self) -> None:
+        self._run(self._set("lag"))
 
     def restore(self) -> None:
         self._run(self._set("pass"))
@@ -103,6 +108,8 @@ class Proxy:
     async def _pass(self) -> None:
         if self._mode == "delay":
             await asyncio.sleep(self._random.uniform(*(_TOO_LONG_S if self._random.random() < 0.01 else _SHORT_S)))
+        elif self._mode == "lag":
+            await asyncio.sleep(self._random.uniform(*_LAG_S))
         await self._moves.wait()
 
 

@@ -1,12 +1,12 @@
-"""The rows on checks from memory: the judge finds a yes that was sent after an ending was answered."""
+"""The rows on checks from memory: no yes that is sent after an ending was answered, and the judge would find one."""
 
 from collections import Counter
 
 import pytest
 
 from scripts.faults.leases.checks import Seen
-from scripts.faults.leases.rows import LEASE_ROWS
-from scripts.faults.leases.runner import judge
+from scripts.faults.leases.rows import IMPATIENT, LEASE_ROWS
+from scripts.faults.leases.runner import judge, run
 
 ROWS = {row.name: row for row in LEASE_ROWS}
 
@@ -44,3 +44,17 @@ def test_a_no_before_the_ending(kinds):
 
 def test_a_yes_that_names_another_session(kinds):
     assert kinds(Seen(is_foreign=True), Seen()) == ["foreign yes"]
+
+
+def test_no_yes_is_late_while_workers_are_stopped(redis_server, tmp_path):
+    """Some thousand checks, of which workers answered some from memory; scripts/chaos makes a million."""
+    result = run(ROWS["yes-stopped"], checks=5_000, seed=1, keep_in=tmp_path, most_s=12)
+    assert result.findings == []
+    assert result.from_memory > 0
+    assert sum(result.endings.values()) > 5
+
+
+def test_endings_that_wait_for_nobody_are_found_out(redis_server, tmp_path):
+    """A run without a late yes would say nothing if the judge could not find one."""
+    results = (run(IMPATIENT, checks=5_000, seed=seed, keep_in=tmp_path, most_s=12) for seed in range(5))
+    assert any(result.count("late yes") for result in results)

@@ -16,7 +16,10 @@ import orjson
 
 from app.tokens import id_hash
 
-_FRESH_S = 0.2  # half of the checks are of what was ended in this time
+_FRESH_S = 0.2
+_OF_FRESH = 0.2  # this part of the checks is of what was ended in that time, beside bursts right after an ending
+_BURST_S = 0.06
+_OF_ENDED = 0.05  # this part of the others is of what was ended before
 _GOES_ON_S = 2.0  # a session is asked about so long after its end was told
 _AGAIN_S = 0.05  # until a refused ending is tried again, or a broken connection is made anew
 _TRIES = 40
@@ -45,9 +48,15 @@ class Seen:
 
 
 class Connection(asyncio.Protocol):
-    """Sends a request, waits for its answer, and lets the next one be chosen."""
+    """Sends a request, waits for its answer, and lets the next one be chosen.
 
-    def __init__(self, port: int, on_idle) -> None:
+    Attributes:
+        is_for_bursts: It is kept free for what was ended just now. While a worker is stopped, the others wait for
+            answers to what they asked before.
+    """
+
+    def __init__(self, port: int, on_idle, *, is_for_bursts: bool) -> None:
+        self.is_for_bursts = is_for_bursts
         self.transport: asyncio.Transport | None = None
         self._port = port
         self._on_idle = on_idle
@@ -108,9 +117,11 @@ class Hammer:
         self._random = Random(seed)  # noqa: S311 - no secret
         self._live: list[str] = []
         self._fresh: list[str] = []
+        self._ended: list[str] = []
         self._due: list[dict] = []  # endings to be sent on the next connection that is free
         self._idle: list[Connection] = []
-        self._connections = [Connection(port, self.use) for _ in range(connections)]
+        self._burst_until = 0.0
+        self._connections = [Connection(port, self.use, is_for_bursts=n % 2 == 1) for n in range(connections)]
 
     async def start(self) -> None:
         for connection in self._connections:
@@ -124,6 +135,9 @@ class Hammer:
             asyncio.get_running_loop().call_later(line["after_s"], self._end, line | {"tries": 0})
         else:
             self._note_told(line["told"], line["way"], line["asked_at"], line["told_at"])
+        self._wake()
+
+    def _wake(self) -> None:
         for connection in self._idle[:]:
             self.use(connection)
 
@@ -133,16 +147,23 @@ class Hammer:
             self._idle.remove(connection)
         if connection.transport is None:
             return
-        if self._due:
+        if connection.is_for_bursts:
+            self._use_in_burst(connection)
+        elif self._due:
             self._send_ending(connection, self._due.pop())
-        elif self._live:
+        elif self._live or self._fresh or self._ended:
             self._check(connection)
         else:
             self._idle.append(connection)
 
-    def _check(self, connection: Connection) -> None:
-        among = self._fresh if self._fresh and self._random.random() < 0.5 else self._live
-        token = self._random.choice(among)
+    def _use_in_burst(self, connection: Connection) -> None:
+        if self._fresh and time.monotonic() < self._burst_until:
+            self._check(connection, self._fresh[-1])
+        else:
+            self._idle.append(connection)
+
+    def _check(self, connection: Connection, token: str = "") -> None:
+        token = token or self._random.choice(self._choose())
         seen, sent_at = self.seen[token], time.monotonic()
 
         def note(status: int, head: bytes) -> None:
@@ -157,10 +178,19 @@ class Hammer:
 
         connection.ask(f"GET /gateway/verify HTTP/1.1\r\nHost: chaos\r\nAuthorization: {token}\r\n\r\n".encode(), note)
 
+    def _choose(self) -> list[str]:
+        if self._fresh and self._random.random() < _OF_FRESH:
+            return self._fresh
+        if self._ended and (not self._live or self._random.random() < _OF_ENDED):
+            return self._ended
+        return self._live or self._fresh
+
     def _end(self, line: dict) -> None:
         self._due.append(line)
-        if self._idle:
-            self.use(self._idle[0])
+        for connection in self._idle:
+            if not connection.is_for_bursts:
+                self.use(connection)
+                return
 
     def _send_ending(self, connection: Connection, line: dict) -> None:
         tokens, sent_at = line["end"], time.monotonic()
@@ -183,15 +213,22 @@ class Hammer:
             seen = self.seen[token]
             seen.told_at, seen.ending = min(seen.told_at, told_at), way
             seen.asked_at = min(seen.asked_at, asked_at)
+        self._drop(tokens)
         self._fresh += tokens
+        self._burst_until = time.monotonic() + _BURST_S
+        self._wake()
         loop = asyncio.get_running_loop()
-        loop.call_later(_FRESH_S, lambda: [self._fresh.remove(token) for token in tokens])
+        loop.call_later(_FRESH_S, self._put_by, tokens)
         loop.call_later(_GOES_ON_S, self._drop, tokens)
 
+    def _put_by(self, tokens: list[str]) -> None:
+        self._drop(tokens)
+        self._ended += tokens
+
     def _drop(self, tokens: list[str]) -> None:
-        for token in tokens:
-            if token in self._live:
-                self._live.remove(token)
+        """Ask no more about sessions."""
+        for watched in (self._live, self._fresh, self._ended):
+            watched[:] = [token for token in watched if token not in tokens]
 
 
 _kept: set[asyncio.Future] = set()

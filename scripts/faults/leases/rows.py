@@ -183,7 +183,9 @@ def _all_ways_but(*left_out: str) -> tuple[str, ...]:
 _RARELY = {"calm_s": (1.0, 2.0)}
 
 LEASE_ROWS = [
-    LeaseRow("yes-calm", "nothing", lambda _: Plain(), _nothing),
+    LeaseRow(
+        "yes-calm", "nothing, `VERIFY_LEASE=50ms`", lambda _: Plain(), _nothing, environment={"VERIFY_LEASE": "50ms"}
+    ),
     LeaseRow("yes-stopped", "workers are stopped and go on", lambda _: Plain(), _stop_workers),
     LeaseRow("yes-worker", "a worker is killed", lambda _: Plain(), _kill_worker, **_RARELY),
     LeaseRow(
@@ -195,7 +197,12 @@ LEASE_ROWS = [
         loses_sessions=True,
     ),
     LeaseRow("yes-cut", "connections to Redis are reset", Networked, _disturb("reset")),
-    LeaseRow("yes-slow", "connections to Redis stand still or are slow", Networked, _disturb("stall", "delay")),
+    LeaseRow(
+        "yes-slow",
+        "connections to Redis stand still or are slow",
+        Networked,
+        _disturb("stall", "delay", "lag", "lag", "lag"),
+    ),
     LeaseRow(
         "yes-killed",
         "`CLIENT KILL` of the workers' own connections",
@@ -241,8 +248,11 @@ LEASE_ROWS = [
 # A check of the judge, not a row of the table: endings wait for nobody here, so the run must end with late answers.
 IMPATIENT = LeaseRow(
     "impatient",
-    "endings wait for nobody",
-    lambda _: Plain(),
-    _stop_workers,
-    environment={"PYTHONPATH": f"{Path(__file__).parent / 'impatient'}:{Path(__file__).parents[3]}"},
+    "endings wait for nobody, and connections to Redis are slow",
+    Networked,
+    _disturb("lag"),
+    environment={
+        "VERIFY_LEASE": "1s",
+        "PYTHONPATH": f"{Path(__file__).parent / 'impatient'}:{Path(__file__).parents[3]}",
+    },
 )
