@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from scripts.benchmark.load import CONNECTIONS, Load, Request, Series
+from scripts.benchmark.load import CONNECTIONS, Load, Request, Series, in_turn
 from scripts.benchmark.machinery import ROOT, WORKERS, Keyrack, answers, wait_until
 from scripts.benchmark.report import Goal, Section
 from tests.ports import free_port
@@ -72,8 +72,8 @@ def measure_gateway(rounds: int) -> Section:
         measured = {name: Series() for name in gateways}
         for nginx, sent in gateways.values():
             Load(seconds=1).run(nginx.url, sent)
-        for _ in range(rounds):
-            for name, (nginx, sent) in gateways.items():
+        for number in range(rounds):
+            for name, (nginx, sent) in in_turn(gateways, number):
                 measured[name].append(_LOAD.run(nginx.url, sent))
     rows = [
         (name, f"{series.per_second:,.0f}", f"{series.p50_ms:.2f}", f"{series.p99_ms:.2f}")

@@ -5,13 +5,15 @@ import re
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 CONNECTIONS = 32
 SECONDS = 2
+Target = TypeVar("Target")
 _SCRIPT = Path(__file__).with_name("replay.lua")
 
 
@@ -73,6 +75,13 @@ class Series(list[Run]):
     @property
     def cpu_us(self) -> float:
         return self._median("cpu_us")
+
+
+def in_turn(targets: Mapping[str, Target], round_number: int) -> list[tuple[str, Target]]:
+    """Return what is compared with each other, in another order in each round, so that none is always the first."""
+    items = list(targets.items())
+    first = round_number % len(items)
+    return items[first:] + items[:first]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app import tokens
 from scripts.benchmark.chart import Bar, Chart
-from scripts.benchmark.load import CONNECTIONS, SECONDS, Load, Request, Run, Series
+from scripts.benchmark.load import CONNECTIONS, SECONDS, Load, Request, Run, Series, in_turn
 from scripts.benchmark.machinery import WORKERS, Keyrack, Redis, Server, measure
 from scripts.benchmark.report import Goal, Section
 from scripts.benchmark.seeds import Seeds
@@ -107,11 +107,11 @@ def measure_routes(rounds: int, base: Path | None) -> tuple[Section, Sequence[Ch
         keyracks = {name: started.enter_context(closing(Keyrack(**how))) for name, how in builds.items()}
         for keyrack in keyracks.values():
             keyrack.measure(verify(keyrack.seeds), Load(seconds=1))  # the first requests of a process are slow
-        for _ in range(rounds):
-            for name, server in floors.items():
+        for number in range(rounds):
+            for name, server in in_turn(floors, number):
                 measured.setdefault((name, ""), Series()).append(measure(server, [Request("GET", "/")]))
             for route in _ROUTES:
-                for name, keyrack in keyracks.items():
+                for name, keyrack in in_turn(keyracks, number):
                     measured.setdefault((route.name, name), Series()).append(_measure(route, keyrack))
     return _section(measured, _BASE if base else _WITHOUT), _charts(measured)
 

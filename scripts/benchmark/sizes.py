@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import closing
 
-from scripts.benchmark.load import Load, Request, Series
+from scripts.benchmark.load import Load, Request, Series, in_turn
 from scripts.benchmark.machinery import WORKERS, Keyrack
 from scripts.benchmark.report import Goal, Section
 from scripts.benchmark.routes import VERIFY, listing, verify
@@ -24,8 +24,8 @@ def measure_sizes(rounds: int) -> Section:
         }
         keep_all(kept, to_keep)
         measured = {name: (Series(), Series()) for name in targets}
-        for _ in range(rounds):
-            for name, (keyrack, checks, lists, load) in targets.items():
+        for number in range(rounds):
+            for name, (keyrack, checks, lists, load) in in_turn(targets, number):
                 measured[name][0].append(keyrack.measure(checks, load))
                 measured[name][1].append(keyrack.measure(lists))
     rows = [

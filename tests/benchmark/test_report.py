@@ -5,7 +5,7 @@ import json
 import pytest
 
 from scripts.benchmark import report
-from scripts.benchmark.load import Request, Run, Series
+from scripts.benchmark.load import Request, Run, Series, in_turn
 from scripts.benchmark.peers import read_peers
 from scripts.benchmark.report import Goal, Section, begin_of
 
@@ -71,3 +71,8 @@ def test_peers_are_compared_by_the_medians_of_their_rounds(tmp_path):
     section, charts = read_peers(path)
     assert [goal.reached for goal in section.goals] == [10, 10, 10]
     assert [[bar.per_second for bar in chart.bars] for chart in charts] == [[20, 2]] * 3
+
+
+def test_each_target_is_the_first_in_its_turn():
+    orders = [[name for name, _ in in_turn({"a": 1, "b": 2, "c": 3}, number)] for number in range(4)]
+    assert orders == [["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"], ["a", "b", "c"]]
