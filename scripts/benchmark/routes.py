@@ -15,10 +15,12 @@ from scripts.benchmark.seeds import Seeds
 API = "/api/v9"
 VERIFY, LIST, ME = "/gateway/verify", f"{API}/auth/sessions", f"{API}/users/@me"
 EMPTY_FLASK = "empty Flask view"
-_FLOORS = {
-    EMPTY_FLASK: "flask_empty",
-    "Flask view, one Redis GET": "flask_get",
-    "empty WSGI application": "wsgi_empty",
+_OF_GUNICORN = ("-k", "gthread")
+_FLOORS: dict[str, tuple[str, ...]] = {
+    EMPTY_FLASK: ("flask_empty", *_OF_GUNICORN),
+    "empty Flask view in Keyrack's worker": ("flask_empty",),
+    "Flask view, one Redis GET": ("flask_get", *_OF_GUNICORN),
+    "empty WSGI application": ("wsgi_empty", *_OF_GUNICORN),
 }
 _NOW, _WITHOUT, _BASE = "now", "`VERIFY_LEASE=0`", "the build before"
 # More than are sent: each may be sent once alone.
@@ -99,10 +101,8 @@ def measure_routes(rounds: int, base: Path | None) -> tuple[Section, Sequence[Ch
     with ExitStack() as started:
         redis = started.enter_context(closing(Redis()))
         floors = {
-            name: started.enter_context(
-                closing(Server(f"scripts.benchmark.floors:{application}", redis.url, "-k", "gthread"))
-            )
-            for name, application in _FLOORS.items()
+            name: started.enter_context(closing(Server(f"scripts.benchmark.floors:{application}", redis.url, *options)))
+            for name, (application, *options) in _FLOORS.items()
         }
         keyracks = {name: started.enter_context(closing(Keyrack(**how))) for name, how in builds.items()}
         for keyrack in keyracks.values():
