@@ -60,7 +60,7 @@ ENVIRONMENT = {
     "RATE_LIMIT_END_OTHERS": "10000 per minute",
     "RATE_LIMIT_END_OTHERS_USER": "10000 per minute",
     "RATE_LIMIT_FORGOT": "10000 per minute",
-    "VERIFY_LEASE": "0",  # a server of a test holds no keys after it
+    "VERIFY_LEASE": "0",  # nothing but gunicorn's worker holds one
     "SMTP_URL": "smtp://127.0.0.1:1",  # notices are queued; no test of routes delivers them
     "MAIL_FROM": "Keyrack <no-reply@example.com>",
     "PUBLIC_URL": "https://keys.example.com",
@@ -155,11 +155,19 @@ def cluster_client(cluster):
 
 
 @pytest.fixture(scope="session")
-def service(redis_server):
+def live_server():
+    """A server for services that run beside the tests: they write into it while no test looks."""
+    server = RedisServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def service(live_server):
     """gunicorn on that server, with the settings of all tests."""
     from tests.live.server import Service  # noqa: PLC0415 - it has those settings from here
 
-    service = Service(redis_server.url)
+    service = Service(live_server.url)
     yield service
     service.close()
 

@@ -20,6 +20,9 @@ from app.watch import context
 SESSION_COOKIE = "__Host-session"
 PROOF_COOKIE = "__Secure-recent_mfa"
 
+# What `client` reads of an environment
+CLIENT_NAMES = ("HTTP_X_SUPER_PROPERTIES", "HTTP_USER_AGENT", "HTTP_X_FORWARDED_FOR", "REMOTE_ADDR")
+
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 _PORTS = {"http": 80, "https": 443}

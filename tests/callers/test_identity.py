@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.callers.identity import PROOF_COOKIE, SESSION_COOKIE, read_own_cookie
+from app.callers.identity import CLIENT_NAMES, PROOF_COOKIE, SESSION_COOKIE, read_own_cookie
 from app.errors import Forbidden
 
 OTHER = "MQ.aHg3gA." + "x" * 43  # has the form of a token, and is nobody's
@@ -90,3 +90,22 @@ def test_origin_and_host_are_compared_as_origins(alice, origin, host, is_same):
     else:
         with pytest.raises(Forbidden):
             read_own_cookie(environ, "POST")
+
+
+class Watched(dict):
+    """An environment that notes what is read of it."""
+
+    def __init__(self, known):
+        super().__init__(known)
+        self.read = set()
+
+    def get(self, name, default=None):
+        self.read.add(name)
+        return super().get(name, default)
+
+
+def test_a_client_is_read_from_the_named_part_of_a_request(app):
+    """Until a thread notes a use, only that part is kept of a request that needed none."""
+    environ = Watched({"REMOTE_ADDR": "203.0.113.7", "HTTP_X_FORWARDED_FOR": "198.51.100.1"})
+    app.extensions["keyrack"].callers.client(environ)
+    assert environ.read == set(CLIENT_NAMES)

@@ -78,6 +78,7 @@ class Service:
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             **ENVIRONMENT,
             **{"REDIS_URL": redis_url, "PORT": str(self.port), "WEB_CONCURRENCY": "2", "LOG_LEVEL": "debug"},
+            "VERIFY_LEASE": "50ms",  # as operators have it
             **environment,
         }
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - until it is closed

@@ -21,9 +21,9 @@ def application():
 
 
 @pytest.fixture
-def service(redis_server, application):
+def service(live_server, application):
     settings = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "16", "BCRYPT_QUEUE": "8"}
-    service = Service(redis_server.url, APPLICATION_URL=application.url, **settings)
+    service = Service(live_server.url, APPLICATION_URL=application.url, **settings)
     yield service
     service.close()
 

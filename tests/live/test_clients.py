@@ -38,8 +38,8 @@ def pinned():
 
 
 @pytest.fixture(scope="module")
-def keyrack(redis_server):
-    service = Service(redis_server.url, TOTP_CLIENT_SECRET_BITS="80")
+def keyrack(live_server):
+    service = Service(live_server.url, TOTP_CLIENT_SECRET_BITS="80")
     yield service
     service.close()
 

@@ -13,14 +13,14 @@ from tests.live.server import ROOT
 
 
 @pytest.fixture
-def terminal(redis_server):
+def terminal(live_server):
     """Runs a command on a terminal and answers each of its questions; all that was to be seen, and how it ended."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
 
     def run(*args, answers=(), **environment):
         command = [sys.executable, "-m", "flask", "--app", "wsgi", *args]
         near, far = pty.openpty()
-        settings = kept | ENVIRONMENT | {"REDIS_URL": redis_server.url, "TERM": "dumb"} | environment
+        settings = kept | ENVIRONMENT | {"REDIS_URL": live_server.url, "TERM": "dumb"} | environment
         with subprocess.Popen(command, cwd=ROOT, env=settings, stdin=far, stdout=far, stderr=far) as process:
             os.close(far)
             seen, waiting = b"", list(answers)

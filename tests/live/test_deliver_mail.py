@@ -27,11 +27,11 @@ from tests.servers import RedisServer, redis_at, wait_until
 
 
 @pytest.fixture
-def deliver(redis_server):
+def deliver(live_server):
     """Starts `flask deliver-mail`; what is still running at the end is killed."""
     running = []
 
-    def start(smtp_url, *options, redis_url=redis_server.url):
+    def start(smtp_url, *options, redis_url=live_server.url):
         environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             **ENVIRONMENT,
@@ -105,10 +105,10 @@ def link_in(message) -> str:
     return re.search(r"https?://\S+#\S+", message.get_body(["plain"]).get_content())[0]
 
 
-def test_a_second_device_is_told_of_and_its_link_ends_it(redis_server, real_redis, smtp, deliver):
+def test_a_second_device_is_told_of_and_its_link_ends_it(live_server, real_redis, smtp, deliver):
     """From the login over the queue and the mail server to the page that the link leads to."""
     server = smtp()
-    service = Service(redis_server.url, SMTP_URL=server.url)
+    service = Service(live_server.url, SMTP_URL=server.url)
     deliver(server.url)
     try:
         alice = service.device().register("alice@example.com")
@@ -168,10 +168,10 @@ def test_what_a_killed_worker_had_is_taken_over(real_redis, smtp, deliver, make_
     assert (server.recipients, left(real_redis)) == (["ada@example.com"], (0, 0, 0))
 
 
-def test_a_mail_that_comes_twice_is_one_mail_with_one_living_link(redis_server, real_redis, smtp, deliver):
+def test_a_mail_that_comes_twice_is_one_mail_with_one_living_link(live_server, real_redis, smtp, deliver):
     """The server took it, the worker died before it knew, and another sent it again."""
     server = smtp(late={"alice@example.com"})
-    service = Service(redis_server.url, SMTP_URL=server.url)
+    service = Service(live_server.url, SMTP_URL=server.url)
     try:
         alice = service.device().register("alice@example.com")
         alice.post("/auth/forgot", {"login": alice.email})
@@ -194,12 +194,12 @@ def test_a_mail_that_comes_twice_is_one_mail_with_one_living_link(redis_server, 
 
 def test_a_worker_outlives_redis_and_the_mail_server(smtp, deliver, make_users):
     """And a mail that was queued while either was away comes, once, when it is back."""
-    redis_server = RedisServer("--appendonly", "yes", "--appendfsync", "always")
+    live_server = RedisServer("--appendonly", "yes", "--appendfsync", "always")
     server = smtp()
     said = []
     try:
-        with redis_at(redis_server.url) as redis:
-            worker = deliver(server.url, redis_url=redis_server.url)
+        with redis_at(live_server.url) as redis:
+            worker = deliver(server.url, redis_url=live_server.url)
             reader = threading.Thread(target=lambda: said.extend(iter(worker.stderr.readline, "")))
             reader.start()
             make_users("ada", redis=redis)
@@ -208,10 +208,10 @@ def test_a_worker_outlives_redis_and_the_mail_server(smtp, deliver, make_users):
             make_users("bob", redis=redis)
             wait_until(lambda: "the mail server is away" in "".join(said), "it did not notice", within_s=30)
             wait_until(lambda: left(redis) == (0, 1, 0), "it was not put aside")
-            redis_server.stop()
+            live_server.stop()
             server.start()
             wait_until(lambda: "Redis is away" in "".join(said), "it did not notice", within_s=30)
-            redis_server.start()
+            live_server.start()
             redis.zadd(keys.mail_later, dict.fromkeys(redis.zrange(keys.mail_later, 0, 0), 0))
             wait_until(lambda: len(server.inbox) == 2, "no second mail came", within_s=30)
             wait_until(lambda: left(redis) == (0, 0, 0), "it was not forgotten")
@@ -223,7 +223,7 @@ def test_a_worker_outlives_redis_and_the_mail_server(smtp, deliver, make_users):
             assert "".join(said).count(f"{name} is away, mails wait") == 1
             assert "".join(said).count(f"{name} is back") == 1
     finally:
-        redis_server.close()
+        live_server.close()
 
 
 def test_once_says_so_when_not_all_was_delivered(real_redis, smtp, deliver, make_users, worker_here, tmp_path):

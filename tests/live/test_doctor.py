@@ -156,10 +156,10 @@ def test_no_gateway_at_all(examine, real_redis, url):
     assert not list(real_redis.scan_iter(match="user:*"))
 
 
-def test_the_address_that_is_seen(redis_server, examine):
+def test_the_address_that_is_seen(live_server, examine):
     """Through a proxy that is trusted its word counts; through one that is not all callers are the proxy."""
     for trusted, level, seen in [("127.0.0.1", "ok", "203.0.113.9"), ("", "warn", "127.0.0.1")]:
-        service = Service(redis_server.url, TRUSTED_PROXIES=trusted, WEB_CONCURRENCY="1")
+        service = Service(live_server.url, TRUSTED_PROXIES=trusted, WEB_CONCURRENCY="1")
         with gateway(service) as url:
             found, _ = examine(PUBLIC_URL=url, TRUSTED_PROXIES=trusted)
         service.close()
@@ -167,7 +167,7 @@ def test_the_address_that_is_seen(redis_server, examine):
         assert f"seen as from {seen}" in found["address"]["said"]
 
 
-def test_a_doctor_who_is_sent_away_leaves_nobody(service, redis_server, real_redis):
+def test_a_doctor_who_is_sent_away_leaves_nobody(service, live_server, real_redis):
     """SIGTERM while the gateway hangs."""
     reached, over = threading.Event(), threading.Event()
 
@@ -177,7 +177,7 @@ def test_a_doctor_who_is_sent_away_leaves_nobody(service, redis_server, real_red
         return ask()
 
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    environment = kept | ENVIRONMENT | {"REDIS_URL": redis_server.url, "SMTP_URL": "", "PUBLIC_URL": ""}
+    environment = kept | ENVIRONMENT | {"REDIS_URL": live_server.url, "SMTP_URL": "", "PUBLIC_URL": ""}
     with gateway(service, answer) as url:
         command = [sys.executable, "-m", "flask", "--app", "wsgi", "doctor", "--through", url]
         doctor = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -203,9 +203,9 @@ def start_log():
     return start
 
 
-def test_the_log_at_start_says_what_is_wrong(redis_server, start_log):
+def test_the_log_at_start_says_what_is_wrong(live_server, start_log):
     """Once, however many workers there are."""
-    log = start_log(redis_server.url, WEB_CONCURRENCY="3")
+    log = start_log(live_server.url, WEB_CONCURRENCY="3")
     assert log.count("Redis keeps its data in memory alone") == 1
     assert log.count("SECRET_KEYS could be guessed") == 1
     assert ENVIRONMENT["SECRET_KEYS"] not in log
@@ -215,10 +215,10 @@ def test_redis_away_does_not_keep_it_from_starting(start_log):
     assert start_log("redis://127.0.0.1:1", WEB_CONCURRENCY="1").count("Redis cannot be asked") == 1
 
 
-def test_a_good_setup_is_silent(redis_server, real_redis, start_log):
+def test_a_good_setup_is_silent(live_server, real_redis, start_log):
     real_redis.config_set("appendonly", "yes")
     try:
-        log = start_log(redis_server.url, SECRET_KEYS="wJ0cR4k9ZpQx7tLm2vBn8sHd5fGy3uEa", WEB_CONCURRENCY="1")
+        log = start_log(live_server.url, SECRET_KEYS="wJ0cR4k9ZpQx7tLm2vBn8sHd5fGy3uEa", WEB_CONCURRENCY="1")
     finally:
         real_redis.config_set("appendonly", "no")
     assert '"level":"warning"' not in log

@@ -77,9 +77,9 @@ def test_turning_totp_on_tells_of_the_new_hash_alone(service, alice, events):
     assert (changed["old_auth_session_id_hash"], changed["auth_session_id_hash"]) == (old, alice.id_hash)
 
 
-def test_eviction_is_told(redis_server, real_redis, alice, events):
+def test_eviction_is_told(live_server, real_redis, alice, events):
     """By another process, with a cap of two."""
-    service = Service(redis_server.url, MAX_SESSIONS_PER_USER="2", WEB_CONCURRENCY="1")
+    service = Service(live_server.url, MAX_SESSIONS_PER_USER="2", WEB_CONCURRENCY="1")
     first = alice.id_hash
     second = service.device().log_in(alice).id_hash
     events.heard()
@@ -89,9 +89,9 @@ def test_eviction_is_told(redis_server, real_redis, alice, events):
     assert second != third
 
 
-def test_the_end_by_time_is_told_once_by_whoever_notices(redis_server, events, at_once):
+def test_the_end_by_time_is_told_once_by_whoever_notices(live_server, events, at_once):
     """Also that of a user's only session, though many ask at once."""
-    service = Service(redis_server.url, SESSION_TTL="2s")
+    service = Service(live_server.url, SESSION_TTL="2s")
     device = service.device().register("carol@example.com")
     id_hash = device.id_hash
     events.heard()
@@ -122,7 +122,7 @@ def test_ending_that_races_is_told_once(service, alice, events, at_once):
 
 
 def test_a_verify_is_one_command(service, alice, real_redis):
-    """By MONITOR's word the usual path is one ZSCORE; a proof at hand, or the list, is one trip more at most."""
+    """By MONITOR's word it is one ZSCORE at most; a proof at hand, or the list, is one trip more at most."""
     for _ in range(4):
         alice.get("/gateway/verify")  # so that the connections that will be used are open
 
@@ -132,11 +132,12 @@ def test_a_verify_is_one_command(service, alice, real_redis):
             real_redis.echo("over")
             told = []
             while not (command := monitor.next_command()["command"]).startswith("ECHO"):
-                told.append(command.split()[0])
+                if command.split()[1:2] != ["leases"]:  # the pings of holders
+                    told.append(command.split()[0])
         # A connection introduces itself. Once a second a process looks which server is the primary, and asks the time.
         return [name for name in told if name not in ("CLIENT", "ROLE", "INFO", "TIME")]
 
-    assert commands(lambda: alice.get("/gateway/verify")) == ["ZSCORE"]
+    assert commands(lambda: alice.get("/gateway/verify")) in ([], ["ZSCORE"])
     proof = alice.prove()
     asked = commands(lambda: alice.get("/gateway/verify?require=mfa", X_Discord_MFA_Authorization=proof))
     assert asked == ["ZSCORE", "GET", "HGET", "HEXISTS"]

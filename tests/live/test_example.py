@@ -30,8 +30,8 @@ UNAUTHORIZED = {"code": 0, "message": "401: Unauthorized"}
 
 
 @pytest.fixture(scope="module")
-def keyrack(redis_server):
-    service = Service(redis_server.url, TRUSTED_PROXIES="127.0.0.1", GATEWAY_SECRET=SECRET)
+def keyrack(live_server):
+    service = Service(live_server.url, TRUSTED_PROXIES="127.0.0.1", GATEWAY_SECRET=SECRET)
     yield service
     service.close()
 
@@ -43,27 +43,27 @@ def service(keyrack):
 
 
 @pytest.fixture(scope="module")
-def example(keyrack, redis_server):
-    example = Example(keyrack.url, redis_server.url, "sockets.CLOSE_WITHIN_S = 1")
+def example(keyrack, live_server):
+    example = Example(keyrack.url, live_server.url, "sockets.CLOSE_WITHIN_S = 1")
     yield example
     example.close()
 
 
 @pytest.fixture(scope="module")
-def impatient(keyrack, redis_server):
+def impatient(keyrack, live_server):
     """The example, which waits for nobody."""
     example = Example(
-        keyrack.url, redis_server.url, "sockets.HEARTBEAT_EVERY_S = 0.5", "sockets.IDENTIFY_WITHIN_S = 1.5"
+        keyrack.url, live_server.url, "sockets.HEARTBEAT_EVERY_S = 0.5", "sockets.IDENTIFY_WITHIN_S = 1.5"
     )
     yield example
     example.close()
 
 
 @pytest.fixture(scope="module")
-def small(keyrack, redis_server):
+def small(keyrack, live_server):
     """The example, with room for few, which asks every moment who is still signed in."""
     bounds = ("sockets.MAX_SOCKETS = 4", "sockets.MAX_SOCKETS_OF_SESSION = 2", "keyrack.RECONCILE_EVERY_S = 0.2")
-    example = Example(keyrack.url, redis_server.url, *bounds)
+    example = Example(keyrack.url, live_server.url, *bounds)
     yield example
     example.close()
 
@@ -295,11 +295,11 @@ def test_an_odd_message_on_the_channel_is_passed_over_with_a_line_in_the_log(exa
         assert client.closed_with == SESSION_ENDED
 
 
-def test_an_odd_answer_of_keyrack_ends_nothing(redis_server, real_redis):
+def test_an_odd_answer_of_keyrack_ends_nothing(live_server, real_redis):
     """Who asks now and then, who hears events and who meets newcomers go on, and so does an open socket."""
     keyrack = OddKeyrack()
     keyrack.answers = {"/gateway/reconcile": {"ended": []}, "/gateway/users/1": user("1")}
-    example = Example(keyrack.url, redis_server.url, "keyrack.RECONCILE_EVERY_S = 0.05")
+    example = Example(keyrack.url, live_server.url, "keyrack.RECONCILE_EVERY_S = 0.05")
     try:
         listening = listeners(real_redis)
         with Client(example.socket_url, X_Auth_User_Id="1", X_Auth_Session_Id_Hash="A") as client:
@@ -393,10 +393,10 @@ def test_redis_stopped_and_started_again():
             one.close()
 
 
-def test_keyrack_away_or_silent_closes_with_a_code_after_which_clients_try_again(keyrack, redis_server, alice):
+def test_keyrack_away_or_silent_closes_with_a_code_after_which_clients_try_again(keyrack, live_server, alice):
     """Not 4004, after which they forget their token. Who is in stays in."""
     relay = Relay(keyrack.port)
-    example = Example(f"http://127.0.0.1:{relay.port}", redis_server.url, "keyrack.ANSWER_WITHIN_S = 0.5")
+    example = Example(f"http://127.0.0.1:{relay.port}", live_server.url, "keyrack.ANSWER_WITHIN_S = 0.5")
     try:
         with Client(example.socket_url) as kept:
             kept.identify(alice.token)

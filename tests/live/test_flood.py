@@ -10,9 +10,9 @@ from tests.live.server import Service
 
 
 @pytest.fixture
-def slow_hashes(redis_server):
+def slow_hashes(live_server):
     """The service with password hashes at the cost they have in production."""
-    service = Service(redis_server.url, BCRYPT_ROUNDS="12")
+    service = Service(live_server.url, BCRYPT_ROUNDS="12")
     yield service
     service.close()
 

@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from tests.device import PASSWORD
 from tests.live.gateways import ORIGIN, SECRET, Application, Gateway, Relay, ask, new_device, values
 from tests.live.server import Service
-from tests.servers import RedisServer
+from tests.servers import RedisServer, wait_until
 
 SLOW = 160  # connections, so that each of the two processes has more than its 32 threads
 CLIENT = "127.0.0.2"
@@ -551,6 +551,7 @@ def test_the_clients_own_address_arrives(gateway, alice, real_redis, path):
         for forged in ({}, *({header: "203.0.113.9"} for header in ADDRESS_HEADERS)):
             note_use_again(real_redis, alice)
             assert elsewhere.get(gateway.url + path, headers=sent | forged, timeout=10).status_code == 200
+            wait_until(lambda: last_used(real_redis, alice) > time.time() - 60, "the use was not noted")
             [session] = alice.get("/auth/sessions?extended=true").json["user_sessions"]
             assert session["last_seen_ip"] == CLIENT
             assert session["client_info"]["platform"] == "Firefox"
@@ -560,6 +561,12 @@ def note_use_again(redis, device):
     """As if the device was last used two minutes ago, by nobody in particular."""
     [id_hash] = device.id_hashes()
     redis.zincrby(f"user:{{{device.user_id}}}:last_used", -120, id_hash)
+
+
+def last_used(redis, device):
+    """When the device's only session was used last. It is not noted before a check is answered, but right behind it."""
+    [(_, at)] = redis.zrange(f"user:{{{device.user_id}}}:last_used", 0, -1, withscores=True)
+    return at
 
 
 class From(HTTPAdapter):

@@ -102,9 +102,9 @@ def notified(tmp_path):
 
 
 @pytest.fixture
-def own_service(redis_server, notified):
+def own_service(live_server, notified):
     """A service that this test alone stops; its hashes take some hundredths of a second."""
-    service = Service(redis_server.url, BCRYPT_ROUNDS="9", NOTIFY_SOCKET=notified.getsockname())
+    service = Service(live_server.url, BCRYPT_ROUNDS="9", NOTIFY_SOCKET=notified.getsockname())
     yield service
     service.close()
 
@@ -152,12 +152,12 @@ def test_nobody_is_dropped_while_it_goes_on(own_service, notified, happens):
     assert load.stop() == []
 
 
-def test_a_reload_that_finds_a_broken_database_goes_on_without(redis_server, notified, city_database, tmp_path):
+def test_a_reload_that_finds_a_broken_database_goes_on_without(live_server, notified, city_database, tmp_path):
     """A copy that broke off is no reason to end the service; the next whole one is read again."""
     database, broken = tmp_path / "city.mmdb", tmp_path / "broken"
     whole = Path(city_database).read_bytes()
     database.write_bytes(whole)
-    service = Service(redis_server.url, GEOIP_DATABASE=str(database))
+    service = Service(live_server.url, GEOIP_DATABASE=str(database))
     broken.write_bytes(whole[: len(whole) // 2])
     broken.replace(database)
     reload(service, notified)
@@ -174,9 +174,9 @@ def test_a_reload_that_finds_a_broken_database_goes_on_without(redis_server, not
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6 here")
-def test_all_addresses_are_those_of_either_kind(redis_server):
+def test_all_addresses_are_those_of_either_kind(live_server):
     """The image's health check, for one, asks 127.0.0.1."""
-    service = Service(redis_server.url, HOST="::")
+    service = Service(live_server.url, HOST="::")
     for address in ("127.0.0.1", "::1"):
         with socket.create_connection((address, service.port), timeout=30) as connection:
             connection.sendall(VERIFY)
@@ -196,9 +196,9 @@ def test_a_stop_answers_whoever_was_let_in(own_service):
     assert all(client.asked_to_close for client in load.clients if client.keeps)
 
 
-def test_a_request_under_way_is_finished(redis_server):
+def test_a_request_under_way_is_finished(live_server):
     """A slow one is answered; a connection without a request is closed, and holds nobody up for long."""
-    service = Service(redis_server.url, BCRYPT_ROUNDS="12", WEB_CONCURRENCY="1")
+    service = Service(live_server.url, BCRYPT_ROUNDS="12", WEB_CONCURRENCY="1")
     idle = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
     idle.request("GET", "/gateway/verify")
     idle.getresponse().read()

@@ -14,8 +14,8 @@ VERIFIED = ("keyrack_request_seconds_count", {("route", "/gateway/verify"), ("me
 
 
 @pytest.fixture
-def counting(redis_server):
-    service = Service(redis_server.url, METRICS_SECRET=SECRET)
+def counting(live_server):
+    service = Service(live_server.url, METRICS_SECRET=SECRET)
     yield service
     service.close()
 

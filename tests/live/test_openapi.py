@@ -46,8 +46,8 @@ def excluded_checks(path):
 
 
 @pytest.fixture(scope="module")
-def whole_service(redis_server):
-    service = Service(redis_server.url, **SECRETS)
+def whole_service(live_server):
+    service = Service(live_server.url, **SECRETS)
     yield service
     service.close()
 

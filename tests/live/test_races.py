@@ -131,8 +131,8 @@ def test_wrong_answers_at_once_cannot_be_more_than_five(alice, at_once):
 
 
 @pytest.fixture(scope="module")
-def four_workers(redis_server):
-    service = Service(redis_server.url, WEB_CONCURRENCY="4")
+def four_workers(live_server):
+    service = Service(live_server.url, WEB_CONCURRENCY="4")
     yield service
     service.close()
 

@@ -135,27 +135,27 @@ def test_what_no_route_sees_is_refused_in_the_same_form(service, raw, status):
     assert f"Content-Length: {len(body)}" in head
 
 
-def start_on(redis_server, **where):
+def start_on(live_server, **where):
     """What a service says that cannot start."""
-    environment = os.environ | ENVIRONMENT | {"REDIS_URL": redis_server.url, **where}
+    environment = os.environ | ENVIRONMENT | {"REDIS_URL": live_server.url, **where}
     command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert ran.returncode != 0
     return ran.stderr
 
 
-def test_a_port_that_is_taken_is_refused(service, redis_server):
+def test_a_port_that_is_taken_is_refused(service, live_server):
     """Each worker listens on its own; a second service on the port says so instead of sharing it."""
     port = service.url.rpartition(":")[2]
-    said = start_on(redis_server, PORT=port)
+    said = start_on(live_server, PORT=port)
     assert f"Keyrack cannot listen on 127.0.0.1:{port}" in said
     assert "the setting PORT" in said
 
 
 @pytest.mark.parametrize("host", ["x86_64-conda-linux-gnu", "192.0.2.1", "[2001:db8::1]"])
-def test_a_host_that_is_not_here_is_named(redis_server, host):
+def test_a_host_that_is_not_here_is_named(live_server, host):
     """Some programs, such as conda, set HOST to something else."""
-    said = start_on(redis_server, HOST=host, PORT=str(free_port()))
+    said = start_on(live_server, HOST=host, PORT=str(free_port()))
     assert f"Keyrack cannot listen on {host}:" in said
     assert "the setting HOST" in said
 
