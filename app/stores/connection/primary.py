@@ -159,6 +159,10 @@ class Primary(Node):
         """Tell whether it is known which server is the primary. If not, the next command waits for a look."""
         return time.monotonic() < self._look_at + _WAIT_AFTER_S - _LOOK_EVERY_S
 
+    def is_known_for(self, seconds: float) -> bool:
+        """Tell whether it is known, and nothing changes at another one for so long from now: it is refused there."""
+        return self.is_known() and time.monotonic() + seconds <= self._look_at - _LOOK_EVERY_S + _SETTLE_S
+
     def look_if_due(self) -> None:
         """Look which server is the primary, as a command would before it is sent."""
         self._look_if_due()

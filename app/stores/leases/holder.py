@@ -172,7 +172,7 @@ class Holder:
             elif not self._is_told:
                 self._connection.give_up("Redis does not tell of changes, or a proxy in between does not")
                 return
-            elif self._primary.is_known():
+            elif self._primary.is_known_for(self._lease_s):
                 self._until = at + self._lease_s
                 self._hold()
         for ender, numbers in heard.items():

@@ -35,13 +35,13 @@ class Loop:
 class Worker:
     """A holder in a loop that tests turn. Its clock is the test's."""
 
-    def __init__(self, url):
+    def __init__(self, url, lease_s=LEASE_S):
         self.client = connect(url)
         self.primary = self.client.nodes()[0]
         self.clock = Clock()
         self.loop = Loop()
-        self.rounds = Rounds(new_id(), LEASE_S)
-        self.holder = Holder(self.primary, keys, LEASE_S, self.rounds, self.loop, self.clock)
+        self.rounds = Rounds(new_id(), lease_s)
+        self.holder = Holder(self.primary, keys, lease_s, self.rounds, self.loop, self.clock)
 
     def turn(self, wait_s=0.01):
         """Send what is due, and take what has come. True if something has."""
@@ -96,8 +96,8 @@ def redis(redis_server):
 def make_worker(redis, redis_server):
     made = []
 
-    def make():
-        made.append(Worker(redis_server.url))
+    def make(**settings):
+        made.append(Worker(redis_server.url, **settings))
         return made[-1]
 
     yield make
@@ -280,6 +280,23 @@ def test_there_is_no_lease_while_it_is_unknown_which_server_is_the_primary(worke
     worker.holder.on_readable()
     assert worker.find() is None
     assert not worker.holder.ask("1", "a", lambda _: None)
+
+
+@pytest.mark.parametrize(("looked_s_ago", "holds"), [(0.5, True), (1.2, False)])
+@pytest.mark.usefixtures("session")
+def test_a_long_lease_is_over_before_anything_changes_at_another_primary(make_worker, looked_s_ago, holds):
+    """That is two seconds after a look at the earliest."""
+    worker = make_worker(lease_s=1.0)
+    worker.turn_until(lambda: worker.rounds.is_heard)
+    worker.ask()
+    worker.primary._look_at = time.monotonic() - looked_s_ago + 1.0  # as if the last look had been then
+    worker.clock.advance(2.0)
+    worker.holder.tick()
+    assert worker.find() is None
+    worker.holder.tick()
+    select.select(worker.loop.socks, [], [], PATIENCE_S)
+    worker.holder.on_readable()
+    assert (worker.find() is not None) == holds
 
 
 @pytest.mark.usefixtures("session")
