@@ -44,9 +44,11 @@ class FastWorker(ClosingWorker):
 
     def run(self) -> None:
         lane = getattr(self.wsgi, "fast_lane", None)
-        if lane is not None and is_plain(self.cfg):
-            self._holder = lane.make_holder(self)
-            self._lane = lane if self._holder is not None else None
+        holder = lane.make_holder(self) if lane is not None else None
+        if holder is not None and is_plain(self.cfg):
+            self._holder, self._lane = holder, lane
+        elif holder is not None:
+            self.log.warning("gunicorn's settings leave checks to threads; set VERIFY_LEASE=0, or endings wait for it")
         super().run()
 
     # -- What the holder of a lease needs of a loop

@@ -10,14 +10,20 @@ import os
 from functools import cache
 from typing import Literal, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.values import MultiProcessValue
+
+from app.watch.process import own_id
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 OTHER = "other"  # the label of all unknown paths
 
 _FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # prometheus_client also reads the variable at import
+if _FOLDER:
+    # The library asks the system for the process's id each time that it counts. That takes longer than the counting.
+    values.ValueClass = MultiProcessValue(own_id)  # type: ignore[no-untyped-call]  # the library's own
 _REGISTRY = CollectorRegistry()
 
 

@@ -11,6 +11,7 @@ from app.errors import Unavailable
 from app.rules.hash_queue import HashQueue
 from app.stores.connection.connect import connect
 from app.watch import metrics
+from tests import lanes
 from tests.conftest import ENVIRONMENT
 from tests.servers import wait_until
 
@@ -32,6 +33,12 @@ class Growth:
     def __call__(self, name, **labels):
         key = (f"keyrack_{name}", frozenset(labels.items()))
         return figures(metrics.render().decode()).get(key, 0) - self._before.get(key, 0)
+
+
+@pytest.fixture(autouse=True)
+def _checks_are_asked_once(monkeypatch):
+    """Elsewhere the tests' client asks each check in both lanes."""
+    monkeypatch.setattr(lanes, "compare", lambda app, answer: None)
 
 
 @pytest.fixture

@@ -250,9 +250,15 @@ class TrackedConnection:
         self._loop.watch(self._sock)
         self.send(("HELLO", 3), self.require)
         self.send(("CLIENT", "TRACKING", "ON"), self.require)
-        for channel in self._channels:  # one at a time, so that each has one reply
+        *others, last = self._channels  # one at a time, so that each has one reply
+        for channel in others:
             self.send(("SUBSCRIBE", channel), self.require)
-        self._owner.on_open()
+        self.send(("SUBSCRIBE", last), self._on_subscribed)
+
+    def _on_subscribed(self, reply: Any) -> None:
+        self.require(reply)
+        if self.is_open:
+            self._owner.on_open()
 
     def _take(self, reply: Any) -> None:
         # SUBSCRIBE is answered by a push, but refused as any command is. A reply that is taken for that to another

@@ -5,6 +5,7 @@ keeps, pings, and hears what has changed. So the answer to a ping says that what
 sent, and from then on, for VERIFY_LEASE, the worker may answer from memory.
 """
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,8 +18,8 @@ from app.stores.leases.kept import Kept
 from app.stores.leases.rounds import Rounds, boot_clock
 from app.watch import metrics
 
+_MESSAGE = re.compile("[0-9a-z]{1,16}(?: [0-9]{1,15})+")  # the id of a process, and numbers of rounds
 _PINGS_A_LEASE = 4
-_PING_AGAIN_S = 0.001  # many endings at once share a ping
 _IN_USE_S = 1.0  # a worker that nobody asks does not ping
 _ROLE_EVERY_S = 1.0
 _COUNT_EVERY_S = 1.0
@@ -51,10 +52,9 @@ class Holder:
         self._registration = ""
         self._registrations = 0
         self._ping_at = 0.0  # when the next ping is due
-        self._pinged_at = 0.0
         self._ask_role_at = 0.0
         self._count_at = 0.0
-        self._heard: dict[str, list[str]] = {}  # the rounds of each process that ended something since the last ping
+        self._heard: dict[str, list[str]] = {}  # the rounds of each process that ended something, in this turn
 
     @property
     def is_holding(self) -> bool:
@@ -110,7 +110,8 @@ class Holder:
         is_in_use = now - self._asked_at < _IN_USE_S
         if now >= self._until:
             self._stop_holding("late" if is_in_use else "idle")
-        if is_in_use or self._heard:
+        self._give_words()
+        if is_in_use:
             if now >= self._ping_at:
                 self._ping()
             soon_s = min(soon_s, max(0.0, self._ping_at - now))
@@ -144,14 +145,23 @@ class Holder:
 
     def _ping(self) -> None:
         """Ask whether this worker is still registered. The reply renews the lease."""
-        at = self._pinged_at = self._clock()  # the lease counts from before the ping is sent
+        at = self._clock()  # the lease counts from before the ping is sent
         self._ping_at = at + self._lease_s / _PINGS_A_LEASE
         if at >= self._ask_role_at:
             self._ask_role_at = at + _ROLE_EVERY_S
             self._connection.send(("ROLE",), self._on_role)
-        heard, self._heard = self._heard, {}
         command = ("HGET", self._keys.leases, self._rounds.own_id)
-        self._connection.send(command, partial(self._on_ping, at, self._registration, heard))
+        self._connection.send(command, partial(self._on_ping, at, self._registration))
+
+    def _give_words(self) -> None:
+        """Tell those whose rounds were heard that nothing said from now on is older than their rounds.
+
+        Redis tells of what a script has changed before it tells of what the script publishes.
+        """
+        heard, self._heard = self._heard, {}
+        for ender, numbers in heard.items():
+            word = " ".join((self._rounds.own_id, *numbers))
+            self._connection.send(("PUBLISH", self._keys.words(ender), word), _ignore)
 
     def _read(self, user_id: str, id_hash: str, asked_at: float, answer: Answer | None = None) -> None:
         command = ("ZSCORE", self._keys.last_used(user_id), id_hash)
@@ -163,8 +173,8 @@ class Holder:
         if reason := why_not_primary(reply):
             self._connection.lose("primary", reason)
 
-    def _on_ping(self, at: float, registration: str, heard: dict[str, list[str]], reply: Any) -> None:
-        """Renew the lease, and give the word to those whose rounds were heard before the ping."""
+    def _on_ping(self, at: float, registration: str, reply: Any) -> None:
+        """Renew the lease."""
         if registration == self._registration:  # else this worker has registered anew meanwhile
             if reply != registration:
                 self._forget_all("registration")
@@ -175,9 +185,6 @@ class Holder:
             elif self._primary.is_known_for(self._lease_s):
                 self._until = at + self._lease_s
                 self._hold()
-        for ender, numbers in heard.items():
-            word = " ".join((self._rounds.own_id, *numbers))
-            self._connection.send(("PUBLISH", self._keys.words(ender), word), _ignore)
 
     def _on_read(self, user_id: str, id_hash: str, asked_at: float, reply: Any) -> float | None:
         if not isinstance(reply, float):  # no such session, or the key is another application's
@@ -188,13 +195,12 @@ class Holder:
     def on_push(self, kind: str, *told: Any) -> None:
         if kind == "invalidate":
             self._on_change(told[0])
-        elif kind == "message":
-            name, *numbers = told[1].split(" ")
+        elif kind == "message" and (message := _MESSAGE.fullmatch(told[1])):
+            name, *numbers = message[0].split(" ")
             if told[0] == self._keys.leases:
                 self._heard.setdefault(name, []).extend(numbers)
-                self._ping_at = min(self._ping_at, self._pinged_at + _PING_AGAIN_S)
             else:
-                for number in filter(str.isdecimal, numbers):
+                for number in numbers:
                     self._rounds.note_word(name, int(number))
 
     def _on_change(self, names: list[str] | None) -> None:

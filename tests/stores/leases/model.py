@@ -60,7 +60,6 @@ class Process(NamedTuple):
         left_when_run: Those at its last step, by a clock that it looked at then.
         count: Of its registrations.
         pinged_for: The ticks since its ping was sent; -1 if none is on its way.
-        heard, heard_before: For each who ends sessions the last round heard of, since that ping and before it; or 0.
         read: A read on its way: "asked", or "late" if somebody waits for it who has asked after the ending was told.
         elsewhere: The reply to a read on another connection, which is on its way.
     """
@@ -75,8 +74,6 @@ class Process(NamedTuple):
     left_when_run: int = 0
     count: int = 0
     pinged_for: int = -1
-    heard: tuple[int, ...] = ()
-    heard_before: tuple[int, ...] = ()
     read: str = ""
     elsewhere: tuple[Message, ...] = ()
 
@@ -140,7 +137,7 @@ FAULTS = {
     "other_connection": "an entry is read on another connection",
     "removed_at_once": "a silent process is removed without being marked first",
     "no_count": "a registration does not say how often the process has registered",
-    "word_at_once": "a word is given before the ping's answer",
+    "round_first": "Redis may tell of a round before it tells of the change that came first",
     "repeat_at_once": "who ends what is over already does not wait",
     "own_absence": "who ends something does not care whether it is in the list itself",
     "young_registration": "who has just registered believes the list",
@@ -154,9 +151,8 @@ FAULTS = {
 
 def first_state(rules: Rules) -> State:
     """Return the state before anything happened: the session is there, and nobody is connected."""
-    nothing_heard = (0,) * len(rules.enders)
     return State(
-        processes=tuple(Process(heard=nothing_heard, heard_before=nothing_heard) for _ in rules.leases),
+        processes=tuple(Process() for _ in rules.leases),
         enders=tuple(Ender(registered_for=_longest(rules)) for _ in rules.enders),
         is_there=True,
         tracked=frozenset(),
@@ -263,19 +259,12 @@ def _register(process: Process, rules: Rules) -> Process:
 
 
 def _ping(process: Process) -> Process:
-    before = tuple(map(max, process.heard, process.heard_before))
-    return process._replace(pinged_for=0, heard=(0,) * len(before), heard_before=before, sent=(*process.sent, PING))
+    return process._replace(pinged_for=0, sent=(*process.sent, PING))
 
 
 def _lose(process: Process) -> Process:
     """Give the connection up. What was sent on it may still arrive, unless Redis has closed it."""
-    nothing_heard = (0,) * len(process.heard)
-    return Process(
-        count=process.count,
-        former=() if process.is_cut else process.sent,
-        heard=nothing_heard,
-        heard_before=nothing_heard,
-    )
+    return Process(count=process.count, former=() if process.is_cut else process.sent)
 
 
 def _take(process: Process, message: Message, i: int, rules: Rules) -> tuple[Process, bool]:
@@ -289,9 +278,7 @@ def _take(process: Process, message: Message, i: int, rules: Rules) -> tuple[Pro
         case ("no",):
             return process._replace(read=""), False
         case ("round", int(ender), int(number)):
-            if rules.fault == "word_at_once":
-                return process._replace(sent=(*process.sent, ("word", ender, number))), False
-            return process._replace(heard=_put(process.heard, ender, number)), False
+            return process._replace(sent=(*process.sent, ("word", ender, number))), False
         case ("pong", int(registration)):
             return _take_pong(process, registration, i, rules), False
     raise ValueError(message)
@@ -299,8 +286,7 @@ def _take(process: Process, message: Message, i: int, rules: Rules) -> tuple[Pro
 
 def _take_pong(process: Process, registration: int, i: int, rules: Rules) -> Process:
     age = process.pinged_for
-    words = tuple(("word", ender, number) for ender, number in enumerate(process.heard_before) if number)
-    process = process._replace(pinged_for=-1, heard_before=(0,) * len(process.heard), sent=(*process.sent, *words))
+    process = process._replace(pinged_for=-1)
     if registration == (1 if rules.fault == "no_count" else process.count):
         lease = rules.leases[i] if rules.fault == "from_pong" else max(0, rules.leases[i] - age)
         return process._replace(left=lease)
@@ -426,8 +412,8 @@ def _begin(state: State, e: int, rules: Rules, *, is_ours: bool) -> Iterator[Ste
     needs_all = _needs_all(ender, rules.enders[e], rules)
     begun = ender._replace(doing="waits", is_ours=is_ours, round=number, list=listed, needs_all=needs_all, words=())
     what = "ends the session" if is_ours else "ends another session"
-    # What the script pushes may come in either order. Nothing relies on one.
-    for round_first in (False, True):
+    # What the script pushes comes in its order: the change, then the round.
+    for round_first in (False, True) if rules.fault == "round_first" else (False,):
         after = state._replace(enders=_put(state.enders, e, begun), is_there=state.is_there and not is_ours)
         if is_ours and not round_first:
             after = _tell_of_change(after, rules)
@@ -438,8 +424,6 @@ def _begin(state: State, e: int, rules: Rules, *, is_ours: bool) -> Iterator[Ste
         for waited in range(3) if rules.fault == "waits_from_sending" else (0,):
             started = begun._replace(waited=waited)
             yield f"ender {e}: {what}", after._replace(enders=_put(after.enders, e, started))
-        if not (is_ours and state.tracked and rules.hears_words):
-            return
 
 
 def _needs_all(ender: Ender, kind: str, rules: Rules) -> bool:

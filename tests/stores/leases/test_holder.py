@@ -238,18 +238,44 @@ def test_who_asks_a_redis_that_is_silent_waits_a_tenth_of_a_second(make_worker):
         server.close()
 
 
-def test_a_round_is_answered_after_the_next_ping(worker, redis):
-    """Not before its answer, by which all that happened before the round is heard."""
+def test_a_round_is_answered_at_once(worker, redis):
     with redis.pubsub(ignore_subscribe_messages=True) as words:
         words.subscribe(keys.words("ender"))
         words.get_message(timeout=PATIENCE_S)
         redis.publish(keys.leases, "ender 7")
-        select.select(worker.loop.socks, [], [], PATIENCE_S)
-        worker.holder.on_readable()
-        assert words.get_message(timeout=0.05) is None
-        worker.clock.advance(0.002)
         worker.settle()
         assert words.get_message(timeout=PATIENCE_S)["data"] == f"{worker.rounds.own_id} 7"
+
+
+ENDS = """
+redis.call("ZREM", KEYS[1], "a")
+redis.call("PUBLISH", ARGV[1], ARGV[2])
+"""
+
+
+@pytest.mark.usefixtures("session")
+def test_an_ending_is_heard_before_its_round(worker, redis):
+    """What the word rests on: when the word has come, the worker that gave it has forgotten the session."""
+    with redis.pubsub(ignore_subscribe_messages=True) as words:
+        words.subscribe(keys.words("ender"))
+        words.get_message(timeout=PATIENCE_S)
+        for number in range(300):
+            redis.zadd(keys.last_used("1"), {"a": 5})
+            worker.turn_until(lambda: worker.ask() == 5)
+            redis.eval(ENDS, 1, keys.last_used("1"), keys.leases, f"ender {number}")
+            word = worker.turn_until(words.get_message)
+            assert word["data"] == f"{worker.rounds.own_id} {number}"
+            assert worker.find() is None
+
+
+def test_what_is_no_round_and_no_word_is_passed_over(worker, redis):
+    """Whoever may publish in Redis can write what they like."""
+    for text in ("", " ", "ender", "ender x", f"ender {'9' * 5000}", f"ender -1 {'1' * 17}"):
+        redis.publish(keys.leases, text)
+        redis.publish(keys.words(worker.rounds.own_id), text)
+    worker.settle()
+    worker.ping()
+    assert worker.rounds.is_heard
 
 
 def test_a_marked_registration_ends_the_lease_and_is_made_anew(worker, redis):
