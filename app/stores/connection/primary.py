@@ -25,6 +25,7 @@ _LOOK_S = 0.25  # for connecting, and again for the reply
 _SETTLE_S = 2.0
 _HELD_S = 0.5  # a hold that is not renewed ends, in case its thread is gone
 _LOOK_AGAIN_S = 0.25  # after nobody answered
+_LONG_S = 0.1  # a change that took longer may have been made by a former primary
 _SHARE = 2  # looking takes at most one part in so many of a thread's time, also if nobody answers
 
 
@@ -131,7 +132,7 @@ class Primary(Node):
         self._way = way
         self._known: Hashable = None
         self._looking = threading.Lock()
-        self._look_at = 0.0
+        self._look_at = self._looked_at = 0.0
         self._held_until = 0.0
         self._settled_at = 0.0
         self._takeovers = 0  # how often another server was found to be the primary
@@ -150,7 +151,10 @@ class Primary(Node):
         takeovers = self._takeovers
         if self.is_held:
             raise NothingSent("a failover is under way, and changes wait for its end")
+        sent_at = time.monotonic()
         replies = self.exchange(commands, wait, decoded=decoded)
+        if time.monotonic() - sent_at > _LONG_S + (wait.ms / 1000 if wait else 0):
+            self._look_anew()
         if self.is_held or takeovers != self._takeovers:
             raise ConnectionBroken("a failover began meanwhile, which may undo what was written")
         return replies
@@ -192,6 +196,16 @@ class Primary(Node):
         super()._leave(connection)
         self._look_at = 0.0
 
+    def _look_anew(self) -> None:
+        """Look unless another thread has looked since now.
+
+        A change that took long may have waited at a server that took none: for a planned failover writes are paused.
+        """
+        replied_at = time.monotonic()
+        with self._looking:
+            if self._looked_at < replied_at:
+                self._look()
+
     def _look_if_due(self) -> None:
         now = time.monotonic()
         if now >= self._look_at:
@@ -205,7 +219,7 @@ class Primary(Node):
 
     def _look(self) -> None:
         """Look which server is the primary. While that cannot be found out, connections that work are kept."""
-        began = time.monotonic()
+        began = self._looked_at = time.monotonic()
         try:
             found = self._way.look()
         except (RedisError, OSError):

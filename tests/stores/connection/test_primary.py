@@ -36,6 +36,27 @@ def test_processes_agree_before_anything_changes(pair, at_name, all_read):
     pair.follow()
 
 
+def test_a_change_that_waited_at_the_former_primary_is_not_told_as_done(pair, at_name):
+    """As in a planned failover: the server takes no writes for a moment, the name leads elsewhere, and then it does.
+
+    Nobody had to look for the primary in that time, and the next one does not get the change.
+    """
+    at_name.write(("SET", "session", "live"))
+    former = pair.primary
+    former.client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+    with ThreadPoolExecutor(1) as thread:
+        told = thread.submit(ends_session, at_name)
+        wait_until(lambda: former.client.info("clients")["blocked_clients"] == 1, "the change does not wait")
+        waits_since = time.monotonic()
+        wait_until(lambda: time.monotonic() > waits_since + 0.15, "time stands still")
+        pair.take_over()
+        former.client.execute_command("CLIENT", "UNPAUSE")
+        assert told.result(60) is False
+    assert former.client.get("session") is None
+    assert pair.primary.client.get("session") == "live"
+    pair.follow()
+
+
 def ends_session(client):
     try:
         return client.write(("DEL", "session")) == [1]
