@@ -62,7 +62,7 @@ class FastLane:
 
     Attributes:
         make_holder: Returns what tells the last use of a session; None if there are no leases.
-        look_after_redis: A job for each second.
+        look_after_redis: A job for several times a second.
     """
 
     def __init__(self, front: Front, services: Services) -> None:
