@@ -213,7 +213,11 @@ class Settings:
     access_log: bool = _setting(
         parsers.switch, "`on` logs each request by its route; most gateways do so already", "off"
     )
-    host: str = _setting(parsers.host, "address that gunicorn listens on", "127.0.0.1")
+    host: str = _setting(
+        parsers.host,
+        "address that gunicorn listens on; `localhost` is 127.0.0.1 and, where there is IPv6, [::1] too",
+        "127.0.0.1",
+    )
     port: int = _setting(parsers.whole(1, 65535), "port that gunicorn listens on", "8000")
     web_concurrency: int | None = _setting(
         parsers.optional(parsers.whole(1, 1000)), "processes that gunicorn runs; without it one for each core", ""

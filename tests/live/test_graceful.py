@@ -7,10 +7,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from app.serving.listeners import loopback_addresses
 from tests.live.server import Service
 from tests.servers import wait_until
 
@@ -28,9 +30,9 @@ class Client(threading.Thread):
     failures  for each: when its connection was made (or was not), how many requests it had answered, what happened
     """
 
-    def __init__(self, port: int, request: bytes, *, keeps: bool) -> None:
+    def __init__(self, address: tuple[str, int], request: bytes, *, keeps: bool) -> None:
         super().__init__(daemon=True)
-        self._port, self._request, self.keeps = port, request, keeps
+        self._address, self._request, self.keeps = address, request, keeps
         self._over = threading.Event()
         self.answers = self.asked_to_close = 0
         self.failures: list[tuple[float, int, str]] = []
@@ -40,7 +42,7 @@ class Client(threading.Thread):
         while not self._over.is_set():
             answered, made = 0, None
             try:
-                with socket.create_connection(("127.0.0.1", self._port), timeout=30) as connection:
+                with socket.create_connection(self._address, timeout=30) as connection:
                     made = time.monotonic()
                     for closes in self._ask(connection):
                         answered += 1
@@ -68,12 +70,11 @@ class Client(threading.Thread):
 
 
 class Load:
-    """Clients of either kind, all of which have been answered before anything happens to the service."""
+    """Clients of either kind at each address, all of which were answered before anything happens to the service."""
 
     def __init__(self, service: Service) -> None:
-        self.clients = [
-            Client(service.port, request, keeps=keeps) for request in (VERIFY, VERIFY, LOGIN) for keeps in (True, False)
-        ]
+        kinds = product(loopback_addresses(), (VERIFY, LOGIN), (True, False))
+        self.clients = [Client((host, service.port), request, keeps=keeps) for host, request, keeps in kinds]
         self.wait_for_answers()
 
     def wait_for_answers(self) -> None:
@@ -103,8 +104,11 @@ def notified(tmp_path):
 
 @pytest.fixture
 def own_service(live_server, notified):
-    """A service that this test alone stops; its hashes take some hundredths of a second."""
-    service = Service(live_server.url, BCRYPT_ROUNDS="9", NOTIFY_SOCKET=notified.getsockname())
+    """A service that this test alone stops; its hashes take some hundredths of a second.
+
+    Its workers have two listeners each, where there is IPv6.
+    """
+    service = Service(live_server.url, HOST="localhost", BCRYPT_ROUNDS="9", NOTIFY_SOCKET=notified.getsockname())
     yield service
     service.close()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 def test_the_flow_works_when_pasted(service):
     """All its blocks, one after the other in one shell, against the running service."""
     blocks = re.findall(r"```bash\n(.*?)```", Path("README.md").read_text(encoding="utf-8"), re.DOTALL)
-    script = "\n".join(blocks).replace("http://127.0.0.1:8000", service.url)
+    script = "\n".join(blocks).replace("http://localhost:8000", service.url)
     ran = subprocess.run(["bash", "-eu", "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 0, ran.stderr
     assert '"platform": "Discord Android"' in ran.stdout

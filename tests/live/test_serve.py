@@ -7,11 +7,13 @@ import socket
 import stat
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
 import requests
 
+from app.serving.listeners import loopback_addresses
 from tests.device import PASSWORD
 from tests.live.example import Client
 from tests.live.gateways import require
@@ -65,7 +67,8 @@ def serve(checkout):
             ["bash", "scripts/serve", *options], cwd=checkout, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
         running.append((process, log))
-        url = f"http://127.0.0.1:{port}"
+        name = "[::1]" if "::1" in environment.get("HOST", "") else "localhost"
+        url = f"http://{name}:{port}"
         wait_until(lambda: is_ready(process, url, log), "scripts/serve did not start", within_s=120)
         return url
 
@@ -104,7 +107,7 @@ def test_it_keeps_its_data_from_run_to_run_and_from_every_other_user(serve, chec
     expected = {shutil.which(name) and name for name in SERVERS} if is_on_path else {"valkey-server"}
     assert any(f"Store: {name} with its data in var/." in said for name in expected)
     told = [line for line in said.splitlines() if not line.startswith("{")]
-    assert told[-1].startswith("Keyrack: http://127.0.0.1:")
+    assert told[-1].startswith("Keyrack: http://localhost:")
     for line in (*first.splitlines(), *said.splitlines()):
         assert '"level":"warning"' not in line
         assert '"level":"error"' not in line
@@ -122,7 +125,7 @@ def test_with_the_example_one_command_starts_all_and_ends_all(serve, checkout):
     folder = checkout / "tmp"
     folder.mkdir()
     start(os.environ["PATH"], "--example", **ports, TMPDIR=str(folder))
-    gateway = f"http://127.0.0.1:{ports['GATEWAY_PORT']}"
+    gateway = f"http://localhost:{ports['GATEWAY_PORT']}"
     wait_until(lambda: "Example: " in (checkout / "log").read_text(), "the example did not start")
     account = {"email": "ada@example.com", "username": "ada", "password": PASSWORD}
     token = requests.post(f"{gateway}/api/v9/auth/register", json=account, timeout=60).json()["token"]
@@ -139,6 +142,8 @@ def test_with_the_example_one_command_starts_all_and_ends_all(serve, checkout):
     with Client(socket_url) as client:
         for told in (answer, client.identify(token)["user"]):
             assert (told["username"], told["global_name"], told["bio"]) == ("ada", "Ada", "Hello")
+        for name, address in product(("GATEWAY_PORT", "SOCKET_PORT"), loopback_addresses()):
+            socket.create_connection((address, int(ports[name])), timeout=30).close()
         said = stop()
     assert f"Example: {gateway}/login?next=/chat/  (Ctrl-C ends it)" in said.splitlines()
     assert list(folder.iterdir()) == []
@@ -164,9 +169,36 @@ def test_without_nginx_the_example_says_what_to_install(checkout, path_without_s
     assert ran.stderr == "The example stands behind nginx, which is not installed (Debian: apt install nginx-light).\n"
 
 
-def test_a_port_that_is_taken_is_one_sentence(checkout):
+HOSTS = {
+    "": ("localhost", loopback_addresses()),
+    "localhost": ("localhost", loopback_addresses()),
+    "127.0.0.1": ("localhost", ["127.0.0.1"]),
+    "0.0.0.0": ("localhost", ["127.0.0.1"]),
+    "::": ("localhost", loopback_addresses()),
+    "[::]": ("localhost", loopback_addresses()),
+    "::1": ("[::1]", ["::1"]),
+    "[::1]": ("[::1]", ["::1"]),
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_it_tells_of_a_name_wherever_one_leads_to_it(serve, checkout, host):
+    """A passkey lives on a name alone. Of localhost a browser may take either address."""
+    name, addresses = HOSTS[host]
+    if ":" in host and "::1" not in loopback_addresses():
+        pytest.skip("there is no IPv6 here")
+    start, stop = serve
+    port = start(os.environ["PATH"], HOST=host).rpartition(":")[2]
+    wait_until(lambda: "Keyrack: " in (checkout / "log").read_text(), "no address was told")
+    for address in addresses:
+        socket.create_connection((address, int(port)), timeout=30).close()
+    assert f"Keyrack: http://{name}:{port}  (Ctrl-C ends it)" in stop().splitlines()
+
+
+@pytest.mark.parametrize("address", loopback_addresses())
+def test_a_port_that_is_taken_is_one_sentence(checkout, address):
     """The address of somebody else's service is not printed as that of this one."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET) as taken:
         port = str(taken.getsockname()[1])
         ran = subprocess.run(
             ["bash", "scripts/serve"],
@@ -178,7 +210,7 @@ def test_a_port_that_is_taken_is_one_sentence(checkout):
             check=False,
         )
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr == f"Nothing can listen on 127.0.0.1:{port}: Address already in use. PORT changes the port.\n"
+    assert ran.stderr == f"Nothing can listen on localhost:{port}: Address already in use. PORT changes the port.\n"
 
 
 def test_a_wrong_setting_is_told_once(checkout):
