@@ -1,6 +1,6 @@
 """Every setting, with its name in the environment, type, default and meaning, and the checks of their values."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from email.headerregistry import Address
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 from app import setting_parsers as parsers
 from app.rules.adoption_keys import AdoptionKeys
 from app.rules.passwords import MAX_ROUNDS, MIN_ROUNDS
+from app.rules.relying_party import read_origins, read_rp_id, relying_party
 from app.rules.totp import LEAST_SECRET_BITS, SECRET_BITS
 from app.setting_parsers import MailServer, Networks
 
@@ -161,7 +162,20 @@ class Settings:
     )
     public_url: str | None = _setting(
         parsers.optional(parsers.origin),
-        "URL of this service for people, for links in mails: `https://accounts.example.com`; needed with `SMTP_URL`",
+        "URL of this service for people, for links in mails and passkeys: `https://accounts.example.com`; needed with "
+        "`SMTP_URL`",
+        "",
+    )
+    webauthn_rp_id: str | None = _setting(
+        parsers.optional(read_rp_id),
+        "name that passkeys belong to for ever: the host of `PUBLIC_URL`, or a domain that it is in, as in "
+        "`example.com`; without it the host",
+        "",
+    )
+    webauthn_origins: tuple[str, ...] = _setting(
+        read_origins,
+        "further origins whose pages and apps may use passkeys, separated by commas, as in `https://chat.example.com` "
+        "or `android:apk-key-hash:…`",
         "",
     )
     rate_limit_login: str = _setting(
@@ -289,11 +303,23 @@ def load_settings(env: Mapping[str, str]) -> Settings:
             values["smtp_ehlo_name"] = parsers.ehlo_name_of(values["public_url"])
         except ValueError as problem:
             problems.append(f"SMTP_EHLO_NAME is not set, and the host of PUBLIC_URL does not do: it {problem}")
-    since, until = values.get("adopt_jwt_since"), values.get("adopt_jwt_until")
-    if since is not None and until is not None and since >= until:
-        problems.append("ADOPT_JWT_UNTIL must be later than ADOPT_JWT_SINCE")
-    if not problems and values["web_threads"] <= values["bcrypt_concurrency"] + values["bcrypt_queue"]:
-        problems.append("WEB_THREADS must be more than BCRYPT_CONCURRENCY and BCRYPT_QUEUE together")
+    problems += _clashes(values)
     if problems:
         raise ConfigError("Keyrack cannot start:\n" + "\n".join(f"- {problem}" for problem in problems))
     return Settings(**values)
+
+
+def _clashes(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the problems of settings that do not fit together. Those that are bad by themselves are not in `values`."""
+    since, until = values.get("adopt_jwt_since"), values.get("adopt_jwt_until")
+    if since is not None and until is not None and since >= until:
+        yield "ADOPT_JWT_UNTIL must be later than ADOPT_JWT_SINCE"
+    if {"public_url", "webauthn_rp_id", "webauthn_origins"} <= values.keys():
+        try:
+            relying_party(values["public_url"], values["webauthn_rp_id"], values["webauthn_origins"])
+        except ValueError as problem:
+            yield str(problem)
+    if {"web_threads", "bcrypt_concurrency", "bcrypt_queue"} <= values.keys():
+        busy = values["bcrypt_concurrency"] + values["bcrypt_queue"]
+        if values["web_threads"] <= busy:
+            yield "WEB_THREADS must be more than BCRYPT_CONCURRENCY and BCRYPT_QUEUE together"

@@ -17,6 +17,7 @@ import maxminddb
 from email_validator import EmailNotValidError, validate_email
 
 from app.rules.adoption_keys import MOST_KEYS, AdoptionKey, AdoptionKeys, BadKeys, read_keys
+from app.rules.relying_party import origin_of
 from app.stores.connection import redis_url
 from app.stores.connection.connect import StoreError
 from app.stores.keys import OWN_NAMES
@@ -26,7 +27,6 @@ Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 _MIN_SECRET_LENGTH = 32
-_WEB_PORTS = {"http": 80, "https": 443}
 _MAIL_PORTS = {"smtp": 587, "smtps": 465}
 _LONGEST_S = 100 * 365 * 24 * 60 * 60  # no session may end after the year 9999, because datetime has no later year
 _MOST_COUNTED = 1_000_000_000
@@ -312,12 +312,9 @@ def _browser_origin(raw: str) -> str:
     if re.fullmatch(rf"(?!https?:)[A-Za-z][A-Za-z0-9+.-]*://({_HOST})(:[0-9]{{1,5}})?", raw):
         return raw.lower()
     try:
-        url = urlsplit(origin(raw).lower())
+        return origin_of(origin(raw))
     except ValueError:
         raise ValueError("must be origins, separated by commas, as in https://chat.example.com") from None
-    port = "" if url.port in (None, _WEB_PORTS[url.scheme]) else f":{url.port}"
-    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
-    return f"{url.scheme}://{host}{port}"
 
 
 def optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:

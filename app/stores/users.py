@@ -18,6 +18,7 @@ from app.stores.factors import KINDS, MfaType
 from app.stores.foreign import own_keys
 from app.stores.keys import Keys
 from app.stores.new_users import NewUser, NewUsers, Outcome
+from app.stores.passkeys import Passkey
 from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
 from app.stores.session_records import NewSession
 from app.stores.sessions import CallerGone
@@ -62,6 +63,7 @@ class User:
     secrets_version: str = "0"
     secrets_changed_at: int = 0
     replayed_at: float = 0
+    passkeys: tuple[Passkey, ...] = ()
 
     @property
     def names(self) -> tuple[str | None, ...]:
