@@ -4,7 +4,9 @@ ApiError
 ├── InvalidForm            400  50035   a body whose fields are wrong
 │   ├── InvalidLogin                    wrong e-mail or password, or a disabled account
 │   ├── PasswordMismatch                of a caller who gives their password again
-│   └── InvalidLink                     a link from a mail: made up, used, expired or superseded
+│   ├── InvalidLink                     a link from a mail: made up, used, expired or superseded
+│   ├── InvalidCredential               a new passkey that does not hold, or that the user has
+│   └── TooManyPasskeys                 one more than a user may have
 ├── InvalidJson            400  50109   a body that is not JSON
 ├── MfaAlreadyOn           400  60001
 ├── MfaNotOn               400  60002
@@ -17,6 +19,7 @@ ApiError
 ├── Unauthorized           401  0       no token, or no live session with it
 ├── MfaRequired            401  60003   a live session without a recent proof
 ├── Forbidden              403  0
+├── NotFound               404  0       no such passkey, or no passkeys here at all
 ├── UnknownUser            404  10013
 ├── UnknownSession         404  10020
 └── Unavailable            503  0       Redis is away or too slow, or the queue for password hashes is full
@@ -143,6 +146,24 @@ class InvalidLink(InvalidForm):
         return "This link has expired or was used already."
 
 
+class InvalidCredential(InvalidForm):
+    """A new passkey whose answer does not hold, or that the user has already."""
+
+    def __init__(self) -> None:
+        super().__init__({"credential": "INVALID_CREDENTIAL: This passkey could not be added."})
+
+    def plainly(self) -> str:
+        return "This passkey could not be added."
+
+
+class TooManyPasskeys(InvalidForm):
+    def __init__(self) -> None:
+        super().__init__({"credential": "TOO_MANY_PASSKEYS: An account can have 10 passkeys. Remove one first."})
+
+    def plainly(self) -> str:
+        return "An account can have 10 passkeys. Remove one first."
+
+
 class InvalidJson(ApiError):
     code = 50109
     message = "The request body contains invalid JSON."
@@ -228,6 +249,10 @@ class MfaRequired(ApiError):
 
 class Forbidden(ApiError):
     status = 403
+
+
+class NotFound(ApiError):
+    status = 404
 
 
 class UnknownUser(ApiError):

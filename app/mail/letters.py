@@ -144,6 +144,27 @@ _WORDINGS: dict[NoticeKind, _Wording] = {
         *_SECURITY,
         _NOT_YOU,
     ),
+    "passkey_added": _Wording(
+        "A passkey was added to your account",
+        "A passkey was added to your account. It signs in without a password.",
+        "This wasn't me",
+        "/revert",
+        "If this was you, there is nothing to do. If it was not, the link removes the passkey and all that was set up "
+        "since, ends every session and lets you set a new password. It works once, within 48 hours.",
+    ),
+    "passkey_removed": _Wording(
+        "A passkey of your account was removed",
+        "A passkey of your account was removed. It does not sign in any more.",
+        *_SECURITY,
+        _NOT_YOU,
+    ),
+    "passkey_copied": _Wording(
+        "A passkey of your account may have been copied",
+        "A passkey of your account was used, but its counter says that it was used elsewhere, too. It was refused.",
+        *_SECURITY,
+        "Passkeys that count cannot be copied by their owner. Remove this one, and set a new password if you did not "
+        "use it just now.",
+    ),
     "codes_renewed": _Wording(
         "Your backup codes were renewed",
         "Your account has new backup codes. The old ones do not work any more.",
@@ -231,7 +252,7 @@ class Letters:
         # A browser never sends the fragment to a server, so the secret is in no log.
         if notice.kind == "sign_in":
             return "#" + self._links.issue_not_me(user.id, notice.session, notice.id)
-        if notice.kind == "totp_on":
+        if notice.kind in ("totp_on", "passkey_added"):
             return "#" + self._links.issue_revert(user.id, notice.factor, notice.at, notice.id)
         if notice.kind == "reset":
             return "#" + self._links.issue_reset(user.id, notice.secrets_version, notice.at, notice.id)

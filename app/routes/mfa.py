@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn, MfaRequired
 from app.web.cookies import PROVES, RENEWS_SESSION, SETS_PROOF, renew_session_cookie, set_proof_cookie
-from app.web.guards import caller, client, may_take, require_proof_or_answer, require_session, takes
+from app.web.guards import caller, client, may_take, require_proof, require_proof_or_answer, require_session, takes
 from app.web.limits import STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
 from app.wire.account import (
@@ -48,15 +48,18 @@ def finish(body: FinishMfa) -> ResponseReturnValue:
 @takes(EnableTotpSchema)
 @limited(STEP_UP, STEP_UP_USER)
 @answers(TotpOnSchema, headers=[RENEWS_SESSION])
-@refuses(MfaAlreadyOn, InvalidSecret, InvalidCode)
+@refuses(MfaAlreadyOn, MfaRequired, InvalidSecret, InvalidCode)
 def enable_totp(body: EnableTotp) -> ResponseReturnValue:
     """Turn TOTP on.
 
     A client may send the password alone first, to learn whether it is right before it shows a secret.
+    Where another second factor is on, this needs a proof, and the backup codes stay as they are: the answer has none.
     """
     user = services().accounts.get(caller().user_id)
-    services().second_factor.require_off(user)
+    services().second_factor.require_totp_off(user)
     services().profiles.require_password(user, body.password)
+    if user.has_mfa:
+        require_proof()
     token, codes = services().second_factor.enable(caller(), user, body.secret, body.code, client())
     renew_session_cookie(token)
     return {"token": token, "backup_codes": _codes_body(user.id, codes)}
@@ -71,7 +74,7 @@ def enable_totp(body: EnableTotp) -> ResponseReturnValue:
 def disable_totp(body: ProvingBody) -> ResponseReturnValue:
     """Turn TOTP off."""
     user = services().accounts.get(caller().user_id)
-    services().second_factor.require_on(user)
+    services().second_factor.require_totp_on(user)
     require_proof_or_answer(body)
     token = services().second_factor.disable(caller(), user, client())
     renew_session_cookie(token)

@@ -25,7 +25,9 @@ bp = page_blueprint("settings")
 _MAX_AT_ONCE = 64
 _DONE = {
     "password": "Your password is changed. Every other session is logged out.",
+    "on": "Your authenticator app is added.",
     "off": "Two-factor authentication is off.",
+    "removed": "Your authenticator app is removed.",
     "over": "That was over already.",
     "alone": "All other sessions were over already.",
     "none": "Tick the sessions to log out, then press the button below them.",
@@ -167,7 +169,7 @@ def change_password(body: ChangePassword) -> ResponseReturnValue:
 @bp.get("/security/totp")
 @require_session
 def show_totp() -> ResponseReturnValue:
-    if services().accounts.get(caller().user_id).has_mfa:
+    if "totp" in services().accounts.get(caller().user_id).factors:
         return redirect(url_for("settings.show_security"), 303)
     return _totp_page({}, totp.new_secret())
 
@@ -183,9 +185,14 @@ def show_totp() -> ResponseReturnValue:
 @limited(STEP_UP, STEP_UP_USER)
 def enable_totp(body: EnableTotp) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
+    services().second_factor.require_totp_off(user)
     services().profiles.require_password(user, body.password)
+    if user.has_mfa:
+        prove(request.form.get("answer", ""))
     token, codes = services().second_factor.enable(caller(), user, body.secret, body.code, client())
     renew_session_cookie(token)
+    if not codes:
+        return redirect(url_for("settings.show_security", done="on"), 303)
     return render_template("codes.html", codes=codes, fresh=True)
 
 
@@ -195,11 +202,12 @@ def enable_totp(body: EnableTotp) -> ResponseReturnValue:
 @limited(STEP_UP, STEP_UP_USER)
 def disable_totp() -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
-    if not user.has_mfa:
+    if "totp" not in user.factors:
         return redirect(url_for("settings.show_security", done="off"), 303)
     prove(request.form.get("answer", ""))
     renew_session_cookie(services().second_factor.disable(caller(), user, client()))
-    return redirect(url_for("settings.show_security", done="off"), 303)
+    done = "off" if user.factors == {"totp"} else "removed"
+    return redirect(url_for("settings.show_security", done=done), 303)
 
 
 @bp.post("/security/codes")

@@ -34,12 +34,14 @@ class SecondFactorAsked:
 
     Attributes:
         offered: The names of the factors that the user may answer with.
+        webauthn: What a browser is asked for a passkey, as a text in JSON; None if the user cannot answer with one.
     """
 
     user_id: str
     ticket: str
     instance: str
     offered: frozenset[str]
+    webauthn: str | None
 
 
 class Accounts:
@@ -264,11 +266,20 @@ class Accounts:
         ticket = tokens.issue(user.id, self._clock())
         # Ending sessions stops a login that is under way, but no reset: whoever has the password alone could do that.
         version = user.secrets_version if purpose == "reset" else user.credentials_version
-        held = Ticket(purpose, link, version, secrets.token_urlsafe(16), password_hash, on_public_computer)
+        held = Ticket(
+            purpose,
+            link,
+            version,
+            secrets.token_urlsafe(16),
+            password_hash,
+            self._second_factor.new_challenge(user),
+            on_public_computer,
+        )
         self._tickets.open(user.id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
         audit.code_asked(user.id)
-        offered = frozenset(offer["type"] for offer in self._second_factor.offers(user))
-        return SecondFactorAsked(user.id, ticket, held.instance, offered)
+        offers = {offer["type"]: offer for offer in self._second_factor.offers(user, held.challenge)}
+        webauthn = offers["webauthn"]["challenge"] if "webauthn" in offers else None
+        return SecondFactorAsked(user.id, ticket, held.instance, frozenset(offers), webauthn)
 
     def read_ticket(self, ticket: str, purpose: TicketPurpose) -> tuple[tokens.Claim, Ticket]:
         """Return the claim and the record of a ticket.
@@ -304,16 +315,15 @@ class Accounts:
         user = self._users.get(claim.user_id)
         if user is None or not user.is_unchanged_since(held.credentials_version):
             raise InvalidTicket
-        answer = self._second_factor.read_answer(user, mfa_type, code)
+        answer = self._second_factor.read_answer(user, mfa_type, code, held.challenge)
         token, session = self._devices.prepare(
             user.id, client, on_public_computer=held.on_public_computer, attempt=attempt
         )
         change = Change(credentials_version=user.credentials_version, same_credentials=True, opens=session)
         verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer, change)
-        if verdict == "wrong":
+        if verdict in ("wrong", "counter"):
             audit.sign_in_failed("wrong_code", user.id)
+        if verdict == "wrong":
             self._notices.tell_of_wrong_code(user.id, client)
-        elif verdict == "last_code":
-            self._notices.tell("last_code_used", user.id, client)
-        self._second_factor.require_right(verdict)
+        self._second_factor.require_right(verdict, user, client)
         return self._sign_ins.note(user.id, token, client, answer.factor, on_public_computer=held.on_public_computer)

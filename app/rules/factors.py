@@ -1,4 +1,4 @@
-"""The kinds of second factor, TOTP and backup codes: how challenges offer them, and how answers are read.
+"""The kinds of second factor, passkeys, TOTP and backup codes: how challenges offer them, and how answers are read.
 
 Redis lets a code be used only once: stores/lua/factors.lua. Turning factors on and off: second_factor.py. The
 arithmetic of TOTP: totp.py.
@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from app.rules import totp
+from app.rules import totp, webauthn
 from app.rules.keyring import Keyring
+from app.rules.relying_party import RelyingParty
 from app.stores.factors import JudgedAnswer, MfaType
+from app.stores.passkeys import Passkey
 from app.stores.users import User
 from app.text import plain_code
 
@@ -36,11 +38,60 @@ class Factor(Protocol):
     @property
     def authenticator_type(self) -> int | None: ...
 
-    def offer(self, user: User) -> dict[str, Any] | None:
-        """Return the entry for this factor in a challenge's `methods`; None if the user cannot answer with it."""
+    def offer(self, user: User, challenge: str, /) -> dict[str, Any] | None:
+        """Return the entry for this factor in a challenge's `methods`; None if the user cannot answer with it.
 
-    def read_answer(self, user: User, typed: str) -> JudgedAnswer | None:
-        """Judge an answer as far as possible without Redis. Return None if the answer is wrong."""
+        Args:
+            challenge: What the ticket asks a passkey to sign: see stores/tickets.py, Ticket.
+        """
+
+    def read_answer(self, user: User, typed: str, challenge: str, /) -> JudgedAnswer | None:
+        """Judge an answer as far as possible without Redis. Return None if the answer is wrong.
+
+        Args:
+            challenge: That of the ticket which is answered.
+        """
+
+
+class PasskeyFactor:
+    """A passkey of the user. As a second factor it need not verify the user."""
+
+    name: MfaType = "webauthn"
+    authenticator_type = 1
+
+    def __init__(self, party: RelyingParty | None) -> None:
+        self._party = party
+
+    def new_challenge(self, user: User) -> str:
+        """Return the challenge of a new ticket of a user; "" if the user cannot answer with a passkey."""
+        return webauthn.new_challenge() if self._party and user.passkeys else ""
+
+    def offer(self, user: User, challenge: str, /) -> dict[str, Any] | None:
+        if self._party is None or not user.passkeys or not challenge:
+            return None
+        asked = webauthn.request_text(self._party, challenge, user.passkeys, user_verification="preferred")
+        return {"type": "webauthn", "challenge": asked}
+
+    def read_answer(self, user: User, typed: str, challenge: str, /) -> JudgedAnswer | None:
+        return self.judge(user.id, user.passkeys, typed, challenge, needs_uv=False)
+
+    def judge(
+        self, user_id: str, passkeys: Sequence[Passkey], typed: str, challenge: str, *, needs_uv: bool
+    ) -> JudgedAnswer | None:
+        """Judge an answer as `read_answer` does, with the same work if there are no passkeys.
+
+        Args:
+            needs_uv: The passkey must have verified the user, because it is the only factor.
+        """
+        if self._party is None or not challenge:
+            return None
+        try:
+            given = webauthn.verify_assertion(self._party, typed, challenge, user_id, passkeys, needs_uv=needs_uv)
+        except webauthn.Refused:
+            return None
+        used = next(passkey for passkey in passkeys if passkey.cred_id == given.cred_id)
+        evidence = {"cred_id": used.cred_id, "id": used.id, "sign_count": given.sign_count}
+        return JudgedAnswer("webauthn", evidence)
 
 
 class TotpFactor:
@@ -52,10 +103,10 @@ class TotpFactor:
         self._window = window
         self._clock = clock
 
-    def offer(self, user: User) -> dict[str, Any] | None:
+    def offer(self, user: User, _: str) -> dict[str, Any] | None:
         return {"type": "totp", "backup_codes_allowed": user.backup_codes_left > 0} if user.totp_secret else None
 
-    def read_answer(self, user: User, typed: str) -> JudgedAnswer | None:
+    def read_answer(self, user: User, typed: str, _: str) -> JudgedAnswer | None:
         secret = self._keyring.decrypt(user.totp_secret) if user.totp_secret else None
         step = self.step_of(secret, typed) if secret else None
         return None if step is None else JudgedAnswer("totp", {"step": step, "window": self._window})
@@ -74,10 +125,10 @@ class BackupCodes:
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
 
-    def offer(self, user: User) -> dict[str, Any] | None:
+    def offer(self, user: User, _: str) -> dict[str, Any] | None:
         return {"type": "backup"} if user.backup_codes_left > 0 else None
 
-    def read_answer(self, user: User, typed: str) -> JudgedAnswer | None:
+    def read_answer(self, user: User, typed: str, _: str) -> JudgedAnswer | None:
         code = plain_code(typed)
         if not re.fullmatch(rf"[a-z0-9]{{{_CODE_LENGTH}}}", code):
             return None

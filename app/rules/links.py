@@ -16,6 +16,7 @@ from app import tokens
 from app.errors import InvalidLink
 from app.rules.keyring import Keyring
 from app.stores.links import Link, LinkPurpose, LinkStore
+from app.stores.passkeys import Passkey
 from app.stores.session_records import Client
 
 RESET_TTL_S = 60 * 60
@@ -30,13 +31,23 @@ class OpenLink:
     Attributes:
         id_hash: The hash of its secret.
         secrets_version: For a reset, the user's when the link was asked for.
-        factor: To take a factor off, the hash of its encrypted secret.
+        factor: To take a factor off, how it is named: `factor_of_totp` or `factor_of_passkey`.
     """
 
     user_id: str
     id_hash: str
     secrets_version: str
     factor: str = ""
+
+
+def factor_of_totp(sealed_secret: str) -> str:
+    """Return how a link names TOTP: by the hash of its encrypted secret."""
+    return tokens.id_hash(sealed_secret)
+
+
+def factor_of_passkey(passkey: Passkey) -> str:
+    """Return how a link names a passkey: by its credential id."""
+    return f"passkey:{passkey.cred_id}"
 
 
 class Links:
@@ -69,7 +80,7 @@ class Links:
         """Issue the secret of a link that takes off a factor, for 48 hours after it was turned on.
 
         Args:
-            factor: The hash of its encrypted secret.
+            factor: How it is named: `factor_of_totp` or `factor_of_passkey`.
             asked_at: Unix seconds. When the factor was turned on.
             notice_id: The notice that the link is mailed with.
         """

@@ -42,7 +42,7 @@ class Notices:
 
         Args:
             session: The id_hash of the session that the notice is about.
-            factor: For "totp_on", the hash of the encrypted TOTP secret.
+            factor: For a factor that was set, how its link names it: see rules/links.py.
         """
         if self._mail:
             with _log_if_lost(kind):
@@ -85,6 +85,10 @@ class Notices:
         """Queue a notice that somebody gave the right password, but a wrong code."""
         with _log_if_lost("wrong_code"):
             self._tell_one_of_many("wrong_code", "many_wrong_codes", user_id, client)
+
+    def tell_of_copied_passkey(self, user_id: str, client: Client) -> None:
+        """Queue a notice that a passkey answered with a counter that did not grow, at most three an hour."""
+        self._tell_few("passkey_copied", user_id, client)
 
     def _tell_few(self, kind: NoticeKind, user_id: str, client: Client, session: str = "") -> None:
         with _log_if_lost(kind):

@@ -53,13 +53,17 @@ class Reauthentication:
             Forbidden: The user has neither a second factor nor a password.
         """
         user = self._find_user(caller)
-        methods = self._methods(user)
+        held = Ticket(
+            purpose="step_up",
+            session=caller.id_hash,
+            credentials_version=user.credentials_version,
+            instance="",
+            challenge=self._second_factor.new_challenge(user),
+        )
+        methods = self._methods(user, held.challenge)
         if not methods:
             raise Forbidden
         ticket = tokens.issue(caller.user_id, self._clock())
-        held = Ticket(
-            purpose="step_up", session=caller.id_hash, credentials_version=user.credentials_version, instance=""
-        )
         self._tickets.open(caller.user_id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
         return MfaRequired(ticket, methods, self.proof_ttl_s)
 
@@ -85,9 +89,10 @@ class Reauthentication:
             MfaRequired: There is no answer to what is asked.
         """
         challenge = self.challenge(caller)
-        method = challenge.methods[0]["type"]
+        offered = [method["type"] for method in challenge.methods]
+        method = next(filter(offered.__contains__, ("password", "totp", "backup")), None)
         answer = password if method == "password" else code
-        if answer is None:
+        if method is None or answer is None:
             raise challenge
         try:
             return self.finish(caller, challenge.ticket, method, answer, client)
@@ -119,22 +124,20 @@ class Reauthentication:
         if held is None or held.purpose != "step_up" or held.session != caller.id_hash:
             raise InvalidTicket
         user = self._find_user(caller)
-        offered = [method["type"] for method in self._methods(user)]
+        offered = [method["type"] for method in self._methods(user, held.challenge)]
         if mfa_type not in offered:
             raise InvalidForm({"mfa_type": f"BASE_TYPE_CHOICES: Value must be one of {', '.join(offered)}."})
-        answer = self._read_answer(user, mfa_type, data)
+        answer = self._read_answer(user, mfa_type, data, held.challenge)
         proof = tokens.issue(caller.user_id, self._clock())
         verdict = self._tickets.redeem_step_up(
             caller.user_id, claim.id_hash, answer, caller.id_hash, tokens.id_hash(proof), self.proof_ttl_s
         )
-        if verdict == "wrong":
+        if verdict in ("wrong", "counter"):
             audit.step_up_failed("wrong", user.id, answer.factor)
         if verdict == "wrong" and mfa_type == "password":
             raise InvalidPassword
-        self._second_factor.require_right(verdict)
+        self._second_factor.require_right(verdict, user, client)
         audit.step_up_passed(user.id, answer.factor)
-        if verdict == "last_code":
-            self._notices.tell("last_code_used", user.id, client)
         return proof
 
     def _find_user(self, caller: Caller) -> User:
@@ -143,15 +146,15 @@ class Reauthentication:
             raise Unauthorized
         return user
 
-    def _read_answer(self, user: User, mfa_type: str, data: str) -> JudgedAnswer:
+    def _read_answer(self, user: User, mfa_type: str, data: str, challenge: str) -> JudgedAnswer:
         if mfa_type == "password":
             return JudgedAnswer("password", {} if self._passwords.verify(data, user.password_hash) else None)
         return self._second_factor.read_answer(
-            user, cast(MfaType, mfa_type), data
+            user, cast(MfaType, mfa_type), data, challenge
         )  # the caller has checked that this method was offered
 
-    def _methods(self, user: User) -> list[dict[str, Any]]:
+    def _methods(self, user: User, challenge: str) -> list[dict[str, Any]]:
         """Return the methods that a user may answer with: the second factors that are on, else the password."""
         if user.has_mfa:
-            return self._second_factor.offers(user)
+            return self._second_factor.offers(user, challenge)
         return [{"type": "password"}] if user.password_hash else []

@@ -101,16 +101,14 @@ class Recovery:
             user = self._users.get(claim.user_id)
             if user is None or not user.has_secrets_of(held.credentials_version):
                 raise InvalidTicket
-            answer = self._second_factor.read_answer(user, mfa_type, code)
+            answer = self._second_factor.read_answer(user, mfa_type, code, held.challenge)
             token, change = self._prepare(
                 user, held.session, held.password_hash, client, held.on_public_computer, attempt
             )
             verdict = self._tickets.redeem_reset(user.id, claim.id_hash, answer, held.session, change)
-            if verdict == "wrong":
+            if verdict in ("wrong", "counter"):
                 audit.sign_in_failed("wrong_code", user.id)
-            self._second_factor.require_right(verdict)
-            if verdict == "last_code":
-                self._notices.tell("last_code_used", user.id, client)
+            self._second_factor.require_right(verdict, user, client)
         return self._note_reset(user.id, token, client, held.on_public_computer)
 
     def revert(self, secret: str, password: str, client: Client) -> SignedIn:

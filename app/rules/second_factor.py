@@ -1,19 +1,22 @@
 """The second factor of an account: offers in challenges, judging answers, and turning TOTP and backup codes on and off.
 
-The kinds of factor: factors.py. The arithmetic of TOTP: totp.py. Proofs of a session: reauthentication.py.
+The kinds of factor: factors.py. Adding a passkey: passkeys.py. The arithmetic of TOTP: totp.py. Proofs of a session:
+reauthentication.py.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import Any
 
 from app import tokens
 from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn, Unavailable
 from app.rules import totp
 from app.rules.checks import Caller
-from app.rules.factors import BackupCodes, Factor, TotpFactor, new_codes
+from app.rules.factors import BackupCodes, Factor, PasskeyFactor, TotpFactor, new_codes
 from app.rules.keyring import Keyring
+from app.rules.links import factor_of_totp
 from app.rules.notices import Notices
+from app.rules.relying_party import RelyingParty
 from app.stores.factors import JudgedAnswer, MfaType
 from app.stores.session_records import Client
 from app.stores.tickets import AnswerVerdict
@@ -29,8 +32,13 @@ class SecondFactor:
         notices: Notices,
         totp_window: int,
         least_secret_bits: int,
+        party: RelyingParty | None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """
+        Args:
+            party: Whom passkeys are made for; None if there can be none here.
+        """
         self._users = users
         self._keyring = keyring
         self._notices = notices
@@ -38,22 +46,36 @@ class SecondFactor:
         self._clock = clock
         self._totp = TotpFactor(keyring, totp_window, clock)
         self._backup_codes = BackupCodes(keyring)
-        self._factors: Sequence[Factor] = (self._totp, self._backup_codes)
+        self._passkey = PasskeyFactor(party)
+        self._factors: Sequence[Factor] = (self._passkey, self._totp, self._backup_codes)
 
     def require_on(self, user: User) -> None:
         """Raise MfaNotOn if a user has no second factor."""
         if not user.has_mfa:
             raise MfaNotOn
 
-    def require_off(self, user: User) -> None:
-        """Raise MfaAlreadyOn if a user has a second factor."""
-        if user.has_mfa:
+    def require_totp_on(self, user: User) -> None:
+        """Raise MfaNotOn if TOTP is off for a user."""
+        if "totp" not in user.factors:
+            raise MfaNotOn
+
+    def require_totp_off(self, user: User) -> None:
+        """Raise MfaAlreadyOn if TOTP is on for a user."""
+        if "totp" in user.factors:
             raise MfaAlreadyOn
 
-    def offers(self, user: User) -> list[dict[str, Any]]:
-        """Return a challenge's entry for each factor that the user can answer with; an empty list if MFA is off."""
-        offered = (factor.offer(user) for factor in self._factors) if user.has_mfa else ()
+    def offers(self, user: User, challenge: str) -> list[dict[str, Any]]:
+        """Return a challenge's entry for each factor that the user can answer with; an empty list if MFA is off.
+
+        Args:
+            challenge: That of the ticket: see stores/tickets.py, Ticket.
+        """
+        offered = (factor.offer(user, challenge) for factor in self._factors) if user.has_mfa else ()
         return [offer for offer in offered if offer]
+
+    def new_challenge(self, user: User) -> str:
+        """Return the challenge of a new ticket of a user; "" if the user cannot answer with a passkey."""
+        return self._passkey.new_challenge(user)
 
     def authenticator_types(self, user: User) -> list[int]:
         """Return Discord's numbers for the factors that are on."""
@@ -63,14 +85,18 @@ class SecondFactor:
             if factor.name in user.factors and factor.authenticator_type is not None
         ]
 
-    def read_answer(self, user: User, mfa_type: MfaType, typed: str) -> JudgedAnswer:
-        """Judge an answer as far as possible without Redis. A backup code is also accepted for "totp"."""
+    def read_answer(self, user: User, mfa_type: MfaType, typed: str, challenge: str) -> JudgedAnswer:
+        """Judge an answer as far as possible without Redis. A backup code is also accepted for "totp".
+
+        Args:
+            challenge: That of the ticket which is answered.
+        """
         for factor in self._factors:
             if factor.name == mfa_type or (mfa_type == "totp" and factor is self._backup_codes):
-                answer = factor.read_answer(user, typed)
+                answer = factor.read_answer(user, typed, challenge)
                 if answer:
                     return answer
-        return JudgedAnswer("totp")
+        return JudgedAnswer(mfa_type)
 
     def can_read_secret(self, user: User) -> bool:
         """Tell whether one of SECRET_KEYS can decrypt the TOTP secret of a user, if they have one."""
@@ -79,12 +105,33 @@ class SecondFactor:
         except Unavailable:
             return False
 
-    def require_right(self, verdict: AnswerVerdict) -> None:
-        """Raise InvalidTicket or InvalidCode for a verdict that is not right."""
+    def require_right(self, verdict: AnswerVerdict, user: User, client: Client) -> None:
+        """Refuse a wrong answer, and tell the user what they should know of it.
+
+        Raises:
+            InvalidTicket: The ticket is not valid any more.
+            InvalidCode: The answer is wrong.
+        """
         if verdict == "unknown":
             raise InvalidTicket
-        if verdict == "wrong":
+        if verdict == "counter":
+            audit.passkey_counter(user.id)
+            self._notices.tell_of_copied_passkey(user.id, client)
+        if verdict in ("wrong", "counter"):
             raise InvalidCode
+        if verdict == "last_code":
+            self._notices.tell("last_code_used", user.id, client)
+
+    def first_codes(self, user: User) -> tuple[list[str], Sequence[str] | None]:
+        """Return backup codes for a user who gets a second factor, and their hashes for the change.
+
+        Returns:
+            An empty list and None if the user has another factor, whose codes go on.
+        """
+        if user.has_mfa:
+            return [], None
+        codes = new_codes()
+        return codes, self._backup_codes.hashes(user.id, codes)
 
     def enable(
         self, caller: Caller, user: User, secret: str | None, code: str | None, client: Client
@@ -92,21 +139,22 @@ class SecondFactor:
         """Turn TOTP on, if a code proves that the user's app has the secret.
 
         Returns:
-            The new token of the caller's session, and the backup codes, which are shown only now.
+            The new token of the caller's session, and the backup codes, which are shown only now. There are none if the
+            user has another second factor, whose codes go on.
 
         Raises:
-            MfaAlreadyOn: The user has a second factor.
+            MfaAlreadyOn: TOTP is on.
             InvalidSecret: The secret is missing or short.
             InvalidCode: The code is wrong.
         """
-        self.require_off(user)
+        self.require_totp_off(user)
         read = totp.read_secret(secret or "", self._least_secret_bits)
         if read is None:
             raise InvalidSecret(self._least_secret_bits if secret else None)
         step = self._totp.step_of(read, code or "")
         if step is None:
             raise InvalidCode
-        codes = new_codes()
+        codes, hashes = self.first_codes(user)
         token = tokens.issue(user.id, caller.began_at)
         encrypted = self._keyring.encrypt(read)
         change = Change(
@@ -116,24 +164,24 @@ class SecondFactor:
                 "totp_secret": encrypted,
                 "totp_step": str(step),
             },
-            backup_codes=self._backup_codes.hashes(user.id, codes),
+            backup_codes=hashes,
             new_id_hash=tokens.id_hash(token),
             reason="mfa_change",
         )
         if not self._users.change(user.id, change):
             raise MfaAlreadyOn
         audit.credentials_changed("totp_on", user.id, tokens.id_hash(token))
-        self._notices.tell("totp_on", user.id, client, factor=tokens.id_hash(encrypted))
+        self._notices.tell("totp_on", user.id, client, factor=factor_of_totp(encrypted))
         return token, codes
 
     def disable(self, caller: Caller, user: User, client: Client) -> str:
-        """Turn TOTP off. Return the new token of the caller's session."""
-        self.require_on(user)
+        """Turn TOTP off. Return the new token of the caller's session. The backup codes go with the last factor."""
+        self.require_totp_on(user)
         token = tokens.issue(user.id, caller.began_at)
         change = Change(
             credentials_version=user.credentials_version,
             caller=caller.id_hash,
-            forget=get_args(MfaType),
+            forget=["totp"],
             new_id_hash=tokens.id_hash(token),
             reason="mfa_change",
         )

@@ -13,10 +13,12 @@ from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.rules.notices import Notices
 from app.rules.operators import Operators
+from app.rules.passkeys import Passkeys
 from app.rules.passwords import Passwords
 from app.rules.profile import Profiles
 from app.rules.reauthentication import Reauthentication
 from app.rules.recovery import Recovery
+from app.rules.relying_party import relying_party
 from app.rules.replay import Replay
 from app.rules.second_factor import SecondFactor
 from app.rules.sign_ins import SignIns
@@ -32,6 +34,12 @@ class RuleSettings(Protocol):
     def secret_keys(self) -> Sequence[str]: ...
     @property
     def smtp_url(self) -> object | None: ...
+    @property
+    def public_url(self) -> str | None: ...
+    @property
+    def webauthn_rp_id(self) -> str | None: ...
+    @property
+    def webauthn_origins(self) -> Sequence[str]: ...
     @property
     def max_sessions_per_user(self) -> int: ...
     @property
@@ -67,8 +75,9 @@ class Rules:
         self.keyring = keyring
         self.notices = notices
         self.links = Links(stores.links, keyring, clock)
+        party = relying_party(settings.public_url, settings.webauthn_rp_id, settings.webauthn_origins)
         self.second_factor = SecondFactor(
-            users, keyring, notices, settings.totp_window, settings.totp_client_secret_bits, clock
+            users, keyring, notices, settings.totp_window, settings.totp_client_secret_bits, party, clock
         )
         self.devices = Devices(
             stores.sessions,
@@ -99,6 +108,17 @@ class Rules:
             self.second_factor,
             keyring,
             notices,
+            ticket_ttl_s=settings.mfa_ticket_ttl_s,
+            clock=clock,
+        )
+        self.passkeys = Passkeys(
+            users,
+            tickets,
+            self.devices,
+            sign_ins,
+            self.second_factor,
+            notices,
+            party,
             ticket_ttl_s=settings.mfa_ticket_ttl_s,
             clock=clock,
         )

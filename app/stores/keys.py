@@ -12,7 +12,7 @@ LIMIT_SCOPES = (
     *("register", "step_up", "step_up_user"),
 )
 
-OWN_NAMES = ("user", "email", "LIMITS", "mail", "leases")  # the first words of keys without a prefix
+OWN_NAMES = ("user", "email", "passkey_start", "LIMITS", "mail", "leases")  # the first words of keys without a prefix
 
 _OF_USER = re.compile(r"user:\{([0-9]{1,20})\}(?::([a-z_]+)(:.+)?)?", re.DOTALL)
 _COUNTER = re.compile(rf"LIMITS:LIMITER/.+/(?:{'|'.join(LIMIT_SCOPES)})/[0-9]+/[0-9]+/[a-z]+", re.DOTALL)
@@ -27,6 +27,7 @@ USER_TYPES = {
     "tickets": "list",  # the release before wrote it; it expires
     "proof": "string",
     "backup_codes": "set",
+    "passkeys": "hash",
     "links": "hash",
     "newest_reset": "string",
     "moved": "hash",  # the release before wrote it; it expires
@@ -80,7 +81,7 @@ class Keys:
             return USER_TYPES.get(word) if (word in _WITH_ANOTHER_NAME) == bool(another_name) else None
         if _COUNTER.fullmatch(name):
             return "list"
-        return "string" if re.fullmatch("email:.+", name, re.DOTALL) else None
+        return "string" if re.fullmatch("(email|passkey_start):.+", name, re.DOTALL) else None
 
     def user_id_in(self, key: str) -> str | None:
         """Return the id of the user who has a key of this name; None if it is no key of a user."""
@@ -139,6 +140,14 @@ class Keys:
     def backup_codes(self, user_id: str) -> str:
         """Set: keyed hashes of the backup codes that are not used yet."""
         return f"{self.start}user:{{{user_id}}}:backup_codes"
+
+    def passkeys(self, user_id: str) -> str:
+        """Hash: maps the credential id of each passkey to its record (JSON)."""
+        return f"{self.start}user:{{{user_id}}}:passkeys"
+
+    def passkey_start(self, id_hash: str) -> str:
+        """String: the challenge of a sign-in that begins without a user, under the hash of its ticket."""
+        return f"{self.start}passkey_start:{id_hash}"
 
     def links(self, user_id: str) -> str:
         """Hash: maps the id_hash of each open link's secret to the link's record (JSON)."""

@@ -30,7 +30,7 @@ class Link:
         session: id_hash of the session that "not_me" ends; "" for a reset.
         secrets_version: The user's secrets version when the reset was requested; "" for "not_me".
         expires_at: Unix seconds.
-        factor: For "revert", the hash of the encrypted TOTP secret that the link takes off; else "".
+        factor: For "revert", the factor that the link takes off, as rules/links.py names it; else "".
     """
 
     purpose: LinkPurpose

@@ -25,6 +25,9 @@ NoticeKind = Literal[
     "password_changed",
     "totp_on",
     "totp_off",
+    "passkey_added",
+    "passkey_removed",
+    "passkey_copied",
     "codes_renewed",
     "last_code_used",
     "suspicious",
@@ -53,7 +56,7 @@ class Notice:
         client: The device that caused the event.
         session: id_hash of the session that the event is about; "" if there is none.
         secrets_version: The user's secrets version when the reset was requested; "" in other notices.
-        factor: For "totp_on", the hash of the encrypted TOTP secret; "" in other notices.
+        factor: For "totp_on" and "passkey_added", the factor as rules/links.py names it; "" in other notices.
         id: Stays the same however often the notice is tried. A notice that an earlier release queued has another each
             time that it is read.
     """

@@ -23,7 +23,7 @@ def find_missing_rights(redis: RedisClient, keys: Keys) -> Sequence[str]:
         redis.RedisError: Redis does not answer.
     """
     try:
-        missing, _ = redis.run_script(_SCRIPT, [keys.last_used(NOBODY)], [keys.channel])
+        missing, _ = redis.run_script(_SCRIPT, [keys.last_used(NOBODY)], [keys.channel, keys.passkey_start("")])
     except NoPermissionError as refused:  # the names of keys, or scripts at all
         return [f"~{keys.start}user:* +eval +evalsha ({refused})"]
     except ResponseError:  # a server that cannot be asked; requests will tell
@@ -39,6 +39,7 @@ _SCRIPT = "\n".join(
             f"if not {check(command, 'ARGV[1]')} then table.insert(missing, {right(command, 'ARGV[1]')}) end"
             for command in sorted({*all_commands(), *_OUTSIDE_SCRIPTS})
         ),
+        "if not a('GET', ARGV[2]) then table.insert(missing, '~' .. ARGV[2] .. '*') end",
         "return missing",
     )
 )

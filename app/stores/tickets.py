@@ -12,10 +12,10 @@ from app.stores.factors import JudgedAnswer
 from app.stores.scripts import ReplicaPolicy, SessionScripts
 from app.stores.users import Change, changed_keys
 
-TicketPurpose = Literal["login", "step_up", "reset"]
-AnswerVerdict = Literal["right", "last_code", "wrong", "unknown"]
+TicketPurpose = Literal["login", "step_up", "reset", "add_passkey"]
+AnswerVerdict = Literal["right", "last_code", "wrong", "counter", "unknown"]
 
-_FIELDS = ("purpose", "session", "epoch", "instance", "password_hash", "public_computer")  # in the order of Ticket
+_FIELDS = ("purpose", "session", "epoch", "instance", "password_hash", "challenge", "public_computer")  # as in Ticket
 
 MAX_WRONG_ANSWERS = 5
 MAX_OPEN_TICKETS = 256  # of a session; together some 80 kB, for as long as a challenge can be answered
@@ -30,6 +30,7 @@ class Ticket:
         credentials_version: The user's version when the login began; for a reset, the secrets version.
         instance: An id that the client gets in the first step of a login, and sends with the second step.
         password_hash: In a reset, the hash of the new password.
+        challenge: What a passkey has to sign as the answer, in base64url; "" if the user cannot answer with one.
         on_public_computer: The session that the right answer opens is on a public computer.
     """
 
@@ -38,6 +39,7 @@ class Ticket:
     credentials_version: str
     instance: str
     password_hash: str = field(default="", repr=False)
+    challenge: str = ""
     on_public_computer: bool = False
 
 
@@ -48,6 +50,7 @@ class TicketStore:
         self._keys = scripts.keys
         self._open = scripts.register("open_ticket")
         self._redeem = scripts.register("redeem_ticket", ReplicaPolicy(refuses=_is_right))
+        self._sign_in_by_passkey = scripts.register("sign_in_by_passkey", ReplicaPolicy(refuses=_is_right))
 
     def open(self, user_id: str, id_hash: str, ticket: Ticket, ttl_s: int) -> None:
         """Write a ticket. If its session has too many, which could fill Redis, the youngest of them makes room.
@@ -69,11 +72,46 @@ class TicketStore:
 
     def get(self, user_id: str, id_hash: str) -> Ticket | None:
         [values] = self._redis.read_own(("HMGET", self._keys.ticket(user_id, id_hash), *_FIELDS))
+        return self._parse(values)
+
+    def take(self, user_id: str, id_hash: str, purpose: TicketPurpose) -> Ticket | None:
+        """Return a ticket and remove it. If several requests take it at once, only one gets it.
+
+        Returns:
+            None if there is no such ticket for this purpose. One for another purpose stays as it is.
+        """
+        held = self.get(user_id, id_hash)
+        if held is None or held.purpose != purpose:
+            return None
+        [removed] = self._redis.write(("DEL", self._keys.ticket(user_id, id_hash)))
+        return held if removed else None
+
+    def open_start(self, id_hash: str, challenge: str, ttl_s: int) -> None:
+        """Write the challenge of a sign-in that begins without a user."""
+        self._redis.write(("SET", self._keys.passkey_start(id_hash), challenge, "EX", ttl_s))
+
+    def take_start(self, id_hash: str) -> str | None:
+        """Return the challenge of such a sign-in and remove it. Of several requests at once only one gets it."""
+        key = self._keys.passkey_start(id_hash)
+        challenge, removed = self._redis.write_own(("GET", key), ("DEL", key))
+        return challenge if removed else None
+
+    def sign_in_by_passkey(self, user_id: str, answer: JudgedAnswer, change: Change) -> AnswerVerdict:
+        """Judge the passkey of a sign-in without a ticket of the user, and make the change if it is right.
+
+        Returns:
+            "unknown" if the change is refused.
+        """
+        argument = {"answer": asdict(answer), "change": change.as_argument()}
+        verdict: AnswerVerdict = self._sign_in_by_passkey(user_id, changed_keys(self._keys, user_id), argument)
+        return verdict
+
+    def _parse(self, values: Sequence[str | None] | None) -> Ticket | None:
         if values is None or values[0] is None:
             return None
-        session, version, instance, password_hash, public_computer = (value or "" for value in values[1:])
+        session, version, instance, password_hash, challenge, public_computer = (value or "" for value in values[1:])
         purpose = cast(TicketPurpose, values[0])
-        return Ticket(purpose, session, version, instance, password_hash, bool(public_computer))
+        return Ticket(purpose, session, version, instance, password_hash, challenge, bool(public_computer))
 
     def redeem_login(self, user_id: str, id_hash: str, answer: JudgedAnswer, change: Change) -> AnswerVerdict:
         """Answer the ticket of a login. If several right answers come at once, only one counts as right.

@@ -18,7 +18,7 @@ from app.stores.factors import KINDS, MfaType
 from app.stores.foreign import own_keys
 from app.stores.keys import Keys
 from app.stores.new_users import NewUser, NewUsers, Outcome
-from app.stores.passkeys import Passkey
+from app.stores.passkeys import MAX_PASSKEYS, Passkey, parse_passkeys
 from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
 from app.stores.session_records import NewSession
 from app.stores.sessions import CallerGone
@@ -28,7 +28,18 @@ from app.watch.events import Reason
 
 def changed_keys(keys: Keys, user_id: str) -> list[str]:
     """Return the keys of a script that changes a user, in the order of lua/change.lua."""
-    return [keys.user(user_id), keys.backup_codes(user_id), keys.links(user_id)]
+    return [keys.user(user_id), keys.backup_codes(user_id), keys.passkeys(user_id), keys.links(user_id)]
+
+
+class PasskeyRefused(Exception):
+    """A new passkey that was not added.
+
+    Attributes:
+        is_there: The user has this one already. Otherwise the user has as many as may be.
+    """
+
+    def __init__(self, *, is_there: bool) -> None:
+        self.is_there = is_there
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,7 @@ class User:
             of an older version are refused.
         totp_secret: The encrypted secret; None while TOTP is off.
         backup_codes_left: The number of unused backup codes.
+        passkeys: In the order in which they were made.
         factors: The second factors that are on. Backup codes do not count.
         secrets_changed_at: When the secrets last changed while other sessions went on, Unix seconds; 0 for never.
         replayed_at: When `flask users replay` last withdrew what a backup had brought back, Unix seconds; 0 for never.
@@ -59,11 +71,11 @@ class User:
     totp_secret: str | None = field(repr=False)
     disabled: bool
     backup_codes_left: int
+    passkeys: tuple[Passkey, ...] = ()
     factors: frozenset[MfaType] = frozenset()
     secrets_version: str = "0"
     secrets_changed_at: int = 0
     replayed_at: float = 0
-    passkeys: tuple[Passkey, ...] = ()
 
     @property
     def names(self) -> tuple[str | None, ...]:
@@ -99,6 +111,9 @@ class Change:
         set: Maps fields of the user's record to new values.
         unset: Fields of the user's record to remove.
         forget: Second factors to remove.
+        add_passkey: A new passkey.
+        remove_passkey: The credential id of a passkey to remove. The change is refused if the user has no such passkey.
+        rename_passkey: The credential id of a passkey, and its new name. The change is refused as above.
         backup_codes: Hashes of new backup codes, which replace all earlier codes.
         new_id_hash: The new hash of the caller's session.
         reason: The reason in the event about the new hash; not used for anything else.
@@ -118,6 +133,9 @@ class Change:
     set: Mapping[str, str] | None = None
     unset: Sequence[str] | None = None
     forget: Sequence[MfaType] | None = None
+    add_passkey: Passkey | None = None
+    remove_passkey: str | None = None
+    rename_passkey: tuple[str, str] | None = None
     backup_codes: Sequence[str] | None = None
     new_id_hash: str | None = None
     reason: Reason | None = None
@@ -132,6 +150,11 @@ class Change:
         """Return it as lua/change.lua reads it."""
         asked = {name: getattr(self, name) for name in Change.__slots__}
         asked["opens"] = self.opens.as_argument() if self.opens else None
+        if self.add_passkey:
+            asked["add_passkey"] = {"cred_id": self.add_passkey.cred_id, "record": self.add_passkey.record()}
+            asked["max_passkeys"] = MAX_PASSKEYS
+        if self.rename_passkey:
+            asked["rename_passkey"] = dict(zip(("cred_id", "name"), self.rename_passkey, strict=True))
         return {name: value for name, value in asked.items() if value is not None}
 
 
@@ -198,12 +221,17 @@ class UserStore:
         commands = (
             command
             for user_id in user_ids
-            for command in (("HGETALL", self._keys.user(user_id)), ("SCARD", self._keys.backup_codes(user_id)))
+            for command in (
+                ("HGETALL", self._keys.user(user_id)),
+                ("SCARD", self._keys.backup_codes(user_id)),
+                ("HGETALL", self._keys.passkeys(user_id)),
+            )
         )
         replies = self._redis.read_own(*commands) if user_ids else []
-        found = zip(user_ids, replies[::2], replies[1::2], strict=True)
+        found = zip(user_ids, replies[::3], replies[1::3], replies[2::3], strict=True)
         return [
-            _parse_user(user_id, record, codes_left or 0) if record else None for user_id, record, codes_left in found
+            _parse_user(user_id, record, codes_left or 0, passkeys or ()) if record else None
+            for user_id, record, codes_left, passkeys in found
         ]
 
     def change(self, user_id: str, change: Change) -> str | None:
@@ -211,16 +239,19 @@ class UserStore:
 
         Returns:
             The credentials version after the change. None if the change was refused: the version is another by now, the
-            link does not work any more, or the user is gone.
+            link does not work any more, the passkey to remove or to rename is not there, or the user is gone.
 
         Raises:
             CallerGone: The caller's session is over.
+            PasskeyRefused: The new passkey is there already, or one too many.
         """
         further = changed_keys(self._keys, user_id)
         run = self._renew if change.same_credentials and not change.end_others else self._change
         outcome = run(user_id, further, change.as_argument())
         if outcome == -1:
             raise CallerGone
+        if outcome < -1:
+            raise PasskeyRefused(is_there=outcome == -3)
         return str(outcome) if outcome else None
 
     def take_back(self, user_id: str, normalised_email: str) -> None:
@@ -250,19 +281,20 @@ class UserStore:
             raise Unconfirmed
 
 
-def _parse_user(user_id: str, fields: Sequence[str], backup_codes_left: int) -> User | None:
+def _parse_user(user_id: str, fields: Sequence[str], backup_codes_left: int, passkeys: Sequence[str]) -> User | None:
     """Return the user; None if the record is not one of ours.
 
     Args:
         fields: Names and values in turn.
+        passkeys: Credential ids and records in turn.
     """
     try:
-        return _user_of(user_id, fields, backup_codes_left)
+        return _user_of(user_id, fields, backup_codes_left, passkeys)
     except (KeyError, ValueError):
         return None
 
 
-def _user_of(user_id: str, fields: Sequence[str], backup_codes_left: int) -> User:
+def _user_of(user_id: str, fields: Sequence[str], backup_codes_left: int, passkeys: Sequence[str]) -> User:
     record = dict(zip(fields[::2], fields[1::2], strict=True))
     return User(
         id=user_id,
@@ -275,8 +307,9 @@ def _user_of(user_id: str, fields: Sequence[str], backup_codes_left: int) -> Use
         totp_secret=record.get("totp_secret"),
         disabled="disabled" in record,
         backup_codes_left=backup_codes_left,
+        passkeys=parse_passkeys(passkeys),
         secrets_version=record.get("secrets_version", "0"),
         secrets_changed_at=int(record.get("secrets_changed_at", 0)),
         replayed_at=float(record.get("replayed_at", 0)),
-        factors=frozenset(name for name, kind in KINDS.items() if kind.is_in(record)),
+        factors=frozenset(name for name, kind in KINDS.items() if kind.is_in(record, passkeys)),
     )

@@ -9,7 +9,7 @@ Events for gateways: stores/lua/session.lua. Other log lines: logs.py. Mails to 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, Literal, get_args
 
@@ -18,18 +18,19 @@ from app.watch.events import Event, Reason
 
 log = logging.getLogger("keyrack.audit")
 
-How = Literal["registration", "password", "totp", "backup", "reset", "adopted"]
+How = Literal["registration", "password", "webauthn", "totp", "backup", "reset", "adopted"]
 WhyNot = Literal[
     "unknown_account",
     "wrong_password",
     "disabled",
     "wrong_code",
+    "wrong_passkey",
     "invalid_ticket",
     "invalid_link",
     "credentials_changed",
 ]
-Method = Literal["password", "totp", "backup"]
-Credential = Literal["password", "totp_on", "totp_off", "backup_codes"]
+Method = Literal["password", "webauthn", "totp", "backup"]
+Credential = Literal["password", "totp_on", "totp_off", "passkey_added", "passkey_removed", "backup_codes"]
 # What becomes of a token of the service before; the last ones are told by the script that would have adopted it.
 TokenBefore = Literal[
     "adopted",
@@ -104,6 +105,11 @@ def step_up_failed(reason: Literal["wrong", "invalid_ticket"], user_id: str, met
     _write_line("step_up_failed", user_id=user_id, reason=reason, **({"method": method} if method else {}))
 
 
+def passkey_counter(user_id: str) -> None:
+    """Record that a passkey answered rightly, but with a counter that did not grow: it may have been copied."""
+    _write("passkey_counter", {"user_id": user_id}, logging.WARNING)
+
+
 def record_endings(events: Sequence[Event]) -> None:
     """Record ended sessions. Sessions of one user, ended for one reason by one session, share a line."""
     ended: dict[tuple[str, Reason | None, str | None], list[str]] = {}
@@ -164,7 +170,11 @@ def operator_acted(act: str, **fields: Any) -> None:
 
 
 def _write_line(event: str, **more: Any) -> None:
+    _write(event, more)
+
+
+def _write(event: str, more: Mapping[str, Any], level: int = logging.INFO) -> None:
     current = context.current()
     address = current.address() if current else None
     fields = {"event": event, "actor": current.actor if current else None, **more}
-    log.info(event, extra={"fields": fields | ({"address": str(address)} if address else {})})
+    log.log(level, event, extra={"fields": fields | ({"address": str(address)} if address else {})})

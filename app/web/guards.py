@@ -105,6 +105,16 @@ def require_proof_or_answer(body: ProvingBody, *, or_login: bool = False) -> Non
         _prove(body.password or None, body.code or None)
 
 
+def require_proof() -> None:
+    """Require that the caller has proved itself in the last minutes, by a step-up.
+
+    Raises:
+        MfaRequired: The challenge.
+    """
+    if not caller().proved:
+        raise services().reauthentication.challenge(caller())
+
+
 def has_proof_or_login() -> bool:
     """Tell whether the caller has proved itself in the last minutes, by a step-up or by its login."""
     return caller().proved or services().reauthentication.has_logged_in_lately(caller())

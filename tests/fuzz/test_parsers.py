@@ -403,7 +403,7 @@ def test_what_is_typed_is_a_code_or_wrong(typed, has_totp, mfa_type, now):
     """Nothing that is typed is an error, nor a password; a backup code is eight letters and digits, however spaced."""
     secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
     user = User("1", "", "", None, "", 0, "1", KEYRING.encrypt(secret) if has_totp else None, 0, False, 10)
-    answer = SecondFactor(None, KEYRING, None, 1, 128, lambda: now).read_answer(user, mfa_type, typed)
+    answer = SecondFactor(None, KEYRING, None, 1, 128, None, lambda: now).read_answer(user, mfa_type, typed, "")
     assert answer.factor != "password"
     evidence = answer.evidence or {}
     bare = re.sub(r"[\s-]", "", typed)

@@ -32,7 +32,7 @@ CLIENT = Client(os="Linux", platform="Firefox", location="Zürich, Zurich, Switz
 AT = 1752708864.7  # 16 July 2025, 23:34:24 UTC
 SESSION = "S" * 43 + "="
 KEYRING = Keyring(["k" * 32])
-LINKED = ("reset", "sign_in", "totp_on")  # kinds whose mail has a link with a secret
+LINKED = ("reset", "sign_in", "totp_on", "passkey_added")  # kinds whose mail has a link with a secret
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from tests.conftest import ENVIRONMENT, LIFETIMES
 
 HASH, OTHER = "A" * 43 + "=", "B" * 43 + "="
 RECORD = '{"began_at":1}'
+PASSKEY = '{"id":"5","name":"x","sign_count":0}'
+BY_PASSKEY = {"factor": "webauthn", "evidence": {"cred_id": "cred", "id": "5", "sign_count": 1}}
 OPENS = {"id_hash": OTHER, "record": RECORD, "cap": 1}
 
 # What each script is called with, so that it comes to its writes
@@ -26,18 +28,23 @@ CALLS = {
     "finish_expired": ([], {}),
     "adopt_session": (["user"], {"id_hash": OTHER, "signed_hash": "s", "issued_at": 1, "opens": OPENS}),
     "change_user": (
-        ["user", "backup_codes", "links"],
+        ["user", "backup_codes", "passkeys", "links"],
         {"caller": HASH, "set": {"password_hash": "x"}, "backup_codes": ["a"], "new_id_hash": OTHER}
-        | {"reason": "mfa_change", "end_others": "mfa_change", "forget": ["totp", "backup"]},
+        | {"reason": "mfa_change", "end_others": "mfa_change", "forget": ["webauthn", "totp", "backup"]}
+        | {"add_passkey": {"cred_id": "new", "record": PASSKEY}, "max_passkeys": 10, "remove_passkey": "cred"},
     ),
     "open_ticket": (
         ["ticket", "tickets"],
         {"id_hash": "t", "ticket": {"purpose": "step_up", "session": HASH}, "ttl_s": 9, "cap": 1},
     ),
     "redeem_ticket": (
-        ["user", "backup_codes", "links", "ticket", "proof"],
+        ["user", "backup_codes", "passkeys", "links", "ticket", "proof"],
         {"purpose": "step_up", "session": HASH, "max_wrong": 5, "proof": "p", "proof_ttl_s": 9}
-        | {"answer": {"factor": "password", "evidence": {}}, "change": {"opens": OPENS}},
+        | {"answer": BY_PASSKEY, "change": {"opens": OPENS}},
+    ),
+    "sign_in_by_passkey": (
+        ["user", "backup_codes", "passkeys", "links"],
+        {"answer": BY_PASSKEY, "change": {"opens": OPENS}},
     ),
     "open_link": (["links"], {"id_hash": "l", "purpose": "reset", "record": '{"expires_at":9999999999}'}),
     "end_by_link": (["links"], {"id_hash": "not_me"}),
@@ -47,6 +54,7 @@ CALLS = {
 NAMED = {
     "user": keys.user("1"),
     "backup_codes": keys.backup_codes("1"),
+    "passkeys": keys.passkeys("1"),
     "links": keys.links("1"),
     "ticket": keys.ticket("1", "t"),
     "tickets": keys.open_tickets("1", HASH),
@@ -75,13 +83,14 @@ def limited(redis_server, redis, clock):
 
 @pytest.fixture
 def populated(redis, clock):
-    """A user with a session, one that is over, a ticket, a link and a backup code."""
+    """A user with a session, one that is over, a ticket, a link, a backup code and a passkey."""
     redis.hset(keys.user("1"), mapping={"epoch": "1", "password_hash": "h"})
     redis.zadd(keys.last_used("1"), {HASH: clock() - 61, "over": 1})
     redis.hset(keys.sessions("1"), mapping={HASH: f'{{"began_at":{int(clock())}}}', "over": RECORD})
     redis.hset(keys.ticket("1", "t"), mapping={"purpose": "step_up", "session": HASH})
     redis.hset(keys.links("1"), "not_me", f'{{"purpose":"not_me","session":"{HASH}","expires_at":9999999999}}')
     redis.sadd(keys.backup_codes("1"), "x")
+    redis.hset(keys.passkeys("1"), "cred", PASSKEY)
 
 
 def call(stores, script):
@@ -140,6 +149,7 @@ def snapshot(redis):
         (("resetchannels",), ["+publish &auth-events"]),
         (("-zadd", "-hset"), ["+hset", "+zadd"]),
         (("-zscan",), ["+zscan"]),
+        (("resetkeys", "~user:*"), ["~passkey_start:*"]),
     ],
 )
 def test_what_is_missing_is_named(limited, rights, missing):
@@ -152,7 +162,9 @@ def test_what_is_missing_is_named(limited, rights, missing):
 @pytest.mark.usefixtures("populated")
 def test_without_the_rights_to_leases_every_script_runs(limited, script):
     """And the service is ready."""
-    stores = limited("resetkeys", "~user:*", "resetchannels", "&auth-events", "-client", "-hello", "-subscribe")
+    stores = limited(
+        "resetkeys", "~user:*", "~passkey_start:*", "resetchannels", "&auth-events", "-client", "-hello", "-subscribe"
+    )
     call(stores, script)
     assert find_missing_rights(stores.scripts._redis, keys) == []
 

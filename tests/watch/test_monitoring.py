@@ -81,7 +81,9 @@ def test_the_page_has_every_reason_for_which_a_lease_is_lost():
 
 def test_the_page_has_every_event():
     source = Path(audit.__file__).read_text(encoding="utf-8")
-    events = set(re.findall(r'_write_line\("(\w+)"', source)) | {f"account_{act}" for act in audit.AccountAct.__args__}
+    events = set(re.findall(r'_write(?:_line)?\("(\w+)"', source)) | {
+        f"account_{act}" for act in audit.AccountAct.__args__
+    }
     section = PAGE[PAGE.index("## Audit") :]
     cells = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", " ".join(cells))) == events

@@ -19,6 +19,7 @@ _OPENINGS = {
     "open_session": ("session", "sign_in"),
     "adopt_session": ("session", "sign_in"),
     "redeem_ticket": ("session", "factors", "sign_in", "change"),
+    "sign_in_by_passkey": ("session", "factors", "sign_in", "change"),
     "change_user": ("session", "factors", "sign_in", "change"),
 }
 _LINE = re.compile(r"(?:user_script|\]):(\d+)")  # the line of a script, as Redis and Valkey, or fakeredis, name it

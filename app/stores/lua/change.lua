@@ -1,12 +1,16 @@
 -- change.lua: how a user's record or credentials change, and with them the user's sessions
 -- Runs after session.lua, factors.lua and sign_in.lua. The script that follows has these KEYS, too
--- KEYS[6]   links in mails, a hash: id_hash of the secret to its record (JSON)
+-- KEYS[7]   links in mails, a hash: id_hash of the secret to its record (JSON)
 -- Defines   find_refusal, apply. A change is a table. An absent field changes nothing:
 --             caller               id_hash of the session that asks; the change is refused if this session is over
 --             credentials_version  the change is refused if the user has another version by now
 --             same_credentials     true if the user's credentials stay valid, so that logins under way go on
 --             set, unset           fields of the user: names to values; names
 --             forget               second factors to remove: names, as in factors.lua
+--             remove_passkey       credential id of a passkey to remove; the change is refused if the user has it not
+--             add_passkey          a new passkey: cred_id, record (JSON); refused if the user has it, or max_passkeys
+--             rename_passkey       a name for a passkey: cred_id, name; the change is refused if the user has it not
+--             max_passkeys         how many a user may have
 --             backup_codes         hashes of new backup codes, which replace all earlier codes
 --             new_id_hash          the new hash of the caller's session
 --             reason               the reason in the event about the new hash
@@ -16,7 +20,7 @@
 --             revert               true if the link is one that takes a factor off, not for a reset
 --             if_totp_secret       the change is refused if the encrypted TOTP secret is another
 --             opens                a new session (see sign_in.lua); the change is refused if the user is disabled
-local links = KEYS[6]
+local links = KEYS[7]
 local KEPT_FORMERS = 10
 local CLOCKS_APART_S = 60
 
@@ -39,9 +43,10 @@ local function refuse_tokens_before()
   end
 end
 
--- Returns nil if a change may be made. Else -1 if the caller's session is over; 0 if the credentials version is another
--- by now, the link does not work any more, the TOTP secret is another, the user is gone, or is disabled and a session
--- is to be opened.
+-- Returns nil if a change may be made. Else -1 if the caller's session is over; -2 if the user has as many passkeys as
+-- may be; -3 if the new passkey is there already; 0 if the credentials version is another by now, the link does not work
+-- any more, the TOTP secret is another, the passkey is not there, the user is gone, or is disabled and a session is to be
+-- opened.
 local function find_refusal(change)
   if change.caller and not is_live(change.caller) then
     return -1
@@ -59,8 +64,36 @@ local function find_refusal(change)
   if change.if_totp_secret and redis.call("HGET", user, "totp_secret") ~= change.if_totp_secret then
     return 0
   end
+  local named = change.remove_passkey or change.rename_passkey and change.rename_passkey.cred_id
+  if named and not passkey_of(named) then
+    return 0
+  end
+  if change.add_passkey then
+    if #redis.call("HGETALL", passkeys) / 2 >= change.max_passkeys then
+      return -2
+    elseif redis.call("HEXISTS", passkeys, change.add_passkey.cred_id) == 1 then
+      return -3
+    end
+  end
   if change.opens and not may_open(version) then
     return 0
+  end
+end
+
+-- Remove, add and rename passkeys as a change says.
+local function apply_to_passkeys(change)
+  if change.remove_passkey then
+    remove_passkey(change.remove_passkey)
+  end
+  if change.add_passkey then
+    redis.call("HSET", passkeys, change.add_passkey.cred_id, change.add_passkey.record)
+    report_passkey("AUTHENTICATOR_CREATE", cjson.decode(change.add_passkey.record))
+  end
+  if change.rename_passkey then
+    local passkey = passkey_of(change.rename_passkey.cred_id)
+    passkey.name = change.rename_passkey.name
+    redis.call("HSET", passkeys, change.rename_passkey.cred_id, cjson.encode(passkey))
+    report_passkey("AUTHENTICATOR_UPDATE", passkey)
   end
 end
 
@@ -78,7 +111,8 @@ local function apply(change)
   end
   -- What was proved with a former password, factor or code, and the link of a reset, is good no more.
   local set = change.set or {}
-  local changes_secrets = change.forget or change.backup_codes or set.password_hash or set.totp_secret
+  local changes_factors = change.forget or change.remove_passkey or change.add_passkey
+  local changes_secrets = changes_factors or change.backup_codes or set.password_hash or set.totp_secret
   if changes_secrets and not change.same_credentials then
     redis.call("HINCRBY", user, "secrets_version", 1)
     if not change.end_others then  -- else no session is left whose login could count as a proof
@@ -93,6 +127,10 @@ local function apply(change)
   end
   for _, name in ipairs(change.forget or {}) do
     factors[name].forget()
+  end
+  apply_to_passkeys(change)
+  if changes_factors and not has_mfa() then  -- backup codes go with the last factor, whichever that is
+    factors.backup.forget()
   end
   if change.backup_codes then
     factors.backup.forget()

@@ -2,9 +2,33 @@
 -- Runs after session.lua. The script that follows has these KEYS, too
 -- KEYS[4]   user, a hash
 -- KEYS[5]   backup_codes, a set of keyed hashes
--- Defines   user, backup_codes; factors, has_mfa, judge
-local user, backup_codes = KEYS[4], KEYS[5]
+-- KEYS[6]   passkeys, a hash: credential id to record (JSON, see stores/passkeys.py)
+-- Defines   user, backup_codes, passkeys; passkey_of, report_passkey; factors, has_mfa, judge
+local user, backup_codes, passkeys = KEYS[4], KEYS[5], KEYS[6]
 local STEP_S = 30
+local WEBAUTHN = 1  -- Discord's number for this type of authenticator
+
+local function passkey_of(cred_id)
+  return read(redis.call("HGET", passkeys, cred_id), "sign_count")
+end
+
+-- Report an event about a passkey on the channel.
+local function report_passkey(type, passkey)
+  redis.call("PUBLISH", call.channel, cjson.encode({
+    type = type,
+    user_id = call.user_id,
+    authenticator = { id = passkey.id, type = WEBAUTHN, name = passkey.name },
+    at = call.at,
+  }))
+end
+
+local function remove_passkey(cred_id)
+  local passkey = passkey_of(cred_id)
+  redis.call("HDEL", passkeys, cred_id)
+  if passkey then
+    report_passkey("AUTHENTICATOR_DELETE", passkey)
+  end
+end
 
 -- Returns the newest step that a clock may accept at a time, where the two clocks differ by as much as may be.
 local function newest_step(at, window)
@@ -12,9 +36,36 @@ local function newest_step(at, window)
 end
 
 -- is_on    tells whether the user has the factor; then a password alone is no proof
--- accept   judges the evidence (see stores/factors.py) and uses the code up. Returns "right", "last_code" or nothing
+-- accept   judges the evidence (see stores/factors.py) and uses the code up. Returns "right", "last_code", "counter" or
+--          nothing
 -- forget   removes the factor
 local factors = {
+  webauthn = {
+    is_on = function()
+      return redis.call("EXISTS", passkeys) == 1
+    end,
+    accept = function(evidence)
+      local passkey = passkey_of(evidence.cred_id)
+      if not passkey or passkey.id ~= evidence.id then
+        return
+      end
+      -- A counter that does not grow is that of a copy. One that is 0 for ever is none (WebAuthn 3, 7.2, step 22).
+      local counts = passkey.sign_count > 0 or evidence.sign_count > 0
+      if counts and evidence.sign_count <= passkey.sign_count then
+        return "counter"
+      end
+      passkey.sign_count = evidence.sign_count
+      passkey.last_used_at = call.now
+      redis.call("HSET", passkeys, evidence.cred_id, cjson.encode(passkey))
+      return "right"
+    end,
+    forget = function()
+      local held = redis.call("HGETALL", passkeys)
+      for i = 1, #held, 2 do
+        remove_passkey(held[i])
+      end
+    end,
+  },
   totp = {
     is_on = function()
       return redis.call("HEXISTS", user, "totp_secret") == 1
@@ -65,7 +116,8 @@ local function has_mfa()
   return false
 end
 
--- Judge an answer. A password counts if and only if no second factor is on. Returns "right", "last_code" or "wrong".
+-- Judge an answer. A password counts if and only if no second factor is on. Returns "right", "last_code",
+-- "counter" (the passkey's counter did not grow) or "wrong".
 local function judge(answer)
   if type(answer.evidence) ~= "table" or has_mfa() == (answer.factor == "password") then
     return "wrong"
