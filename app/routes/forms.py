@@ -113,6 +113,7 @@ def _template_names() -> dict[str, Any]:
         "name_of": device_names.name_of,
         "made_up_name": device_names.made_up_name,
         "kind_of": device_names.kind_of,
+        "how_opened": device_names.how_opened,
         "why_ended": device_names.why_ended,
         "next_path": next_path(),
         "new_nonce": lambda: secrets.token_urlsafe(32),

@@ -4,6 +4,7 @@ They need the gateway's secret. The check whose each request is: app/web/verify.
 app/stores/lua/session.lua.
 """
 
+from typing import Any
 from urllib.parse import parse_qs
 
 from flask import Blueprint, request
@@ -12,6 +13,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.errors import InvalidForm, InvalidJson, Unavailable, UnknownUser
 from app.routes.users import user_body
+from app.rules.sign_ins import acr_of
+from app.stores.session_records import Session
 from app.web.guards import read_body, require_secret, takes
 from app.web.services import services
 from app.wire.contract import Parameter, answers, known_by, reads, reads_form, refuses
@@ -56,7 +59,13 @@ def introspect() -> ResponseReturnValue:
         "iat": session.began_at,
         "exp": int(services().devices.expires_at(session)),
         "auth_time": session.proved_at or session.began_at,
+        **_how_opened(session),
     }
+
+
+def _how_opened(session: Session) -> dict[str, Any]:
+    told = {"amr": session.amr, "acr": acr_of(session)}
+    return {name: value for name, value in told.items() if value}
 
 
 @bp.post("/reconcile")

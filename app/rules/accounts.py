@@ -18,7 +18,7 @@ from app.rules.keyring import Keyring
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords, require_fit
 from app.rules.second_factor import SecondFactor
-from app.rules.sign_ins import SignedIn, SignIns
+from app.rules.sign_ins import SignedIn, SignIns, amr_with
 from app.snowflakes import NOBODY, new_snowflake
 from app.stores.connection.connect import StoreRefused
 from app.stores.factors import MfaType
@@ -115,7 +115,7 @@ class Accounts:
             return again
         try:
             return self._sign_ins.open(
-                user, client, "registration", on_public_computer=on_public_computer, attempt=attempt
+                user, client, "registration", ("pwd",), on_public_computer=on_public_computer, attempt=attempt
             )
         except StoreRefused:  # the answer tells of no account, so none may stay, nor keep its address
             self._users.take_back(user.id, normalise_email(email))
@@ -177,7 +177,9 @@ class Accounts:
             )
         if user.has_mfa:
             return self.ask_for_code(user, "login", on_public_computer=on_public_computer)
-        return self._sign_ins.open(user, client, "password", on_public_computer=on_public_computer, attempt=attempt)
+        return self._sign_ins.open(
+            user, client, "password", ("pwd",), on_public_computer=on_public_computer, attempt=attempt
+        )
 
     def finish_login(
         self,
@@ -316,8 +318,9 @@ class Accounts:
         if user is None or not user.is_unchanged_since(held.credentials_version):
             raise InvalidTicket
         answer = self._second_factor.read_answer(user, mfa_type, code, held.challenge)
+        amr = amr_with("pwd", answer.factor)
         token, session = self._devices.prepare(
-            user.id, client, on_public_computer=held.on_public_computer, attempt=attempt
+            user.id, client, amr, on_public_computer=held.on_public_computer, attempt=attempt
         )
         change = Change(credentials_version=user.credentials_version, same_credentials=True, opens=session)
         verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer, change)

@@ -168,7 +168,15 @@ class Adoption:
             NotAdopted: The script refuses it.
         """
         now = self._clock()
-        new = NewSession(token.id_hash, token.issued_at, client, self._cap, adopted_at=int(now), ends_by=token.ends_by)
+        new = NewSession(
+            token.id_hash,
+            token.issued_at,
+            client,
+            self._cap,
+            amr=("adopted",),
+            adopted_at=int(now),
+            ends_by=token.ends_by,
+        )
         outcome = self._store.adopt(token.user_id, token.id_hash, token.signed_hash, token.issued_at, new)
         if outcome != "adopted" and outcome != "live":  # noqa: PLR1714 - mypy narrows by these
             raise NotAdopted(outcome, _SENTENCES[outcome])
@@ -184,6 +192,7 @@ class Adoption:
             adopted_at=int(now),
             ends_by=token.ends_by,
             has_adopted_token=True,
+            amr=("adopted",),
         )
 
     def _agreed_time(self) -> float:

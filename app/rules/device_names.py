@@ -42,6 +42,14 @@ _COMMON_NAMES = {
     "Edge Mobile": "Edge",
 }
 _UNKNOWN = "Unknown device"
+_OPENED_BY = {
+    "pwd": "a password",
+    "otp": "a code",
+    "recovery": "a backup code",
+    "webauthn": "a passkey",
+    "mail": "a link by mail",
+}
+
 _WHY = {
     "logout": "You logged out",
     "revoked": "You signed it out",
@@ -86,6 +94,15 @@ def kind_of(client: Client) -> DeviceKind:
     if os in _DESKTOPS:
         return "desktop"
     return "browser" if client.platform else "unknown"
+
+
+def how_opened(session: Session) -> str | None:
+    """Return by what a session was opened, as text for the list; None if nobody knows."""
+    if session.amr is None:
+        return None
+    if "adopted" in session.amr:
+        return "opened at the service before"
+    return "opened with " + " and ".join(_OPENED_BY[name] for name in session.amr)
 
 
 def why_ended(ended: Ended) -> str:

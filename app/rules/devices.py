@@ -15,7 +15,7 @@ from app.rules.adoption import Adoption
 from app.rules.checks import Caller, Checks
 from app.stores.connection.connect import StoreError
 from app.stores.lifetimes import Lifetimes
-from app.stores.session_records import Client, Ended, NewSession, Session
+from app.stores.session_records import Amr, Client, Ended, NewSession, Session
 from app.stores.sessions import SessionStore
 from app.watch.events import Reason
 
@@ -46,6 +46,7 @@ class Devices(Checks):
         user_id: str,
         credentials_version: str,
         client: Client,
+        amr: tuple[Amr, ...] | None,
         *,
         on_public_computer: bool = False,
         attempt: str = "",
@@ -54,11 +55,12 @@ class Devices(Checks):
 
         Args:
             credentials_version: The user's version when the login began.
+            amr: By what it is opened.
 
         Returns:
             The new token; None if the credentials have changed since then.
         """
-        token, new = self.prepare(user_id, client, on_public_computer=on_public_computer, attempt=attempt)
+        token, new = self.prepare(user_id, client, amr, on_public_computer=on_public_computer, attempt=attempt)
         opened = self._store.open(
             user_id,
             new.id_hash,
@@ -68,16 +70,17 @@ class Devices(Checks):
             new.cap,
             on_public_computer=on_public_computer,
             attempt=attempt,
+            amr=amr,
         )
         return token if opened else None
 
     def prepare(
-        self, user_id: str, client: Client, *, on_public_computer: bool, attempt: str
+        self, user_id: str, client: Client, amr: tuple[Amr, ...] | None, *, on_public_computer: bool, attempt: str
     ) -> tuple[str, NewSession]:
         """Return a new token and its session. A change (stores/users.py) opens it together with what else it does."""
         now = self._clock()
         token = tokens.issue(user_id, now)
-        return token, NewSession(tokens.id_hash(token), int(now), client, self._cap, on_public_computer, attempt)
+        return token, NewSession(tokens.id_hash(token), int(now), client, self._cap, on_public_computer, attempt, amr)
 
     def opened_by(self, user_id: str, attempt: str) -> Session | None:
         """Return the live session that a form has opened within the last minute; None if there is none."""

@@ -221,7 +221,9 @@ class Passkeys:
         return self._open(user, answer, client, on_public_computer=on_public_computer)
 
     def _open(self, user: User, answer: JudgedAnswer, client: Client, *, on_public_computer: bool) -> SignedIn:
-        token, session = self._devices.prepare(user.id, client, on_public_computer=on_public_computer, attempt="")
+        token, session = self._devices.prepare(
+            user.id, client, ("webauthn",), on_public_computer=on_public_computer, attempt=""
+        )
         change = Change(credentials_version=user.credentials_version, same_credentials=True, opens=session)
         verdict = self._tickets.sign_in_by_passkey(user.id, answer, change)
         if verdict != "right":

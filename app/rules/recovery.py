@@ -15,10 +15,10 @@ from app.rules.links import Links, OpenLink
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords, require_fit
 from app.rules.second_factor import SecondFactor
-from app.rules.sign_ins import SignedIn, SignIns
+from app.rules.sign_ins import SignedIn, SignIns, amr_with
 from app.snowflakes import NOBODY
 from app.stores.factors import MfaType
-from app.stores.session_records import Client
+from app.stores.session_records import Amr, Client
 from app.stores.tickets import Ticket, TicketStore
 from app.stores.users import Change, User, UserStore
 from app.watch import audit
@@ -78,7 +78,9 @@ class Recovery:
                 return self._accounts.ask_for_code(
                     user, "reset", link.id_hash, password_hash, on_public_computer=on_public_computer
                 )
-            token, change = self._prepare(user, link.id_hash, password_hash, client, on_public_computer, attempt)
+            token, change = self._prepare(
+                user, link.id_hash, password_hash, client, ("mail",), on_public_computer, attempt
+            )
             if not self._users.change(user.id, change):
                 raise InvalidLink
         return self._note_reset(user.id, token, client, on_public_computer)
@@ -103,7 +105,13 @@ class Recovery:
                 raise InvalidTicket
             answer = self._second_factor.read_answer(user, mfa_type, code, held.challenge)
             token, change = self._prepare(
-                user, held.session, held.password_hash, client, held.on_public_computer, attempt
+                user,
+                held.session,
+                held.password_hash,
+                client,
+                amr_with("mail", answer.factor),
+                held.on_public_computer,
+                attempt,
             )
             verdict = self._tickets.redeem_reset(user.id, claim.id_hash, answer, held.session, change)
             if verdict in ("wrong", "counter"):
@@ -126,7 +134,7 @@ class Recovery:
             if user is None or user.totp_secret is None or tokens.id_hash(user.totp_secret) != link.factor:
                 raise InvalidLink
             require_fit("password", password, *user.names)
-            token, session = self._devices.prepare(user.id, client, on_public_computer=False, attempt="")
+            token, session = self._devices.prepare(user.id, client, ("mail",), on_public_computer=False, attempt="")
             # Not bound to the credentials version: whoever turned the factor on could move it all the time.
             change = Change(
                 set={"password_hash": self._passwords.hash(password)},
@@ -186,11 +194,20 @@ class Recovery:
         return self._accounts.read_ticket(ticket, "reset")
 
     def _prepare(
-        self, user: User, link: str, password_hash: str, client: Client, on_public_computer: bool, attempt: str
+        self,
+        user: User,
+        link: str,
+        password_hash: str,
+        client: Client,
+        amr: tuple[Amr, ...],
+        on_public_computer: bool,
+        attempt: str,
     ) -> tuple[str, Change]:
         """Return the token of a new session, and the change of a reset: in one step it sets the password, uses the link
         up, ends every session and opens the new one."""
-        token, session = self._devices.prepare(user.id, client, on_public_computer=on_public_computer, attempt=attempt)
+        token, session = self._devices.prepare(
+            user.id, client, amr, on_public_computer=on_public_computer, attempt=attempt
+        )
         change = Change(
             credentials_version=user.credentials_version,
             set={"password_hash": password_hash},

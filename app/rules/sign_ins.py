@@ -4,14 +4,36 @@ The checks: accounts.py for logins and registrations, recovery.py for resets.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from app import tokens
 from app.errors import InvalidLogin, Unconfirmed
 from app.rules.devices import Devices
 from app.rules.notices import Notices
-from app.stores.session_records import Client
+from app.stores.session_records import Amr, Client, Session
 from app.stores.users import User, UserStore
 from app.watch import audit, context
+
+_AMR_OF: dict[str, Amr] = {"totp": "otp", "backup": "recovery", "webauthn": "webauthn"}
+
+
+# How many factors (RFC 9470). A name of our own: no registry's level says this and no more.
+Acr = Literal["urn:keyrack:1fa", "urn:keyrack:2fa"]
+
+
+def acr_of(session: Session) -> Acr | None:
+    """Return with how many factors a session was opened; None if nobody knows.
+
+    A passkey alone is both, because then its device has verified the user.
+    """
+    if session.amr is None or "adopted" in session.amr:
+        return None
+    return "urn:keyrack:2fa" if len(session.amr) > 1 or "webauthn" in session.amr else "urn:keyrack:1fa"
+
+
+def amr_with(first: Amr, factor: audit.Method) -> tuple[Amr, ...]:
+    """Return by what a session is opened that a second factor was asked for."""
+    return first, _AMR_OF[factor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +50,25 @@ class SignIns:
         self._notices = notices
 
     def open(
-        self, user: User, client: Client, how: audit.How, *, on_public_computer: bool = False, attempt: str = ""
+        self,
+        user: User,
+        client: Client,
+        how: audit.How,
+        amr: tuple[Amr, ...] | None,
+        *,
+        on_public_computer: bool = False,
+        attempt: str = "",
     ) -> SignedIn:
         """Open a session for a user who has passed all checks of a sign-in.
+
+        Args:
+            amr: By what they have passed.
 
         Raises:
             InvalidLogin: The credentials have changed since the user was read.
         """
         token = self._devices.open(
-            user.id, user.credentials_version, client, on_public_computer=on_public_computer, attempt=attempt
+            user.id, user.credentials_version, client, amr, on_public_computer=on_public_computer, attempt=attempt
         )
         if token is None:
             audit.sign_in_failed("credentials_changed", user.id)
@@ -76,4 +108,4 @@ class SignIns:
         user = self._users.get(user_id) if former else None
         if former is None or user is None:
             return None
-        return self.open(user, client, how, on_public_computer=former.on_public_computer, attempt=attempt)
+        return self.open(user, client, how, former.amr, on_public_computer=former.on_public_computer, attempt=attempt)

@@ -1,13 +1,16 @@
 """The records of sessions: what a session is, and how Redis keeps it as JSON. The store: sessions.py."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import orjson
 
 from app.stores.foreign import is_time, read_json
 from app.text import MAX_SHOWN
 from app.watch.events import Reason
+
+# By what a session was opened (RFC 8176 calls it amr). In this order: what came first is first.
+Amr = Literal["pwd", "otp", "recovery", "webauthn", "mail", "adopted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Session:
             SESSION_MAX_AGE counts from then.
         ends_by: Unix seconds at which an adopted session ends at the latest; None if its token named no end.
         has_adopted_token: Its token is still that of the service before.
+        amr: By what it was opened; None for a session that a release before has opened, or whose record was lost.
     """
 
     user_id: str
@@ -84,6 +88,7 @@ class Session:
     adopted_at: int | None = None
     ends_by: int | None = None
     has_adopted_token: bool = False
+    amr: tuple[Amr, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ class NewSession:
         cap: If the user has as many sessions already, the least recently used one ends.
         attempt: A hash of the form that asks, in base64; "" if no form does. If the form is sent twice, as by a double
             click, the session of the first time ends.
-        adopted_at, ends_by: As those of Session.
+        amr, adopted_at, ends_by: As those of Session.
     """
 
     id_hash: str
@@ -104,6 +109,7 @@ class NewSession:
     cap: int
     on_public_computer: bool = False
     attempt: str = ""
+    amr: tuple[Amr, ...] | None = None
     adopted_at: int | None = None
     ends_by: int | None = None
 
@@ -112,6 +118,8 @@ class NewSession:
         fields: dict[str, Any] = {"began_at": self.began_at, **known_fields(self.client)}
         if self.on_public_computer:
             fields["on_public_computer"] = True
+        if self.amr:
+            fields["amr"] = self.amr
         ends = {"adopted_at": self.adopted_at, "ends_by": self.ends_by}
         fields |= {name: at for name, at in ends.items() if at is not None}
         attempt = {"attempt": self.attempt} if self.attempt else {}
@@ -181,12 +189,18 @@ def _session_of(user_id: str, id_hash: str, score: float, record: Any) -> Sessio
         adopted_at,
         _time(known, "ends_by"),
         adopted_at is not None and not known.get("formers"),
+        _amr_of(known.get("amr")),
     )
 
 
 def _text(record: dict[str, Any], name: str) -> str | None:
     value = record.get(name)
     return value if isinstance(value, str) else None
+
+
+def _amr_of(value: Any) -> tuple[Amr, ...] | None:
+    known = [name for name in value if name in get_args(Amr)] if isinstance(value, list) else []
+    return tuple(known) or None
 
 
 def _time(record: dict[str, Any], name: str) -> int | None:

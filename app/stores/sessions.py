@@ -16,7 +16,16 @@ from app.stores.connection.client import RedisClient
 from app.stores.factors import CHECK_COMMANDS
 from app.stores.foreign import is_time, read_json
 from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
-from app.stores.session_records import Client, Ended, NewSession, Session, known_fields, parse_ended, parse_session
+from app.stores.session_records import (
+    Amr,
+    Client,
+    Ended,
+    NewSession,
+    Session,
+    known_fields,
+    parse_ended,
+    parse_session,
+)
 from app.watch.events import Reason
 
 log = logging.getLogger(__name__)
@@ -56,6 +65,7 @@ class SessionStore:
         *,
         on_public_computer: bool = False,
         attempt: str = "",
+        amr: tuple[Amr, ...] | None = None,
     ) -> bool:
         """Open a session. Sign-ins by a code and resets open theirs together with what they change: users.py, Change.
 
@@ -65,8 +75,8 @@ class SessionStore:
         Returns:
             False if the user's credentials have changed since the login began, or the user is disabled or gone.
         """
-        opens = NewSession(id_hash, began_at, client, cap, on_public_computer, attempt).as_argument()
-        argument = {"credentials_version": credentials_version, "opens": opens}
+        opens = NewSession(id_hash, began_at, client, cap, on_public_computer, attempt, amr)
+        argument = {"credentials_version": credentials_version, "opens": opens.as_argument()}
         return bool(self._open(user_id, [self._keys.user(user_id)], argument))
 
     def last_used_at(self, user_id: str, id_hash: str) -> float | None:

@@ -9,6 +9,8 @@ from typing import Any, get_args
 
 from marshmallow import EXCLUDE, INCLUDE, Schema, fields, validate
 
+from app.rules.sign_ins import Acr
+from app.stores.session_records import Amr
 from app.watch.events import Reason
 from app.wire.fields import ID_HASH, TICKET, USER_ID
 
@@ -151,6 +153,11 @@ class SessionSchema(ResponseSchema):
     last_seen_ip = _nullable("203.0.113.7", required=False)
     last_seen_location = _nullable("Vienna, Vienna, Austria", required=False)
     last_seen_location_info = fields.Nested(PlaceSchema)
+    amr = fields.List(
+        _text(validate=validate.OneOf(get_args(Amr))),
+        allow_none=True,
+        metadata={"description": "By what it was opened; null if a release before has opened it"},
+    )
     is_current = fields.Boolean(metadata={"description": "Whether it is the caller's own", "examples": [True]})
 
 
@@ -250,6 +257,14 @@ class ActiveTokenSchema(ResponseSchema):
     iat = _integer(metadata={"description": "Beginning of the session, Unix seconds"})
     exp = _integer(metadata={"description": "End of the session if it is not used again, Unix seconds"})
     auth_time = _integer(metadata={"description": "Last proof of the session, by login or step-up, Unix seconds"})
+    amr = fields.List(
+        _text(validate=validate.OneOf(get_args(Amr))),
+        metadata={"description": "By what it was opened (RFC 8176); absent if that is unknown"},
+    )
+    acr = fields.String(
+        validate=validate.OneOf(get_args(Acr)),
+        metadata={"description": "How many factors it was opened with (RFC 9470); absent if that is unknown"},
+    )
 
 
 class EndedSessionSchema(ResponseSchema):

@@ -93,7 +93,7 @@ class Person:
         with self._app.app_context():
             user = services().accounts.get(self._user_id)
             for _ in range(count):
-                assert services().devices.open(user.id, user.credentials_version, client)
+                assert services().devices.open(user.id, user.credentials_version, client, ("pwd",))
 
     def leave_first(self) -> None:
         """End the session of the registration, so that the windows are all there is."""

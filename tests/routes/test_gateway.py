@@ -217,6 +217,7 @@ def test_introspect_describes_a_token(gateway, alice, clock):
     assert described.status_code == 200
     assert described.json == {
         **{"active": True, "sub": alice.user_id, "sid": alice.id_hash, "iat": began, "auth_time": began},
+        **{"amr": ["pwd"], "acr": "urn:keyrack:1fa"},
         "exp": pytest.approx(clock() + 30 * DAY, abs=1),
     }
     assert described.headers["Cache-Control"] == "no-store"

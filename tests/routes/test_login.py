@@ -413,7 +413,7 @@ def test_turning_totp_on_stops_a_login_by_password_alone(alice, app, clock):
     wired = app.extensions["keyrack"]
     user = wired.accounts.get(alice.user_id)
     alice.enable_totp(clock())
-    assert wired.devices.open(user.id, user.credentials_version, Client()) is None
+    assert wired.devices.open(user.id, user.credentials_version, Client(), ("pwd",)) is None
 
 
 def test_log_out_ends_the_callers_session_alone(alice, new_device):
