@@ -65,9 +65,10 @@ def ask_fast(app: Keyrack, raw: bytes) -> bytes | None:
 def look_up(app: Keyrack, claim: tokens.Claim) -> float | None:
     store = app.extensions["keyrack"].devices._store
     try:
-        return store.last_used_at(claim.user_id, claim.id_hash)
+        [last_used_at] = store.look_up(store.last_use(claim.user_id, claim.id_hash))
     except StoreError:
         return None
+    return last_used_at
 
 
 def comparable(answer: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """The caller of a request, read from its WSGI environment: for Flask, and for web/verify.py, which works without it."""
 
+from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from app.rules.adoptable import Adoptable, without_scheme
 from app.rules.checks import Caller
 from app.rules.devices import Devices
 from app.setting_parsers import Networks
+from app.stores.connection.client import NOTHING, Found, Read
 from app.stores.session_records import Client, Place
 from app.watch import context
 
@@ -48,6 +50,16 @@ class Callers:
             Unauthorized: There is no token, or no live session with it.
             Forbidden: The cookie comes from a page of another origin.
         """
+        return self.identify_and_look_up(environ, method, lambda _: NOTHING, with_proof=with_proof)[0]
+
+    def identify_and_look_up(
+        self, environ: Environ, method: str, beside: Callable[[str], Read[Found]], *, with_proof: bool = True
+    ) -> tuple[Caller, Found]:
+        """Do as `identify` does, and return what else of the caller's user is found, in the same trip as a rule.
+
+        Args:
+            beside: Returns what to look up, by the user's id.
+        """
         token = self.find_token(environ, method)
         if not token:
             raise Unauthorized
@@ -57,12 +69,20 @@ class Callers:
             proof = sent if tokens.is_well_formed(sent) else _read_cookie(environ, PROOF_COOKIE)
         if isinstance(token, Adoptable):
             caller = self._devices.identify_adopted(token, lambda: self.client(environ), proof)
-        else:
-            caller = self._devices.identify(token, proof)
+            self._note_use(caller, environ)
+            return caller, self._devices.look_up(beside(caller.user_id))
+        caller, found = self._devices.identify_and_look_up(token, proof, beside)
+        is_noted = self._note_use(caller, environ)
+        # If this use was noted, what was found is older.
+        return caller, self._devices.look_up(beside(caller.user_id)) if is_noted else found
+
+    def _note_use(self, caller: Caller, environ: Environ) -> bool:
+        """Note that a session was used. Return False if its use was noted within the last minute."""
         context.note_caller(caller.user_id, caller.id_hash)
-        if self._devices.is_touch_due(caller):
-            self._devices.touch(caller, self.client(environ))
-        return caller
+        if not self._devices.is_touch_due(caller):
+            return False
+        self._devices.touch(caller, self.client(environ))
+        return True
 
     def find_token(self, environ: Environ, method: str) -> str | Adoptable:
         """Return the token of the Authorization header, our own or one that may be adopted, else that of the cookie.

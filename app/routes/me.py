@@ -3,6 +3,7 @@
 For clients with a token: login.py and sessions.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +29,7 @@ from app.tokens import id_from_url, id_in_url
 from app.web.cookies import CLEARS_COOKIES, PROVES, SETS_SESSION, clear_cookies, has_session_cookie, sign_in_browser
 from app.web.guards import (
     SUPER_PROPERTIES,
+    all_sessions,
     caller,
     client,
     end_own_session,
@@ -35,6 +37,7 @@ from app.web.guards import (
     require_proof_or_answer,
     require_same_origin,
     require_session,
+    require_session_and,
     takes,
 )
 from app.web.limits import (
@@ -169,11 +172,11 @@ def log_out() -> ResponseReturnValue:
 
 
 @bp.get("/me/sessions")
-@require_session
+@require_session_and(all_sessions)
 @answers(OwnSessionSchema(many=True))
-def list_sessions() -> ResponseReturnValue:
+def list_sessions(sessions: Sequence[Session]) -> ResponseReturnValue:
     """List the devices signed in, most recently used first."""
-    return [_session_body(session) for session in services().devices.list(caller().user_id)]
+    return [_session_body(session) for session in services().devices.without_expired(sessions)]
 
 
 @bp.get("/me/sessions/ended")

@@ -3,6 +3,7 @@
 For browsers: me.py.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, abort, request
@@ -14,7 +15,15 @@ from app.stores.session_records import Place, Session
 from app.times import iso
 from app.tokens import id_in_url
 from app.web.cookies import CLEARS_COOKIES, PROVES, clear_cookies
-from app.web.guards import caller, client, require_proof_or_answer, require_session, takes
+from app.web.guards import (
+    all_sessions,
+    caller,
+    client,
+    require_proof_or_answer,
+    require_session,
+    require_session_and,
+    takes,
+)
 from app.web.limits import STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
 from app.wire.contract import Parameter, answers, reads, refuses
@@ -27,13 +36,13 @@ EXTENDED = Parameter("query", "extended", "`true` gives all fields of each sessi
 
 
 @bp.get("/auth/sessions")
-@require_session
+@require_session_and(all_sessions)
 @reads(EXTENDED)
 @answers(UserSessionsSchema)
-def list_sessions() -> ResponseReturnValue:
+def list_sessions(sessions: Sequence[Session]) -> ResponseReturnValue:
     """List the devices signed in, most recently used first."""
     body_of = _extended_body if request.args.get("extended") == "true" else _plain_body
-    return {"user_sessions": [body_of(session) for session in services().devices.list(caller().user_id)]}
+    return {"user_sessions": [body_of(session) for session in services().devices.without_expired(sessions)]}
 
 
 @bp.post("/auth/sessions/logout")

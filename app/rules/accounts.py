@@ -20,6 +20,7 @@ from app.rules.passwords import Passwords, require_fit
 from app.rules.second_factor import SecondFactor
 from app.rules.sign_ins import SignedIn, SignIns, amr_with
 from app.snowflakes import NOBODY, new_snowflake
+from app.stores.connection.client import Read
 from app.stores.connection.connect import StoreRefused
 from app.stores.factors import MfaType
 from app.stores.session_records import Client
@@ -76,7 +77,18 @@ class Accounts:
         Raises:
             Unauthorized: The user was deleted, with all their sessions.
         """
-        user = self._users.get(user_id)
+        return self.require(self._users.get(user_id))
+
+    def record_of(self, user_id: str) -> Read[User | None]:
+        """Look up a user, for `require`."""
+        return self._users.record_of(user_id)
+
+    def require(self, user: User | None) -> User:
+        """Return a user that was looked up.
+
+        Raises:
+            Unauthorized: As `get` does.
+        """
         if user is None:
             raise Unauthorized
         return user

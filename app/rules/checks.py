@@ -13,6 +13,7 @@ from app import tokens
 from app.errors import Unauthorized
 from app.rules.adoptable import Adoptable
 from app.rules.adoption import Adoption
+from app.stores.connection.client import NOTHING, Found, Read
 from app.stores.lifetimes import Lifetimes
 from app.stores.session_records import Client, Session
 from app.stores.sessions import TOUCH_EVERY_S, SessionStore
@@ -64,7 +65,7 @@ class Checks:
         self._redis_clock = redis_clock or clock
 
     def identify(self, token: str, proof: str = "") -> Caller:
-        """Return the session of a token, in one round trip.
+        """Return the session of a token, in one trip.
 
         Args:
             proof: The proof in the request. An invalid proof counts as absent.
@@ -72,10 +73,20 @@ class Checks:
         Raises:
             Unauthorized: The token has no live session.
         """
+        return self.identify_and_look_up(token, proof, lambda _: NOTHING)[0]
+
+    def identify_and_look_up(
+        self, token: str, proof: str, beside: Callable[[str], Read[Found]]
+    ) -> tuple[Caller, Found]:
+        """Return the session of a token as `identify` does, and what else of its user is found in the same trip.
+
+        Args:
+            beside: Returns what to look up, by the user's id.
+        """
         claim = tokens.read(token)
         if claim is None:
             raise Unauthorized
-        last_used_at, proved = self._look_up(claim.user_id, claim.id_hash, proof)
+        last_used_at, proved, found = self._look_up(claim.user_id, claim.id_hash, proof, beside(claim.user_id))
         if last_used_at is None:
             raise Unauthorized
         now = self._agreed_time()
@@ -85,7 +96,11 @@ class Checks:
         if is_over:
             self._store.finish_expired(claim.user_id)
             raise Unauthorized
-        return Caller(claim.user_id, claim.id_hash, claim.at, last_used_at, proved)
+        return Caller(claim.user_id, claim.id_hash, claim.at, last_used_at, proved), found
+
+    def look_up(self, read: Read[Found]) -> Found:
+        [found] = self._store.look_up(read)
+        return found
 
     def judge(self, claim: tokens.Claim, last_used_at: float, redis_now: float) -> Verdict | None:
         """Tell without Redis what to do about a session of which the last use is known.
@@ -114,19 +129,22 @@ class Checks:
         if self.adoption is None:
             raise Unauthorized
         session = self.adoption.find(token, client)
-        proved = bool(proof) and self._look_up(token.user_id, token.id_hash, proof)[1]
+        proved = bool(proof) and self._look_up(token.user_id, token.id_hash, proof, NOTHING)[1]
         began_at = self.adoption.time_in_tokens(session)
         return Caller(token.user_id, token.id_hash, began_at, session.last_used_at, proved, has_adopted_token=True)
 
-    def _look_up(self, user_id: str, id_hash: str, proof: str) -> tuple[float | None, bool]:
-        """Return when a session was last used (None if there is no such session), and whether the proof is good."""
+    def _look_up(self, user_id: str, id_hash: str, proof: str, beside: Read[Found]) -> tuple[float | None, bool, Found]:
+        """Return when a session was last used (None if there is no such session), whether the proof is good, and what
+        is found beside that."""
         proof_claim = tokens.read(proof) if proof else None
         if proof_claim is None or proof_claim.user_id != user_id:
-            return self._store.last_used_at(user_id, id_hash), False
-        last_used_at, held, has_mfa = self._store.last_used_at_with_proof(user_id, id_hash, proof_claim.id_hash)
+            last_used_at, found = self._store.look_up_both(self._store.last_use(user_id, id_hash), beside)
+            return last_used_at, False, found
+        last_use = self._store.last_use_with_proof(user_id, id_hash, proof_claim.id_hash)
+        (last_used_at, held, has_mfa), found = self._store.look_up_both(last_use, beside)
         # If MFA is on, the password is no proof, even if it was given shortly before MFA was turned on.
         ways = [proof_value("mfa", id_hash), *([] if has_mfa else [proof_value("password", id_hash)])]
-        return last_used_at, held in ways
+        return last_used_at, held in ways, found
 
     def _agreed_time(self) -> float:
         """Return the time by which sessions are over: by this clock and by that of Redis."""

@@ -13,6 +13,7 @@ from app import tokens
 from app.errors import NothingToSwap, Unauthorized, UnknownSession
 from app.rules.adoption import Adoption
 from app.rules.checks import Caller, Checks
+from app.stores.connection.client import Read
 from app.stores.connection.connect import StoreError
 from app.stores.lifetimes import Lifetimes
 from app.stores.session_records import Amr, Client, Ended, NewSession, Session
@@ -96,14 +97,21 @@ class Devices(Checks):
             return True
         return session is None or session.on_public_computer
 
-    def list(self, user_id: str) -> list[Session]:
-        """Return the sessions of a user, most recently used first."""
-        sessions = self._store.list(user_id)
+    def all_of(self, user_id: str) -> Read[Sequence[Session]]:
+        """Look up the sessions of a user, for `without_expired`."""
+        return self._store.all_of(user_id)
+
+    def without_expired(self, sessions: Sequence[Session]) -> list[Session]:
+        """Return those sessions of a user that are not over by time, and end the others."""
         now = self._agreed_time()
         live = [session for session in sessions if self.expires_at(session) > now]
         if len(live) < len(sessions):
-            self._store.finish_expired(user_id)
+            self._store.finish_expired(sessions[0].user_id)
         return live
+
+    def list(self, user_id: str) -> list[Session]:
+        """Return the sessions of a user, most recently used first."""
+        return self.without_expired(self._store.list(user_id))
 
     def find(self, token: str) -> Session | None:
         """Return the live session of a token; None if there is none."""

@@ -138,7 +138,7 @@ class Operators:
         ids = [user_id] if user_id else self._users.ids_with_sessions()
         now = self._clock()
         for batch in _batches(ids, _BATCH):
-            for session in self._sessions.list_all(batch):
+            for session in self._sessions.list(*batch):
                 if chosen.takes(session) and self._devices.expires_at(session) > now:
                     yield session
 

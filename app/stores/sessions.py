@@ -6,13 +6,15 @@ and rules/devices.py.
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from redis import ResponseError
 
 from app.errors import Unauthorized
 from app.snowflakes import NOBODY
-from app.stores.connection.client import RedisClient
+from app.stores.connection.client import Found, Other, Read, RedisClient
 from app.stores.factors import CHECK_COMMANDS
 from app.stores.foreign import is_time, read_json
 from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
@@ -79,30 +81,40 @@ class SessionStore:
         argument = {"credentials_version": credentials_version, "opens": opens.as_argument()}
         return bool(self._open(user_id, [self._keys.user(user_id)], argument))
 
-    def last_used_at(self, user_id: str, id_hash: str) -> float | None:
-        """Return when a session was last used, in Unix seconds; None if there is no such session. One command."""
-        [score] = self._redis.read_own(("ZSCORE", self._keys.last_used(user_id), id_hash))
-        return None if score is None else float(score)
+    def look_up(self, *reads: Read[Found]) -> list[Found]:
+        """Return what is found, in this order and in one trip if it is of one user."""
+        return self._redis.look_up(*reads)
 
-    def last_used_at_with_proof(
+    def look_up_both(self, first: Read[Found], second: Read[Other]) -> tuple[Found, Other]:
+        return self._redis.look_up_both(first, second)
+
+    def last_use(self, user_id: str, id_hash: str) -> Read[float | None]:
+        """Look up when a session was last used, in Unix seconds; None if there is no such session. One command."""
+        return Read([("ZSCORE", self._keys.last_used(user_id), id_hash)], lambda replies: _score(replies[0]))
+
+    def last_use_with_proof(
         self, user_id: str, id_hash: str, proof_hash: str
-    ) -> tuple[float | None, str | None, bool]:
-        """Look up a session and a proof in one round trip.
+    ) -> Read[tuple[float | None, str | None, bool]]:
+        """Look up a session and a proof.
 
-        Returns:
-            Three values. When the session was last used (Unix s); None if there is no such session. The value of the
-            proof (`proof_value`); None if there is no such proof, or the user's secrets have changed since. Whether
-            the user has a second factor.
+        Three values are found. When the session was last used (Unix s); None if there is no such session. The value of
+        the proof (`proof_value`); None if there is no such proof, or the user's secrets have changed since. Whether the
+        user has a second factor.
         """
-        score, proof, version, *factors_on = self._redis.read_own(
+
+        def parse(replies: Sequence[Any]) -> tuple[float | None, str | None, bool]:
+            score, proof, version, *factors_on = replies
+            value, _, earned_under = (proof or "").rpartition(" ")
+            is_current = earned_under == (version or "0")
+            return _score(score), value if is_current else None, any(factors_on)
+
+        commands = [
             ("ZSCORE", self._keys.last_used(user_id), id_hash),
             ("GET", self._keys.proof(user_id, proof_hash)),
             ("HGET", self._keys.user(user_id), "secrets_version"),
             *(make(self._keys, user_id) for make in CHECK_COMMANDS),
-        )
-        value, _, earned_under = (proof or "").rpartition(" ")
-        is_current = earned_under == (version or "0")
-        return None if score is None else float(score), value if is_current else None, any(factors_on)
+        ]
+        return Read(commands, parse)
 
     def require_readable(self) -> None:
         """Raise redis.RedisError if tokens cannot be checked now.
@@ -132,36 +144,23 @@ class SessionStore:
         """
         self._touch_all([(user_id, _use(id_hash, client)) for user_id, id_hash, client in uses])
 
-    def list(self, user_id: str) -> Sequence[Session]:
-        """Return all sessions of a user in Redis, most recently used first. Some may have expired.
+    def all_of(self, user_id: str) -> Read[Sequence[Session]]:
+        """Look up all sessions of a user, most recently used first. Some may have expired.
 
         A session whose record was lost, or is not one of ours, is listed with unknown client, because the user must see
         every session.
         """
-        return self.list_all([user_id])
-
-    def list_all(self, user_ids: Sequence[str]) -> Sequence[Session]:
-        """Return the sessions of several users as `list` does, one user after the other, in one trip."""
         # Records are read first, so that a session that ends between the two commands is not listed.
-        commands = (
-            command
-            for user_id in user_ids
-            for command in (
-                ("HGETALL", self._keys.sessions(user_id)),
-                ("ZREVRANGE", self._keys.last_used(user_id), 0, -1, "WITHSCORES"),
-            )
-        )
-        replies = self._redis.read_own(*commands)
-        listed: list[Session] = []
-        for user_id, records, scored in zip(user_ids, replies[::2], replies[1::2], strict=True):
-            record_of = dict(zip((records or ())[::2], (records or ())[1::2], strict=True))
-            last_used = zip((scored or ())[::2], (scored or ())[1::2], strict=True)
-            listed += [
-                parse_session(user_id, id_hash, float(score), record_of.get(id_hash))
-                for id_hash, score in last_used
-                if is_time(float(score))
-            ]
-        return listed
+        commands = [
+            ("HGETALL", self._keys.sessions(user_id)),
+            ("ZREVRANGE", self._keys.last_used(user_id), 0, -1, "WITHSCORES"),
+        ]
+        return Read(commands, partial(_parse_sessions, user_id))
+
+    def list(self, *user_ids: str) -> Sequence[Session]:
+        """Return the sessions of users as `all_of` finds them, one user after the other, in one trip."""
+        found = self.look_up(*[self.all_of(user_id) for user_id in user_ids])
+        return [*chain.from_iterable(found)]
 
     def find(self, named: Sequence[tuple[str, str]]) -> Sequence[Session | None]:
         """Return sessions by user id and id_hash, in this order and one trip; None for each that does not exist."""
@@ -268,6 +267,20 @@ class SessionStore:
         Sessions that ended longer ago than the retention are forgotten.
         """
         self._finish_expired(user_id)
+
+
+def _score(reply: Any) -> float | None:
+    return None if reply is None else float(reply)
+
+
+def _parse_sessions(user_id: str, replies: Sequence[Any]) -> Sequence[Session]:
+    records, scored = (reply or () for reply in replies)
+    record_of = dict(zip(records[::2], records[1::2], strict=True))
+    return [
+        parse_session(user_id, id_hash, float(score), record_of.get(id_hash))
+        for id_hash, score in zip(scored[::2], scored[1::2], strict=True)
+        if is_time(float(score))
+    ]
 
 
 def _use(id_hash: str, client: Client) -> dict[str, Any]:

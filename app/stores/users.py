@@ -12,7 +12,7 @@ from redis import ResponseError
 
 from app.errors import Unconfirmed
 from app.snowflakes import is_user_id
-from app.stores.connection.client import RedisClient
+from app.stores.connection.client import Read, RedisClient
 from app.stores.connection.node import Wait
 from app.stores.factors import KINDS, MfaType
 from app.stores.foreign import own_keys
@@ -218,21 +218,21 @@ class UserStore:
 
     def get_all(self, user_ids: Sequence[str]) -> Sequence[User | None]:
         """Return users by id, in the order given, in one trip. A record that is not one of ours counts as none."""
-        commands = (
-            command
-            for user_id in user_ids
-            for command in (
-                ("HGETALL", self._keys.user(user_id)),
-                ("SCARD", self._keys.backup_codes(user_id)),
-                ("HGETALL", self._keys.passkeys(user_id)),
-            )
-        )
-        replies = self._redis.read_own(*commands) if user_ids else []
-        found = zip(user_ids, replies[::3], replies[1::3], replies[2::3], strict=True)
-        return [
-            _parse_user(user_id, record, codes_left or 0, passkeys or ()) if record else None
-            for user_id, record, codes_left, passkeys in found
+        return self._redis.look_up(*map(self.record_of, user_ids))
+
+    def record_of(self, user_id: str) -> Read[User | None]:
+        """Look up a user. A record that is not one of ours counts as none."""
+
+        def parse(replies: Sequence[Any]) -> User | None:
+            record, codes_left, passkeys = replies
+            return _parse_user(user_id, record, codes_left or 0, passkeys or ()) if record else None
+
+        commands = [
+            ("HGETALL", self._keys.user(user_id)),
+            ("SCARD", self._keys.backup_codes(user_id)),
+            ("HGETALL", self._keys.passkeys(user_id)),
         ]
+        return Read(commands, parse)
 
     def change(self, user_id: str, change: Change) -> str | None:
         """Change a user and their sessions as one step.

@@ -3,7 +3,7 @@ Rate limits: limits.py. The reading of token and cookies: callers/identity.py.
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Any, cast
@@ -16,7 +16,8 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from app.callers import identity as callers
 from app.errors import Forbidden, InvalidForm, InvalidJson, Unauthorized
 from app.rules.checks import Caller
-from app.stores.session_records import Client
+from app.stores.connection.client import Read
+from app.stores.session_records import Client, Session
 from app.web.cookies import set_proof_cookie
 from app.web.services import services
 from app.wire.contract import Parameter, View, known_by, mark
@@ -39,6 +40,29 @@ def require_session(view: View) -> View:
         return view(*args, **kwargs)
 
     return known_by("session")(guarded)
+
+
+def require_session_and(beside: Callable[[str], Read[Any]]) -> Callable[[View], View]:
+    """Require a live session, look up something else of its user in the same trip, and pass that to the view first.
+
+    Args:
+        beside: Returns what to look up, by the user's id.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            g.caller, found = services().callers.identify_and_look_up(request.environ, request.method, beside)
+            return view(found, *args, **kwargs)
+
+        return known_by("session")(guarded)
+
+    return decorate
+
+
+def all_sessions(user_id: str) -> Read[Sequence[Session]]:
+    """Look up the sessions of a user. The view passes over those that are over: `Devices.without_expired`."""
+    return services().devices.all_of(user_id)
 
 
 def caller() -> Caller:

@@ -538,8 +538,9 @@ class Stores(RuleBasedStateMachine):
         shown = next((one for owner, one in self.proofs[::-1] if owner == user_id), proof[1]) if is_own else proof[1]
         user = self.users[user_id]
         expected = (user.last_used_at(shown_by), user.proof(shown), user.has_totp)
-        assert self.stores.sessions.last_used_at_with_proof(user_id, shown_by, shown) == expected
-        assert self.stores.sessions.last_used_at(user_id, shown_by) == expected[0]
+        sessions = self.stores.sessions
+        assert sessions.look_up(sessions.last_use_with_proof(user_id, shown_by, shown)) == [expected]
+        assert sessions.look_up(sessions.last_use(user_id, shown_by)) == [expected[0]]
 
     # Links
 
@@ -647,7 +648,7 @@ class Stores(RuleBasedStateMachine):
     @invariant()
     def the_same_are_signed_in(self):
         """Each with what is known of them, the most recently used first."""
-        listed = self.stores.sessions.list_all(list(self.users))
+        listed = self.stores.sessions.list(*self.users)
         assert listed == [user.seen(one) for user in self.users.values() for one in user.by_use[::-1]]
 
     @invariant()

@@ -122,7 +122,7 @@ def test_ending_that_races_is_told_once(service, alice, events, at_once):
 
 
 def test_a_verify_is_one_command(service, alice, real_redis):
-    """By MONITOR's word it is one ZSCORE at most; a proof at hand, or the list, is one trip more at most."""
+    """By MONITOR's word it is one ZSCORE at most; a proof at hand, or the list, costs further commands."""
     for _ in range(4):
         alice.get("/gateway/verify")  # so that the connections that will be used are open
 

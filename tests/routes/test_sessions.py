@@ -7,6 +7,7 @@ from datetime import datetime
 import pytest
 
 from app import tokens
+from app.stores.connection.node import Node
 from tests.device import Device, errors
 
 DAY = 24 * 3600
@@ -68,6 +69,28 @@ def test_use_moves_the_time_once_a_minute_with_the_client(alice, new_device, clo
     session = listed(phone)[0]
     assert session["approx_last_used_time"] > began
     assert session["client_info"] == {"os": "Linux", "platform": "Firefox", "location": None}
+
+
+def test_the_list_shows_the_use_that_it_is_itself(alice, new_device, clock):
+    """What was read before the use was noted is not shown."""
+    new_device(**DISCORD).log_in(alice)
+    clock.advance(61)
+    first = listed(alice)[0]
+    assert first["id_hash"] == alice.id_hash
+    assert datetime.fromisoformat(first["approx_last_used_time"]).timestamp() == pytest.approx(clock(), abs=1e-5)
+
+
+@pytest.mark.parametrize("path", ["/api/v9/auth/sessions", "/me/sessions", "/api/v9/users/@me"])
+def test_what_is_shown_is_read_in_the_trip_of_the_check(app, alice, monkeypatch, path):
+    """Redis is waited for once."""
+    browser = app.test_client()
+    browser.set_cookie("__Host-session", alice.token)
+    assert browser.get(path).status_code == 200
+    trips = []
+    exchange = Node.exchange
+    monkeypatch.setattr(Node, "exchange", lambda *args, **how: trips.append(args) or exchange(*args, **how))
+    assert browser.get(path).status_code == 200
+    assert len(trips) == 1
 
 
 def test_a_session_slides_and_ends_after_its_last_use(alice, clock):

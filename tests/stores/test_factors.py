@@ -44,7 +44,7 @@ def answer(users, sessions, tickets, clock):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_user_has_a_factor_or_not_in_record_round_trip_and_script(answer, users, sessions, kind):
     def has_mfa():
-        _, _, by_look = sessions.last_used_at_with_proof("1", SESSION, "proof")
+        [(_, _, by_look)] = sessions.look_up(sessions.last_use_with_proof("1", SESSION, "proof"))
         by_script = answer("password", {}) == "wrong"
         return {users.get("1").has_mfa, by_look, by_script}
 

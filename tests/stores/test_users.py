@@ -108,7 +108,7 @@ def test_the_callers_session_goes_on_under_its_new_hash(users, sessions, two_ses
     [session] = sessions.list("1")
     assert session.id_hash == new
     assert (session.began_at, session.last_used_at) == (before[0].began_at, before[0].last_used_at)
-    assert sessions.last_used_at("1", two_sessions[0]) is None
+    assert sessions.look_up(sessions.last_use("1", two_sessions[0])) == [None]
 
 
 def test_others_stay_where_only_the_factor_changes(users, sessions, two_sessions):

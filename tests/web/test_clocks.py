@@ -83,9 +83,9 @@ def test_a_last_use_of_the_future_counts_as_now(store, clock, redis):
         sessions.open("1", id_hash, int(clock()), Client(), "1", 50)
     off_s[0] = 0
     assert sessions.touch("1", "used", Client())
-    assert sessions.last_used_at("1", "used") == clock()
+    assert sessions.look_up(sessions.last_use("1", "used")) == [clock()]
     sessions.finish_expired("1")
-    assert sessions.last_used_at("1", "unused") == clock()
+    assert sessions.look_up(sessions.last_use("1", "unused")) == [clock()]
     assert not sessions.touch("1", "used", Client())
 
 

@@ -7,9 +7,11 @@ import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 from redis import ConnectionError as ConnectionBroken
 from redis import RedisError, ResponseError
@@ -21,7 +23,26 @@ from app.stores.connection.primary import Primary
 from app.stores.connection.redis_url import TIMEOUT_S
 from app.stores.connection.refusals import is_wrong_type
 
+Found = TypeVar("Found")
+Other = TypeVar("Other")
+
 _SCAN_COUNT = 1000  # keys that a server reads in one step of a scan
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Generic[Found]):
+    """Something to look up. Several can be looked up in one trip.
+
+    Attributes:
+        commands: They change nothing.
+        parse: Returns what is found, from the replies as `read_own` returns them.
+    """
+
+    commands: Sequence[RedisCommand]
+    parse: Callable[[Sequence[Any]], Found]
+
+
+NOTHING: "Read[None]" = Read((), lambda _: None)
 
 
 class RedisClient(ABC):
@@ -59,6 +80,17 @@ class RedisClient(ABC):
     def read_own(self, *commands: RedisCommand) -> list[Any]:
         """Read as `read` does. The reply about a key of another type is None: such a key is another application's."""
         return _require_accepted(_own(self._read(commands)))
+
+    def look_up(self, *reads: Read[Found]) -> list[Found]:
+        """Return what is found, in this order and in one trip for each server."""
+        commands = [command for read in reads for command in read.commands]
+        replies = iter(self.read_own(*commands) if commands else ())
+        return [read.parse(list(islice(replies, len(read.commands)))) for read in reads]
+
+    def look_up_both(self, first: Read[Found], second: Read[Other]) -> tuple[Found, Other]:
+        """Do as `look_up` does, with things of two kinds."""
+        found: list[Any] = self.look_up(first, second)
+        return found[0], found[1]
 
     def _read(self, commands: Sequence[RedisCommand]) -> list[Any]:
         try:

@@ -170,8 +170,8 @@ def test_an_ending_of_many_users_is_one_event_each(servers, clock):
         store.write(*(("HSET", keys.user(user), "epoch", 1) for user in users))
         for user in users:
             assert sessions.open(user, f"hash-of-{user}", int(clock()), Client(), "1", 50)
-        assert len(sessions.list_all(users)) == 30
+        assert len(sessions.list(*users)) == 30
         assert [sessions.end(user, [f"hash-of-{user}"], "revoked") for user in users] == [1] * 30
-        assert sessions.list_all(users) == []
+        assert sessions.list(*users) == []
         told = []
         wait_until(lambda: told.append(heard.get_message(timeout=1)) or len([m for m in told if m]) == 60, "no events")
