@@ -11,6 +11,7 @@ from app.routes import (
     me,
     mfa,
     pages,
+    passkeys,
     recovery,
     recovery_pages,
     registration,
@@ -26,12 +27,13 @@ def blueprints(chosen: Settings) -> list[tuple[Blueprint, str | None]]:
 
     The routes for gateways and for Prometheus are left out if their secret is not set.
     """
-    api = [login.bp, registration.bp, recovery.bp, sessions.bp, mfa.bp, users.bp]
+    api = [login.bp, registration.bp, recovery.bp, sessions.bp, mfa.bp, passkeys.bp, users.bp]
     asked_by_gateway = [(gateway.bp, "/gateway")] if chosen.gateway_secret else []
     asked_by_prometheus = [(health.metrics_bp, None)] if chosen.metrics_secret else []
     return [
         *((bp, API) for bp in api),
         (me.bp, None),
+        (passkeys.cookie_bp, None),
         *asked_by_gateway,
         (health.bp, None),
         *asked_by_prometheus,

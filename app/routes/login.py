@@ -17,7 +17,15 @@ from app.web.limits import CODE_ACCOUNT, LOGIN, LOGIN_ACCOUNT, LOGIN_ADDRESS, RE
 from app.web.services import services
 from app.wire.contract import answers, known_by, reads, refuses
 from app.wire.responses import CodeAskedSchema, FinishedLoginSchema, SignedInSchema, TokenSchema
-from app.wire.sign_in import Login, LoginCode, LoginCodeSchema, LoginSchema, Register, RegisterSchema
+from app.wire.sign_in import (
+    Login,
+    LoginCode,
+    LoginCodeSchema,
+    LoginPasskeySchema,
+    LoginSchema,
+    Register,
+    RegisterSchema,
+)
 
 bp = Blueprint("login", __name__)
 
@@ -58,6 +66,17 @@ def log_in(body: Login) -> ResponseReturnValue:
 def log_in_with_totp(body: LoginCode) -> ResponseReturnValue:
     """Finish a login with a TOTP code or a backup code."""
     return _finish_login(body, "totp")
+
+
+@bp.post("/auth/mfa/webauthn")
+@takes(LoginPasskeySchema)
+@limited(LOGIN_ADDRESS, LOGIN, CODE_ACCOUNT)
+@reads(SUPER_PROPERTIES)
+@answers(FinishedLoginSchema)
+@refuses(InvalidTicket, InvalidCode)
+def log_in_with_passkey(body: LoginCode) -> ResponseReturnValue:
+    """Finish a login with a passkey."""
+    return _finish_login(body, "webauthn")
 
 
 @bp.post("/auth/mfa/backup")
@@ -109,5 +128,5 @@ def code_asked_body(asked: SecondFactorAsked) -> dict[str, Any]:
         "totp": "totp" in asked.offered,
         "backup": "backup" in asked.offered,
         "sms": False,
-        "webauthn": None,
+        "webauthn": asked.webauthn,
     }

@@ -74,11 +74,11 @@ from app.wire.sessions import (
 )
 from app.wire.sign_in import (
     BrowserLogin,
+    BrowserLoginCode,
+    BrowserLoginCodeSchema,
     BrowserLoginSchema,
     BrowserRegister,
     BrowserRegisterSchema,
-    LoginCode,
-    LoginCodeSchema,
 )
 
 bp = CookieBlueprint("me", __name__)
@@ -141,14 +141,14 @@ def log_in(body: BrowserLogin) -> ResponseReturnValue:
 
 @bp.post("/login/mfa")
 @require_same_origin
-@takes(LoginCodeSchema)
+@takes(BrowserLoginCodeSchema)
 @limited(LOGIN_ADDRESS, LOGIN, CODE_ACCOUNT)
 @reads(SUPER_PROPERTIES)
 @answers(SignedInByCookieSchema, headers=[SETS_SESSION])
 @refuses(InvalidTicket, InvalidCode)
-def log_in_with_code(body: LoginCode) -> ResponseReturnValue:
-    """Finish a login with a TOTP code or a backup code."""
-    signed_in = services().accounts.finish_login(body.ticket, "totp", body.code, body.login_instance_id, client())
+def log_in_with_code(body: BrowserLoginCode) -> ResponseReturnValue:
+    """Finish a login with a TOTP code, a backup code or a passkey."""
+    signed_in = services().accounts.finish_login(body.ticket, body.method, body.code, body.login_instance_id, client())
     sign_in_browser(signed_in)
     return {"user_id": signed_in.user_id, "user_settings": USER_SETTINGS}
 

@@ -62,7 +62,7 @@ def enable_totp(body: EnableTotp) -> ResponseReturnValue:
         require_proof()
     token, codes = services().second_factor.enable(caller(), user, body.secret, body.code, client())
     renew_session_cookie(token)
-    return {"token": token, "backup_codes": _codes_body(user.id, codes)}
+    return {"token": token, "backup_codes": codes_body(user.id, codes)}
 
 
 @bp.post("/users/@me/mfa/totp/disable")
@@ -93,8 +93,9 @@ def renew_codes(body: RenewCodes) -> ResponseReturnValue:
     services().second_factor.require_on(user)
     services().profiles.require_password(user, body.password)  # first, so that a mistyped one spends no code
     require_proof_or_answer(body)
-    return {"backup_codes": _codes_body(user.id, services().second_factor.renew_codes(caller(), user, client()))}
+    return {"backup_codes": codes_body(user.id, services().second_factor.renew_codes(caller(), user, client()))}
 
 
-def _codes_body(user_id: str, codes: list[str]) -> list[dict[str, str | bool]]:
+def codes_body(user_id: str, codes: list[str]) -> list[dict[str, str | bool]]:
+    """Return backup codes as a body has them."""
     return [{"user_id": user_id, "code": code, "consumed": False} for code in codes]

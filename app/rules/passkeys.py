@@ -54,6 +54,12 @@ class Passkeys:
         self._ticket_ttl_s = ticket_ttl_s
         self._clock = clock
 
+    def require_room(self, user: User) -> None:
+        """Refuse what cannot be added, before the user proves anything for it. It raises as `begin_adding` does."""
+        self._require_party()
+        if len(user.passkeys) >= MAX_PASSKEYS:
+            raise TooManyPasskeys
+
     def begin_adding(self, caller: Caller, user: User) -> tuple[str, str]:
         """Return a ticket, and the text by which a browser makes a passkey. The caller has proved itself.
 
@@ -62,8 +68,7 @@ class Passkeys:
             NotFound: There is no relying party.
         """
         party = self._require_party()
-        if len(user.passkeys) >= MAX_PASSKEYS:
-            raise TooManyPasskeys
+        self.require_room(user)
         challenge = webauthn.new_challenge()
         held = Ticket("add_passkey", caller.id_hash, user.credentials_version, "", challenge=challenge)
         ticket = tokens.issue(user.id, self._clock())

@@ -1,5 +1,5 @@
 """The rate limits. Redis counts, so that all workers count together. If Redis is away, limited requests are refused.
-Limits of mails to one account: rules/notices.py.
+Whose budget a request is counted in: limit_keys.py. Limits of mails to one account: rules/notices.py.
 
 LOGIN           by address and account   RATE_LIMIT_LOGIN           logins and their MFA answers
 LOGIN_ADDRESS   by address               RATE_LIMIT_LOGIN_ADDRESS   logins and their MFA answers
@@ -7,6 +7,7 @@ LOGIN_ACCOUNT   by account               RATE_LIMIT_LOGIN_ACCOUNT   wrong passwo
 CODE_ACCOUNT    by account               RATE_LIMIT_CODE_ACCOUNT    wrong codes of logins
 END_BY_LINK     by address               RATE_LIMIT_LOGIN_ADDRESS   the same budget, but a full Redis refuses nobody
 REGISTER        by address               RATE_LIMIT_REGISTER        registrations
+PASSKEY_START   by address               RATE_LIMIT_PASSKEY_START   beginnings of a sign-in by passkey
 FORGOT          by account               RATE_LIMIT_FORGOT          requests for a password reset
 FORGOT_ADDRESS  by address               RATE_LIMIT_FORGOT          requests for a password reset
 STEP_UP         by session               RATE_LIMIT_STEP_UP         wrong answers to challenges, wrong passwords
@@ -30,7 +31,6 @@ A request with a made-up secret is not counted against any user. A limit by sess
 `require_session`, and a limit by link looks the link up first.
 """
 
-import ipaddress
 import itertools
 import logging
 from collections.abc import Callable, Sequence
@@ -39,20 +39,30 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Literal, cast
 
-from flask import Flask, g, request
+from flask import Flask, g
 from flask_limiter import Limiter, RateLimitExceeded, RequestLimit
 from limits import parse_many
 from limits.storage import RedisStorage, Storage
 
-from app.callers.addresses import limit_key, limit_keys, network_key
 from app.errors import ApiError, Unavailable
-from app.rules.links import OpenLink
-from app.snowflakes import NOBODY
 from app.stores.connection.client import RedisClient
 from app.stores.connection.connect import StoreError, StoreRefused
 from app.stores.keys import Keys
 from app.watch import audit, metrics
 from app.web import guards
+from app.web.limit_keys import (
+    account_key,
+    by_account_of_login,
+    by_account_of_ticket,
+    by_address,
+    by_link,
+    by_link_user,
+    by_login,
+    by_network,
+    by_session,
+    by_user,
+    is_not_ipv6,
+)
 from app.web.services import services
 from app.wire.contract import Limit, View, mark
 from app.wire.fields import ProvingBody
@@ -62,18 +72,6 @@ log = logging.getLogger(__name__)
 _Outcome = Literal["done", "wrong", "refused"]
 
 _OWN_OF_EACH_SESSION = 3  # wrong answers that a session may give in its span, although the user's limit is exceeded
-
-
-def _by_address() -> str:
-    return limit_key(services().callers.address(request.environ))
-
-
-def _by_network() -> str:
-    return network_key(services().callers.address(request.environ))
-
-
-def _is_not_ipv6() -> bool:
-    return not isinstance(services().callers.address(request.environ), ipaddress.IPv6Address)
 
 
 def _audit_breach(breached: RequestLimit) -> None:
@@ -109,7 +107,7 @@ class _Counters(RedisStorage):
 
 
 limiter = Limiter(
-    key_func=_by_address,
+    key_func=by_address,
     storage_uri="keyrack://",
     strategy="moving-window",
     on_breach=_audit_breach,
@@ -123,71 +121,6 @@ def init_limits(app: Flask, client: RedisClient, keys: Keys) -> None:
     # view checks its limits itself. So the hooks would only cost time.
     for hooks in (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs):
         hooks[None].pop()
-
-
-def _by_login() -> str:
-    """Return the address and the account. The body has a login, or the ticket of one."""
-    body: Any = g.body
-    return f"{_by_address()}/{_ticket_key(body.ticket) if hasattr(body, 'ticket') else _account_key(body.login)}"
-
-
-def _ticket_key(ticket: str) -> str:
-    """Return the id of the user to whom an open ticket of a login belongs; "none" for any other ticket."""
-    # A made-up ticket contains a user id, too, but must not be counted against that user.
-    return services().accounts.find_ticket_owner(ticket) or "none"
-
-
-def _account_key(login: str) -> str:
-    """Return the id of the user with an e-mail address, or a hash of the address if there is no such user."""
-    return services().accounts.id_of(login) or services().accounts.digest_of(login)
-
-
-def _by_account_of_login() -> str:
-    login = g.body.login
-    user_id = services().accounts.id_of(login)
-    return _apart_if_known(user_id, user_id or services().accounts.digest_of(login))
-
-
-def _by_account_of_ticket() -> str:
-    user_id = services().accounts.find_ticket_owner(g.body.ticket)
-    return _apart_if_known(user_id, user_id or f"none/{_by_address()}")
-
-
-def _apart_if_known(user_id: str | None, account: str) -> str:
-    """Return the account, with a session in front if this is its device, or the address where it was used last.
-
-    So each session has one budget, wherever it is used. For an unknown account this takes the same trips to Redis.
-    """
-    seen = services().devices.lately_seen(user_id or NOBODY)
-    device = services().devices.read_claim(services().callers.read_former_token(request.environ))
-    if device and device.id_hash in seen:
-        return f"{device.id_hash}/{account}"
-    address = _by_address()
-    known = next((id_hash for id_hash, ip in seen.items() if address in limit_keys([ip])), None)
-    return f"{known}/{account}" if known else account
-
-
-def _find_link() -> OpenLink | None:
-    body: Any = g.body
-    return services().recovery.find_link(body.token if hasattr(body, "token") else body.ticket)
-
-
-def _by_link() -> str:
-    link = _find_link()
-    return f"{link.id_hash}/{link.user_id}" if link else f"none/{_by_address()}"
-
-
-def _by_link_user() -> str:
-    link = _find_link()
-    return f"reset/{link.user_id if link else _by_address()}"
-
-
-def _by_session() -> str:
-    return f"{services().devices.first_id_hash(guards.caller())}/{guards.caller().user_id}"
-
-
-def _by_user() -> str:
-    return guards.caller().user_id
 
 
 def _is_among_first_of_session() -> bool:
@@ -243,14 +176,14 @@ def _address_limit(setting: str) -> _SharedLimit:
         ]
         return "; ".join(allowed)
 
-    by_address = _shared_limit(setting, _by_address, "address")
-    by_network = _shared_limit(setting, _by_network, "IPv6 network", rate_of_network, _is_not_ipv6)
+    of_address = _shared_limit(setting, by_address, "address")
+    of_network = _shared_limit(setting, by_network, "IPv6 network", rate_of_network, is_not_ipv6)
 
     def count() -> None:
-        by_address.count()
-        by_network.count()
+        of_address.count()
+        of_network.count()
 
-    return _SharedLimit(by_address.described, count)
+    return _SharedLimit(of_address.described, count)
 
 
 def _full_redis_lets_pass(limit: _SharedLimit) -> _SharedLimit:
@@ -323,27 +256,28 @@ def _give_back(counted: Sequence[RequestLimit]) -> None:
         log.warning("a limit counts a request that should cost nothing: %s", type(error).__name__)
 
 
-LOGIN = _shared_limit("rate_limit_login", _by_login, "address and account")
+LOGIN = _shared_limit("rate_limit_login", by_login, "address and account")
 LOGIN_ADDRESS = _address_limit("rate_limit_login_address")
 LOGIN_ACCOUNT = _shared_limit(
-    "rate_limit_login_account", _by_account_of_login, "account, wrong passwords alone", counts="wrong"
+    "rate_limit_login_account", by_account_of_login, "account, wrong passwords alone", counts="wrong"
 )
 CODE_ACCOUNT = _shared_limit(
-    "rate_limit_code_account", _by_account_of_ticket, "account, wrong codes alone", counts="wrong"
+    "rate_limit_code_account", by_account_of_ticket, "account, wrong codes alone", counts="wrong"
 )
 END_BY_LINK = _full_redis_lets_pass(LOGIN_ADDRESS)
 REGISTER = _address_limit("rate_limit_register")
-FORGOT = _shared_limit("rate_limit_forgot", lambda: _account_key(g.body.login), "account")
+PASSKEY_START = _address_limit("rate_limit_passkey_start")
+FORGOT = _shared_limit("rate_limit_forgot", lambda: account_key(g.body.login), "account")
 FORGOT_ADDRESS = _address_limit("rate_limit_forgot")
-STEP_UP = _shared_limit("rate_limit_step_up", _by_session, "session, wrong answers alone", counts="wrong")
+STEP_UP = _shared_limit("rate_limit_step_up", by_session, "session, wrong answers alone", counts="wrong")
 STEP_UP_USER = _shared_limit(
     "rate_limit_step_up_user",
-    _by_user,
+    by_user,
     "user, wrong answers alone but for the first of a session",
     exempt_when=_is_among_first_of_session,
     counts="wrong",
 )
-END_OTHERS = _shared_limit("rate_limit_end_others", _by_session, "session", counts="done")
-END_OTHERS_USER = _shared_limit("rate_limit_end_others_user", _by_user, "user")
-RESET = _shared_limit("rate_limit_step_up", _by_link, "link")
-RESET_CODE = _shared_limit("rate_limit_code_account", _by_link_user, "user, wrong codes alone", counts="wrong")
+END_OTHERS = _shared_limit("rate_limit_end_others", by_session, "session", counts="done")
+END_OTHERS_USER = _shared_limit("rate_limit_end_others_user", by_user, "user")
+RESET = _shared_limit("rate_limit_step_up", by_link, "link")
+RESET_CODE = _shared_limit("rate_limit_code_account", by_link_user, "user, wrong codes alone", counts="wrong")

@@ -7,12 +7,13 @@ A check raises ValidationError with a text "CODE: message", as errors.py renders
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, get_args
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
 
 from app.rules.email_addresses import MAX_EMAIL_LENGTH, may_register, trim_email
 from app.rules.passwords import COMMON, MAX_BYTES, MIN_LENGTH, problem_with
+from app.stores.factors import MfaType
 from app.text import has_hidden
 
 REQUIRED = "BASE_TYPE_REQUIRED: This field is required"
@@ -30,10 +31,15 @@ TICKET = {
     "description": "The ticket of the challenge that is answered; good for a few minutes and five wrong answers",
     "examples": ["MTIzNDU2Nzg5MDEyMzQ1Njc4OQ.aHg3gA.7rGkGm9PvGdVd1rVgKkC7M1fBmDqkqXhJ3wzQ5LrY0s"],
 }
+START_TICKET = {
+    "description": "The ticket of a sign-in by a passkey alone; good once, for a few minutes",
+    "examples": ["mJ7vVh0lq2c8bXwT4kQm1AmJ7vVh0lq2c8bXwT4kQm1"],
+}
 PASSWORD = {"examples": ["correct horse battery"]}
 USERNAME = {"examples": ["ada"]}
 GLOBAL_NAME = {"description": "The name that others see", "examples": ["Ada"]}
 CODE = {"examples": ["123456"]}
+ASSERTION = {"description": "The text of the browser's answer: JSON.stringify of its `PublicKeyCredential`"}
 EMAIL = {"examples": ["ada@example.com"]}
 LOGIN = {"description": "The e-mail address"} | EMAIL
 PUBLIC_COMPUTER = {
@@ -149,6 +155,7 @@ def check_name(name: str) -> None:
         raise ValidationError("BASE_TYPE_BAD_CHARACTERS: Must not contain hidden characters or outer spaces.")
 
 
+MFA_TYPE = validate.OneOf(get_args(MfaType), error="BASE_TYPE_CHOICES: Value must be one of {choices}.")
 USERNAME_CHECKS: list[Callable[[str], Any]] = [length(2, 32), check_name]
 GLOBAL_NAME_CHECKS: list[Callable[[str], Any]] = [length(1, 32), check_name]
 

@@ -1,12 +1,22 @@
 """Bodies of requests about a forgotten password, and of the page "This wasn't me" behind a link in a mail."""
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
-from marshmallow import ValidationError, validate, validates_schema
+from marshmallow import ValidationError, validates_schema
 
 from app.stores.factors import MfaType
-from app.wire.fields import LOGIN, PASSWORD, PUBLIC_COMPUTER, REQUIRED, Flag, Text, WireSchema, check_password
+from app.wire.fields import (
+    LOGIN,
+    MFA_TYPE,
+    PASSWORD,
+    PUBLIC_COMPUTER,
+    REQUIRED,
+    Flag,
+    Text,
+    WireSchema,
+    check_password,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class ResetSchema(WireSchema):
     method = Text(
         allow_none=True,
         metadata={"description": "With a ticket: the kind of the code; `totp` if left out"},
-        validate=validate.OneOf(get_args(MfaType), error="BASE_TYPE_CHOICES: Value must be one of {choices}."),
+        validate=MFA_TYPE,
     )
 
     @validates_schema

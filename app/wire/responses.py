@@ -12,7 +12,7 @@ from marshmallow import EXCLUDE, INCLUDE, Schema, fields, validate
 from app.rules.sign_ins import Acr
 from app.stores.session_records import Amr
 from app.watch.events import Reason
-from app.wire.fields import ID_HASH, TICKET, USER_ID
+from app.wire.fields import ID_HASH, START_TICKET, TICKET, USER_ID
 
 _TOKEN = {
     "description": "The secret of a session: three parts of base64url, the first of them the user's id",
@@ -37,10 +37,6 @@ def _time(**more: Any) -> fields.Field[Any]:
 
 def _nullable(example: str, **more: Any) -> fields.Field[Any]:
     return fields.String(**{"required": True} | more, allow_none=True, metadata={"examples": [example]})
-
-
-def _null() -> fields.Field[Any]:
-    return fields.Raw(required=True, metadata={"type": "null"})
 
 
 class ResponseSchema(Schema):
@@ -99,6 +95,35 @@ class SignedInByCookieSchema(RegisteredSchema):
     user_settings = fields.Nested(UserSettingsSchema, required=True)
 
 
+def _passkey_request(**more: Any) -> fields.Field[Any]:
+    described = {"description": 'With a passkey: the text of what to ask the browser for, `{"publicKey": …}`'}
+    return fields.String(**{"required": True} | more, metadata=described)
+
+
+class PasskeyAskedSchema(ResponseSchema):
+    """The beginning of a sign-in by a passkey alone."""
+
+    ticket = _text(metadata=START_TICKET)
+    challenge = _passkey_request()
+
+
+class NewPasskeyAskedSchema(ResponseSchema):
+    """The beginning of a passkey."""
+
+    ticket = _text(metadata=TICKET)
+    challenge = _passkey_request()
+
+
+class AuthenticatorSchema(ResponseSchema):
+    """A passkey of a user, as Discord's clients know authenticators. A list has all fields."""
+
+    id = _text(metadata=USER_ID)
+    type = _integer(validate=_const(1), metadata={"description": "A passkey"})
+    name = _text(metadata={"examples": ["Phone"]})
+    last_used = fields.AwareDateTime(allow_none=True, metadata={"examples": ["2025-07-16T23:34:24.697588+00:00"]})
+    cred_id = fields.String(metadata={"description": "The credential id in base64url without padding"})
+
+
 class CodeAskedSchema(ResponseSchema):
     """The answer to a right password, if a second factor is on."""
 
@@ -111,11 +136,12 @@ class CodeAskedSchema(ResponseSchema):
     totp = _flag(metadata={"description": "Whether a TOTP code may be the answer"})
     backup = _flag(metadata={"description": "Whether unused backup codes are left"})
     sms = _flag(validate=_const(value=False))
-    webauthn = _null()
+    webauthn = _passkey_request(allow_none=True)
 
 
 class MethodSchema(ResponseSchema):
-    type = _text(validate=validate.OneOf(["totp", "backup", "password"]))
+    type = _text(validate=validate.OneOf(["webauthn", "totp", "backup", "password"]))
+    challenge = _passkey_request(required=False)
     backup_codes_allowed = fields.Boolean(metadata={"description": "With `totp`: whether unused backup codes are left"})
 
 
@@ -207,7 +233,7 @@ class UserSchema(ResponseSchema):
     email = _text(metadata={"examples": ["ada@example.com"]})
     mfa_enabled = _flag()
     authenticator_types = fields.List(
-        fields.Integer(), required=True, metadata={"description": "2 is a TOTP app", "examples": [[2]]}
+        fields.Integer(), required=True, metadata={"description": "1 is a passkey, 2 a TOTP app", "examples": [[2]]}
     )
     verified = _flag(metadata={"description": "Whether the address was proved to be the user's", "examples": [False]})
     discriminator = _text(metadata={"description": "This and the next are the application's, if it has them"})
@@ -244,6 +270,14 @@ class BackupCodesSchema(ResponseSchema):
 
 class TotpOnSchema(BackupCodesSchema):
     token = _text(metadata=_TOKEN)
+
+
+class NewAuthenticatorSchema(BackupCodesSchema):
+    """A new passkey. The list of backup codes is empty if the user has another second factor."""
+
+    id = _text(metadata=USER_ID)
+    type = _integer(validate=_const(1), metadata={"description": "A passkey"})
+    name = _text(metadata={"examples": ["Phone"]})
 
 
 class InactiveTokenSchema(ResponseSchema):

@@ -6,12 +6,15 @@ from typing import Any
 
 from marshmallow import pre_load
 
+from app.stores.factors import MfaType
 from app.wire.fields import (
+    ASSERTION,
     CODE,
     EMAIL,
     GLOBAL_NAME,
     GLOBAL_NAME_CHECKS,
     LOGIN,
+    MFA_TYPE,
     PASSWORD,
     PUBLIC_COMPUTER,
     TICKET,
@@ -111,3 +114,19 @@ class LoginCodeSchema(WireSchema):
     ticket = Text(required=True, metadata=TICKET)
     code = Text(required=True, metadata=CODE)
     login_instance_id = Text(allow_none=True)
+
+
+class LoginPasskeySchema(LoginCodeSchema):
+    code = Text(required=True, metadata=ASSERTION)
+
+
+@dataclass(frozen=True)
+class BrowserLoginCode(LoginCode):
+    method: MfaType = "totp"
+
+
+class BrowserLoginCodeSchema(LoginCodeSchema):
+    into = BrowserLoginCode
+    method = Text(
+        metadata={"description": "The kind of the code; `totp` if left out"}, validate=MFA_TYPE, load_default="totp"
+    )

@@ -97,7 +97,13 @@ class Sockets:
                 del self._of[socket.session]
 
     def heed(self, event: Json) -> None:
-        """Do what an event of Keyrack means for the sockets of its session."""
+        """Do what an event of Keyrack means for the sockets of its session, or of its user."""
+        if event["type"].startswith("AUTHENTICATOR_"):  # a passkey came, has another name, or went
+            for socket in self._of_user(event["user_id"]):
+                socket.dispatch(event["type"], event["authenticator"])
+            return
+        if not event["type"].startswith("AUTH_SESSION_"):  # a later Keyrack may tell of more
+            return
         session = Session(event["user_id"], event["auth_session_id_hash"])
         if event["type"] == "AUTH_SESSION_CREATE":
             for socket in self._of_user(session.user_id):

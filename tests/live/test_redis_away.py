@@ -16,6 +16,10 @@ ROUTES = [
     ("POST", "/auth/login", {"login": "alice@example.com", "password": PASSWORD}),
     ("POST", "/auth/mfa/totp", {"ticket": "x", "code": "000000"}),
     ("POST", "/auth/mfa/backup", {"ticket": "x", "code": "00000000"}),
+    ("POST", "/auth/mfa/webauthn", {"ticket": "x", "code": "{}"}),
+    ("POST", "/auth/passwordless/start", None),
+    ("POST", "/auth/conditional/start", None),
+    ("POST", "/auth/conditional/finish", {"ticket": "x", "credential": "{}"}),
     ("POST", "/auth/logout", None),
     ("GET", "/auth/sessions", None),
     ("POST", "/auth/sessions/logout", {"session_id_hashes": ["A" * 43 + "="]}),
@@ -25,6 +29,11 @@ ROUTES = [
     ("POST", "/users/@me/mfa/totp/enable", {"password": PASSWORD}),
     ("POST", "/users/@me/mfa/totp/disable", None),
     ("POST", "/users/@me/mfa/codes", {"password": PASSWORD, "regenerate": True}),
+    ("GET", "/users/@me/mfa/webauthn/credentials", None),
+    ("POST", "/users/@me/mfa/webauthn/credentials", {"password": PASSWORD}),
+    ("POST", "/users/@me/mfa/webauthn/credentials", {"ticket": "x", "name": "x", "credential": "{}"}),
+    ("PATCH", "/users/@me/mfa/webauthn/credentials/1", {"name": "x"}),
+    ("DELETE", "/users/@me/mfa/webauthn/credentials/1", None),
 ]
 
 

@@ -32,6 +32,8 @@ ROUTES = [
     ("POST", "/auth/login", ["login", "password"]),
     ("POST", "/auth/mfa/totp", ["ticket", "code", "login_instance_id"]),
     ("POST", "/auth/mfa/backup", ["ticket", "code"]),
+    ("POST", "/auth/mfa/webauthn", ["ticket", "code"]),
+    ("POST", "/auth/conditional/finish", ["ticket", "credential"]),
     ("POST", "/auth/sessions/logout", ["session_id_hashes"]),
     ("POST", "/mfa/finish", ["ticket", "mfa_type", "data"]),
     ("PATCH", "/users/@me", ["password", "new_password", "username", "global_name", "code"]),
@@ -41,7 +43,7 @@ ROUTES = [
 GOOD = {
     **{"email": "carol@example.com", "username": "carol", "password": PASSWORD, "login": "alice@example.com"},
     **{"ticket": "x", "code": "000000", "session_id_hashes": ["A" * 43 + "="], "mfa_type": "password", "data": "x"},
-    **{"new_password": "long enough", "secret": "x", "regenerate": True, "global_name": "Carol"},
+    **{"new_password": "long enough", "secret": "x", "regenerate": True, "global_name": "Carol", "credential": "{}"},
 }
 
 
