@@ -21,6 +21,7 @@ _SEND_S = 5  # within this time a client must take the rest of an answer
 # Oftener than a look at the primary is due (stores/connection/primary.py): one that came a moment too early for it
 # would leave the primary unknown until the next.
 _LOOK_EVERY_S = 0.25
+_COUNT_EVERY_S = 1.0
 _NOTE_EVERY_S = 0.1  # uses of sessions are noted in batches
 _LONG_S = 0.01  # after so long a wait the holder must look at its clock
 _NO_DATA = (BlockingIOError, InterruptedError)
@@ -39,7 +40,7 @@ class FastWorker(ClosingWorker):
         self._of_holder: Any = None  # its socket
         self._parked: dict[Any, bytes] = {}  # what connections have sent whose answer waits for Redis
         self._unwatched: set[Any] = set()  # those of them that the poller does not watch now
-        self._look_at = self._note_at = 0.0
+        self._look_at = self._note_at = self._count_at = 0.0
         self._is_looking = self._is_noting = False
 
     def run(self) -> None:
@@ -49,7 +50,11 @@ class FastWorker(ClosingWorker):
             self._holder, self._lane = holder, lane
         elif holder is not None:
             self.log.warning("gunicorn's settings leave checks to threads; set VERIFY_LEASE=0, or endings wait for it")
-        super().run()
+        try:
+            super().run()
+        finally:
+            if lane is not None:
+                lane.pass_counts_on()
 
     # -- What the holder of a lease needs of a loop
 
@@ -112,6 +117,9 @@ class FastWorker(ClosingWorker):
         if now >= self._look_at and not self._is_looking:
             self._is_looking, self._look_at = True, now + _LOOK_EVERY_S
             self.run_apart(self._lane.look_after_redis, self._end_looking)
+        if now >= self._count_at:
+            self._count_at = now + _COUNT_EVERY_S
+            self._lane.pass_counts_on()
         if not self._lane.has_uses or self._is_noting:
             return _LOOK_EVERY_S
         if now >= self._note_at:

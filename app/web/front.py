@@ -120,11 +120,11 @@ class Front:
         """
         return _complete(verify.headers_for(user_id, id_hash), (*_FOR_GATEWAYS, *cors), request_id)
 
-    def note_admitted(self, environ: Environ, request_id: str, seconds: float) -> None:
-        """Count and log a gateway's check that was answered without a call of this application."""
-        before = self._begin(environ, request_id) if self._logs_each else None
-        self._count(*_ROUTE_OF_VERIFY, verify.ADMITTED[:3], seconds)
-        if before:
+    def log_admitted(self, environ: Environ, request_id: str, seconds: float) -> None:
+        """Log a gateway's check that was answered without a call of this application."""
+        if self._logs_each:
+            before = self._begin(environ, request_id)
+            _log_request(*_ROUTE_OF_VERIFY, verify.ADMITTED[:3], seconds)
             context.end(before)
 
     def _begin(self, environ: Environ, request_id: str) -> Any:

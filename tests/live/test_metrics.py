@@ -48,6 +48,7 @@ def test_workers_count_together(counting):
     for device in devices:
         device.token = alice.token
         assert device.get("/gateway/verify").status_code == 200
+    wait_until(lambda: told(counting).get(verified) == 12, "a worker keeps to itself what its loop counted")
     assert [told(counting)[verified] for _ in range(6)] == [12] * 6
 
     [victim, *_] = before = workers(counting)

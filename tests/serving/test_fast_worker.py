@@ -14,6 +14,7 @@ from gunicorn.glogging import Logger
 from app.serving.fast_worker import is_plain
 from app.serving.workers import Worker
 from app.stores.connection.primary import Primary
+from app.watch import metrics
 from tests.lanes import comparable, gunicorn_config
 from tests.servers import wait_until
 
@@ -339,6 +340,20 @@ def test_uses_are_noted_before_the_worker_ends(app, worker, check, alice, clock)
     worker.stop()
     [session] = app.extensions["keyrack"].devices.list(alice.user_id)
     assert session.last_used_at == pytest.approx(clock(), abs=1)
+
+
+def test_checks_are_counted_while_the_worker_runs_and_before_it_ends(worker, check):
+    metrics.CHECKS.pass_on()
+    counted = metrics.VERIFY["memory"]._value.get
+    before = counted()
+    with worker.connect() as connection:
+        connection.sendall(check)
+        receive(connection)
+        wait_until(lambda: counted() == before + 1, "a worker that runs keeps to itself what it counted")
+        connection.sendall(check)
+        receive(connection)
+    worker.stop()
+    assert counted() == before + 2
 
 
 class Way:

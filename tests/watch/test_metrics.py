@@ -16,6 +16,7 @@ from tests.conftest import ENVIRONMENT
 from tests.servers import wait_until
 
 SECRET = "what Prometheus shows"
+VERIFIED = {"route": "/gateway/verify", "method": "any", "status": "200"}
 
 
 def figures(text):
@@ -80,6 +81,46 @@ def test_a_check_counts_by_who_answered(alice, growth):
     alice.get("/gateway/verify")
     alice.get("/auth/sessions")
     assert growth("verify_total", lane="thread") == 1
+
+
+def in_buckets(growth):
+    bounds = ("0.001", "0.0025", "0.005", "0.01", "0.025", "5.0", "15.0", "+Inf")
+    return {bound: growth("request_seconds_bucket", le=bound, **VERIFIED) for bound in bounds}
+
+
+def test_the_loop_counts_as_the_library_does(growth):
+    """A time that is a bucket's longest is in that bucket, and one that is longer than all in the last."""
+    times = [0, 0.0009, 0.001, 0.00100001, 0.0025, 0.005, 0.02, 15, 15.1, 1000]
+    for seconds in times:
+        metrics.CHECKS.count("memory", seconds)
+    counted, total_s = in_buckets(growth), growth("request_seconds_sum", **VERIFIED)
+    again = Growth()
+    for seconds in times:
+        metrics.request_seconds(*VERIFIED.values()).observe(seconds)
+    assert counted == in_buckets(again)
+    assert total_s == pytest.approx(again("request_seconds_sum", **VERIFIED)) == pytest.approx(sum(times))
+    assert (growth("verify_total", lane="memory"), growth("verify_total", lane="loop")) == (len(times), 0)
+
+
+def test_nothing_that_the_loop_counts_is_lost_or_counted_twice(growth):
+    """Whichever threads pass it on, and whenever."""
+    is_over = threading.Event()
+
+    def pass_on():
+        while not is_over.is_set():
+            metrics.CHECKS.pass_on()
+
+    threads = [threading.Thread(target=pass_on) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20_000):
+        metrics.CHECKS.count("loop", 0.25)
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    assert growth("verify_total", lane="loop") == 20_000
+    assert growth("request_seconds_count", **VERIFIED) == 20_000
+    assert growth("request_seconds_sum", **VERIFIED) == 5_000
 
 
 def test_what_clients_make_up_is_one_label(app, alice, growth):
