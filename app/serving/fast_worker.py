@@ -38,6 +38,7 @@ class FastWorker(ClosingWorker):
         self._lane: Any = None
         self._holder: Any = None
         self._of_holder: Any = None  # its socket
+        self._keep_until = 0.0  # how long connections wait for the next request if one is answered in this turn
         self._parked: dict[Any, bytes] = {}  # what connections have sent whose answer waits for Redis
         self._unwatched: set[Any] = set()  # those of them that the poller does not watch now
         self._look_at = self._note_at = self._count_at = 0.0
@@ -95,7 +96,9 @@ class FastWorker(ClosingWorker):
         due = min(self._guard(self._holder.tick), self._start_jobs())
         began = time.monotonic()
         events = self.poller.select(due if timeout is None else min(timeout, due))  # PEP 475: a signal does not end it
-        if time.monotonic() - began > _LONG_S:
+        now = time.monotonic()
+        self._keep_until = now + self._keepalive_s
+        if now - began > _LONG_S:
             self._guard(self._holder.tick)
         for key, _ in events:
             key.data(key.fileobj)
@@ -200,14 +203,18 @@ class FastWorker(ClosingWorker):
         if not head:
             self.drop(conn, waiting)
             return True
-        question, last_used_at = self._ask_memory(head, conn)
-        if last_used_at is not None:
-            answer = self._answer(question, last_used_at, "memory")
-            if answer is not None:
-                self._keep(conn, waiting)
-                self._send(conn, answer)
-                return True
-        elif question is not None:
+        try:
+            question = self._lane.read(head, conn.client)
+            last_used_at = question and self._holder.find(question.claim.user_id, question.claim.id_hash)
+            answer = last_used_at and self._lane.answer(question, last_used_at, "memory")
+        except Exception:  # a mistake here must not end the worker with all its connections
+            self.log.exception("the fast lane failed")
+            question = answer = None
+        if answer:
+            self._keep(conn, waiting)
+            self._send(conn, answer)
+            return True
+        if question and last_used_at is None:
             then = partial(self._on_asked, conn, question)
             if self._holder.ask(question.claim.user_id, question.claim.id_hash, then):
                 self._keep(conn, waiting)
@@ -215,16 +222,6 @@ class FastWorker(ClosingWorker):
                 return True
         _put_back(conn, head)
         return False
-
-    def _ask_memory(self, head: bytes, conn: Any) -> tuple[Any, float | None]:
-        """Return the question that a connection has sent, and the last use of its session; None for what is unknown."""
-        try:
-            question = self._lane.read(head, conn.client)
-            claim = question.claim if question is not None else None
-            return question, claim and self._holder.find(claim.user_id, claim.id_hash)
-        except Exception:  # a mistake here must not end the worker with all its connections
-            self.log.exception("the fast lane failed")
-            return None, None
 
     def _answer(self, question: Any, last_used_at: float, lane: str) -> bytes | None:
         try:
@@ -255,7 +252,7 @@ class FastWorker(ClosingWorker):
 
     def _keep(self, conn: Any, waiting: Waiting) -> None:
         """Let a connection wait for its next request, as long as after the answer of a thread."""
-        conn.timeout = time.monotonic() + self._keepalive_s
+        conn.timeout = self._keep_until
         if waiting is self.keepalived_conns:
             waiting.move_to_end(conn)
         else:
