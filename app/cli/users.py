@@ -29,6 +29,8 @@ from app.errors import InvalidForm
 from app.rules.imports import ImportedUser, Line
 from app.rules.operators import Filter
 from app.rules.passwords import MAX_EXTRA_ROUNDS, MAX_ROUNDS
+from app.rules.webauthn import b64url
+from app.stores.passkeys import Passkey
 from app.stores.users import User
 from app.web.services import services
 from app.wire.account import ChangePasswordSchema
@@ -64,10 +66,20 @@ def show(named: str, as_json: bool) -> None:
     sessions = list(services().operators.sessions(Filter(), user.id))
     last_used_at = max((session.last_used_at for session in sessions), default=None)
     if as_json:
-        say_json(_as_record(user) | {"sessions": len(sessions), "last_used_at": iso(last_used_at)})
+        say_json(
+            _as_record(user)
+            | {"sessions": len(sessions), "last_used_at": iso(last_used_at)}
+            | {"passkeys": [_passkey_as_record(passkey) for passkey in user.passkeys]}
+        )
         return
     for name, value in (*_as_record(user).items(), ("sessions", len(sessions)), ("last used", iso(last_used_at))):
         say(f"{name.replace('_', ' '):<18}", "-" if value is None else str(value))
+    for passkey in user.passkeys:
+        say(
+            f"{'passkey':<18}",
+            passkey.name,
+            f"added {iso(passkey.created_at)}, used {iso(passkey.last_used_at) or '-'}",
+        )
 
 
 @users.command("list")
@@ -151,6 +163,7 @@ def import_users(file: BinaryIO, slow_hashes: bool, refuse_tokens: bool, as_json
     counts = {"imported": 0, "there": 0, "bad": 0}
     schema = ImportedUserSchema()
     schema.most_rounds = MAX_ROUNDS if slow_hashes else services().settings.bcrypt_rounds + MAX_EXTRA_ROUNDS
+    schema.takes_passkeys = services().passkeys.party is not None
     try:
         for result in services().imports.run(_read_lines(file, schema), refuse_tokens=refuse_tokens):
             counts[result.verdict] += 1
@@ -208,6 +221,20 @@ def _show(user: User, as_json: bool) -> None:
         return
     marks = [mark for mark, is_so in (("disabled", user.disabled), ("mfa", user.has_mfa)) if is_so]
     say(f"{user.id:<20}", f"{user.email:<32}", f"{user.username:<20}", iso(user.created_at) or "", *marks)
+
+
+def _passkey_as_record(passkey: Passkey) -> dict[str, Any]:
+    """Return a passkey in the form of an import. Its id is the credential id."""
+    return {
+        "id": passkey.cred_id,
+        "public_key": b64url(passkey.public_key),
+        "sign_count": passkey.sign_count,
+        "transports": passkey.transports,
+        "name": passkey.name,
+        "backup_eligible": passkey.backup_eligible,
+        "created_at": iso(passkey.created_at),
+        "last_used_at": iso(passkey.last_used_at),
+    }
 
 
 def _as_record(user: User) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Imports: users of another service, many at once, with their password hashes and TOTP secrets.
+"""Imports: users of another service, many at once, with their password hashes, TOTP secrets and passkeys.
 
 How a line is read: wire/imports.py. The command: cli/users.py. The form of a file: docs/import.md.
 """
@@ -15,6 +15,7 @@ from app.rules.email_addresses import normal_forms
 from app.rules.keyring import Keyring
 from app.snowflakes import new_snowflake
 from app.stores.new_users import NewUser, Outcome
+from app.stores.passkeys import Passkey
 from app.stores.scripts import ForeignKey
 from app.stores.users import Change, UserStore
 
@@ -30,6 +31,23 @@ class Email:
 
     given: str
     normalised: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedPasskey:
+    """A passkey that a line describes. The fields mean what they do in Passkey.
+
+    Attributes:
+        created_at: None means now.
+    """
+
+    cred_id: str
+    public_key: bytes = field(repr=False)
+    sign_count: int = 0
+    transports: tuple[str, ...] = ()
+    name: str = "Passkey"
+    backup_eligible: bool | None = None
+    created_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +72,7 @@ class ImportedUser:
     id: str | None = None
     disabled: bool = False
     tokens_valid_since: int | None = None
+    passkeys: Sequence[ImportedPasskey] | None = None
     cleaned: Sequence[str] = ()
 
 
@@ -176,7 +195,22 @@ class Imports:
             totp_secret=self._keyring.encrypt(user.totp_secret) if user.totp_secret else None,
             disabled=user.disabled,
             tokens_valid_since=_tokens_valid_since(user, now, refuse_tokens),
+            passkeys=[_passkey(passkey, now) for passkey in user.passkeys or ()],
         )
+
+
+def _passkey(imported: ImportedPasskey, now: float) -> Passkey:
+    return Passkey(
+        cred_id=imported.cred_id,
+        id=new_snowflake(now),
+        name=imported.name,
+        public_key=imported.public_key,
+        sign_count=imported.sign_count,
+        transports=imported.transports,
+        aaguid="",
+        backup_eligible=imported.backup_eligible,
+        created_at=int(now) if imported.created_at is None else imported.created_at,
+    )
 
 
 def _tokens_valid_since(user: ImportedUser, now: float, refuse_tokens: bool) -> int | None:

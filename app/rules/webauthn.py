@@ -30,7 +30,7 @@ from app.stores.users import User
 MAX_TEXT = 16_384  # characters of an answer; one by ML-DSA-87 has 6.7 thousand
 _ALGORITHMS = (ES256, EDDSA, RS256)  # what a new passkey may have; an imported one may have others
 _TIMEOUT_MS = 60_000
-_MAX_CRED_ID = 1023  # bytes, by WebAuthn
+MAX_CRED_ID = 1023  # bytes, by WebAuthn
 _MAX_ASSERTED = 1024  # bytes of an assertion's authenticator data: 37, and some more if the device has extensions
 _MAX_TRANSPORTS = 8
 _TRANSPORT = re.compile("[a-z][a-z-]{0,31}")
@@ -79,7 +79,7 @@ class _Answer:
 
     def as_argument(self) -> dict[str, Any]:
         """Return it as the library reads it."""
-        response = {name: _b64url(value) for name, value in self.response.items()}
+        response = {name: b64url(value) for name, value in self.response.items()}
         return {"id": self.cred_id, "rawId": self.cred_id, "type": "public-key", "response": response}
 
 
@@ -93,7 +93,7 @@ def creation_text(party: RelyingParty, user: User, challenge: str) -> str:
     options = {
         "rp": {"id": party.id, "name": party.name},
         "user": {
-            "id": _b64url(user.id.encode()),
+            "id": b64url(user.id.encode()),
             "name": user.email or user.username,
             "displayName": user.global_name or user.username or user.email,
         },
@@ -161,12 +161,12 @@ def read_attestation(party: RelyingParty, text: str, challenge: str) -> NewPassk
         answer.response["attestationObject"] = _without_statement(answer.response["attestationObject"])
         made = verify_registration_response(
             credential=answer.as_argument(),
-            expected_challenge=_from_base64(challenge),
+            expected_challenge=read_base64(challenge),
             expected_rp_id=party.id,
             expected_origin=list(party.origins),
             supported_pub_key_algs=[COSEAlgorithmIdentifier(alg) for alg in _ALGORITHMS],
         )
-    if _b64url(made.credential_id) != answer.cred_id:
+    if b64url(made.credential_id) != answer.cred_id:
         raise Refused("credential_id")
     with _refusing("key"):
         public_key = plain_key(made.credential_public_key)
@@ -212,7 +212,7 @@ def verify_assertion(
     with _refusing("assertion" if passkey else "unknown_credential"):
         seen = verify_authentication_response(
             credential=answer.as_argument(),
-            expected_challenge=_from_base64(challenge),
+            expected_challenge=read_base64(challenge),
             expected_rp_id=party.id,
             expected_origin=list(party.origins),
             credential_public_key=passkey.public_key if passkey else _NOBODYS_KEY,
@@ -241,19 +241,19 @@ def _read_answer(text: str, names: Sequence[str]) -> _Answer:
     with _refusing("malformed"):
         sent = orjson.loads(text)
         response = sent["response"]
-        raw_id = _from_base64(sent["rawId"])
-        read = {name: _from_base64(response[name]) for name in names}
+        raw_id = read_base64(sent["rawId"])
+        read = {name: read_base64(response[name]) for name in names}
         if response.get("userHandle") is not None:
-            read["userHandle"] = _from_base64(response["userHandle"])
-        is_same = "id" not in sent or _from_base64(sent["id"]) == raw_id
+            read["userHandle"] = read_base64(response["userHandle"])
+        is_same = "id" not in sent or read_base64(sent["id"]) == raw_id
         is_public_key = sent.get("type", "public-key") == "public-key"
         transports = response.get("transports")
-    if not is_same or not is_public_key or not 0 < len(raw_id) <= _MAX_CRED_ID:
+    if not is_same or not is_public_key or not 0 < len(raw_id) <= MAX_CRED_ID:
         raise Refused("credential_id")
-    return _Answer(_b64url(raw_id), read, _read_transports(transports))
+    return _Answer(b64url(raw_id), read, read_transports(transports))
 
 
-def _read_transports(sent: Any) -> tuple[str, ...]:
+def read_transports(sent: Any) -> tuple[str, ...]:
     """Return the names of transports. Unknown ones are kept, since browsers know what they mean."""
     found = sent if isinstance(sent, list) else []
     names = dict.fromkeys(name for name in found if isinstance(name, str) and _TRANSPORT.fullmatch(name))
@@ -307,11 +307,11 @@ def _refusing(reason: str) -> Iterator[None]:
         raise Refused(reason) from problem
 
 
-def _b64url(raw: bytes) -> str:
+def b64url(raw: bytes) -> str:
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _from_base64(text: Any) -> bytes:
+def read_base64(text: Any) -> bytes:
     """Return the bytes of a text in base64 or base64url, padded or not. Python alone would pass over other signs."""
     standard = text.translate(_STANDARD)
     if not _BASE64.fullmatch(standard):

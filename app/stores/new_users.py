@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import RedisCommand, Wait
 from app.stores.keys import Keys
+from app.stores.passkeys import Passkey
 
 _CLAIM_TTL_S = 60  # If a process claims an address and dies, the address is free again after this time.
 
@@ -26,6 +27,7 @@ class NewUser:
         totp_secret: Encrypted.
         tokens_valid_since: Unix seconds before which no token of the service before counts that was issued; None if
             each counts.
+        passkeys: Written in one step with the record.
     """
 
     id: str
@@ -38,15 +40,25 @@ class NewUser:
     totp_secret: str | None = field(default=None, repr=False)
     disabled: bool = False
     tokens_valid_since: int | None = None
+    passkeys: Sequence[Passkey] = ()
 
 
 # The outcome for one new user. "claimed": another registration with this address is under way, or its process has
 # just died.
 Outcome = Literal["created", "email_taken", "claimed", "id_taken"]
 
-# Each script uses one key, so that a Cluster can run it. It checks and writes in one step, so that it never overwrites
-# the key of another user.
-_WRITE = "return redis.call('EXISTS', KEYS[1]) == 0 and redis.call('HSET', KEYS[1], unpack(ARGV)) or 0"
+# Each script uses keys of one user, or one key, so that a Cluster can run it. It checks and writes in one step, so that
+# it never overwrites the key of another user.
+# KEYS: the record, and the passkeys if there are any. ARGV: the number of the record's arguments, these, the passkeys'.
+_WRITE = """
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  return 0
+end
+if KEYS[2] then
+  redis.call('HSET', KEYS[2], unpack(ARGV, ARGV[1] + 2))
+end
+return redis.call('HSET', KEYS[1], unpack(ARGV, 2, ARGV[1] + 1))
+"""
 _KEEP = "return redis.call('GET', KEYS[1]) == ARGV[1] and {redis.call('PERSIST', KEYS[1])} or false"
 _RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
 
@@ -75,7 +87,7 @@ class NewUsers:
         written = [number for number, outcome in enumerate(outcomes) if outcome is None]
         self._run_step(users, outcomes, "claimed", self._keep, self._wait)
         lost = [users[number] for number in written if outcomes[number]]  # the claim expired, another has the address
-        self._send_for_each(lost, lambda user: ("DEL", self._keys.user(user.id)))
+        self._send_for_each(lost, lambda user: ("DEL", *self._written_keys(user)))
         unused = [user for user, outcome in zip(users, outcomes, strict=True) if outcome == "id_taken"]
         self._send_for_each(unused, self._release)
         return [outcome or "created" for outcome in outcomes]
@@ -157,7 +169,12 @@ class NewUsers:
         return "SET", self._keys.email(user.normalised_email), user.id, "NX", "EX", _CLAIM_TTL_S
 
     def _write(self, user: NewUser) -> RedisCommand:
-        return "EVAL", _WRITE, 1, self._keys.user(user.id), *_fields(user)
+        keys, fields = self._written_keys(user), _fields(user)
+        passkeys = chain.from_iterable((passkey.cred_id, passkey.record()) for passkey in user.passkeys)
+        return "EVAL", _WRITE, len(keys), *keys, len(fields), *fields, *passkeys
+
+    def _written_keys(self, user: NewUser) -> Sequence[str]:
+        return [self._keys.user(user.id), *([self._keys.passkeys(user.id)] if user.passkeys else [])]
 
     def _keep(self, user: NewUser) -> RedisCommand:
         return "EVAL", _KEEP, 1, self._keys.email(user.normalised_email), user.id

@@ -1,21 +1,37 @@
 """The shape of a line in the file of `flask users import`. How lines are imported: rules/imports.py."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import ValidationError, fields, pre_load, validates
+from marshmallow import ValidationError, fields, pre_load, validates, validates_schema
 
-from app.rules import totp
+from app.rules import totp, webauthn
+from app.rules.cose import BadKey, cose_from_pem, plain_key
 from app.rules.email_addresses import may_be_imported, normalise_email
-from app.rules.imports import Email, ImportedUser
+from app.rules.imports import Email, ImportedPasskey, ImportedUser
 from app.rules.passwords import MAX_ROUNDS, MIN_ROUNDS
+from app.stores.passkeys import MAX_PASSKEYS
 from app.text import visible
 from app.times import iso_seconds
-from app.wire.fields import GLOBAL_NAME_CHECKS, NO_EMAIL, USERNAME_CHECKS, Flag, Text, WireSchema
+from app.wire.fields import (
+    GLOBAL_NAME_CHECKS,
+    NO_EMAIL,
+    REQUIRED,
+    USERNAME_CHECKS,
+    Flag,
+    Items,
+    Nested,
+    Text,
+    WireSchema,
+    length,
+)
 
 # The last characters of salt and digest have spare bits, which must be 0. Otherwise bcrypt raises (salt), or no
 # password matches (digest).
 _BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]")
+
+_MAX_NAME = 32  # characters of a passkey's name
 
 
 class Snowflake(fields.Field[str]):
@@ -71,15 +87,83 @@ class TotpSecret(fields.Field[str]):
         return secret
 
 
+class CredentialId(fields.Field[str]):
+    """The id of a passkey in base64 or base64url, loaded as base64url without padding."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        try:
+            raw = webauthn.read_base64(value) if isinstance(value, str) else b""
+        except ValueError:
+            raw = b""
+        if not 0 < len(raw) <= webauthn.MAX_CRED_ID:
+            raise ValidationError("BASE_TYPE_BAD_FORMAT: Must be a credential id in base64.")
+        return webauthn.b64url(raw)
+
+
+class PublicKey(fields.Field[bytes]):
+    """A public key, as COSE in base64 or base64url, or in PEM; loaded as COSE."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bytes:
+        text = value.strip() if isinstance(value, str) else ""
+        try:
+            return cose_from_pem(text.encode()) if text.startswith("-") else plain_key(webauthn.read_base64(text))
+        except (BadKey, ValueError):
+            raise ValidationError(
+                "BASE_TYPE_BAD_FORMAT: Must be a COSE key in base64 or a key in PEM, of a kind that is verified here."
+            ) from None
+
+
+class Counter(fields.Field[int]):
+    """The counter of a passkey."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
+            raise ValidationError("NUMBER_TYPE_COERCE: Must be a whole number below 4,294,967,296.")
+        return value
+
+
+class Transports(fields.Field[tuple[str, ...]]):
+    """The names of transports. What is none is passed over, as in what browsers tell."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> tuple[str, ...]:
+        return webauthn.read_transports(value)
+
+
+class ImportedPasskeySchema(WireSchema):
+    """A passkey of a line. Its name is cut to what a name may have, because other services have longer ones."""
+
+    into = ImportedPasskey
+
+    cred_id = CredentialId(required=True, data_key="id", error_messages={"required": REQUIRED})
+    public_key = PublicKey(required=True, error_messages={"required": REQUIRED})
+    sign_count = Counter()
+    transports = Transports()
+    name = Text(validate=GLOBAL_NAME_CHECKS)
+    backup_eligible = SqlFlag(allow_none=True)
+    created_at = Moment(allow_none=True)
+
+    @pre_load
+    def _clean(self, data: Any, **_: Any) -> Any:
+        if not isinstance(data, dict):  # refused as soon as it is loaded
+            return data
+        name = data.get("name")
+        shown = (visible(visible(name).strip()[:_MAX_NAME]).strip() or None) if isinstance(name, str) else name
+        told = data | {"name": shown}
+        return {field: value for field, value in told.items() if value is not None}
+
+
 class ImportedUserSchema(WireSchema):
     """A line. Names follow the rules of registration, once outer spaces and hidden characters are taken from them.
 
     Attributes:
         most_rounds: The highest cost that a password hash may have.
+        takes_passkeys: Whether passkeys can be used here at all. They are a second factor, so whoever has one that
+            cannot be used would be locked out.
     """
 
     into = ImportedUser
     most_rounds = MAX_ROUNDS
+    takes_passkeys = True
 
     email = ForeignEmailAddress(required=True)
     username = Text(required=True, validate=USERNAME_CHECKS)
@@ -90,7 +174,17 @@ class ImportedUserSchema(WireSchema):
     id = Snowflake(allow_none=True)
     disabled = SqlFlag()
     tokens_valid_since = Moment(allow_none=True)
+    passkeys = Items(Nested(ImportedPasskeySchema), allow_none=True, validate=length(0, MAX_PASSKEYS))
     cleaned = fields.List(fields.String())
+
+    @validates_schema
+    def _check_passkeys(self, data: Mapping[str, Any], **_: Any) -> None:
+        ids = [passkey.cred_id for passkey in data.get("passkeys") or ()]
+        if ids and not self.takes_passkeys:
+            problem = "BASE_TYPE_CHOICES: PUBLIC_URL has no name under which passkeys could be used."
+            raise ValidationError(problem, "passkeys")
+        if len(set(ids)) < len(ids):
+            raise ValidationError("BASE_TYPE_CHOICES: Must not have one passkey twice.", "passkeys")
 
     @validates("password_hash")
     def _check_bcrypt_hash(self, hashed: str, **_: Any) -> None:
