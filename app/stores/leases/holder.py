@@ -6,7 +6,7 @@ sent, and from then on, for VERIFY_LEASE, the worker may answer from memory.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -156,9 +156,11 @@ class Holder:
     def _give_words(self) -> None:
         """Tell those whose rounds were heard that nothing said from now on is older than their rounds.
 
-        Redis tells of what a script has changed before it tells of what the script publishes.
+        Redis tells of what a script has changed before it tells of what the script publishes. The rounds of this
+        process itself are answered without Redis.
         """
         heard, self._heard = self._heard, {}
+        self._note_words(self._rounds.own_id, heard.pop(self._rounds.own_id, ()))
         for ender, numbers in heard.items():
             word = " ".join((self._rounds.own_id, *numbers))
             self._connection.send(("PUBLISH", self._keys.words(ender), word), _ignore)
@@ -200,8 +202,11 @@ class Holder:
             if told[0] == self._keys.leases:
                 self._heard.setdefault(name, []).extend(numbers)
             else:
-                for number in numbers:
-                    self._rounds.note_word(name, int(number))
+                self._note_words(name, numbers)
+
+    def _note_words(self, holder: str, numbers: Sequence[str]) -> None:
+        for number in numbers:
+            self._rounds.note_word(holder, int(number))
 
     def _on_change(self, names: list[str] | None) -> None:
         """Forget what has changed. What was asked for lately is read again: it changes once a minute, by its use."""

@@ -27,6 +27,7 @@ class Rules:
         enders: Who ends sessions: a WORKER, which is registered itself, or an OPERATOR, who hears no words.
         own_lease: The VERIFY_LEASE of who ends sessions.
         hears_words: If not, all words are lost.
+        is_own: The process that holds a lease is also the one that ends, and needs no message for its word.
         others: How many endings of other sessions there are. They may find a silent process and remove it.
         changes, losses, cuts, flushes, registry_losses, registrations: How often it happens at most: a change of the
             session, such as a note of a use; a process gives its connection up; Redis closes one; FLUSHDB after which
@@ -38,6 +39,7 @@ class Rules:
     enders: tuple[str, ...] = (WORKER,)
     own_lease: int = 2
     hears_words: bool = True
+    is_own: bool = False
     others: int = 0
     changes: int = 0
     losses: int = 0
@@ -176,6 +178,10 @@ def is_wrong(state: State, rules: Rules) -> bool:
 def steps(state: State, rules: Rules) -> Iterator[Step]:
     """Yield all that may happen next, each with its name and the state after it."""
     for i, process in enumerate(state.processes):
+        if _has_own_round(process, rules):
+            first, *rest = process.coming
+            after = _with(state, i, process._replace(coming=tuple(rest)))
+            yield f"process {i}: takes {first}, and its own word", _hear(after, i, first)
         for name, after, told in _steps_of(process, i, state, rules):
             ran = after._replace(left_when_run=after.left) if rules.fault == "old_clock" else after
             yield f"process {i}: {name}", _with(state, i, ran)._replace(is_wrong=state.is_wrong or told)
@@ -243,13 +249,17 @@ def _steps_of(process: Process, i: int, state: State, rules: Rules) -> Iterator[
         yield "reads", asked._replace(sent=(*process.sent, READ)), False
     elif rules.fault == "joins_read" and state.is_told and process.read == "asked":
         yield "lets a request wait for the read", process._replace(read="late"), False
-    if process.coming:
+    if process.coming and not _has_own_round(process, rules):
         first, *rest = process.coming
         yield f"takes {first}", *_take(process._replace(coming=tuple(rest)), first, i, rules)
     if process.elsewhere:
         yield "takes the reply of the other connection", *_take(process._replace(elsewhere=()), YES, i, rules)
     if process.is_cut:
         yield "notices that its connection is closed", _lose(process), False
+
+
+def _has_own_round(process: Process, rules: Rules) -> bool:
+    return rules.is_own and bool(process.coming) and process.coming[0][0] == "round"
 
 
 def _register(process: Process, rules: Rules) -> Process:
@@ -322,14 +332,22 @@ def _push(state: State, i: int, message: Message) -> State:
     return _with(state, i, process._replace(coming=(*process.coming, message)))
 
 
+def _hear(state: State, i: int, word: Message) -> State:
+    """Let who ends something take the word of a process."""
+    _, ender, number = word
+    waiting = state.enders[ender]
+    if waiting.doing != "waits" or waiting.round > number or i in waiting.words:
+        return state
+    heard = waiting._replace(words=tuple(sorted((*waiting.words, i))))
+    return state._replace(enders=_put(state.enders, ender, heard))
+
+
 def _execute(state: State, i: int, command: Message, rules: Rules, *, is_former: bool = False) -> Iterator[Step]:
     match command:
-        case ("word", int(ender), int(number)):
+        case ("word", int(), int()):
             yield ", which is lost", state
-            waiting = state.enders[ender]
-            if waiting.doing == "waits" and waiting.round <= number and i not in waiting.words:
-                heard = waiting._replace(words=tuple(sorted((*waiting.words, i))))
-                yield "", state._replace(enders=_put(state.enders, ender, heard))
+            if (heard := _hear(state, i, command)) != state:
+                yield "", heard
         case ("register", int(count)):
             yield "", state._replace(registry=_put(state.registry, i, count))
         case _ if is_former:  # nobody hears the reply

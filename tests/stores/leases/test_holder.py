@@ -247,6 +247,20 @@ def test_a_round_is_answered_at_once(worker, redis):
         assert words.get_message(timeout=PATIENCE_S)["data"] == f"{worker.rounds.own_id} 7"
 
 
+def test_the_own_round_is_answered_without_redis(worker, redis):
+    """Who ends something in this process waits for no message that this process sends to itself."""
+    n = worker.rounds.begin()
+    holders = {worker.rounds.own_id: worker.registration()}
+    with redis.pubsub(ignore_subscribe_messages=True) as words:
+        words.subscribe(keys.words(worker.rounds.own_id))
+        words.get_message(timeout=PATIENCE_S)
+        redis.publish(keys.leases, f"{worker.rounds.own_id} {n}")
+        worker.settle()
+        assert worker.rounds.wait(n, holders, worker.rounds.clock()) == {}, "it counts as silent"
+        redis.publish(keys.words(worker.rounds.own_id), "over")
+        assert words.get_message(timeout=PATIENCE_S)["data"] == "over"
+
+
 ENDS = """
 redis.call("ZREM", KEYS[1], "a")
 redis.call("PUBLISH", ARGV[1], ARGV[2])

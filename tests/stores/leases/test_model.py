@@ -17,6 +17,8 @@ SILENT = SHORT | {"hears_words": False, "enders": (WORKER, WORKER), "others": 3}
 
 SCENARIOS = {
     "a process and an ending": Rules(),
+    "a process that ends something itself": Rules(is_own=True, changes=1),
+    "a process that ends something itself, and its connection is lost": Rules(**SHORT, is_own=True, losses=1),
     "a note of a use": Rules(changes=1),
     "Redis closes a connection": Rules(cuts=1),
     "a process gives its connection up": Rules(**SHORT, losses=1),
@@ -55,6 +57,12 @@ def test_nobody_says_yes_after_an_ending_was_told(name):
     found = explore(SCENARIOS[name])
     assert found.trace == (), "\n".join(found.trace)
     assert found.states > 1000
+
+
+@pytest.mark.parametrize("fault", ["round_first", "bcast", "other_connection"])
+def test_the_own_word_rests_on_the_same_order(fault):
+    """A process that takes its own word says yes too late if it hears of the round before it hears of the change."""
+    assert explore(Rules(is_own=True, fault=fault)).trace
 
 
 @pytest.mark.parametrize("name", FAULTS)
