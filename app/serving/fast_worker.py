@@ -24,6 +24,7 @@ _LOOK_EVERY_S = 0.25
 _COUNT_EVERY_S = 1.0
 _NOTE_EVERY_S = 0.1  # uses of sessions are noted in batches
 _LONG_S = 0.01  # after so long a wait the holder must look at its clock
+_MOST_AT_ONCE = 32  # connections that are served before the holder is again, so that its lease does not run out
 _NO_DATA = (BlockingIOError, InterruptedError)
 
 
@@ -99,9 +100,19 @@ class FastWorker(ClosingWorker):
         now = time.monotonic()
         self._keep_until = now + self._keepalive_s
         if now - began > _LONG_S:
+            self._serve_holder()
+        for first in range(0, len(events), _MOST_AT_ONCE):
+            if first:
+                self._serve_holder()
+            for key, _ in events[first : first + _MOST_AT_ONCE]:
+                key.data(key.fileobj)
+
+    def _serve_holder(self) -> None:
+        """Let the holder take what Redis may have sent, and renew its lease."""
+        if self._lane is not None and self._of_holder is not None:
+            self._guard(self._holder.on_readable)
+        if self._lane is not None:
             self._guard(self._holder.tick)
-        for key, _ in events:
-            key.data(key.fileobj)
 
     def _guard(self, call: Callable[[], float | None]) -> float:
         """Call the holder, and do without it from then on if it fails: that must not end the worker."""

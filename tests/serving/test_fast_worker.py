@@ -5,7 +5,7 @@ import selectors
 import socket
 import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 from fakeredis import FakeRedis, FakeServer
@@ -255,6 +255,35 @@ def ask_unknown(worker, connection, check):
     connection.sendall(check)
     wait_until(lambda: worker.holder.asked, "nobody was asked")
     return worker.holder.asked.pop()
+
+
+def test_the_holder_is_served_between_many_connections_that_ask_at_once(worker, check):
+    """Else its lease could run out while they are answered, although Redis has sent long ago what renews it."""
+    turns = []  # how many checks came between two looks at what Redis has sent
+    end_of_redis, end_of_worker = socket.socketpair()
+    with end_of_redis, end_of_worker, ExitStack() as stack:
+        connections = [stack.enter_context(worker.connect()) for _ in range(100)]
+        for connection in connections:
+            connection.sendall(check)
+            receive(connection)
+
+        def look():
+            turns.append(worker.holder.finds)
+            worker.holder.finds = 0
+
+        def send():
+            worker.holder.finds = 0
+            worker.holder.on_readable = look
+            worker.worker.watch(end_of_worker)
+            for connection in connections:
+                connection.sendall(check)
+
+        worker.in_loop(send)
+        for connection in connections:
+            receive(connection)
+        worker.in_loop(lambda: (look(), worker.worker.unwatch(end_of_worker)))
+    assert sum(turns) == 100
+    assert max(turns) <= 32
 
 
 def test_what_redis_says_is_answered_in_the_loop(worker, check):
