@@ -4,6 +4,7 @@ ApiError
 ├── InvalidForm            400  50035   a body whose fields are wrong
 │   ├── InvalidLogin                    wrong e-mail or password, or a disabled account
 │   ├── PasswordMismatch                of a caller who gives their password again
+│   ├── PasswordMissing                 of a caller who must give it again
 │   ├── InvalidLink                     a link from a mail: made up, used, expired or superseded
 │   ├── InvalidCredential               a new passkey that does not hold, or that the user has
 │   └── TooManyPasskeys                 one more than a user may have
@@ -136,6 +137,11 @@ class PasswordMismatch(InvalidForm):
 
     def __init__(self) -> None:
         super().__init__({"password": f"PASSWORD_DOES_NOT_MATCH: {MISMATCH}"})
+
+
+class PasswordMissing(InvalidForm):
+    def __init__(self) -> None:
+        super().__init__({"password": "BASE_TYPE_REQUIRED: This field is required"})
 
 
 class InvalidLink(InvalidForm):

@@ -135,12 +135,13 @@ _WORDINGS: dict[NoticeKind, _Wording] = {
         "Two-factor authentication was turned on for your account.",
         "This wasn't me",
         "/revert",
-        "If this was you, there is nothing to do. If it was not, the link takes two-factor authentication off again, "
-        "ends every session and lets you set a new password. It works once, within 48 hours.",
+        "If this was you, there is nothing to do. If it was not, the link takes it off again with all that was set up "
+        "since, ends every session and lets you set a new password. It works once, within 48 hours.",
     ),
     "totp_off": _Wording(
         "Two-factor authentication is off",
-        "Two-factor authentication was turned off for your account: the password alone signs in now.",
+        "Two-factor authentication by codes of an app was turned off for your account. Without a passkey, the password "
+        "alone signs in now.",
         *_SECURITY,
         _NOT_YOU,
     ),

@@ -15,9 +15,11 @@ from app.web.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_C
 from app.web.services import services
 from app.wire.contract import answers, reads, refuses
 from app.wire.recovery import Forgot, ForgotSchema, Reset, ResetSchema, Revert, RevertSchema
-from app.wire.responses import CodeAskedSchema, NothingSchema, TokenSchema
+from app.wire.responses import CodeAskedSchema, MessageSchema, NothingSchema, TokenSchema
 
 bp = Blueprint("recovery", __name__)
+
+REVERTED = "Your new password is set. Log in with it."
 
 
 @bp.post("/auth/forgot")
@@ -53,14 +55,16 @@ def reset(body: Reset) -> ResponseReturnValue:
 @takes(RevertSchema)
 @limited(LOGIN_ADDRESS, RESET)
 @reads(SUPER_PROPERTIES)
-@answers(TokenSchema)
+@answers(TokenSchema, MessageSchema)
 @refuses(InvalidLink)
 def revert(body: Revert) -> ResponseReturnValue:
     """Undo what a mail tells of and the owner did not do: take a second factor off by the link in that mail.
 
-    This sets a new password, ends every session and signs this device in. It asks for no code.
+    Each factor that was set since goes too. This sets a new password, ends every session and signs this device in. It
+    asks for no code. If an older factor is left, it signs nobody in: log in with the new password.
     """
-    return {"token": services().recovery.revert(body.token, body.password, client()).token}
+    signed_in = services().recovery.revert(body.token, body.password, client())
+    return {"token": signed_in.token} if signed_in else {"message": REVERTED}
 
 
 def _finish_reset(body: Reset) -> SignedIn:

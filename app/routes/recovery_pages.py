@@ -6,6 +6,7 @@ from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.routes.forms import Problems, attempt_of, lead_to_page, page_blueprint, shows_page_on_refusal
+from app.routes.recovery import REVERTED
 from app.rules.accounts import SecondFactorAsked
 from app.rules.sign_ins import SignedIn
 from app.web.cookies import sign_in_browser
@@ -122,7 +123,10 @@ def show_revert() -> ResponseReturnValue:
 @takes_form(RevertSchema)
 @limited(LOGIN_ADDRESS, RESET)
 def revert(body: Revert) -> ResponseReturnValue:
-    return _sign_in_and_go_on(services().recovery.revert(body.token, body.password, client()))
+    signed_in = services().recovery.revert(body.token, body.password, client())
+    if signed_in is None:
+        return render_template("login.html", problems={}, notice=REVERTED)
+    return _sign_in_and_go_on(signed_in)
 
 
 @bp.get("/not-me")

@@ -217,7 +217,7 @@ def disable_totp() -> ResponseReturnValue:
 def renew_codes() -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_on(user)
-    services().profiles.require_password(user, request.form.get("password", ""))
+    services().profiles.require_password(user, request.form.get("password"))
     prove(request.form.get("answer", ""))
     codes = services().second_factor.renew_codes(caller(), user, client())
     return render_template("codes.html", codes=codes, fresh=False)

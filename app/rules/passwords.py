@@ -134,8 +134,10 @@ class Passwords:
         The work depends on the password alone: on neither the account nor on which form matches.
 
         Args:
-            hashed: None for an account that does not exist. Then the check takes equal work, and fails.
+            hashed: None for an account that does not exist, "" for one without a password. Then the check takes equal
+                work, and fails.
         """
+        hashed = hashed or None
         composed, raw = compose(password).encode(), password.encode()
         matches = self._matches(composed, hashed)
         matches_as_it_came = raw != composed and len(raw) <= MAX_BYTES and self._matches(raw, hashed)

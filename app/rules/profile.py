@@ -6,7 +6,7 @@ Registration and login: accounts.py. A forgotten password: recovery.py. The seco
 from dataclasses import dataclass, replace
 
 from app import tokens
-from app.errors import InvalidForm, PasswordMismatch, Unauthorized, UnknownUser
+from app.errors import InvalidForm, PasswordMismatch, PasswordMissing, Unauthorized, UnknownUser
 from app.rules.checks import Caller
 from app.rules.email_addresses import normalise_email
 from app.rules.notices import Notices
@@ -60,8 +60,17 @@ class Profiles:
             raise UnknownUser
         return user
 
-    def require_password(self, user: User, password: str) -> None:
-        """Raise PasswordMismatch if a password is not the password of the user."""
+    def require_password(self, user: User, password: str | None) -> None:
+        """Require the password of a user. Who has none but a second factor is asked for that alone, by the caller.
+
+        Raises:
+            PasswordMissing: There is none in the request.
+            PasswordMismatch: It is another.
+        """
+        if not user.password_hash and user.has_mfa:
+            return
+        if password is None:
+            raise PasswordMissing
         if not self._passwords.verify(password, user.password_hash):
             audit.step_up_failed("wrong", user.id, "password")
             raise PasswordMismatch

@@ -3,15 +3,15 @@
 The secrets in links: links.py. The mails: notices.py queues them, mail/letters.py writes them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import get_args
+from dataclasses import dataclass, replace
 
 from app import tokens
 from app.errors import InvalidLink, InvalidTicket
 from app.rules.accounts import Accounts, SecondFactorAsked
 from app.rules.devices import Devices
-from app.rules.links import Links, OpenLink
+from app.rules.links import Links, OpenLink, factor_of_passkey, factor_of_totp
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords, require_fit
 from app.rules.second_factor import SecondFactor
@@ -119,37 +119,46 @@ class Recovery:
             self._second_factor.require_right(verdict, user, client)
         return self._note_reset(user.id, token, client, held.on_public_computer)
 
-    def revert(self, secret: str, password: str, client: Client) -> SignedIn:
-        """Take off a factor that somebody else has turned on, set a new password, end every session and sign in.
+    def revert(self, secret: str, password: str, client: Client) -> SignedIn | None:
+        """Take off a factor that somebody else has set, set a new password and end every session.
 
-        No factor is asked for. Whoever holds the mailbox has the account back, whatever else was changed since.
+        Each factor that was set since goes too. None is asked for: whoever holds the mailbox has the account back,
+        whatever else was changed.
+
+        Returns:
+            None if an older factor is left. Then the user logs in with the new password and that factor. Otherwise this
+            signs in.
 
         Raises:
-            InvalidLink: The link is unknown, used or expired, the factor is not on any more, or the user is disabled.
+            InvalidLink: The link is unknown, used or expired, the factor is gone, or the user is disabled.
             InvalidForm: The password holds a name or the address of the user.
         """
         with _record_refusals():
             link = self._links.read_revert(secret)
             user = self._users.get(link.user_id)
-            if user is None or user.totp_secret is None or tokens.id_hash(user.totp_secret) != link.factor:
+            if user is None or user.disabled:
                 raise InvalidLink
+            reverted = _reverted_by(link, user)
             require_fit("password", password, *user.names)
             token, session = self._devices.prepare(user.id, client, ("mail",), on_public_computer=False, attempt="")
-            # Not bound to the credentials version: whoever turned the factor on could move it all the time.
-            change = Change(
+            # Not bound to the credentials version: whoever set the factor could move it all the time.
+            change = replace(
+                reverted.change,
                 set={"password_hash": self._passwords.hash(password)},
-                forget=get_args(MfaType),
                 end_others="password_change",
                 link=link.id_hash,
-                revert=True,
-                if_totp_secret=user.totp_secret,
-                opens=session,
+                opens=None if reverted.leaves_older else session,
             )
             if not self._users.change(user.id, change):
                 raise InvalidLink
-        audit.credentials_changed("totp_off", user.id)
-        self._notices.tell("totp_off", user.id, client)
-        return self._note_reset(user.id, token, client, on_public_computer=False)
+        for factor in reverted.removed:
+            audit.credentials_changed("totp_off" if factor == "totp" else "passkey_removed", user.id)
+        for kind in sorted(set(reverted.removed)):
+            self._notices.tell("totp_off" if kind == "totp" else "passkey_removed", user.id, client)
+        self._note_password(user.id, client)
+        if reverted.leaves_older:
+            return None
+        return self._sign_ins.note(user.id, token, client, "reset", on_public_computer=False)
 
     def require_ticket_for(self, ticket: str, secret: str, password: str) -> None:
         """Raise InvalidTicket if a ticket was not issued for this link and this password."""
@@ -218,9 +227,41 @@ class Recovery:
         return token, change
 
     def _note_reset(self, user_id: str, token: str, client: Client, on_public_computer: bool) -> SignedIn:
+        self._note_password(user_id, client)
+        return self._sign_ins.note(user_id, token, client, "reset", on_public_computer=on_public_computer)
+
+    def _note_password(self, user_id: str, client: Client) -> None:
         audit.credentials_changed("password", user_id)
         self._notices.tell("password_changed", user_id, client)
-        return self._sign_ins.note(user_id, token, client, "reset", on_public_computer=on_public_computer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reverted:
+    """What a link takes off.
+
+    Attributes:
+        change: The part of a change that does so.
+        removed: The kind of each factor that goes.
+        leaves_older: The user has a factor that was set before.
+    """
+
+    change: Change
+    removed: Sequence[MfaType]
+    leaves_older: bool
+
+
+def _reverted_by(link: OpenLink, user: User) -> _Reverted:
+    """Return what a link takes off a user, or raise InvalidLink. lua/change.lua judges the same once more."""
+    named = next((passkey for passkey in user.passkeys if factor_of_passkey(passkey) == link.factor), None)
+    is_totp = user.totp_secret is not None and factor_of_totp(user.totp_secret) == link.factor
+    if named is None and not is_totp:
+        raise InvalidLink
+    since = named.created_at if named else user.totp_since
+    passkeys: list[MfaType] = ["webauthn" for passkey in user.passkeys if passkey.created_at >= since]
+    totp: list[MfaType] = ["totp"] if is_totp or (user.totp_secret and user.totp_since >= since) else []
+    has_older = len(passkeys) < len(user.passkeys) or (user.totp_secret is not None and not totp)
+    change = Change(revert_passkey=named.cred_id) if named else Change(revert_totp=user.totp_secret)
+    return _Reverted(change, [*passkeys, *totp], has_older)
 
 
 @contextmanager

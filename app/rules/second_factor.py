@@ -163,6 +163,7 @@ class SecondFactor:
             set={
                 "totp_secret": encrypted,
                 "totp_step": str(step),
+                "totp_since": str(int(self._clock())),
             },
             backup_codes=hashes,
             new_id_hash=tokens.id_hash(token),

@@ -54,6 +54,7 @@ class User:
         secrets_version: Grows with every change of the password, a factor or the backup codes. Proofs and reset links
             of an older version are refused.
         totp_secret: The encrypted secret; None while TOTP is off.
+        totp_since: When TOTP was turned on, Unix seconds; 0 if nobody knows, as in an import.
         backup_codes_left: The number of unused backup codes.
         passkeys: In the order in which they were made.
         factors: The second factors that are on. Backup codes do not count.
@@ -76,6 +77,7 @@ class User:
     secrets_version: str = "0"
     secrets_changed_at: int = 0
     replayed_at: float = 0
+    totp_since: int = 0
 
     @property
     def names(self) -> tuple[str | None, ...]:
@@ -120,11 +122,13 @@ class Change:
         end_others: End all sessions except the caller's, for this reason. Without a caller, all sessions end, and all
             links stop working.
         refuse_tokens: Adopt no token of the service before that was issued until now. `end_others` does so, too.
-        revert: True if `link` is one that takes a factor off. Else it is one for a reset.
-        if_totp_secret: The change is refused if the encrypted TOTP secret is another.
-        link: id_hash of the secret of a link for a reset. The change uses the link up. It is refused if the link does
-            not work any more.
-        opens: A session to open after all this. The change is refused if the user is disabled.
+        revert_totp, revert_passkey: The encrypted TOTP secret, or the credential id, that `link` takes off with each
+            factor that was set since. Without them the link is one for a reset. The change is refused if that factor is
+            gone.
+        link: id_hash of the secret of a link. The change uses the link up. It is refused if the link does not work any
+            more.
+        opens: A session to open after all this. The change is refused if the user is disabled. After a link that took a
+            factor off, it is opened only if no factor is left.
     """
 
     credentials_version: str | None = None
@@ -142,8 +146,8 @@ class Change:
     end_others: Reason | None = None
     refuse_tokens: bool | None = None
     link: str | None = None
-    revert: bool | None = None
-    if_totp_secret: str | None = field(default=None, repr=False)
+    revert_totp: str | None = field(default=None, repr=False)
+    revert_passkey: str | None = None
     opens: NewSession | None = None
 
     def as_argument(self) -> dict[str, Any]:
@@ -311,5 +315,6 @@ def _user_of(user_id: str, fields: Sequence[str], backup_codes_left: int, passke
         secrets_version=record.get("secrets_version", "0"),
         secrets_changed_at=int(record.get("secrets_changed_at", 0)),
         replayed_at=float(record.get("replayed_at", 0)),
+        totp_since=int(record.get("totp_since", 0)),
         factors=frozenset(name for name, kind in KINDS.items() if kind.is_in(record, passkeys)),
     )

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from marshmallow import ValidationError, post_load, validate, validates_schema
+from marshmallow import post_load, validate
 
-from app.rules.profile import NEED_PASSWORD, ProfileChange
+from app.rules.profile import ProfileChange
 from app.wire.fields import (
     CODE,
     CODE_AS_PROOF,
@@ -16,7 +16,6 @@ from app.wire.fields import (
     GLOBAL_NAME,
     GLOBAL_NAME_CHECKS,
     PASSWORD,
-    REQUIRED,
     TICKET,
     USERNAME,
     USERNAME_CHECKS,
@@ -45,18 +44,19 @@ class FinishMfaSchema(WireSchema):
     data = Text(required=True, metadata={"description": "The code, or the password"} | PASSWORD)
 
 
+_OWN_PASSWORD = {"description": "Needed, unless the account has no password"} | PASSWORD
 _NEW_PASSWORD = {"examples": ["another horse battery"]}
 
 
 @dataclass(frozen=True)
 class ChangePassword:
-    password: str
     new_password: str
+    password: str | None = None
 
 
 class ChangePasswordSchema(WireSchema):
     into = ChangePassword
-    password = Text(required=True, metadata=PASSWORD)
+    password = Text(allow_none=True, metadata=_OWN_PASSWORD)
     new_password = Text(required=True, validate=check_password, metadata=_NEW_PASSWORD)
 
 
@@ -96,19 +96,15 @@ class ChangeUserSchema(WireSchema):
 
     into = ChangeUser
     password = Text(
-        allow_none=True, metadata={"description": "Needed with `new_password`, `email` and `username`"} | PASSWORD
+        allow_none=True,
+        metadata={"description": "Needed with `new_password`, `email` and `username`, unless the account has none"}
+        | PASSWORD,
     )
     code = Text(allow_none=True, metadata=CODE_AS_PROOF)
     new_password = Text(allow_none=True, validate=check_password, metadata=_NEW_PASSWORD)
     email = EmailAddress(allow_none=True, metadata={"description": "The present one; another is refused"} | EMAIL)
     username = Text(allow_none=True, validate=USERNAME_CHECKS, metadata=USERNAME)
     global_name = _ShownName(allow_none=True, validate=GLOBAL_NAME_CHECKS, metadata=GLOBAL_NAME)
-
-    @validates_schema(pass_original=True, skip_on_field_errors=False)
-    def _require_password(self, _: Any, sent: Any, **__: Any) -> None:
-        given = {name for name, value in sent.items() if value is not None} if isinstance(sent, dict) else set()
-        if given & NEED_PASSWORD and "password" not in given:
-            raise ValidationError(REQUIRED, "password")
 
     @post_load(pass_original=True)
     def _build(self, data: dict[str, Any], sent: dict[str, Any], **_: Any) -> ChangeUser:
@@ -117,14 +113,14 @@ class ChangeUserSchema(WireSchema):
 
 @dataclass(frozen=True)
 class EnableTotp:
-    password: str
+    password: str | None = None
     secret: str | None = None
     code: str | None = None
 
 
 class EnableTotpSchema(WireSchema):
     into = EnableTotp
-    password = Text(required=True, metadata=PASSWORD)
+    password = Text(allow_none=True, metadata=_OWN_PASSWORD)
     secret = Text(
         allow_none=True,
         metadata={
@@ -137,14 +133,13 @@ class EnableTotpSchema(WireSchema):
 
 @dataclass(frozen=True, kw_only=True)
 class RenewCodes(ProvingBody):
-    password: str
     regenerate: bool
     only_proves = False
 
 
 class RenewCodesSchema(WireSchema):
     into = RenewCodes
-    password = Text(required=True, metadata=PASSWORD)
+    password = Text(allow_none=True, metadata=_OWN_PASSWORD)
     regenerate = Flag(
         required=True,
         validate=validate.OneOf([True], error="BASE_TYPE_CHOICES: Only hashes are kept: codes are renewed, not shown."),

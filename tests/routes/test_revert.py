@@ -1,12 +1,16 @@
 """ "This wasn't me", by the mail about a second factor: whoever holds the mailbox has the account back for 48 hours."""
 
 import orjson
+import pyotp
 import pytest
 
 from app.stores.keys import unprefixed as keys
 from app.stores.session_records import Client
+from app.stores.users import Change
 from app.web.services import EXTENSION
+from tests.authenticator import Authenticator
 from tests.device import PASSWORD, Device, errors
+from tests.passkeys import CREDENTIALS, add, prove, sign_in
 
 NEW_PASSWORD = "another horse battery"
 HOUR = 3600
@@ -15,11 +19,11 @@ EXPIRED = ["TOKEN_INVALID"]
 
 @pytest.fixture
 def link(app, redis):
-    """Makes the secret of the link in the newest mail about a factor that was turned on, as the mail carries it."""
+    """Makes the secret of the link in the newest mail about a factor that was set, as the mail carries it."""
 
-    def make(device):
+    def make(device, kind="totp_on"):
         told = [orjson.loads(fields["notice"]) for _, fields in redis.xrange(keys.mail)]
-        notice = [one for one in told if (one["kind"], one["user_id"]) == ("totp_on", device.user_id)][-1]
+        notice = [one for one in told if (one["kind"], one["user_id"]) == (kind, device.user_id)][-1]
         links = app.extensions[EXTENSION].links
         return links.issue_revert(device.user_id, notice["factor"], notice["at"], notice["id"])
 
@@ -171,3 +175,119 @@ def test_tries_are_limited_by_link(alice, thief, make_app, link):
     tries = [revert(device, secret + "x").status_code for _ in range(3)]
     assert tries == [400, 400, 429]
     assert revert(device, secret).status_code == 200
+
+
+# Passkeys, and several factors
+
+
+@pytest.fixture
+def phone():
+    return Authenticator()
+
+
+def add_another(device, known, clock, name="Another"):
+    """Add one more passkey a second later, proved by one that is there."""
+    clock.advance(1)
+    another = Authenticator()
+    proof = prove(device, known).json["token"]
+    add(device, another, name, X_Discord_MFA_Authorization=proof)
+    return another
+
+
+def names_of(device):
+    return [one["name"] for one in device.get(CREDENTIALS).json]
+
+
+@pytest.fixture
+def thief_with_passkey(alice, new_device, phone):
+    """Knows the password alone, has signed in with it and added a passkey."""
+    device = new_device().log_in(alice)
+    add(device, phone)
+    return device
+
+
+def test_a_passkey_of_somebody_else_is_taken_off(alice, thief_with_passkey, new_device, link, phone):
+    answer = revert(new_device(), link(alice, "passkey_added"))
+    assert_back(alice, thief_with_passkey, new_device, answer)
+    assert sign_in(new_device(), phone).status_code == 400
+
+
+def test_all_that_was_set_since_goes_too(alice, thief_with_passkey, new_device, link, phone, clock):
+    """A second passkey and TOTP, by the link about the first."""
+    secret = link(alice, "passkey_added")
+    another = add_another(thief_with_passkey, phone, clock)
+    proof = prove(thief_with_passkey, another).json["token"]
+    code = pyotp.random_base32()
+    body = {"password": PASSWORD, "secret": code, "code": pyotp.TOTP(code).at(int(clock()))}
+    enabled = thief_with_passkey.post("/users/@me/mfa/totp/enable", body, X_Discord_MFA_Authorization=proof)
+    thief_with_passkey.token = enabled.json["token"]
+    assert_back(alice, thief_with_passkey, new_device, revert(new_device(), secret))
+    assert [sign_in(new_device(), one).status_code for one in (phone, another)] == [400, 400]
+
+
+def test_totp_goes_with_the_passkeys_that_were_added_since(alice, thief, new_device, link, phone, clock):
+    secret = link(alice)
+    clock.advance(31)
+    add(thief, phone, X_Discord_MFA_Authorization=thief.prove())
+    assert_back(alice, thief, new_device, revert(new_device(), secret))
+
+
+def test_an_older_factor_stays_and_is_asked_for(alice, new_device, link, phone, clock):
+    """The link signs nobody in then: who follows it logs in with the new password and that factor."""
+    add(alice, phone, "Own")
+    thiefs = add_another(alice, phone, clock, "Thief's")
+    answer = revert(new_device(), link(alice, "passkey_added"))
+    assert answer.json == {"message": "Your new password is set. Log in with it."}
+    assert not alice.is_signed_in
+    asked = enter(new_device(), alice.email, NEW_PASSWORD)
+    body = {"ticket": asked["ticket"], "code": phone.get(asked["webauthn"])}
+    owner = new_device()
+    owner.token = owner.post("/auth/mfa/webauthn", body).json["token"]
+    assert names_of(owner) == ["Own"]
+    assert sign_in(new_device(), thiefs).status_code == 400
+    codes = [enter(new_device(), alice.email, NEW_PASSWORD)["backup"]]
+    assert codes == [True], "the codes of the older factor go on"
+
+
+def test_the_page_leads_to_the_login_where_an_older_factor_is_left(alice, app, link, phone, clock):
+    add(alice, phone, "Own")
+    add_another(alice, phone, clock)
+    answer = app.test_client().post(
+        "/revert/form", data={"token": link(alice, "passkey_added"), "password": NEW_PASSWORD}
+    )
+    assert answer.status_code == 200
+    assert "Log in with it" in answer.text
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_a_link_about_a_passkey_that_is_gone_takes_nothing_off(alice, new_device, link, phone, clock):
+    add(alice, phone, "Own")
+    secret = link(alice, "passkey_added")
+    add_another(alice, phone, clock)
+    [own, _] = alice.get(CREDENTIALS).json
+    proof = prove(alice, phone).json["token"]
+    assert alice.call("DELETE", f"{CREDENTIALS}/{own['id']}", X_Discord_MFA_Authorization=proof).status_code == 204
+    assert errors(revert(new_device(), secret), "token") == EXPIRED
+    assert names_of(alice) == ["Another"]
+
+
+def test_totp_of_which_nobody_knows_since_when_goes_by_its_own_link_with_all_else(
+    alice, thief, new_device, link, users, phone, clock
+):
+    """The release before did not note that."""
+    users.change(alice.user_id, Change(unset=["totp_since"], same_credentials=True))
+    secret = link(alice)
+    clock.advance(31)
+    add(thief, phone, X_Discord_MFA_Authorization=thief.prove())
+    assert_back(alice, thief, new_device, revert(new_device(), secret))
+
+
+def test_it_stays_by_the_link_of_a_passkey_that_was_added_since(alice, thief, new_device, link, users, phone, clock):
+    users.change(alice.user_id, Change(unset=["totp_since"], same_credentials=True))
+    own = link(alice)
+    clock.advance(31)
+    add(thief, phone, X_Discord_MFA_Authorization=thief.prove())
+    answer = revert(new_device(), link(alice, "passkey_added"))
+    assert "message" in answer.json
+    assert users.get(alice.user_id).factors == {"totp"}
+    assert errors(revert(new_device(), own), "token") == EXPIRED, "all links end when all sessions end"

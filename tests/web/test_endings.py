@@ -9,9 +9,11 @@ import pytest
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import new_notice_id
 from app.web.services import EXTENSION
-from tests.device import PASSWORD, Device
+from tests.authenticator import Authenticator
+from tests.device import API, PASSWORD, Device
 from tests.former_service import FormerService
 from tests.leases import IN_FULL_S, Holders, Time
+from tests.passkeys import CREDENTIALS, add, request_of
 
 NEW_PASSWORD = "another horse battery"
 OTHERS = ("a" * 16, "b" * 16)
@@ -184,6 +186,43 @@ def make_new_codes(place):
     return lambda: expect(200, place.alice.post("/users/@me/mfa/codes", body, X_Discord_MFA_Authorization=proof))
 
 
+def _with_new_passkey(place):
+    """A browser, and what it needs to add a passkey: that gives it a new token, and ends the former one."""
+    browser, key = place.new_browser(), Authenticator()
+    begun = expect(200, browser.post(API + CREDENTIALS, json={"password": PASSWORD})).json
+    body = {"ticket": begun["ticket"], "name": "Key", "credential": key.make(begun["challenge"])}
+    return browser, key, body
+
+
+def add_a_passkey_in_a_browser(place):
+    browser, _, body = _with_new_passkey(place)
+    return lambda: expect(200, browser.post(API + CREDENTIALS, json=body))
+
+
+def remove_a_passkey_in_a_browser(place):
+    browser, key, body = _with_new_passkey(place)
+    path = f"{API}{CREDENTIALS}/{expect(200, browser.post(API + CREDENTIALS, json=body)).json['id']}"
+    asked = expect(401, browser.delete(path)).json["mfa"]
+    answer = {"ticket": asked["ticket"], "mfa_type": "webauthn", "data": key.get(request_of(asked))}
+    expect(200, browser.post(f"{API}/mfa/finish", json=answer))
+    return lambda: expect(204, browser.delete(path))
+
+
+def sign_in_by_a_passkey_over_the_cap(place):
+    key = Authenticator()
+    add(place.alice, key)
+    place.new_device().log_in(place.alice)
+    begun = place.new_device().post("/auth/passwordless/start").json
+    body = {"ticket": begun["ticket"], "credential": key.get(begun["challenge"])}
+    return lambda: expect(200, place.new_device().post("/auth/conditional/finish", body))
+
+
+def revert_a_passkey(place):
+    add(place.phone, Authenticator())
+    secret = _revert_link(place, "passkey_added")
+    return lambda: expect(200, place.new_device().post("/auth/revert", {"token": secret, "password": NEW_PASSWORD}))
+
+
 def _reset_link(place):
     services, user_id = place.services, place.alice.user_id
     version = services.accounts.get(user_id).secrets_version
@@ -229,11 +268,15 @@ def say_not_me_again(place):
     return lambda: say(400)
 
 
+def _revert_link(place, kind):
+    told = [orjson.loads(fields["notice"]) for _, fields in place.redis.xrange(keys.mail)]
+    notice = next(one for one in told if one["kind"] == kind)
+    return place.services.links.issue_revert(place.alice.user_id, notice["factor"], notice["at"], notice["id"])
+
+
 def revert(place):
     place.phone.enable_totp(place.clock())
-    told = [orjson.loads(fields["notice"]) for _, fields in place.redis.xrange(keys.mail)]
-    notice = next(one for one in told if one["kind"] == "totp_on")
-    secret = place.services.links.issue_revert(place.alice.user_id, notice["factor"], notice["at"], notice["id"])
+    secret = _revert_link(place, "totp_on")
     return lambda: expect(200, place.new_device().post("/auth/revert", {"token": secret, "password": NEW_PASSWORD}))
 
 
@@ -304,6 +347,7 @@ REQUESTS = [
     *(notice_an_expiry_by_a_request, notice_an_expiry_by_a_check, notice_an_expiry_by_the_list),
     *(notice_an_expiry_by_a_login, change_the_password, turn_totp_on, turn_totp_off, make_new_codes),
     *(reset, reset_with_a_code, sign_in_with_a_code_over_the_cap, say_not_me, say_not_me_again, revert),
+    *(add_a_passkey_in_a_browser, remove_a_passkey_in_a_browser, sign_in_by_a_passkey_over_the_cap, revert_a_passkey),
     *(swap, log_out_an_adopted_one, log_out_an_adopted_one_again, evict_by_adoption),
 ]
 on_one_server = pytest.mark.parametrize("redis", ["fake", "real"], indirect=True)

@@ -4,7 +4,9 @@ import pytest
 from redis import RedisCluster
 
 from app.stores.mail import new_notice_id
+from tests.authenticator import Authenticator
 from tests.device import PASSWORD, Device
+from tests.passkeys import add, prove
 
 pytestmark = pytest.mark.parametrize("redis", ["real", "cluster"], indirect=True)
 ORIGIN = {"Sec-Fetch-Site": "same-origin"}
@@ -81,6 +83,27 @@ def test_ending_another_after_a_step_up_with_a_code(with_totp, new_device, clock
     proof = with_totp.post("/mfa/finish", body).json["token"]
     assert with_totp.end([phone.id_hash], proof).status_code == 204
     assert not phone.is_signed_in
+
+
+def test_ending_another_after_a_step_up_with_a_passkey(alice, new_device, full):
+    phone = Authenticator()
+    add(alice, phone)
+    tablet = new_device(User_Agent="tablet").log_in(alice)
+    full()
+    proof = prove(alice, phone).json["token"]
+    assert alice.end([tablet.id_hash], proof).status_code == 204
+    assert not tablet.is_signed_in
+
+
+def test_nobody_signs_in_by_a_passkey(alice, new_device, full):
+    phone = Authenticator()
+    add(alice, phone)
+    begun = new_device().post("/auth/passwordless/start").json
+    full()
+    body = {"ticket": begun["ticket"], "credential": phone.get(begun["challenge"])}
+    assert new_device().post("/auth/conditional/finish", body).status_code == 503
+    assert new_device().post("/auth/passwordless/start").status_code == 503
+    assert len(alice.id_hashes()) == 1
 
 
 def test_wrong_answers_are_counted_all_the_same(alice, full, make_app):

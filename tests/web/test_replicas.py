@@ -3,7 +3,9 @@
 import pytest
 
 from app.stores.keys import unprefixed as keys
+from tests.authenticator import Authenticator
 from tests.device import PASSWORD
+from tests.passkeys import add, begin, finish, prove
 
 UNCONFIRMED = (
     "503: Service Unavailable. This may or may not have happened: too few replicas have confirmed it. "
@@ -146,6 +148,21 @@ def test_a_login_by_a_code_opens_nothing(make_app, alice, clock):
     ticket = alice.post("/auth/login", {"login": alice.email, "password": PASSWORD}).json["ticket"]
     assert_unconfirmed(alice.post("/auth/mfa/backup", {"ticket": ticket, "code": at_once.backup_codes.pop()}))
     assert len(at_once.id_hashes()) == 1
+
+
+@alone
+def test_a_sign_in_by_a_passkey_opens_nothing(make_app, alice):
+    """The counter could go back; and a passkey that no replica has is told as that."""
+    at_once, key = type(alice)(make_app().test_client(use_cookies=False)), Authenticator()
+    at_once.token = alice.token
+    add(at_once, key)
+    begun = alice.post("/auth/passwordless/start").json
+    body = {"ticket": begun["ticket"], "credential": key.get(begun["challenge"])}
+    assert_unconfirmed(alice.post("/auth/conditional/finish", body))
+    assert len(at_once.id_hashes()) == 1
+    proof = prove(at_once, key).json["token"]
+    begun = begin(at_once, X_Discord_MFA_Authorization=proof)
+    assert_unconfirmed(finish(alice, begun, Authenticator().make(begun["challenge"])))
 
 
 @alone

@@ -2,7 +2,9 @@
 
 from app.stores.mail import new_notice_id
 from app.web.services import EXTENSION
+from tests.authenticator import Authenticator
 from tests.device import PASSWORD
+from tests.passkeys import add, sign_in
 
 
 def dump(redis):
@@ -26,21 +28,30 @@ def test_no_secret_is_in_redis(alice, new_device, redis, clock, app):
     clock.advance(30)
     ticket = new_device().post("/auth/login", {"login": alice.email, "password": PASSWORD}).json["ticket"]
     codes = list(alice.backup_codes)
-    phone = new_device().log_in(alice)
-    alice.end([phone.id_hash])
+    tablet = new_device().log_in(alice)
+    alice.end([tablet.id_hash])
     renewed = alice.post(
         "/users/@me/mfa/codes",
         {"password": PASSWORD, "regenerate": True},
         X_Discord_MFA_Authorization=alice.prove(),
     )
     codes += [code["code"] for code in renewed.json["backup_codes"]]
+    alice.backup_codes = list(codes[-10:])
+    proof = alice.prove()
+    phone = Authenticator()
+    added = add(alice, phone, X_Discord_MFA_Authorization=proof)
+    codes += [code["code"] for code in added["backup_codes"]]
+    start = alice.post("/auth/passwordless/start").json["ticket"]
+    assert sign_in(new_device(), phone).status_code == 200
     links = app.extensions[EXTENSION].links
     linked = [
         links.issue_not_me(alice.user_id, alice.id_hash, new_notice_id()),
         links.issue_reset(alice.user_id, "9", clock(), new_notice_id()),
     ]
     new_device().post("/auth/forgot", {"login": alice.email})
-    issued = {secret for secret in [*alice.secrets, *phone.secrets, ticket, *codes, *linked] if len(secret) >= 8}
+    issued = {
+        secret for secret in [*alice.secrets, *tablet.secrets, ticket, start, *codes, *linked] if len(secret) >= 8
+    }
     assert len(issued) >= 30
 
     held = dump(redis)

@@ -17,9 +17,11 @@
 --             end_others           end all sessions except the caller's, for this reason
 --             refuse_tokens        adopt no token of the service before that was issued until now; so does end_others
 --             link                 id_hash of the secret of a link for a reset; the link is used up
---             revert               true if the link is one that takes a factor off, not for a reset
---             if_totp_secret       the change is refused if the encrypted TOTP secret is another
---             opens                a new session (see sign_in.lua); the change is refused if the user is disabled
+--             revert_totp          the encrypted TOTP secret, or
+--             revert_passkey       the credential id that the link takes off, with each factor that was set since. The
+--                                  link is one for that, not for a reset. The change is refused if that factor is gone
+--             opens                a new session (see sign_in.lua); the change is refused if the user is disabled. After
+--                                  a link that took a factor off, it is opened only if no factor is left
 local links = KEYS[7]
 local KEPT_FORMERS = 10
 local CLOCKS_APART_S = 60
@@ -43,9 +45,33 @@ local function refuse_tokens_before()
   end
 end
 
+-- Returns when the factor that a link takes off was set (Unix s; 0 if nobody knows); nothing if the user has it no more.
+local function find_reverted(change)
+  if change.revert_totp then
+    local is_there = redis.call("HGET", user, "totp_secret") == change.revert_totp
+    return is_there and (tonumber(redis.call("HGET", user, "totp_since") or 0) or 0) or nil
+  end
+  local passkey = passkey_of(change.revert_passkey)
+  return passkey and passkey.created_at
+end
+
+-- Remove each factor that was set at this time or later, and each of which nobody knows when it was set.
+local function forget_since(since)
+  local held = redis.call("HGETALL", passkeys)
+  for i = 1, #held, 2 do
+    local passkey = read(held[i + 1], "created_at")
+    if not passkey or passkey.created_at >= since then
+      remove_passkey(held[i])
+    end
+  end
+  if (tonumber(redis.call("HGET", user, "totp_since") or 0) or 0) >= since then
+    factors.totp.forget()
+  end
+end
+
 -- Returns nil if a change may be made. Else -1 if the caller's session is over; -2 if the user has as many passkeys as
 -- may be; -3 if the new passkey is there already; 0 if the credentials version is another by now, the link does not work
--- any more, the TOTP secret is another, the passkey is not there, the user is gone, or is disabled and a session is to be
+-- any more, the factor or the passkey is not there, the user is gone, or is disabled and a session is to be
 -- opened.
 local function find_refusal(change)
   if change.caller and not is_live(change.caller) then
@@ -57,12 +83,12 @@ local function find_refusal(change)
   end
   if change.link then
     local link = read(redis.call("HGET", links, change.link), "expires_at")
-    if not link or link.purpose ~= (change.revert and "revert" or "reset") or link.expires_at <= call.now then
+    local reverts = change.revert_totp or change.revert_passkey
+    if not link or link.purpose ~= (reverts and "revert" or "reset") or link.expires_at <= call.now then
+      return 0
+    elseif reverts and not find_reverted(change) then
       return 0
     end
-  end
-  if change.if_totp_secret and redis.call("HGET", user, "totp_secret") ~= change.if_totp_secret then
-    return 0
   end
   local named = change.remove_passkey or change.rename_passkey and change.rename_passkey.cred_id
   if named and not passkey_of(named) then
@@ -111,7 +137,8 @@ local function apply(change)
   end
   -- What was proved with a former password, factor or code, and the link of a reset, is good no more.
   local set = change.set or {}
-  local changes_factors = change.forget or change.remove_passkey or change.add_passkey
+  local reverts = change.revert_totp or change.revert_passkey
+  local changes_factors = change.forget or change.remove_passkey or change.add_passkey or reverts
   local changes_secrets = changes_factors or change.backup_codes or set.password_hash or set.totp_secret
   if changes_secrets and not change.same_credentials then
     redis.call("HINCRBY", user, "secrets_version", 1)
@@ -127,6 +154,13 @@ local function apply(change)
   end
   for _, name in ipairs(change.forget or {}) do
     factors[name].forget()
+  end
+  if reverts then
+    local since = find_reverted(change)
+    if change.revert_totp then  -- also if nobody knows when it was set
+      factors.totp.forget()
+    end
+    forget_since(since)
   end
   apply_to_passkeys(change)
   if changes_factors and not has_mfa() then  -- backup codes go with the last factor, whichever that is
@@ -163,7 +197,7 @@ local function apply(change)
     keep()
     report("AUTH_SESSION_CHANGE", change.new_id_hash, change.reason, change.caller)
   end
-  if change.opens then
+  if change.opens and not (reverts and has_mfa()) then
     open_session(change.opens)
   end
   return tonumber(redis.call("HGET", user, "epoch"))

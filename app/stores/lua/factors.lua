@@ -87,7 +87,7 @@ local factors = {
       end
     end,
     forget = function()
-      redis.call("HDEL", user, "totp_secret", "totp_step", "totp_at", "totp_ahead")
+      redis.call("HDEL", user, "totp_secret", "totp_step", "totp_since", "totp_at", "totp_ahead")
     end,
   },
   backup = {
