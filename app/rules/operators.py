@@ -192,8 +192,12 @@ class Operators:
         change = Change(forget=get_args(MfaType), end_others="admin")
         if not self._users.change(user.id, change):
             return False
-        audit.credentials_changed("totp_off", user.id)
-        self._notices.tell("totp_off", user.id, Client())
+        if "totp" in user.factors:
+            audit.credentials_changed("totp_off", user.id)
+            self._notices.tell("totp_off", user.id, Client())
+        if "webauthn" in user.factors:
+            audit.credentials_changed("passkey_removed", user.id)
+            self._notices.tell("passkey_removed", user.id, Client())
         return self._record("reset-mfa", user_id=user.id)
 
     def end(self, sessions: Iterable[Session]) -> Iterator[int]:

@@ -127,7 +127,8 @@ class Passkeys:
                 raise InvalidTicket
         except PasskeyRefused as refused:
             raise (InvalidCredential if refused.is_there else TooManyPasskeys) from None
-        audit.credentials_changed("passkey_added", user.id, tokens.id_hash(token) if token else caller.id_hash)
+        session = tokens.id_hash(token) if token else caller.id_hash
+        audit.credentials_changed("passkey_added", user.id, session, passkey.id)
         self._notices.tell("passkey_added", user.id, client, factor=factor_of_passkey(passkey))
         return passkey, codes, token
 
@@ -164,7 +165,8 @@ class Passkeys:
         )
         if not self._users.change(user.id, change):
             raise NotFound
-        audit.credentials_changed("passkey_removed", user.id, tokens.id_hash(token) if token else caller.id_hash)
+        session = tokens.id_hash(token) if token else caller.id_hash
+        audit.credentials_changed("passkey_removed", user.id, session, passkey.id)
         self._notices.tell("passkey_removed", user.id, client)
         return token
 

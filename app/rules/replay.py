@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
@@ -29,20 +29,23 @@ class Missed:
         deleted: The user was deleted.
         disabled: Whether the user was disabled in the end; None if that did not change.
         forgets: Second factors that must not count as the backup has them: changed, or a code used up.
+        removed_passkeys: Our ids of passkeys that were removed one by one.
         withdraws_password: The password of the backup must not count alone: it was changed, or a factor was added.
     """
 
     deleted: bool = False
     disabled: bool | None = None
     forgets: frozenset[MfaType] = frozenset()
+    removed_passkeys: frozenset[str] = frozenset()
     withdraws_password: bool = False
 
     @property
     def changes_credentials(self) -> bool:
-        return bool(self.forgets) or self.withdraws_password
+        return bool(self.forgets or self.removed_passkeys) or self.withdraws_password
 
 
-_BOTH: frozenset[MfaType] = frozenset(("totp", "backup"))
+_ALL: frozenset[MfaType] = frozenset(get_args(MfaType))
+_TOTP_AND_CODES: frozenset[MfaType] = frozenset(("totp", "backup"))
 _CODES: frozenset[MfaType] = frozenset(("backup",))
 
 
@@ -76,6 +79,12 @@ def _after(missed: Missed, line: Mapping[str, Any]) -> Missed:
         return replace(missed, deleted=True)
     if event in ("account_disabled", "account_enabled"):
         return replace(missed, disabled=event == "account_disabled")
+    if (
+        event == "credentials_changed"
+        and line.get("what") == "passkey_removed"
+        and isinstance(line.get("passkey"), str)
+    ):
+        return replace(missed, removed_passkeys=missed.removed_passkeys | {line["passkey"]})
     if event == "credentials_changed":
         withdraws = missed.withdraws_password or line.get("what") != "backup_codes"
         return replace(missed, forgets=missed.forgets | _changed_factors(line), withdraws_password=withdraws)
@@ -85,10 +94,13 @@ def _after(missed: Missed, line: Mapping[str, Any]) -> Missed:
 
 
 def _changed_factors(line: Mapping[str, Any]) -> frozenset[MfaType]:
-    if line.get("what") in ("totp_on", "totp_off"):
-        return _BOTH
+    what, is_by_session = line.get("what"), line.get("session") is not None
+    if what in ("totp_off", "passkey_removed") and not is_by_session:  # an operator or a link took all of them away
+        return _ALL
+    if what in ("totp_on", "totp_off"):
+        return _TOTP_AND_CODES
     # A password changed by a link has no session. The link may have been answered by a backup code.
-    return _CODES if line.get("what") == "backup_codes" or line.get("session") is None else frozenset()
+    return _CODES if what == "backup_codes" or not is_by_session else frozenset()
 
 
 class Replay:
@@ -136,6 +148,9 @@ class Replay:
         fields = {"replayed_at": repr(self._clock())} if missed.changes_credentials else {}
         fields |= {"password_hash": nobodys} if missed.withdraws_password else {}
         fields |= {"disabled": "1"} if missed.disabled else {}
+        removed = [passkey for passkey in user.passkeys if passkey.id in missed.removed_passkeys]
+        for passkey in removed:  # if the process dies in between, the next run does what is left
+            self._users.change(user.id, Change(remove_passkey=passkey.cred_id))
         change = Change(
             set=fields,
             unset=["disabled"] if missed.disabled is False else None,
@@ -156,4 +171,5 @@ def _left(user: User, missed: Missed, since: float) -> Missed:
         return missed
     if missed.disabled == user.disabled:
         missed = replace(missed, disabled=None)
+    missed = replace(missed, removed_passkeys=missed.removed_passkeys & {passkey.id for passkey in user.passkeys})
     return replace(missed, forgets=frozenset(), withdraws_password=False) if user.replayed_at >= since else missed

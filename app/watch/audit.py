@@ -131,14 +131,16 @@ def _sessions_ended(user_id: str, reason: str, sessions: Sequence[str], by: str 
         _write_line("sessions_ended", **fields)
 
 
-def credentials_changed(what: Credential, user_id: str, session: str | None = None) -> None:
+def credentials_changed(what: Credential, user_id: str, session: str | None = None, passkey: str | None = None) -> None:
     """Record a change of credentials.
 
     Args:
         session: The id_hash, after the change, of the session that made it; None if a link or an operator made it.
+        passkey: Our id of the passkey that was added or removed; None for all of the user, and for other credentials.
     """
     metrics.CREDENTIAL_CHANGES.labels(what).inc()
-    _write_line("credentials_changed", user_id=user_id, what=what, session=session)
+    named = {"passkey": passkey} if passkey else {}
+    _write_line("credentials_changed", user_id=user_id, what=what, session=session, **named)
 
 
 def reset_asked(user_id: str | None, account: str) -> None:

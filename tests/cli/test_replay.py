@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.times import iso
+from tests.authenticator import Authenticator
 from tests.device import PASSWORD, Device
+from tests.passkeys import CREDENTIALS, add, prove, sign_in
 
 NEW = "another long password"
 
@@ -118,6 +120,53 @@ def test_what_happened_after_the_replay_stays(run, alice, new_device, redis, clo
     assert run("users", "set-password", alice.email, "--yes", given=f"{NEW}\n").exit_code == 0
     assert run("users", "replay", log_file(), "--since", "1h", "--yes").exit_code == 1
     assert may_log_in(new_device, alice.email, NEW)
+
+
+def passkeys_that_sign_in(new_device, *phones):
+    return [phone for phone in phones if sign_in(new_device(), phone).status_code == 200]
+
+
+def test_a_passkey_that_was_removed_goes_again(run, new_device, redis, clock, log_file):
+    """It alone: the other one still signs in, and is still asked for after the password."""
+    alice, bob = new_device().register("alice@example.com"), new_device().register("bob@example.com")
+    kept, removed, bobs = Authenticator(), Authenticator(), Authenticator()
+    add(alice, kept)
+    second = add(alice, removed, X_Discord_MFA_Authorization=prove(alice, kept).json["token"])
+    add(bob, bobs)
+    since = iso(time.time())
+    clock.advance(60)
+    backup = Backup(redis)
+    proof = prove(alice, kept).json["token"]
+    answer = alice.call("DELETE", f"{CREDENTIALS}/{second['id']}", X_Discord_MFA_Authorization=proof)
+    assert answer.status_code == 204
+    file = log_file()
+
+    backup.restore()
+    assert passkeys_that_sign_in(new_device, removed) == [removed]
+    ran = run("users", "replay", file, "--since", since, "--yes", "--json")
+    assert ran.json == [{"deleted": 0, "disabled": 0, "enabled": 0, "credentials": 1}]
+    assert passkeys_that_sign_in(new_device, kept, removed, bobs) == [kept, bobs]
+    answer = new_device().post("/auth/login", {"login": alice.email, "password": PASSWORD})
+    assert answer.json["webauthn"]
+    assert run("users", "replay", file, "--since", since, "--yes").exit_code == 1
+
+
+def test_factors_of_a_backup_that_an_operator_took_away(run, new_device, redis, clock, log_file):
+    """All go again, of whichever kind, and the password that was behind them does not count alone."""
+    alice, bob = new_device().register("alice@example.com"), new_device().register("bob@example.com")
+    phone, bobs = Authenticator(), Authenticator()
+    add(alice, phone)
+    since = iso(time.time())
+    clock.advance(60)
+    backup = Backup(redis)
+    run("users", "reset-mfa", alice.email, "--yes")
+    add(bob, bobs)  # the backup does not have it
+    file = log_file()
+
+    backup.restore()
+    assert run("users", "replay", file, "--since", since, "--yes").exit_code == 0
+    assert passkeys_that_sign_in(new_device, phone, bobs) == []
+    assert [one.email for one in (alice, bob) if may_log_in(new_device, one.email)] == []
 
 
 @pytest.mark.parametrize("redis", ["fake"], indirect=True)

@@ -7,12 +7,17 @@ from app.config import load_settings
 from app.stores.connection.connect import connect
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, new_notice_id
+from app.stores.passkeys import Passkey
+from app.stores.users import Change
 from app.web.services import EXTENSION
+from tests.authenticator import Authenticator
 from tests.conftest import ENVIRONMENT
 from tests.device import PASSWORD, Device
+from tests.passkeys import add, sign_in
 from tests.web.test_secrets import dump
 
 NEW = "another long password"
+PHONE = Passkey("credential-of-alices-phone", "11", "Phone", b"key", 0, (), "", True, 7)
 
 
 def test_who_is_created_can_log_in(run, new_device):
@@ -145,6 +150,22 @@ def test_reset_mfa(run, with_totp, bob, new_device, heard, redis):
     assert bob.is_signed_in
 
 
+def test_reset_mfa_takes_passkeys_too(run, alice, new_device, redis):
+    """Each kind that goes is on record, and told to the user."""
+    phone = Authenticator()
+    add(alice, phone)
+    id_hash = alice.id_hash
+    assert new_device().post("/auth/login", {"login": alice.email, "password": PASSWORD}).json["webauthn"]
+    ran = run("users", "reset-mfa", alice.email, "--yes")
+    assert ran.exit_code == 0
+    assert [line["what"] for line in ran.audit if line["event"] == "credentials_changed"] == ["passkey_removed"]
+    assert sign_in(new_device(), phone).json["code"] == 60008
+    assert "token" in new_device().post("/auth/login", {"login": alice.email, "password": PASSWORD}).json
+    assert not redis.exists(keys.passkeys(alice.user_id), keys.backup_codes(alice.user_id))
+    assert not alice.is_signed_in
+    assert id_hash in str(ran.audit)
+
+
 def queue_mails(store, clock, alice, bob, new_device, app):
     """For both: one due, one put aside, one given up; and links for those of alice."""
     mails = MailStore(store, clock)
@@ -160,7 +181,7 @@ def queue_mails(store, clock, alice, bob, new_device, app):
     links.issue_reset(alice.user_id, "9", clock(), new_notice_id())
 
 
-def test_who_is_deleted_leaves_nothing(run, alice, bob, new_device, redis, store, clock, app):
+def test_who_is_deleted_leaves_nothing(run, alice, bob, new_device, redis, store, clock, app, users):
     """Every key and value of Redis, searched for whatever named them: id, address, names, sessions, secrets' hashes."""
     queue_mails(store, clock, alice, bob, new_device, app)
     digest = app.extensions[EXTENSION].accounts.digest_of(alice.email)
@@ -176,9 +197,11 @@ def test_who_is_deleted_leaves_nothing(run, alice, bob, new_device, redis, store
     hashes = [alice.id_hash, phone.id_hash]
     alice.end([phone.id_hash])
     new_device().post("/auth/login", {"login": alice.email, "password": PASSWORD})
+    users.change(alice.user_id, Change(add_passkey=PHONE))
     record = redis.hgetall(keys.user(alice.user_id))
     codes = redis.smembers(keys.backup_codes(alice.user_id))
     named = [alice.user_id, "alice", digest, *hashes, record["password_hash"], record["totp_secret"], *codes]
+    named.append(PHONE.cred_id)
     held = dump(redis)
     assert [name for name in named if name not in held] == []
     ran = run("users", "delete", alice.email, "--yes")

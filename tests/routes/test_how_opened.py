@@ -9,8 +9,10 @@ from app.stores.keys import unprefixed as keys
 from app.stores.mail import new_notice_id
 from app.stores.session_records import Client, NewSession, parse_session
 from app.web.services import EXTENSION
+from tests.authenticator import Authenticator
 from tests.device import PASSWORD, Device
 from tests.former_service import FormerService
+from tests.passkeys import add, sign_in
 
 SECRET = "what-the-gateway-shows-to-be-let-in"
 NEW_PASSWORD = "another horse battery"
@@ -77,6 +79,25 @@ def test_a_password_and_a_backup_code(with_totp, new_device):
     body = {"ticket": ticket_of(device, with_totp), "code": with_totp.backup_codes.pop()}
     signed_in(device, device.post("/auth/mfa/totp", body))
     assert told(device) == (["pwd", "recovery"], "urn:keyrack:2fa")
+
+
+def test_a_passkey_alone(alice, new_device):
+    """It is two factors, because its device has verified the user."""
+    phone = Authenticator()
+    add(alice, phone)
+    device = new_device()
+    assert told(signed_in(device, sign_in(device, phone))) == (["webauthn"], "urn:keyrack:2fa")
+    assert told(alice) == (["pwd"], "urn:keyrack:1fa")
+
+
+def test_a_password_and_a_passkey(alice, new_device):
+    phone = Authenticator(verifies_user=False)
+    add(alice, phone)
+    device = new_device()
+    asked = device.post("/auth/login", {"login": alice.email, "password": alice.password}).json
+    body = {"ticket": asked["ticket"], "code": phone.get(asked["webauthn"])}
+    signed_in(device, device.post("/auth/mfa/webauthn", body))
+    assert told(device) == (["pwd", "webauthn"], "urn:keyrack:2fa")
 
 
 def test_a_link(alice, new_device, app):
