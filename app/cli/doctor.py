@@ -21,6 +21,7 @@ from app.cli.mail_check import check_mail
 from app.cli.terminal import PARTLY, RedisAway, SingleCommand, as_json, iso, say, say_json
 from app.config import Settings
 from app.rules.adoption_keys import AdoptionKeys
+from app.rules.relying_party import why_none
 from app.serving.checkup import (
     Finding,
     Level,
@@ -95,6 +96,7 @@ def _findings(through: str | None, paths: tuple[str, ...], mail_to: str | None) 
     yield check_leases(settings.verify_lease_s, wired.why_no_lease())
     yield check_keys(wired.find_foreign_keys())
     yield _check_totp_secret(wired)
+    yield _check_passkeys(wired)
     yield check_location(settings.geoip_database, wired.clock())
     yield from check_adoption(settings.adopt_jwt_key, settings.adopt_jwt_until, wired.clock())
     yield from check_mail(settings, mail_to, wired.clock())
@@ -118,6 +120,20 @@ def _check_totp_secret(wired: Services) -> Finding:
         advice = "Name the secret under which it was stored among them; until then codes and backup codes are refused."
         return fail("totp secret", "SECRET_KEYS cannot read a stored TOTP secret.", advice)
     return ok("totp secret", "SECRET_KEYS can read a stored TOTP secret.")
+
+
+def _check_passkeys(wired: Services) -> Finding:
+    """Say where passkeys can be used. Where they cannot, look for users who have some, and could not sign in."""
+    party = wired.passkeys.party
+    if party:
+        at = ", ".join(party.origins)
+        return ok("passkeys", f"Passkeys belong to {party.id} and can be used at {at}.")
+    why = why_none(wired.settings.public_url)
+    user = next((user for user in islice(wired.operators.users(), _USERS_TRIED) if user.passkeys), None)
+    if user is None:
+        return ok("passkeys", f"There are no passkeys: {why}")
+    advice = "Until PUBLIC_URL or WEBAUTHN_RP_ID has the name of before, who has no other factor cannot sign in."
+    return fail("passkeys", f"Users have passkeys that cannot be used: {why}", advice)
 
 
 def check_location(database: Path | None, now: float) -> Finding:

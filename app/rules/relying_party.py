@@ -55,6 +55,19 @@ def relying_party(public_url: str | None, rp_id: str | None, origins: Sequence[s
     return RelyingParty(party, tuple(dict.fromkeys([*own, *origins])))
 
 
+def why_none(public_url: str | None) -> str:
+    """Return why there is no relying party, as a sentence for operators."""
+    if not public_url:
+        return "PUBLIC_URL is not set."
+    if _is_address(_host(public_url)):
+        return "The host of PUBLIC_URL is an address, and passkeys belong to a name."
+    if urlsplit(public_url.lower()).scheme != "https":
+        return "PUBLIC_URL is neither of https nor http://localhost, so browsers make no passkeys there."
+    return (
+        "The host of PUBLIC_URL must be a name of letters, digits and hyphens for passkeys, without a dot at its end."
+    )
+
+
 def read_rp_id(raw: str) -> str:
     """Return WEBAUTHN_RP_ID in lower case. ValueError says what it must be."""
     name = raw.lower()
@@ -122,4 +135,4 @@ def _host(origin: str) -> str:
 
 def _is_address(host: str) -> bool:
     """Tell whether browsers read a host as an address. They do so if its last label is a number (URL Standard)."""
-    return re.fullmatch("[0-9]+|0x[0-9a-f]*", host.rpartition(".")[2]) is not None
+    return ":" in host or re.fullmatch("[0-9]+|0x[0-9a-f]*", host.rpartition(".")[2]) is not None

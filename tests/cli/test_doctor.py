@@ -11,6 +11,8 @@ from app.cli.doctor import check_location, judge_address
 from app.cli.mail_check import check_mail
 from app.config import load_settings
 from app.stores.connection.connect import connect
+from app.stores.passkeys import Passkey
+from app.stores.users import Change
 from app.times import iso
 from tests.conftest import ENVIRONMENT
 from tests.former_service import FormerService
@@ -37,7 +39,7 @@ def test_warnings_alone_end_with_1(examine):
     ran = examine(SECRET_KEYS=RANDOM)
     assert ran.exit_code == 1
     assert [line.split()[0] for line in ran.stdout.splitlines()] == [
-        *["ok", "ok", "ok", "ok", "WARN", "WARN", "WARN", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "ok"],
+        *["ok", "ok", "ok", "ok", "WARN", "WARN", "WARN", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "ok"],
     ]
     assert examine().exit_code == 5
 
@@ -279,3 +281,31 @@ def test_adoption(examine, tmp_path, clock):
     assert f"until {iso(clock() + 1)}" in soon["said"]
     over = lines(ADOPT_JWT_KEY=str(path), ADOPT_JWT_UNTIL=iso(clock() - 1))[0]
     assert (over["level"], "adopt count" in over["advice"]) == ("warn", True)
+
+
+@pytest.mark.parametrize("redis", ["fake"], indirect=True)
+def test_where_passkeys_can_be_used(examine, users, alice):
+    """And why not. If users have some all the same, they cannot sign in with them."""
+
+    def line(**environment):
+        found = [json.loads(line) for line in examine("--json", **environment).stdout.splitlines()]
+        [one] = [one for one in found if one["check"] == "passkeys"]
+        return one["level"], one["said"]
+
+    told = "Passkeys belong to example.com and can be used at https://keys.example.com, https://chat.example.com."
+    usable = {"WEBAUTHN_RP_ID": "example.com", "WEBAUTHN_ORIGINS": "https://chat.example.com"}
+    assert line(PUBLIC_URL="https://keys.example.com", **usable) == ("ok", told)
+    reasons = {
+        "": "PUBLIC_URL is not set",
+        "http://127.0.0.1:8000": "The host of PUBLIC_URL is an address",
+        "http://[::1]:8000": "The host of PUBLIC_URL is an address",
+        "http://keys.example.com": "PUBLIC_URL is neither of https nor http://localhost",
+        "https://my_keys": "The host of PUBLIC_URL must be a name of letters",
+    }
+    for public_url, why in reasons.items():
+        level, said = line(PUBLIC_URL=public_url)
+        assert (level, said.startswith(f"There are no passkeys: {why}")) == ("ok", True)
+    users.change(alice.user_id, Change(add_passkey=Passkey("id", "1", "Key", b"key", 0, (), "", None, 0)))
+    for public_url, why in reasons.items():
+        level, said = line(PUBLIC_URL=public_url)
+        assert (level, said.startswith(f"Users have passkeys that cannot be used: {why}")) == ("fail", True)
