@@ -41,7 +41,10 @@ class Worker(FastWorker):
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         self._due.pop(conn, None)
-        return super().handle_request(req, conn)
+        try:
+            return super().handle_request(req, conn)
+        except TimeoutError:  # the client takes no answer. gunicorn would log this as a mistake
+            return False
 
     def murder_keepalived(self, *args: Any, **kwargs: Any) -> None:
         """Close idle connections, and connections with a late head. gunicorn's main thread calls this each second."""

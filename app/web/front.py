@@ -82,12 +82,12 @@ class Front:
     def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
         began = time.perf_counter()
         request_id = request_id_of(environ)
+        if "gunicorn.socket" in environ:  # who stops to send a body, or takes no answer, must not block the thread
+            environ["gunicorn.socket"].settimeout(_QUIET_S)
         is_verify = environ["PATH_INFO"] == verify.PATH
         if not is_verify:
             environ["PATH_INFO"] = canonical_path(environ["PATH_INFO"])
             environ["wsgi.input"] = _RequestBody(environ["wsgi.input"])
-            if "gunicorn.socket" in environ:  # a client that stops sending within a body must not block the thread
-                environ["gunicorn.socket"].settimeout(_QUIET_S)
         standard = _FOR_GATEWAYS if is_verify else STANDARD
         if is_verify or environ["PATH_INFO"].startswith(f"{API}/"):
             standard = (*standard, *self.cors.headers(environ))

@@ -15,6 +15,7 @@ from app.serving.fast_worker import is_plain
 from app.serving.workers import Worker
 from app.stores.connection.primary import Primary
 from app.watch import metrics
+from app.web import front
 from tests.lanes import comparable, gunicorn_config
 from tests.servers import wait_until
 
@@ -359,6 +360,20 @@ def test_the_loop_goes_on_while_a_client_does_not_close(worker, check):
         assert talks.recv(1) == b""
         wait_until(lambda: worker.worker.nr_conns == 1, "the silent one is still there")
         assert time.monotonic() - began > 1.9
+
+
+def test_clients_that_take_no_answers_hold_threads_for_seconds_alone(worker, check, alice, monkeypatch):
+    """As many as there are threads. It is no mistake of the service, so the log does not show it as one."""
+    monkeypatch.setattr(front, "_QUIET_S", 0.2)
+    mistakes = []
+    worker.worker.log.exception = lambda *said: mistakes.append(said)
+    with worker.connect() as one, worker.connect() as another, worker.connect() as other:
+        for silent in (one, another):
+            silent.sendall(check * 200)
+        for _ in range(100):  # the threads take turns; long before the last turn nothing more can be sent to the silent
+            other.sendall(LIST.format(alice.token).encode())
+            assert receive(other)[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert mistakes == []
 
 
 def test_uses_are_noted_before_the_worker_ends(app, worker, check, alice, clock):
