@@ -1,10 +1,12 @@
-"""gunicorn's workers, with six changes.
+"""gunicorn's workers, with seven changes.
 
-A worker serves all connections that wait at its listener before it ends. A request whose head stays incomplete is
-dropped. The worker's own refusals are JSON. What needs no thread is answered in the loop (fast_worker.py).
-A thread needs fewer steps for a request: see hand_over.py, and `AnswerAtOnce` for how it sends an answer.
+A worker serves all connections that wait at its listener before it ends. It does not end if it has no file left for one
+more. A request whose head stays incomplete is dropped. The worker's own refusals are JSON. What needs no thread is
+answered in the loop (fast_worker.py). A thread needs fewer steps for a request: see hand_over.py, and `AnswerAtOnce`
+for how it sends an answer.
 """
 
+import errno
 import select
 import socket
 import time
@@ -19,6 +21,7 @@ from app.errors import status_message
 from app.serving.fast_worker import FastWorker
 
 _HEAD_S = 5  # within this time the head of a request must be complete
+_ACCEPT_AGAIN_S = 1.0  # after a connection for which no file was left
 
 
 class Worker(FastWorker):
@@ -31,6 +34,7 @@ class Worker(FastWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._due: dict[Any, float] = {}  # deadline (monotonic s) of each incomplete head
+        self._accept_at = 0.0  # no connection is accepted before (monotonic s)
 
     def handle(self, conn: Any) -> Any:
         self._due[conn] = time.monotonic() + _HEAD_S
@@ -64,8 +68,27 @@ class Worker(FastWorker):
         self.alive = self.alive and super().is_parent_alive()
         return self.alive
 
+    def accept(self, listener: Any) -> None:
+        """Accept a connection. If no file is left for it, connections wait for a second."""
+        if not self._accept(listener):
+            self._accept_at = time.monotonic() + _ACCEPT_AGAIN_S
+            self.set_accept_enabled(False)
+
+    def _accept(self, listener: Any) -> bool:
+        """Accept a connection. Return False if no file is left for it. That would end gunicorn's own worker."""
+        try:
+            super().accept(listener)
+        except OSError as problem:
+            if problem.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self.log.warning("connections wait: %s (the limit can be raised)", problem.strerror)
+            return False
+        return True
+
     def set_accept_enabled(self, enabled: bool | None) -> None:
         """Accept connections or stop accepting. A worker that is about to end also closes its listener."""
+        if enabled and time.monotonic() < self._accept_at:
+            return
         super().set_accept_enabled(enabled)
         if not enabled and not self.alive:
             self._leave_listeners()
@@ -80,8 +103,8 @@ class Worker(FastWorker):
         for listener in listeners:
             waiting = select.poll()
             waiting.register(listener, select.POLLIN)
-            while waiting.poll(0):
-                self.accept(listener)
+            while waiting.poll(0) and self._accept(listener):
+                pass
             listener.close()
 
 

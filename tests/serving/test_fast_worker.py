@@ -16,6 +16,7 @@ from app.serving.workers import Worker
 from app.stores.connection.primary import Primary
 from app.watch import metrics
 from app.web import front
+from tests.files import no_file_left
 from tests.lanes import comparable, gunicorn_config
 from tests.servers import wait_until
 
@@ -374,6 +375,33 @@ def test_clients_that_take_no_answers_hold_threads_for_seconds_alone(worker, che
             other.sendall(LIST.format(alice.token).encode())
             assert receive(other)[0].startswith(b"HTTP/1.1 200 OK\r\n")
     assert mistakes == []
+
+
+def test_a_worker_without_a_file_for_a_new_connection_lets_it_wait(worker, check):
+    """Those that it has are served meanwhile."""
+    said = []
+    worker.worker.log.warning = lambda *words: said.append(words)
+    with worker.connect() as before, closing(socket.socket()) as after:
+        before.sendall(check)
+        assert receive(before)
+        after.settimeout(10)
+        with no_file_left():
+            after.connect(worker.address)
+            after.sendall(check)
+            wait_until(lambda: said or worker.failures, "the connection was accepted")
+            before.sendall(check)
+            assert receive(before)
+        assert receive(after)[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert len(said) == 1
+
+
+def test_a_worker_without_files_can_be_stopped(worker, check):
+    with worker.connect() as before, closing(socket.socket()) as after:
+        before.sendall(check)
+        assert receive(before)
+        with no_file_left():
+            after.connect(worker.address)
+            worker.stop()
 
 
 def test_uses_are_noted_before_the_worker_ends(app, worker, check, alice, clock):
