@@ -6,7 +6,7 @@ How the URL is read: redis_url.py.
 from collections.abc import Callable
 from typing import Any
 
-from redis import Redis, SSLConnection
+from redis import DriverInfo, Redis, SSLConnection
 from redis import RedisError as StoreError
 from redis import ResponseError as StoreRefused
 
@@ -18,13 +18,16 @@ from app.stores.connection.sentinel import Sentinels
 
 __all__ = ["StoreError", "StoreRefused", "connect", "from_redis_py"]
 
+# The name and version of redis-py, which it would otherwise read from the disk for each connection.
+_DRIVER = DriverInfo()
+
 
 def connect(url: str) -> RedisClient:
     """Return a client for a URL. It connects at the first command. It raises what redis_url.parse raises."""
     address = parse(url)
 
     def make(**options: Any) -> Any:
-        return address.connection_class(**{**address.options, **options})
+        return address.connection_class(driver_info=_DRIVER, **{**address.options, **options})
 
     def connect_to(host: Host) -> Any:
         return make(host=host[0], port=host[1])

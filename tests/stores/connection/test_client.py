@@ -2,6 +2,7 @@
 
 import threading
 import time
+from errno import EMFILE
 
 import pytest
 from redis import ConnectionError, ResponseError, TimeoutError
@@ -104,6 +105,17 @@ def test_a_server_that_refuses_connections_is_asked_each_time(client, network):
             client.read(("PING",))
     assert time.monotonic() - began < 20 * 0.75 / 2  # none of them waited for a time-out
     network.restore()
+    assert client.read(("PING",)) == ["PONG"]
+
+
+def test_a_connection_is_made_without_a_look_at_the_disk(redis_server, monkeypatch):
+    """redis-py would look for its version, and a process without a file for that would answer 500."""
+
+    def refuse():
+        raise OSError(EMFILE, "Too many open files")
+
+    client = connect(redis_server.url)
+    monkeypatch.setattr("redis.utils.get_lib_version", refuse)
     assert client.read(("PING",)) == ["PONG"]
 
 
