@@ -22,6 +22,7 @@ _SEND_S = 5  # within this time a client must take the rest of an answer
 # would leave the primary unknown until the next.
 _LOOK_EVERY_S = 0.25
 _COUNT_EVERY_S = 1.0
+_TURNS_S = 0.05  # gunicorn looks for its parent and for idle connections so often, and jobs are started
 _NOTE_EVERY_S = 0.1  # uses of sessions are noted in batches
 _LONG_S = 0.01  # after so long a wait the holder must look at its clock
 _MOST_AT_ONCE = 32  # connections that are served before the holder is again, so that its lease does not run out
@@ -91,12 +92,21 @@ class FastWorker(ClosingWorker):
     # -- Turns of the loop
 
     def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
+        """Take turns for a while. What gunicorn does after each call need not be done after each turn."""
         if self._lane is None:
             super().wait_for_and_dispatch_events(timeout)
             return
-        due = min(self._guard(self._holder.tick), self._start_jobs())
+        due_s = self._start_jobs()
+        until = time.monotonic() + _TURNS_S
+        while self._take_turn(due_s if timeout is None else min(timeout, due_s)) < until:
+            if not self.alive or self._lane is None or self.nr_conns >= self.worker_connections:
+                return
+
+    def _take_turn(self, timeout: float) -> float:
+        """Serve the connections that become readable within this time. Return when they did (monotonic s)."""
+        due_s = self._guard(self._holder.tick)
         began = time.monotonic()
-        events = self.poller.select(due if timeout is None else min(timeout, due))  # PEP 475: a signal does not end it
+        events = self.poller.select(min(timeout, due_s))  # PEP 475: a signal does not end it
         now = time.monotonic()
         self._keep_until = now + self._keepalive_s
         if now - began > _LONG_S:
@@ -106,6 +116,7 @@ class FastWorker(ClosingWorker):
                 self._serve_holder()
             for key, _ in events[first : first + _MOST_AT_ONCE]:
                 key.data(key.fileobj)
+        return now
 
     def _serve_holder(self) -> None:
         """Let the holder take what Redis may have sent, and renew its lease."""

@@ -404,6 +404,48 @@ def test_a_worker_without_files_can_be_stopped(worker, check):
             worker.stop()
 
 
+def test_a_worker_takes_no_more_connections_than_it_may_while_it_is_busy(run, check, alice):
+    """One more waits at the listener until another has ended."""
+    running = run(worker_connections=4)
+    wait_until(lambda: running.holder, "the worker has no holder")
+    running.holder.kept[alice.id_hash] = time.time()
+    with ExitStack() as stack:
+        first, *others = [stack.enter_context(running.connect()) for _ in range(6)]
+        for connection in (first, *others[:3]):
+            connection.sendall(check)
+            receive(connection)
+        assert running.worker.nr_conns == 4
+        others[3].sendall(check)
+        first.sendall(check)
+        receive(first)
+        assert running.worker.nr_conns == 4
+        first.close()
+        assert receive(others[3])
+
+
+def test_a_worker_that_is_busy_closes_idle_connections_in_time(run, check, alice):
+    running = run(keepalive=1)
+    wait_until(lambda: running.holder, "the worker has no holder")
+    running.holder.kept[alice.id_hash] = time.time()
+    with running.connect() as busy, running.connect() as idle:
+        idle.sendall(check)
+        receive(idle)
+        began = time.monotonic()
+        idle.setblocking(False)
+        while not (closed := is_closed(idle)) and time.monotonic() - began < 10:
+            busy.sendall(check)
+            receive(busy)
+        assert closed
+        assert time.monotonic() - began > 0.5
+
+
+def is_closed(connection):
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+
+
 def test_uses_are_noted_before_the_worker_ends(app, worker, check, alice, clock):
     clock.advance(3600)
     with worker.connect() as connection:
