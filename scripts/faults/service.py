@@ -68,10 +68,13 @@ class Service:
 
     def kill_worker(self, random: Random) -> float:
         """Send SIGKILL to a worker, and wait until the master has started another. Return the time of the kill."""
-        before = self.workers()
+        count = int(self._environment["WEB_CONCURRENCY"])
+        wait_until(lambda: len(self.workers()) == count, "a worker that ended before was not replaced", within_s=60)
+        killed = random.choice(self.workers())
         at = time.monotonic()
-        os.kill(random.choice(before), signal.SIGKILL)
-        wait_until(lambda: len(self.workers()) == len(before) and self.workers() != before, "no worker came instead")
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: killed not in self.workers(), "the master has not noticed that a worker is gone")
+        wait_until(lambda: len(self.workers()) == count, "no worker came instead", within_s=60)
         return at
 
     def kill_master(self) -> tuple[float, float]:
