@@ -5,7 +5,6 @@ That a connection's server is a replica is noticed in node.py. How Sentinels nam
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
@@ -13,6 +12,7 @@ from redis import ConnectionError as ConnectionBroken
 from redis import RedisError, ResponseError
 from redis import TimeoutError as AnswerTooLate
 
+from app.stores.boot_clock import boot_clock
 from app.stores.connection.circuit import NothingSent
 from app.stores.connection.node import Node, RedisCommand, Wait, exchange_on
 
@@ -151,9 +151,9 @@ class Primary(Node):
         takeovers = self._takeovers
         if self.is_held:
             raise NothingSent("a failover is under way, and changes wait for its end")
-        sent_at = time.monotonic()
+        sent_at = boot_clock()
         replies = self.exchange(commands, wait, decoded=decoded)
-        if time.monotonic() - sent_at > _LONG_S + (wait.ms / 1000 if wait else 0):
+        if boot_clock() - sent_at > _LONG_S + (wait.ms / 1000 if wait else 0):
             self._look_anew()
         if self.is_held or takeovers != self._takeovers:
             raise ConnectionBroken("a failover began meanwhile, which may undo what was written")
@@ -161,11 +161,11 @@ class Primary(Node):
 
     def is_known(self) -> bool:
         """Tell whether it is known which server is the primary. If not, the next command waits for a look."""
-        return time.monotonic() < self._look_at + _WAIT_AFTER_S - _LOOK_EVERY_S
+        return boot_clock() < self._look_at + _WAIT_AFTER_S - _LOOK_EVERY_S
 
     def is_known_for(self, seconds: float) -> bool:
         """Tell whether it is known, and nothing changes at another one for so long from now: it is refused there."""
-        return self.is_known() and time.monotonic() + seconds <= self._look_at - _LOOK_EVERY_S + _SETTLE_S
+        return self.is_known() and boot_clock() + seconds <= self._look_at - _LOOK_EVERY_S + _SETTLE_S
 
     def look_if_due(self) -> None:
         """Look which server is the primary, as a command would before it is sent."""
@@ -173,11 +173,11 @@ class Primary(Node):
 
     @property
     def is_held(self) -> bool:
-        return time.monotonic() < max(self._held_until, self._settled_at)
+        return boot_clock() < max(self._held_until, self._settled_at)
 
     def hold_writes(self) -> None:
         """Refuse writes for a short time, or for a short time more."""
-        self._held_until = time.monotonic() + _HELD_S
+        self._held_until = boot_clock() + _HELD_S
 
     def release_writes(self) -> None:
         self._held_until = 0.0
@@ -201,29 +201,29 @@ class Primary(Node):
 
         A change that took long may have waited at a server that took none: for a planned failover writes are paused.
         """
-        replied_at = time.monotonic()
+        replied_at = boot_clock()
         with self._looking:
             if self._looked_at < replied_at:
                 self._look()
 
     def _look_if_due(self) -> None:
-        now = time.monotonic()
+        now = boot_clock()
         if now >= self._look_at:
             is_late = now >= self._look_at + _WAIT_AFTER_S - _LOOK_EVERY_S
             if self._looking.acquire(blocking=is_late):
                 try:
-                    if time.monotonic() >= self._look_at:  # unless another thread did it while this one waited
+                    if boot_clock() >= self._look_at:  # unless another thread did it while this one waited
                         self._look()
                 finally:
                     self._looking.release()
 
     def _look(self) -> None:
         """Look which server is the primary. While that cannot be found out, connections that work are kept."""
-        began = self._looked_at = time.monotonic()
+        began = self._looked_at = boot_clock()
         try:
             found = self._way.look()
         except (RedisError, OSError):
-            took_s = time.monotonic() - began
+            took_s = boot_clock() - began
             self._look_at = began + max(_LOOK_AGAIN_S, _SHARE * took_s)
             return
         self._look_at = began + _LOOK_EVERY_S
@@ -232,7 +232,7 @@ class Primary(Node):
         if self._known is not None:
             log.warning("redis: another server is the primary now, all connections are made anew")
             if self._way.may_former_answer():
-                self._settled_at = time.monotonic() + _SETTLE_S
+                self._settled_at = boot_clock() + _SETTLE_S
             self._takeovers += 1
             self.renew()
         self._known = found

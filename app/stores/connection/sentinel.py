@@ -11,6 +11,7 @@ from redis import ConnectionError as ConnectionBroken
 from redis import Redis, RedisError, ResponseError
 from redis.sentinel import MasterNotFoundError
 
+from app.stores.boot_clock import boot_clock
 from app.stores.connection.primary import Primary, may_answer
 from app.stores.connection.redis_url import Host
 
@@ -103,7 +104,7 @@ class Sentinels:
                 return self._note(view)
         if self._newest and behind:
             # A Sentinel that is cut off does not hear of a failover. If most say the same for long, they were replaced.
-            is_newest_right = 2 * len(behind) <= len(self._clients) or time.monotonic() < self._newest_at + _BEHIND_S
+            is_newest_right = 2 * len(behind) <= len(self._clients) or boot_clock() < self._newest_at + _BEHIND_S
             return self._newest.host if is_newest_right else self._note(max(behind, key=lambda view: view.epoch))
         kind = MasterNotFoundError if is_answered else ConnectionBroken
         raise kind(f"no Sentinel names a primary: {'; '.join(dict.fromkeys(said))}")
@@ -143,7 +144,7 @@ class Sentinels:
             )
         if self._newest and self._newest.host != view.host:
             self._former = self._newest.host
-        self._newest, self._newest_at = view, time.monotonic()
+        self._newest, self._newest_at = view, boot_clock()
         if view.is_failing_over and self._primary:
             self._primary.hold_writes()
         return view.host

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from app.stores.boot_clock import boot_clock
 from app.stores.connection.node import why_not_primary
 from app.stores.connection.primary import Primary
 from app.stores.keys import Keys
 from app.stores.leases.connection import Answer, Loop, TrackedConnection
 from app.stores.leases.kept import Kept
-from app.stores.leases.rounds import Rounds, boot_clock
+from app.stores.leases.rounds import Rounds
 from app.watch import metrics
 
 _MESSAGE = re.compile("[0-9a-z]{1,16}(?: [0-9]{1,15})+")  # the id of a process, and numbers of rounds

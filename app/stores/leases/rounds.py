@@ -7,11 +7,12 @@ import os
 import re
 import secrets
 import threading
-import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from math import inf
 from weakref import WeakSet
+
+from app.stores.boot_clock import boot_clock
 
 _MOST_EARLY = 1000  # rounds of which words are kept that nobody waits for
 _CLOCKS_DIFFER = 1.01  # a second of another machine may last so much longer than one of this machine
@@ -20,13 +21,6 @@ _JUDGED_EVERY_S = 60
 _REGISTRATION = re.compile(r"([1-9][0-9]{0,3}) [0-9]+(?: leaving)?")
 # Stands for holders that are in no list. None has this name, so that no word of theirs comes.
 _UNKNOWN = ""
-
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # that of macOS counts a suspension anyway
-
-
-def boot_clock() -> float:
-    """Return the time by which leases are counted, in seconds. It goes on while the machine is suspended."""
-    return time.clock_gettime(_CLOCK)
 
 
 def new_id() -> str:

@@ -8,6 +8,7 @@ from redis import RedisError
 
 from app.stores.connection.connect import connect
 from app.stores.connection.node import Wait
+from app.stores.connection.redis_clock import RedisClock
 from tests.servers import wait_until
 from tests.sets import Pair
 
@@ -34,6 +35,21 @@ def test_processes_agree_before_anything_changes(pair, at_name, all_read):
         wait_until(lambda: ends_session(at_name), "changes are refused for good", within_s=6)
         assert all_read(other, "session") == {None}
     pair.follow()
+
+
+def test_after_the_machine_was_suspended_neither_primary_nor_time_are_known(redis_server, monkeypatch):
+    """Another server may be the primary by then. The other clock, CLOCK_MONOTONIC, stood still meanwhile."""
+    with connect(redis_server.url) as client:
+        clock = RedisClock(client)
+        clock()
+        client.read(("PING",))
+        assert client.primary.is_known_for(0.05)
+        assert clock.told() is not None
+        clock_gettime = time.clock_gettime
+        monkeypatch.setattr(time, "clock_gettime", lambda which: clock_gettime(which) + 3600)
+        assert not client.primary.is_known()
+        assert clock.told() is None
+        assert clock() == pytest.approx(time.time(), abs=1)
 
 
 def test_a_change_that_waited_at_the_former_primary_is_not_told_as_done(pair, at_name):

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.stores.leases.rounds import Rounds, boot_clock
+from app.stores.boot_clock import boot_clock
+from app.stores.leases.rounds import Rounds
 from tests.servers import wait_until
 
 OWN, PHONE, TABLET = "0" * 16, "a" * 16, "b" * 16
