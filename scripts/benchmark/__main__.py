@@ -13,6 +13,7 @@ from scripts.benchmark.kinds import format_kinds, measure_kinds
 from scripts.benchmark.logins import measure_logins
 from scripts.benchmark.machinery import ROOT
 from scripts.benchmark.memory import measure_memory
+from scripts.benchmark.passkeys import measure_passkeys
 from scripts.benchmark.peers import read_peers
 from scripts.benchmark.report import Section
 from scripts.benchmark.routes import measure_routes
@@ -22,6 +23,7 @@ Found = Section | tuple[Section, Sequence[Chart]]
 PARTS: dict[str, Callable[[argparse.Namespace], Found]] = {
     "routes": lambda options: measure_routes(options.rounds, options.base and options.base.resolve()),
     "logins": lambda options: measure_logins(options.rounds),
+    "passkeys": lambda options: measure_passkeys(options.rounds),
     "memory": lambda _: measure_memory(),
     "sizes": lambda options: measure_sizes(options.rounds),
     "gateway": lambda options: measure_gateway(options.rounds),

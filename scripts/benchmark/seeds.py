@@ -1,26 +1,44 @@
 """Users and sessions in Redis for the benchmark: the first by the stores, the others as copies of it."""
 
 import time
+import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis as RedisPy
 
 from app import tokens
+from app.snowflakes import new_snowflake
 from app.stores.connection.client import RedisClient
 from app.stores.keys import unprefixed as keys
 from app.stores.lifetimes import Lifetimes
+from app.stores.passkeys import Passkey
 from app.stores.scripts import SessionScripts
 from app.stores.session_records import Client
 from app.stores.sessions import SessionStore
 from app.stores.tickets import proof_value
-from app.stores.users import UserStore
+from app.stores.users import Change, UserStore
+from tests.authenticator import Credential
 
 SESSIONS_A_USER = 5
 _FIREFOX = Client(os="Linux", platform="Firefox", location="Bern, Bern, Switzerland", ip="203.0.113.7")
 _KEPT_S = 60 * 86400
 _AT_ONCE = 2000
 _FIRST_ID, _FIRST_COPY, _FIRST_OF_CROWD = 10**18, 2 * 10**18, 3 * 10**18
+
+
+@dataclass(frozen=True, slots=True)
+class PasskeySize:
+    """What passkeys take in Redis.
+
+    Attributes:
+        field: The bytes of one, its field and its value.
+        memory: The bytes of memory for all of the user.
+    """
+
+    field: int
+    memory: int
 
 
 class Seeds:
@@ -52,6 +70,28 @@ class Seeds:
         for token in held:
             self._sessions.open(user_id, tokens.id_hash(token), now, _FIREFOX, "1", 50)
         return user_id, held
+
+    def passkey(self, user_id: str, made: Credential) -> "PasskeySize":
+        """Give a user a passkey. Return what Redis has then.
+
+        Args:
+            made: As a device keeps it.
+        """
+        passkey = Passkey(
+            cred_id=made.cred_id,
+            id=new_snowflake(time.time()),
+            name="MacBook, Touch ID",
+            public_key=made.public_key,
+            sign_count=0,
+            transports=("internal", "hybrid"),
+            aaguid=str(uuid.uuid4()),
+            backup_eligible=False,
+            created_at=int(time.time()),
+            last_used_at=time.time(),
+        )
+        self._users.change(user_id, Change(add_passkey=passkey))
+        field = len(passkey.cred_id) + len(passkey.record())
+        return PasskeySize(field, self._raw.memory_usage(keys.passkeys(user_id), samples=0))
 
     def users(
         self, count: int, sessions: int = SESSIONS_A_USER, used_within_s: float = 0
