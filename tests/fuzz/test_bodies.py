@@ -13,11 +13,13 @@ from fakeredis import FakeRedis
 from hypothesis import example, given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
+from webauthn.helpers import encode_cbor
 
 from app import create_app
 from app.cli.users import _read_line as read_line
 from app.config import load_settings
 from app.errors import InvalidForm, InvalidLink
+from app.rules.cose import plain_key
 from app.rules.email_addresses import normalise_email
 from app.rules.keyring import Keyring
 from app.rules.links import Links
@@ -35,6 +37,7 @@ from app.wire.sign_in import RegisterSchema, ValidatePasswordSchema
 from tests.conftest import ENVIRONMENT, LIFETIMES
 from tests.device import PASSWORD, Device
 from tests.fuzz.test_parsers import JSON, LATIN, SECRETS, nearly
+from tests.rules.test_webauthn import GOOD_KEY
 
 SCHEMAS = sorted(WireSchema.__subclasses__(), key=lambda kind: kind.__name__)
 ID_HASHES = st.binary(min_size=32, max_size=32).map(lambda raw: base64.b64encode(raw).decode())
@@ -150,6 +153,21 @@ def test_what_is_too_long_for_an_address_is_not_put_in_order(around):
 
 BCRYPT = st.from_regex(r"\A\$2[abxy]\$(0[3-9]|1[0-7])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26v]\Z")
 BASE32 = st.binary(min_size=8, max_size=40).map(lambda raw: base64.b32encode(raw).decode())
+COSE = st.just(encode_cbor(GOOD_KEY)) | st.binary(max_size=90)
+BASE64 = st.sampled_from([base64.b64encode, base64.urlsafe_b64encode])
+PASSKEYS = st.fixed_dictionaries(
+    {
+        "id": st.builds(lambda encode, raw: encode(raw).decode(), BASE64, st.binary(max_size=40)) | JSON,
+        "public_key": st.builds(lambda encode, raw: encode(raw).decode(), BASE64, COSE) | JSON,
+    },
+    optional={
+        "sign_count": st.integers(-1, 2**33) | JSON,
+        "transports": st.lists(st.text(max_size=9)) | JSON,
+        "name": st.text(max_size=40) | JSON,
+        "backup_eligible": st.booleans() | JSON,
+        "created_at": st.integers(-5, 2**33) | JSON,
+    },
+)
 IMPORTED = st.fixed_dictionaries(
     {"email": st.emails(), "username": st.text(min_size=2, max_size=40), "password_hash": BCRYPT},
     optional={
@@ -158,6 +176,7 @@ IMPORTED = st.fixed_dictionaries(
         "created_at": st.integers(-5, 2**33) | st.floats() | st.datetimes().map(str) | JSON,
         "id": st.integers(-1, 2**65) | st.integers(0, 2**65).map(str) | JSON,
         "disabled": st.booleans() | JSON,
+        "passkeys": st.lists(PASSKEYS, max_size=11) | JSON,
     },
 )
 LINES = IMPORTED.map(json.dumps) | nearly(IMPORTED.map(json.dumps)) | JSON.map(json.dumps)
@@ -179,6 +198,12 @@ def test_a_line_of_an_import_is_a_user_who_can_log_in_or_refused(raw):
     assert user.global_name is None or problem_with_text("global_name", user.global_name) is None
     assert user.id is None or 0 < int(user.id) < 2**64
     assert user.created_at is None or 0 <= user.created_at < 2**32
+    assert len(user.passkeys or ()) <= 10
+    for passkey in user.passkeys or ():
+        assert re.fullmatch("[A-Za-z0-9_-]{1,1364}", passkey.cred_id)
+        assert plain_key(passkey.public_key) == passkey.public_key
+        assert 0 <= passkey.sign_count < 2**32
+        assert problem_with_text("global_name", passkey.name) is None
     assert user.totp_secret is None or re.fullmatch("[A-Z2-7]{32,128}", user.totp_secret)
     bcrypt.checkpw(PASSWORD.encode(), re.sub(r"\$\d\d\$", "$04$", user.password_hash).encode())
 
