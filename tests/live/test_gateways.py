@@ -14,9 +14,12 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
+from tests.authenticator import Authenticator
 from tests.device import PASSWORD
 from tests.live.gateways import ORIGIN, SECRET, Application, Gateway, Relay, ask, new_device, values
 from tests.live.server import Service
+from tests.passkeys import begin, request_of
+from tests.passkeys import finish as finish_passkey
 from tests.servers import RedisServer, wait_until
 
 SLOW = 160  # connections, so that each of the two processes has more than its 32 threads
@@ -123,6 +126,20 @@ def test_step_up_through_the_gateway(gateway, alice, application):
     assert (other.status_code, other.json["code"]) == (401, 60003)
     assert ask(gateway, "/admin/users").json == UNAUTHORIZED
     assert len(application.requests) == 2
+
+
+def test_a_challenge_with_as_many_passkeys_as_there_can_be_comes_whole(gateway, alice):
+    """Ten, with the longest ids that WebAuthn allows: nginx has the challenge in a header."""
+    for number in range(10):
+        key = Authenticator()
+        begun = begin(alice, **({"X_Discord_MFA_Authorization": alice.prove()} if number else {}))
+        made = key.make(begun["challenge"], cred_id=bytes([number]) * 1023)
+        answer = finish_passkey(alice, begun, made)
+        assert answer.status_code == 200, answer.json
+        alice.backup_codes += [code["code"] for code in answer.json["backup_codes"]]
+    challenge = ask(gateway, "/admin/users", Authorization=alice.token)
+    assert (challenge.status_code, challenge.json["code"]) == (401, 60003)
+    assert request_of(challenge.json["mfa"]).count('"public-key"') == 10
 
 
 @pytest.mark.parametrize(
