@@ -337,7 +337,7 @@ class Accounts:
         change = Change(credentials_version=user.credentials_version, same_credentials=True, opens=session)
         verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer, change)
         if verdict in ("wrong", "counter"):
-            audit.sign_in_failed("wrong_code", user.id)
+            audit.sign_in_failed("wrong_passkey" if answer.factor == "webauthn" else "wrong_code", user.id)
         if verdict == "wrong":
             self._notices.tell_of_wrong_code(user.id, client)
         self._second_factor.require_right(verdict, user, client)

@@ -115,7 +115,7 @@ class Recovery:
             )
             verdict = self._tickets.redeem_reset(user.id, claim.id_hash, answer, held.session, change)
             if verdict in ("wrong", "counter"):
-                audit.sign_in_failed("wrong_code", user.id)
+                audit.sign_in_failed("wrong_passkey" if answer.factor == "webauthn" else "wrong_code", user.id)
             self._second_factor.require_right(verdict, user, client)
         return self._note_reset(user.id, token, client, held.on_public_computer)
 

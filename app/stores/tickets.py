@@ -18,7 +18,7 @@ AnswerVerdict = Literal["right", "last_code", "wrong", "counter", "unknown"]
 _FIELDS = ("purpose", "session", "epoch", "instance", "password_hash", "challenge", "public_computer")  # as in Ticket
 
 MAX_WRONG_ANSWERS = 5
-MAX_OPEN_TICKETS = 256  # of a session; together some 80 kB, for as long as a challenge can be answered
+MAX_OPEN_TICKETS = 256  # of a session; together some 100 kB, for as long as a challenge can be answered
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,18 @@
 Sources: the docstrings of app/stores/ and docs/security.md; not the scripts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
-from app.stores.factors import JudgedAnswer
+from app.stores.factors import JudgedAnswer, MfaType
 from app.stores.lifetimes import Lifetimes
 from app.stores.links import Link
+from app.stores.passkeys import MAX_PASSKEYS, Passkey
 from app.stores.session_records import Client, Ended, Session
 from app.stores.sessions import CallerGone
 from app.stores.tickets import MAX_WRONG_ANSWERS, AnswerVerdict, Ticket, TicketPurpose
-from app.stores.users import Change
+from app.stores.users import Change, PasskeyRefused
 from app.times import iso
 from app.watch.events import Reason
 
@@ -79,6 +80,7 @@ class UserModel:
     credentials_version: int = 1
     fields: dict[str, str] = field(default_factory=dict)
     backup_codes: set[str] = field(default_factory=set)
+    passkeys: dict[str, Passkey] = field(default_factory=dict)
     sessions: dict[str, Held] = field(default_factory=dict)
     ended: list[Ended] = field(default_factory=list)
     tickets: dict[str, OpenTicket] = field(default_factory=dict)
@@ -90,7 +92,7 @@ class UserModel:
     devices: dict[str, float] = field(default_factory=dict)
     told: dict[str, tuple[float, int]] = field(default_factory=dict)
     orphans: set[str] = field(default_factory=set)
-    events: list[dict[str, str | None]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
     # Sessions
 
@@ -223,6 +225,10 @@ class UserModel:
         return "totp_secret" in self.fields
 
     @property
+    def has_mfa(self) -> bool:
+        return self.has_totp or bool(self.passkeys)
+
+    @property
     def totp_step(self) -> int | None:
         return int(self.fields["totp_step"]) if self.has_totp else None
 
@@ -230,21 +236,28 @@ class UserModel:
         self._require(change.caller)
         if not self.exists or change.credentials_version not in (None, str(self.credentials_version)):
             return None
+        renamed, _ = change.rename_passkey or (None, "")
+        if not {change.remove_passkey, renamed} <= {None, *self.passkeys}:
+            return None
+        if change.add_passkey and (len(self.passkeys) >= MAX_PASSKEYS or change.add_passkey.cred_id in self.passkeys):
+            raise PasskeyRefused(is_there=len(self.passkeys) < MAX_PASSKEYS)
         if change.link is not None and not self._takes_reset(change.link):
             return None
         if not change.same_credentials:
             self.credentials_version += 1
             named = {"password_hash", "totp_secret"} & {*(change.set or ())}
-            if named or change.forget is not None or change.backup_codes is not None:
+            factors = change.forget, change.add_passkey, change.remove_passkey
+            if named or any(one is not None for one in factors) or change.backup_codes is not None:
                 self.secrets_version += 1
                 self.secrets_changed_at = self.secrets_changed_at if change.end_others else int(self.clock())
         self.fields |= change.set or {}
         for name in change.unset or ():
             self.fields.pop(name, None)
         for name in change.forget or ():
-            for known in ("totp_secret", "totp_step") if name == "totp" else ():
-                self.fields.pop(known, None)
-            self.backup_codes = self.backup_codes if name == "totp" else set()
+            self._forget_factor(name)
+        self._change_passkeys(change)
+        if not self.has_mfa and (change.forget is not None or change.remove_passkey):
+            self.backup_codes = set()
         if change.backup_codes is not None:
             self.backup_codes = set(change.backup_codes)
         if change.end_others:
@@ -254,6 +267,31 @@ class UserModel:
             held.record = held.record and held.record.move_on(change.caller)
             self._tell("AUTH_SESSION_CHANGE", change.new_id_hash, change.reason, change.caller)
         return str(self.credentials_version)
+
+    def _forget_factor(self, name: MfaType) -> None:
+        if name == "totp":
+            for known in ("totp_secret", "totp_step"):
+                self.fields.pop(known, None)
+        elif name == "backup":
+            self.backup_codes = set()
+        for cred_id in list(self.passkeys) if name == "webauthn" else ():
+            self._tell_of_passkey("DELETE", self.passkeys.pop(cred_id))
+
+    def _change_passkeys(self, change: Change) -> None:
+        if change.remove_passkey:
+            self._tell_of_passkey("DELETE", self.passkeys.pop(change.remove_passkey))
+        if new := change.add_passkey:
+            self.passkeys[new.cred_id] = new
+            self._tell_of_passkey("CREATE", new)
+        if change.rename_passkey:
+            cred_id, name = change.rename_passkey
+            self.passkeys[cred_id] = replace(self.passkeys[cred_id], name=name)
+            self._tell_of_passkey("UPDATE", self.passkeys[cred_id])
+
+    def _tell_of_passkey(self, act: str, passkey: Passkey) -> None:
+        told = {"id": passkey.id, "type": 1, "name": passkey.name}
+        event = {"type": f"AUTHENTICATOR_{act}", "user_id": self.id, "authenticator": told, "at": iso(self.clock())}
+        self.events.append(event)
 
     def _takes_reset(self, link: str) -> bool:
         found = self.link(link)
@@ -274,7 +312,7 @@ class UserModel:
     def delete(self) -> None:
         self.exists = False
         for of_theirs in (
-            *(self.fields, self.backup_codes, self.sessions, self.ended, self.tickets),
+            *(self.fields, self.backup_codes, self.passkeys, self.sessions, self.ended, self.tickets),
             *(self.given, self.proofs, self.links, self.devices, self.told, self.orphans),
         ):
             of_theirs.clear()
@@ -308,7 +346,7 @@ class UserModel:
         if purpose == "step_up" and not self.is_live(session):
             return "unknown"
         verdict = self._judge(answer)
-        if verdict == "wrong":
+        if verdict in ("wrong", "counter"):
             held.wrong += 1
             if held.wrong == MAX_WRONG_ANSWERS:
                 del self.tickets[id_hash]
@@ -322,13 +360,18 @@ class UserModel:
         return verdict
 
     def _judge(self, answer: JudgedAnswer) -> AnswerVerdict:
-        """The password where there is no second factor; else a step after the last, or a code that was not used."""
+        """The password where there is no second factor; else a step after the last, a code that was not used, or a
+        passkey whose counter has grown, or is 0 for ever."""
         is_password = answer.factor == "password"
-        if answer.evidence is None or is_password != (self.totp_step is None):
+        if answer.evidence is None or is_password == self.has_mfa:
             return "wrong"
         if is_password:
             return "right"
+        if answer.factor == "webauthn":
+            return self._judge_passkey(answer.evidence)
         if answer.factor == "totp":
+            if self.totp_step is None:
+                return "wrong"
             is_new = answer.evidence["step"] > self.totp_step
             self.fields["totp_step"] = str(max(answer.evidence["step"], self.totp_step))
             return "right" if is_new else "wrong"
@@ -337,6 +380,15 @@ class UserModel:
             return "wrong"
         self.backup_codes.remove(unused[0])
         return "right" if self.backup_codes else "last_code"
+
+    def _judge_passkey(self, evidence: Mapping[str, Any]) -> AnswerVerdict:
+        passkey, count = self.passkeys.get(evidence["cred_id"]), evidence["sign_count"]
+        if passkey is None or passkey.id != evidence["id"]:
+            return "wrong"
+        if (passkey.sign_count or count) and count <= passkey.sign_count:
+            return "counter"
+        self.passkeys[passkey.cred_id] = replace(passkey, sign_count=count, last_used_at=self.clock())
+        return "right"
 
     # Links
 

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 from hypothesis import settings as hypothesis_settings
@@ -20,10 +20,11 @@ from redis import RedisCluster
 from app.stores.factors import JudgedAnswer
 from app.stores.keys import unprefixed as keys
 from app.stores.links import Link
+from app.stores.passkeys import Passkey
 from app.stores.session_records import Client
 from app.stores.sessions import CallerGone
 from app.stores.tickets import MAX_WRONG_ANSWERS, Ticket, TicketStore
-from app.stores.users import Change
+from app.stores.users import Change, PasskeyRefused
 from app.text import clean
 from app.tokens import id_hash
 from tests.conftest import LIFETIMES
@@ -108,11 +109,16 @@ MOSTLY = st.sampled_from([0, 0, 0, 0, 0, -1, 1])  # how far an credentials_versi
 SPANS = [0.1, 1, 59.9, MINUTE, HOUR - 1, HOUR, DAY, 2 * DAY]
 LONG_SPANS = [29 * DAY, 30 * DAY - 0.1, 30 * DAY, 31 * DAY, 100 * DAY]
 CODES = st.sets(st.sampled_from("abcdef"), min_size=1, max_size=4).map(sorted)
-ANSWERS = st.sampled_from(["password", "next step", "last step", "earlier step", "code", "code", "no code", "nothing"])
+ANSWERS = st.sampled_from(
+    [
+        *("password", "next step", "last step", "earlier step", "code", "code", "no code", "nothing"),
+        *("passkey", "passkey", "copied passkey", "another passkey"),
+    ]
+)
 OPERATORS_ACTS = [
     {},
     {"set": {"password_hash": "by an operator"}},
-    {"forget": ["totp", "backup"]},
+    {"forget": ["webauthn", "totp", "backup"]},
 ]
 EMAILS = ["a@example.com", "b@example.com", "c@example.com"]
 
@@ -123,6 +129,13 @@ def outcome(call, *args, **named):
         return call(*args, **named)
     except CallerGone:
         return CallerGone
+    except PasskeyRefused as refused:
+        return PasskeyRefused, refused.is_there
+
+
+def in_whole_seconds(passkey):
+    """A passkey as Lua keeps its times, which cuts fractions of a second."""
+    return replace(passkey, last_used_at=passkey.last_used_at and round(passkey.last_used_at))
 
 
 def crowded(machine):
@@ -220,7 +233,7 @@ class Stores(RuleBasedStateMachine):
         change = Change(**what)
         expected = outcome(self.users[user_id].change, change)
         assert outcome(self.stores.users.change, user_id, change) == expected
-        if change.new_id_hash and expected not in (None, CallerGone):
+        if change.new_id_hash and isinstance(expected, str):
             self.opened.append((user_id, change.new_id_hash))
 
     @rule(session=SESSIONS, off=MOSTLY)
@@ -256,6 +269,32 @@ class Stores(RuleBasedStateMachine):
         off_it_goes = {"forget": ["totp"], "new_id_hash": self.new_hash(), "reason": "mfa_change"}
         what = {"backup_codes": codes or []} | ({} if codes else off_it_goes)
         self.change(user_id, credentials_version=self.credentials_version_of(user_id, off), caller=caller, **what)
+
+    @rule(session=SESSIONS, off=MOSTLY, number=st.integers(0, 11), count=st.integers(0, 2), codes=st.none() | CODES)
+    def add_a_passkey(self, session, off, number, count, codes):
+        user_id, caller = session
+        passkey = Passkey(f"c{number}", str(next(self.numbers)), "Kéy", b"key", count, ("usb",), "0", None, 7)
+        self.change(
+            user_id,
+            credentials_version=self.credentials_version_of(user_id, off),
+            caller=caller,
+            add_passkey=passkey,
+            backup_codes=codes,
+            new_id_hash=self.new_hash(),
+            reason="mfa_change",
+        )
+
+    @precondition(lambda self: any(user.passkeys for user in self.users.values()))
+    @rule(session=SESSIONS, number=st.integers(0, 11), name=st.none() | st.sampled_from(["x", "é", '"']))
+    def rename_or_remove_a_passkey(self, session, number, name):
+        """One that is there, most of the time."""
+        user_id, caller = session
+        there = sorted(self.users[user_id].passkeys)
+        named = there[number % len(there)] if there and number < 10 else f"c{number}"
+        if name is None:
+            self.change(user_id, caller=caller, remove_passkey=named)
+        else:
+            self.change(user_id, caller=caller, same_credentials=True, rename_passkey=(named, name))
 
     @rule(user_id=USERS, off=MOSTLY)
     def renew_the_hash_of_a_password(self, user_id, off):
@@ -438,7 +477,12 @@ class Stores(RuleBasedStateMachine):
         """What somebody answers who knows what the user knows, or nearly."""
         user = self.users[user_id]
         step = user.totp_step or 0
+        newest = list(user.passkeys.values())[-1] if user.passkeys else Passkey("c", "1", "", b"", 0, (), "", None, 7)
+        named = {"cred_id": newest.cred_id, "id": newest.id}
         return {
+            "passkey": JudgedAnswer("webauthn", named | {"sign_count": newest.sign_count + 1}),
+            "copied passkey": JudgedAnswer("webauthn", named | {"sign_count": newest.sign_count}),
+            "another passkey": JudgedAnswer("webauthn", named | {"id": "0", "sign_count": 9}),
             "password": JudgedAnswer("password", {}),
             "next step": JudgedAnswer("totp", {"step": step + 1, "window": 1}),
             "last step": JudgedAnswer("totp", {"step": step, "window": 1}),
@@ -525,7 +569,7 @@ class Stores(RuleBasedStateMachine):
         user_id, named = self.given[-1] if self.given else (session[0], UNKNOWN)
         user = self.users[user_id]
         held = user.ticket(named) or Ticket(purpose, session[1], "", "")
-        right = self.answer_of(user_id, "next step" if user.has_totp else "password")
+        right = self.answer_of(user_id, "next step" if user.has_totp else "passkey" if user.passkeys else "password")
         meant = [(one, by) for one in ("login", "step_up", "reset") for by in (other[1], held.session)]
         for one, by in sorted(meant, key=(held.purpose, held.session).__eq__):
             self.redeem(user_id, named, right, one, by)
@@ -537,7 +581,7 @@ class Stores(RuleBasedStateMachine):
         user_id, shown_by = session
         shown = next((one for owner, one in self.proofs[::-1] if owner == user_id), proof[1]) if is_own else proof[1]
         user = self.users[user_id]
-        expected = (user.last_used_at(shown_by), user.proof(shown), user.has_totp)
+        expected = (user.last_used_at(shown_by), user.proof(shown), user.has_mfa)
         sessions = self.stores.sessions
         assert sessions.look_up(sessions.last_use_with_proof(user_id, shown_by, shown)) == [expected]
         assert sessions.look_up(sessions.last_use(user_id, shown_by)) == [expected[0]]
@@ -686,8 +730,13 @@ class Stores(RuleBasedStateMachine):
             assert held.pop("backup_codes_left") == len(model.backup_codes)
             assert held.pop("secrets_version") == str(model.secrets_version)
             assert held.pop("secrets_changed_at") == model.secrets_changed_at
-            assert held.pop("replayed_at") == 0
-            assert held.pop("factors") == ({"totp"} if "totp_secret" in model.fields else set())
+            assert (held.pop("replayed_at"), held.pop("totp_since")) == (0, 0)
+            factors = {"totp"} if "totp_secret" in model.fields else set()
+            assert held.pop("factors") == factors | ({"webauthn"} if model.passkeys else set())
+            del held["passkeys"]
+            assert {one.cred_id: in_whole_seconds(one) for one in user.passkeys} == {
+                cred_id: in_whole_seconds(one) for cred_id, one in model.passkeys.items()
+            }
             assert held == {name: model.fields.get(name) for name in held}
 
     @invariant()

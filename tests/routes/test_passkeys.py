@@ -7,6 +7,7 @@ from dataclasses import replace
 import pyotp
 import pytest
 
+from app.stores.keys import unprefixed as keys
 from app.stores.users import Change
 from app.web.services import EXTENSION
 from tests.authenticator import ML_DSA_87, Authenticator
@@ -219,6 +220,21 @@ def test_the_last_factor_that_goes_turns_mfa_off(with_passkey, phone, new_device
     assert (me["mfa_enabled"], me["authenticator_types"]) == (False, [])
     assert "token" in new_device().post("/auth/login", {"login": with_passkey.email, "password": PASSWORD}).json
     assert refusal(sign_in(new_device(), phone)) == WRONG
+
+
+def test_adding_and_removing_are_on_record_and_mailed(with_passkey, phone, redis, caplog):
+    """Each once; a new name is neither."""
+    [passkey] = with_passkey.get(CREDENTIALS).json
+    path = f"{CREDENTIALS}/{passkey['id']}"
+    proof = {"X_Discord_MFA_Authorization": prove(with_passkey, phone).json["token"]}
+    assert with_passkey.patch(path, {"name": "Büro"}, **proof).status_code == 200
+    assert with_passkey.call("DELETE", path, **proof).status_code == 204
+    told = [json.loads(fields["notice"]) for _, fields in redis.xrange(keys.mail)]
+    assert [one["kind"] for one in told if "passkey" in one["kind"]] == ["passkey_added", "passkey_removed"]
+    assert {one["user_id"] for one in told} == {with_passkey.user_id}
+    changes = [record for record in caplog.get_records("setup") + caplog.records if hasattr(record, "fields")]
+    whats = [record.fields["what"] for record in changes if record.getMessage() == "credentials_changed"]
+    assert whats == ["passkey_added", "passkey_removed"]
 
 
 def test_a_proof_dies_with_the_passkey_that_it_was_earned_with(with_passkey, phone):

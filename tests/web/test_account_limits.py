@@ -18,6 +18,7 @@ PASSWORD_PATHS = [(f"{API}/login", "json"), ("/login", "json"), ("/login/form", 
 CODE_PATHS = [
     (f"{API}/mfa/totp", "json"),
     (f"{API}/mfa/backup", "json"),
+    (f"{API}/mfa/webauthn", "json"),
     ("/login/mfa", "json"),
     ("/login/code", "data"),
 ]
