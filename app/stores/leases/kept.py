@@ -1,7 +1,5 @@
 """The sessions that a worker keeps in memory, to answer for them without a trip to Redis. When it may: holder.py."""
 
-from collections.abc import Iterator
-
 MOST = 200_000  # sessions; one takes some 350 bytes
 _LATELY_S = 180  # what was asked for in this time is read again when it has changed
 _READ_EVERY_S = 1  # a server with few tracking-table-max-keys says of each key that it has changed
@@ -50,11 +48,13 @@ class Kept:
         while self._count > self._most:
             self.forget(next(iter(self._of_user)))
 
-    def take_changed(self, user_id: str, now: float) -> Iterator[tuple[str, float]]:
-        """Forget the sessions of a user. Yield id_hash and `asked_at` of those that are worth to be read again."""
-        for session in self.forget(user_id):
-            if now - session.asked_at < _LATELY_S and now - session.read_at >= _READ_EVERY_S:
-                yield session.id_hash, session.asked_at
+    def take_changed(self, user_id: str, now: float) -> list[tuple[str, float]]:
+        """Forget the sessions of a user. Return id_hash and `asked_at` of those that are worth to be read again."""
+        return [
+            (session.id_hash, session.asked_at)
+            for session in self.forget(user_id)
+            if now - session.asked_at < _LATELY_S and now - session.read_at >= _READ_EVERY_S
+        ]
 
     def forget(self, user_id: str) -> tuple[_Session, ...]:
         forgotten = self._of_user.pop(user_id, ())

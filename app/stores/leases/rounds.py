@@ -80,7 +80,7 @@ class Rounds:
         self._early: dict[int, set[str]] = {}  # who gave a word before anybody waited for it
         self._newest = 0
         self._heard_from: float = inf  # the first round of which every word is heard
-        self._heard_since = -inf
+        self._changed_at = -inf  # when is_heard became what it is
         self._judge_at = -inf
 
     def renew(self) -> None:
@@ -98,7 +98,7 @@ class Rounds:
         with self._lock:
             if is_heard != self.is_heard:
                 self._heard_from = self._newest + 1 if is_heard else inf
-                self._heard_since = self.clock()
+                self._changed_at = self.clock()
 
     def begin(self) -> int:
         """Return the number of a new round."""
@@ -159,9 +159,10 @@ class Rounds:
                 until[holder] = _end_of(lease_s, since)
                 self._longest_s = max(self._longest_s, lease_s)
         # Registrations may be lost, with all keys or in a failover. Only a process that has been registered for longer
-        # than a lease knows that none is. Where leases are off, nobody but those in the list is waited for.
+        # than a lease knows that none is. One that has just lost its connection may still be in the list, and does not
+        # know it. Where leases are off, nobody but those in the list is waited for.
         is_known = holders is not None and self.own_id in holders
-        at_risk_until = _end_of(self._longest_s, self._heard_since if is_known else since)
+        at_risk_until = _end_of(self._longest_s, self._changed_at if is_known else since)
         if self.has_leases and at_risk_until > since:
             until[_UNKNOWN] = at_risk_until
         return until

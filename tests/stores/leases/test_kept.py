@@ -36,7 +36,7 @@ def test_those_that_were_read_longest_ago_make_room(kept):
 def test_a_change_forgets_all_sessions_of_the_user(kept):
     kept.put("1", "a", 5.0, 0.0, 0.0)
     kept.put("2", "a", 5.0, 0.0, 0.0)
-    list(kept.take_changed("1", 10.0))
+    kept.take_changed("1", 10.0)
     assert (kept.find("1", "a", 10.0), kept.find("2", "a", 10.0), len(kept)) == (None, 5.0, 1)
 
 
@@ -45,13 +45,13 @@ def test_what_was_asked_for_lately_is_worth_to_be_read_again(kept):
     kept.put("1", "lately", 5.0, 0.0, 0.0)
     kept.put("1", "long ago", 5.0, 0.0, 0.0)
     kept.find("1", "lately", 100.0)
-    assert list(kept.take_changed("1", 200.0)) == [("lately", 100.0)]
+    assert kept.take_changed("1", 200.0) == [("lately", 100.0)]
 
 
 def test_what_changes_as_soon_as_it_is_read_is_not_read_for_ever(kept):
     """A server that remembers few keys tells of a change of each key as soon as others are read."""
     kept.put("1", "a", 5.0, 0.0, 0.0)
-    assert list(kept.take_changed("1", 0.5)) == []
+    assert kept.take_changed("1", 0.5) == []
 
 
 def test_nothing_is_left_when_all_is_forgotten(kept):
