@@ -1,7 +1,7 @@
 """The caller of a request, read from its WSGI environment: for Flask, and for web/verify.py, which works without it."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from werkzeug.sansio.http import parse_cookie
@@ -169,11 +169,14 @@ def _read_header_token(environ: Environ) -> str:
     """Return a token of our form, "" if there is none. Whether it is good is another question."""
     # A proxy in front may add a scheme of its own (Basic, Negotiate), and clients send "Bearer undefined". These are no
     # tokens of ours and must not hide a good cookie. Several fields of the name arrive joined by commas.
-    for value in environ.get("HTTP_AUTHORIZATION", "").split(","):
+    header: str = environ.get("HTTP_AUTHORIZATION", "")
+    if tokens.is_well_formed(header):  # as a rule; all that follows takes twice as long
+        return header
+    for value in header.split(","):
         scheme, _, rest = value.strip().partition(" ")
         token = rest.strip() if scheme.lower() == "bearer" else value.strip()
         if tokens.is_well_formed(token):
-            return cast(str, token)
+            return token
     return ""
 
 
