@@ -19,7 +19,10 @@ from app.wire.responses import CodeAskedSchema, MessageSchema, NothingSchema, To
 
 bp = Blueprint("recovery", __name__)
 
-REVERTED = "Your new password is set. Log in with it."
+REVERTED = (
+    "Your new password is set. Log in with it. If a second factor is asked for that is not yours, take the link in our "
+    "mail about that one, too."
+)
 
 
 @bp.post("/auth/forgot")

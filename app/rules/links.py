@@ -32,12 +32,14 @@ class OpenLink:
         id_hash: The hash of its secret.
         secrets_version: For a reset, the user's when the link was asked for.
         factor: To take a factor off, how it is named: `factor_of_totp` or `factor_of_passkey`.
+        told_at: To take a factor off, when the mail told of it, Unix seconds.
     """
 
     user_id: str
     id_hash: str
     secrets_version: str
     factor: str = ""
+    told_at: int = 0
 
 
 def factor_of_totp(sealed_secret: str) -> str:
@@ -92,18 +94,22 @@ class Links:
         Raises:
             InvalidLink: There is no such link, or not any more.
         """
-        return self._read(secret, "reset")
+        claim, link = self._read(secret, "reset")
+        return OpenLink(claim.user_id, claim.id_hash, link.secrets_version)
 
     def read_revert(self, secret: str) -> OpenLink:
         """Return the link with this secret that takes off a factor. It raises as `read_reset` does."""
-        return self._read(secret, "revert")
+        claim, link = self._read(secret, "revert")
+        return OpenLink(
+            claim.user_id, claim.id_hash, link.secrets_version, link.factor, int(link.expires_at - REVERT_TTL_S)
+        )
 
-    def _read(self, secret: str, purpose: LinkPurpose) -> OpenLink:
+    def _read(self, secret: str, purpose: LinkPurpose) -> tuple[tokens.Claim, Link]:
         claim = tokens.read(secret)
         link = self._store.get(claim.user_id, claim.id_hash) if claim else None
         if claim is None or link is None or link.purpose != purpose:
             raise InvalidLink
-        return OpenLink(claim.user_id, claim.id_hash, link.secrets_version, link.factor)
+        return claim, link
 
     def end_session(self, secret: str) -> tuple[str, Client]:
         """End the session that a link names, even if its token was replaced since then. Use the link up.

@@ -256,11 +256,15 @@ def _reverted_by(link: OpenLink, user: User) -> _Reverted:
     is_totp = user.totp_secret is not None and factor_of_totp(user.totp_secret) == link.factor
     if named is None and not is_totp:
         raise InvalidLink
-    since = named.created_at if named else user.totp_since
+    since = min(named.created_at if named else user.totp_since, link.told_at)
     passkeys: list[MfaType] = ["webauthn" for passkey in user.passkeys if passkey.created_at >= since]
     totp: list[MfaType] = ["totp"] if is_totp or (user.totp_secret and user.totp_since >= since) else []
     has_older = len(passkeys) < len(user.passkeys) or (user.totp_secret is not None and not totp)
-    change = Change(revert_passkey=named.cred_id) if named else Change(revert_totp=user.totp_secret)
+    change = Change(
+        revert_passkey=named.cred_id if named else None,
+        revert_totp=None if named else user.totp_secret,
+        revert_since=link.told_at,
+    )
     return _Reverted(change, [*passkeys, *totp], has_older)
 
 

@@ -120,11 +120,13 @@ class Change:
         new_id_hash: The new hash of the caller's session.
         reason: The reason in the event about the new hash; not used for anything else.
         end_others: End all sessions except the caller's, for this reason. Without a caller, all sessions end, and all
-            links stop working.
+            links stop working but those that take a factor off, if one is left.
         refuse_tokens: Adopt no token of the service before that was issued until now. `end_others` does so, too.
         revert_totp, revert_passkey: The encrypted TOTP secret, or the credential id, that `link` takes off with each
             factor that was set since. Without them the link is one for a reset. The change is refused if that factor is
             gone.
+        revert_since: When the mail with that link told of the factor, Unix seconds. If it was set anew later, each
+            factor that was set since that mail goes too.
         link: id_hash of the secret of a link. The change uses the link up. It is refused if the link does not work any
             more.
         opens: A session to open after all this. The change is refused if the user is disabled. After a link that took a
@@ -148,6 +150,7 @@ class Change:
     link: str | None = None
     revert_totp: str | None = field(default=None, repr=False)
     revert_passkey: str | None = None
+    revert_since: int | None = None
     opens: NewSession | None = None
 
     def as_argument(self) -> dict[str, Any]:

@@ -20,6 +20,8 @@
 --             revert_totp          the encrypted TOTP secret, or
 --             revert_passkey       the credential id that the link takes off, with each factor that was set since. The
 --                                  link is one for that, not for a reset. The change is refused if that factor is gone
+--             revert_since         when the mail with that link told of the factor (Unix s). If it was set anew later,
+--                                  each factor that was set since that mail goes too
 --             opens                a new session (see sign_in.lua); the change is refused if the user is disabled. After
 --                                  a link that took a factor off, it is opened only if no factor is left
 local links = KEYS[7]
@@ -46,13 +48,28 @@ local function refuse_tokens_before()
 end
 
 -- Returns when the factor that a link takes off was set (Unix s; 0 if nobody knows); nothing if the user has it no more.
+-- One that was removed and set anew counts from the first time, or it would shield what was set in between.
 local function find_reverted(change)
-  if change.revert_totp then
-    local is_there = redis.call("HGET", user, "totp_secret") == change.revert_totp
-    return is_there and (tonumber(redis.call("HGET", user, "totp_since") or 0) or 0) or nil
+  local since
+  if change.revert_passkey then
+    local passkey = passkey_of(change.revert_passkey)
+    since = passkey and passkey.created_at
+  elseif redis.call("HGET", user, "totp_secret") == change.revert_totp then
+    since = tonumber(redis.call("HGET", user, "totp_since") or 0) or 0
   end
-  local passkey = passkey_of(change.revert_passkey)
-  return passkey and passkey.created_at
+  return since and math.min(since, change.revert_since)
+end
+
+-- Remove the links that are of no use once all sessions have ended. Where a factor is left, the link that takes it off
+-- stays: if it is not the user's own, it would sign in without the new password.
+local function forget_links()
+  local held = redis.call("HGETALL", links)
+  for i = 1, #held, 2 do
+    local link = read(held[i + 1], "expires_at")
+    if not (link and link.purpose == "revert" and has_mfa()) then
+      redis.call("HDEL", links, held[i])
+    end
+  end
 end
 
 -- Remove each factor that was set at this time or later, and each of which nobody knows when it was set.
@@ -180,8 +197,8 @@ local function apply(change)
   if change.end_others or change.refuse_tokens then
     refuse_tokens_before()
   end
-  if change.end_others and not change.caller then  -- if all sessions end, no link is needed any more
-    redis.call("DEL", links)
+  if change.end_others and not change.caller then
+    forget_links()
   end
   if change.new_id_hash then
     local score = redis.call("ZSCORE", last_used, change.caller)
