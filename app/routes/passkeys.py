@@ -211,7 +211,13 @@ def _start(*, conditional: bool) -> ResponseReturnValue:
 def _finish_adding(body: AddPasskey) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     passkey, codes, token = services().passkeys.finish_adding(
-        caller(), user, body.ticket or "", body.name, body.credential, client(), renew=is_known_by_cookie()
+        caller(),
+        user,
+        body.ticket or "",
+        body.name or "",
+        body.credential or "",
+        client(),
+        renew=is_known_by_cookie(),
     )
     renew_session_cookie(token)
     return _passkey_body(passkey) | {"backup_codes": codes_body(user.id, codes)}

@@ -41,8 +41,8 @@ class AddPasskey(ProvingBody):
     """Without a ticket it asks for one. With a ticket it has what the browser made."""
 
     ticket: str | None = None
-    name: str = ""
-    credential: str = ""
+    name: str | None = None
+    credential: str | None = None
 
 
 class AddPasskeySchema(WireSchema):

@@ -117,6 +117,7 @@ def heed_one(data: bytes, heed: Callable[[Json], None]) -> None:
 
 def read_event(data: bytes) -> Json:
     event: Json = json.loads(data)
-    if not all(isinstance(event[name], str) for name in ("type", "user_id", "auth_session_id_hash")):
+    of_session = ["auth_session_id_hash"] if event["type"].startswith("AUTH_SESSION_") else []
+    if not all(isinstance(event[name], str) for name in ("type", "user_id", *of_session)):
         raise TypeError("a field is no text")
     return event

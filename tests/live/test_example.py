@@ -13,6 +13,7 @@ from redis.exceptions import NoPermissionError
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as open_websocket
 
+from tests.authenticator import Authenticator
 from tests.device import PASSWORD
 from tests.live.example import FOLDER, SECRET, Client, Example, OddKeyrack, listeners
 from tests.live.gateways import Gateway, Relay, require
@@ -20,6 +21,7 @@ from tests.live.outside import Outside
 from tests.live.server import Service
 from tests.live.test_clients import ENVIRONMENTS, run
 from tests.live.test_clients import HERE as CLIENTS
+from tests.passkeys import CREDENTIALS, add, prove
 from tests.servers import RedisServer, missing, redis_at, wait_until
 
 README = (FOLDER / "README.md").read_text()
@@ -248,6 +250,24 @@ def test_a_socket_follows_its_session_to_a_new_hash(entrance, alice, phone):
         assert client.is_open
         assert alice.post("/auth/logout").status_code == 204
         assert client.closed_with == SESSION_ENDED
+
+
+def test_every_socket_of_a_user_hears_of_their_passkeys(entrance, alice, phone):
+    """Whichever session has added, renamed or removed one; and the sockets stay."""
+    with entrance() as one, entrance() as another:
+        one.identify(alice.token)
+        another.identify(phone.token)
+        key = Authenticator()
+        passkey = add(alice, key, "Key")
+        proof = {"X_Discord_MFA_Authorization": prove(alice, key).json["token"]}
+        path = f"{CREDENTIALS}/{passkey['id']}"
+        assert alice.patch(path, {"name": "Büro"}, **proof).status_code == 200
+        assert alice.call("DELETE", path, **proof).status_code == 204
+        for client in (one, another):
+            for act, name in (("CREATE", "Key"), ("UPDATE", "Büro"), ("DELETE", "Büro")):
+                told = {"id": passkey["id"], "type": 1, "name": name}
+                assert client.dispatched(f"AUTHENTICATOR_{act}") == told
+            assert client.is_open
 
 
 def test_what_was_missed_is_caught_up_on(entrance, example, real_redis, alice, phone):
