@@ -18,9 +18,12 @@ from werkzeug.serving import make_server
 from app import create_app
 from app.config import load_settings
 from app.stores.connection.connect import connect
+from tests.authenticator import Authenticator
 from tests.browser.conftest import ARGUMENTS
 from tests.conftest import ENVIRONMENT, Clock
 from tests.device import API, PASSWORD
+from tests.passkeys import CREDENTIALS
+from tests.ports import free_port
 from tests.servers import RedisServer
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -61,6 +64,8 @@ class Demonstration:
     def __init__(self, app: Flask, clock: Clock) -> None:
         self._app = app
         self._clock = clock
+        self._laptop: Any = None
+        self._codes: list[str] = []
 
     def make(self) -> str:
         """Make the devices. Return the token of the laptop that looks at the page."""
@@ -85,7 +90,31 @@ class Demonstration:
         self._clock.now = now - 5 * MINUTE_S
         phone.get("/me/sessions")
         self._clock.now = now
+        self._laptop = laptop
         return str(laptop.get_cookie("__Host-session").value)
+
+    def add_passkeys(self, url: str) -> str:
+        """Add two passkeys for the page at a URL. Return the token that the laptop has then."""
+        now = self._clock.now
+        phone = Authenticator(url)
+        self._clock.now = now - 9 * DAY_S
+        self._add_passkey("Kitchen tablet", Authenticator(url), {"password": PASSWORD})
+        self._clock.now = now - 2 * DAY_S
+        self._add_passkey("Phone", phone, {"code": self._codes.pop()})
+        self._clock.now = now - 3 * 60 * MINUTE_S
+        mfa = self._laptop.post("/me/proof").json["mfa"]
+        data = phone.get(mfa["methods"][0]["challenge"])
+        proof = {"ticket": mfa["ticket"], "mfa_type": "webauthn", "data": data}
+        assert self._laptop.post(API + "/mfa/finish", json=proof).status_code == 200
+        self._clock.now = now
+        return str(self._laptop.get_cookie("__Host-session").value)
+
+    def _add_passkey(self, name: str, authenticator: Authenticator, proof: dict[str, str]) -> None:
+        begun = self._laptop.post(API + CREDENTIALS, json=proof).json
+        body = {"ticket": begun["ticket"], "name": name, "credential": authenticator.make(begun["challenge"])}
+        answer = self._laptop.post(API + CREDENTIALS, json=body)
+        assert answer.status_code == 200, answer.json
+        self._codes = [code["code"] for code in answer.json["backup_codes"]]
 
     def _sign_in(self, at: float, user_agent: str, ip: str, path: str = "/login") -> Any:
         self._clock.now = at
@@ -112,12 +141,12 @@ class From:
 
 
 @contextmanager
-def serving(app: Callable[..., Any]) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, From(app, "203.0.113.7"), threaded=True)
+def serving(app: Callable[..., Any], port: int) -> Iterator[None]:
+    server = make_server("127.0.0.1", port, From(app, "203.0.113.7"), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield
     finally:
         server.shutdown()
         thread.join()
@@ -183,13 +212,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         places = Path(folder) / "places.mmdb"
         write_places(places)
-        settings = load_settings(ENVIRONMENT | {"GEOIP_DATABASE": str(places)})
+        port = free_port()
+        url = f"http://localhost:{port}"  # no address: there are no passkeys at one
+        settings = load_settings(ENVIRONMENT | {"GEOIP_DATABASE": str(places), "PUBLIC_URL": url})
         app = create_app(settings, connect(redis_server.url), clock)
         try:
-            token = Demonstration(app, clock).make()
-            with serving(app) as url, sync_playwright() as playwright:
+            demonstration = Demonstration(app, clock)
+            token = demonstration.make()
+            with serving(app, port), sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
                 take_all(Camera(browser, url, token))
+                camera = Camera(browser, url, demonstration.add_passkeys(url))
+                camera.take(camera.open("/settings/security", "light", 1000, 940), "passkeys-light")
                 browser.close()
         finally:
             redis_server.close()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, cast
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded, RequestLimit
 from werkzeug.exceptions import HTTPException
@@ -28,7 +28,9 @@ from app.errors import (
     Unavailable,
 )
 from app.rules import device_names
+from app.rules.accounts import SecondFactorAsked
 from app.rules.email_addresses import understood_as
+from app.stores.factors import MfaType
 from app.tokens import id_in_url
 from app.web.limits import limiter
 from app.web.services import services
@@ -41,6 +43,7 @@ Page = Callable[[Problems], str]
 HOME = "/settings/sessions"
 _OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~\u00a1-\U0010ffff]*")  # browsers read \ as /, and skip tabs and line ends
 _WRONG_CODE = "That code is wrong or was used already. Try the next one."
+_WRONG_PASSKEY = "That passkey was not accepted. Try again, or enter a code."
 
 
 def page_blueprint(name: str) -> PageBlueprint:
@@ -94,6 +97,25 @@ def attempt_of(*sent: str) -> str:
     return tokens.id_hash(".".join(sent)) if all(sent) else ""
 
 
+def answered_by() -> MfaType:
+    """Return the kind of answer that a form has. For "totp" a backup code is accepted, too."""
+    return "webauthn" if request.form.get("method") == "webauthn" else "totp"
+
+
+def show_second_step(template: str, problems: Problems, asked: SecondFactorAsked | None = None) -> str:
+    """Return the page that asks for the second factor at a login or a reset.
+
+    Args:
+        asked: None shows the page again. The form has what the page needs.
+    """
+    if asked:
+        ticket, webauthn, offered = asked.ticket, asked.webauthn, asked.offered
+    else:
+        ticket, webauthn = (request.form.get(name, "") for name in ("ticket", "webauthn"))
+        offered = frozenset(request.form.get("offered", "totp backup").split())
+    return render_template(template, problems=problems, ticket=ticket, webauthn=webauthn or "", offered=offered)
+
+
 def next_path() -> str:
     """Return the path that the visitor wanted to open. It is always a path of Keyrack, never a page of another site."""
     try:
@@ -119,6 +141,8 @@ def _template_names() -> dict[str, Any]:
         "new_nonce": lambda: secrets.token_urlsafe(32),
         "understood_as": understood_as,
         "mail_is_sent": services().notices.are_sent,
+        "relying_party": services().passkeys.party,
+        "ticket_ttl_s": services().settings.mfa_ticket_ttl_s,
     }
 
 
@@ -139,6 +163,8 @@ def _problems(refusal: ApiError) -> Problems:
         return {"": "Busy right now. Please try again." if refusal.status == 503 else refusal.plainly()}
     if isinstance(refusal, InvalidForm):
         return refusal.by_field()
+    if isinstance(refusal, InvalidCode) and answered_by() == "webauthn":
+        return {"passkey": _WRONG_PASSKEY}
     if isinstance(refusal, InvalidCode):
         text = refusal.message if isinstance(refusal, InvalidPassword) else _WRONG_CODE
         return {"code": text, "answer": text}

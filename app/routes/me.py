@@ -218,6 +218,21 @@ def revoke_all(body: ProvingBody) -> ResponseReturnValue:
     return {"message": "All other sessions have been revoked."}
 
 
+@bp.post("/me/proof")
+@require_session
+@may_take(RevokeSchema)
+@limited(STEP_UP, STEP_UP_USER)
+@answers(headers=[PROVES])
+@refuses(MfaRequired, InvalidCode)
+def require_recent_proof(body: ProvingBody) -> ResponseReturnValue:
+    """Ask for a proof before something that needs one, such as a form of a page.
+
+    A caller with a recent proof gets 204, and nothing happens.
+    """
+    require_proof_or_answer(body)
+    return "", 204
+
+
 @bp.delete("/me/sessions/<any_text:session_id>")
 @require_session
 @reads(SESSION_ID)

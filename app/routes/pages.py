@@ -8,7 +8,17 @@ from flask import redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from app.errors import Unauthorized
-from app.routes.forms import HOME, Problems, attempt_of, lead_to_page, next_path, page_blueprint, shows_page_on_refusal
+from app.routes.forms import (
+    HOME,
+    Problems,
+    answered_by,
+    attempt_of,
+    lead_to_page,
+    next_path,
+    page_blueprint,
+    show_second_step,
+    shows_page_on_refusal,
+)
 from app.rules import device_names
 from app.rules.accounts import SecondFactorAsked
 from app.rules.sign_ins import SignedIn
@@ -36,8 +46,8 @@ def _login_page(problems: Problems, notice: str = "") -> str:
     return render_template("login.html", problems=problems, notice=notice)
 
 
-def _code_page(problems: Problems, ticket: str = "") -> str:
-    return render_template("login_code.html", problems=problems, ticket=ticket or request.form.get("ticket", ""))
+def _code_page(problems: Problems, asked: SecondFactorAsked | None = None) -> str:
+    return show_second_step("login_code.html", problems, asked)
 
 
 def _register_page(problems: Problems) -> str:
@@ -102,7 +112,7 @@ def log_in(body: BrowserLogin) -> ResponseReturnValue:
         attempt=attempt_of(request.form.get("nonce", "")),
     )
     if isinstance(outcome, SecondFactorAsked):
-        return _code_page({}, outcome.ticket)
+        return _code_page({}, outcome)
     return _sign_in_and_go_on(outcome)
 
 
@@ -114,7 +124,7 @@ def log_in(body: BrowserLogin) -> ResponseReturnValue:
 def log_in_with_code(body: LoginCode) -> ResponseReturnValue:
     attempt = attempt_of(body.ticket, body.code)
     return _sign_in_and_go_on(
-        services().accounts.finish_login(body.ticket, "totp", body.code, None, client(), attempt=attempt)
+        services().accounts.finish_login(body.ticket, answered_by(), body.code, None, client(), attempt=attempt)
     )
 
 

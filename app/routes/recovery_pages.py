@@ -2,10 +2,18 @@
 The API of a reset: recovery.py.
 """
 
-from flask import redirect, render_template, request, url_for
+from flask import redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from app.routes.forms import Problems, attempt_of, lead_to_page, page_blueprint, shows_page_on_refusal
+from app.routes.forms import (
+    Problems,
+    answered_by,
+    attempt_of,
+    lead_to_page,
+    page_blueprint,
+    show_second_step,
+    shows_page_on_refusal,
+)
 from app.routes.recovery import REVERTED
 from app.rules.accounts import SecondFactorAsked
 from app.rules.sign_ins import SignedIn
@@ -37,8 +45,8 @@ def _reset_page(problems: Problems) -> str:
     return render_template("reset.html", problems=problems)
 
 
-def _code_page(problems: Problems, ticket: str = "") -> str:
-    return render_template("reset_code.html", problems=problems, ticket=ticket or request.form.get("ticket", ""))
+def _code_page(problems: Problems, asked: SecondFactorAsked | None = None) -> str:
+    return show_second_step("reset_code.html", problems, asked)
 
 
 def _reset_page_again() -> str:
@@ -97,7 +105,7 @@ def reset(body: BrowserReset) -> ResponseReturnValue:
         on_public_computer=body.public_computer,
         attempt=attempt_of(body.token, body.password),
     )
-    return _code_page({}, outcome.ticket) if isinstance(outcome, SecondFactorAsked) else _sign_in_and_go_on(outcome)
+    return _code_page({}, outcome) if isinstance(outcome, SecondFactorAsked) else _sign_in_and_go_on(outcome)
 
 
 @bp.post("/reset/code")
@@ -108,7 +116,7 @@ def reset(body: BrowserReset) -> ResponseReturnValue:
 def finish_reset(body: ResetCode) -> ResponseReturnValue:
     attempt = attempt_of(body.ticket, body.code)
     return _sign_in_and_go_on(
-        services().recovery.finish_reset(body.ticket, "totp", body.code, client(), attempt=attempt)
+        services().recovery.finish_reset(body.ticket, answered_by(), body.code, client(), attempt=attempt)
     )
 
 

@@ -9,21 +9,38 @@ from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
-from app.errors import UnknownSession
+from app.errors import Unauthorized, UnknownSession
 from app.routes.forms import Problems, lead_to_page, page_blueprint, shows_page_on_refusal
-from app.rules import totp
+from app.rules import device_names, totp
 from app.rules.profile import ProfileChange
+from app.stores.passkeys import MAX_PASSKEYS, Passkey
+from app.stores.session_records import Session
+from app.stores.users import User
 from app.tokens import id_from_url
 from app.web.cookies import renew_session_cookie
-from app.web.guards import caller, client, has_proof_or_login, prove, require_session, takes_form
+from app.web.guards import (
+    caller,
+    client,
+    has_proof_or_login,
+    prove,
+    require_session,
+    require_session_and,
+    takes_form,
+    user_record,
+)
 from app.web.limits import END_OTHERS, END_OTHERS_USER, STEP_UP, STEP_UP_USER, is_within, limited
 from app.web.services import services
 from app.wire.account import ChangePassword, ChangePasswordSchema, EnableTotp, EnableTotpSchema
+from app.wire.passkeys import AddPasskey, AddPasskeySchema
 
 bp = page_blueprint("settings")
 
 _MAX_AT_ONCE = 64
+_MAX_NAME = 32  # of a passkey
 _DONE = {
+    "passkey": "Your passkey is added.",
+    "passkey-renamed": "The passkey has its new name.",
+    "passkey-removed": "The passkey is removed.",
     "password": "Your password is changed. Every other session is logged out.",
     "on": "Your authenticator app is added.",
     "off": "Two-factor authentication is off.",
@@ -49,15 +66,41 @@ def _confirm_page(problems: Problems) -> str:
 
 def _security_page(problems: Problems, form: str = "") -> str:
     user = services().accounts.get(caller().user_id)
+    session = _own_session()
     return render_template(
-        "security.html", problems={form: problems}, user=user, proved=caller().proved, notice=_notice()
+        "security.html",
+        problems={form: problems},
+        user=user,
+        proved=caller().proved,
+        notice=_notice(),
+        on_public_computer=session.on_public_computer,
+        max_passkeys=MAX_PASSKEYS,
+        new_passkey_name=_new_passkey_name(device_names.name_of(session), user.passkeys),
     )
+
+
+def _own_session() -> Session:
+    sessions = services().devices.list(caller().user_id)
+    own = next((session for session in sessions if session.id_hash == caller().id_hash), None)
+    if own is None:  # it ended in this moment
+        raise Unauthorized
+    return own
+
+
+def _new_passkey_name(device: str, passkeys: Sequence[Passkey]) -> str:
+    """Return a name to propose for a passkey that is made on a device. No other passkey of the user has it."""
+    taken = {passkey.name for passkey in passkeys}
+    cut = device[: _MAX_NAME - len(" 11")].strip()
+    names = (cut, *(f"{cut} {number}" for number in range(2, MAX_PASSKEYS + 2)))
+    return next(name for name in names if name not in taken)
 
 
 def _totp_page(problems: Problems, secret: str) -> str:
     user = services().accounts.get(caller().user_id)
     picture = Markup(totp.qr_code(secret, user.email))  # noqa: S704 - drawn by Keyrack, without text from users
-    return render_template("totp.html", problems=problems, secret=secret, qr_code=picture, user=user)
+    return render_template(
+        "totp.html", problems=problems, secret=secret, qr_code=picture, user=user, proved=caller().proved
+    )
 
 
 def _sessions_asked_for() -> Sequence[str]:
@@ -104,11 +147,12 @@ def _end_and_lead_back(id_hashes: Sequence[str]) -> ResponseReturnValue:
 
 
 @bp.get("/sessions")
-@require_session
-def show_sessions() -> ResponseReturnValue:
+@require_session_and(user_record)
+def show_sessions(record: User | None) -> ResponseReturnValue:
     sessions = services().devices.list(caller().user_id)
     return render_template(
         "sessions.html",
+        user=services().accounts.require(record),
         current=[session for session in sessions if session.id_hash == caller().id_hash],
         others=[session for session in sessions if session.id_hash != caller().id_hash],
         ended=services().devices.list_ended(caller().user_id),
@@ -164,6 +208,27 @@ def change_password(body: ChangePassword) -> ResponseReturnValue:
     _, token = services().profiles.change(caller(), user, change, client())
     renew_session_cookie(token)
     return redirect(url_for("settings.show_security", done="password"), 303)
+
+
+@bp.post("/security/passkeys")
+@require_session
+@shows_page_on_refusal(lambda problems: _security_page(_of_passkey(problems), "passkeys"))
+@takes_form(AddPasskeySchema)
+@limited(STEP_UP, STEP_UP_USER)
+def add_passkey(body: AddPasskey) -> ResponseReturnValue:
+    """Add the passkey that the browser has made, and show the backup codes if it is the first second factor."""
+    user = services().accounts.get(caller().user_id)
+    _, codes, token = services().passkeys.finish_adding(
+        caller(), user, body.ticket or "", body.name or "", body.credential or "", client(), renew=True
+    )
+    renew_session_cookie(token)
+    if codes:
+        return render_template("codes.html", codes=codes, fresh=True, user=services().accounts.get(user.id))
+    return redirect(url_for("settings.show_security", done="passkey"), 303)
+
+
+def _of_passkey(problems: Problems) -> Problems:
+    return {"": "That took too long. Please add it again."} if "ticket" in problems else problems
 
 
 @bp.get("/security/totp")
@@ -224,4 +289,6 @@ def renew_codes() -> ResponseReturnValue:
 
 
 lead_to_page(bp, "/settings/sessions", "/sessions/end", "/sessions/confirm")
-lead_to_page(bp, "/settings/security", "/security/password", "/security/totp/off", "/security/codes")
+lead_to_page(
+    bp, "/settings/security", "/security/password", "/security/totp/off", "/security/codes", "/security/passkeys"
+)

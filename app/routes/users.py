@@ -14,12 +14,19 @@ from flask.typing import ResponseReturnValue
 from app import tokens
 from app.errors import ApplicationFailed, InvalidCode, InvalidJson, MfaRequired
 from app.routes.login import USER_SETTINGS
-from app.stores.connection.client import Read
 from app.stores.users import User
 from app.web.application import Method, Outcome, Reply
 from app.web.cookies import PROVES, RENEWS_SESSION, renew_session_cookie
 from app.web.front import API
-from app.web.guards import caller, client, require_proof_or_answer, require_session, require_session_and, takes
+from app.web.guards import (
+    caller,
+    client,
+    require_proof_or_answer,
+    require_session,
+    require_session_and,
+    takes,
+    user_record,
+)
 from app.web.limits import STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
 from app.wire.account import OWN_FIELDS, ChangeUser, ChangeUserSchema
@@ -50,12 +57,8 @@ _NOT_TAKEN: Mapping[Outcome, str] = {
 }
 
 
-def _record(user_id: str) -> Read[User | None]:
-    return services().accounts.record_of(user_id)
-
-
 @bp.get(_PATH)
-@require_session_and(_record)
+@require_session_and(user_record)
 @answers(UserSchema)
 def show_me(record: User | None) -> ResponseReturnValue:
     """Show the caller's user, with what the application behind the gateway has of it.

@@ -1,9 +1,13 @@
-// Calls of the API by the cookie, and the question that some of them are answered with.
+// The question that some calls of the API are answered with: the password, a code or a passkey.
 
-const MFA_REQUIRED = 60003;
-const INVALID_TICKET = 60006;
+import { INVALID_TICKET, MFA_REQUIRED, WRONG_ANSWER, call, problem } from "./calls.js";
+import { usePasskey, whyFailed, whyNot } from "./passkeys.js";
 
 const QUESTIONS = {
+  webauthn: {
+    title: "Use Your Passkey", label: "", hint: "Your device asks for your finger, your face or its PIN.",
+    go: "Use a passkey", other: "Use a passkey instead",
+  },
   password: {
     title: "Enter Password", label: "Password", hint: "", type: "password", autocomplete: "current-password",
   },
@@ -17,87 +21,80 @@ const QUESTIONS = {
   },
 };
 
-/** Sends JSON; gives {status, body}. A session that is over goes to the login page, which says why. */
-export async function call(method, path, body) {
-  let response;
-  try {
-    response = await fetch(path, {
-      method,
-      headers: { "Content-Type": "application/json" },
-      body: body && JSON.stringify(body),
-    });
-  } catch {
-    return { status: 0, body: { error: "There is no connection. Please try again." } };
-  }
-  const type = response.headers.get("Content-Type") ?? "";
-  const answer = { status: response.status, body: type.startsWith("application/json") ? await response.json() : {} };
-  return answer.status === 401 && answer.body.code !== MFA_REQUIRED ? leave() : answer;
-}
-
-/** Leads to the login page and back; nothing after it runs. */
-export function leave() {
-  location.assign("/login?next=" + encodeURIComponent(location.pathname));
-  return new Promise(() => {});
-}
-
-/** What went wrong, in a sentence. */
-export function problem({ status, body }) {
-  if (status === 429) return "Too many tries. Wait a few minutes, then try again.";
-  if (status >= 500) return "That did not work just now. Please try again.";
-  return body.error ?? body.message ?? "That did not work.";
-}
-
 /**
- * Sends what ends sessions; asks for the password or a code where the server does, and sends it again.
+ * Sends what needs a proof; asks for the password, a code or a passkey where the server does, and sends it again.
  * Gives the answer, or null where the question was left unanswered.
+ *
+ * what   what it is asked for, as in "Log Out Session"
+ * go     what the button says
  */
-export async function prove(send, count) {
+export async function prove(send, what, go = "Continue") {
   const answer = await send();
-  return answer.body.code === MFA_REQUIRED ? new Question(send, count, answer.body.mfa).ask() : answer;
+  return answer.body.code === MFA_REQUIRED ? new Question(send, what, go, answer.body.mfa).ask() : answer;
 }
 
 const dialog = document.getElementById("ask");
 const part = (name) => document.getElementById(`ask-${name}`);
 
 class Question {
-  constructor(send, count, mfa) {
+  constructor(send, what, go, mfa) {
     this.send = send;
     this.sent = null; // the answer, once it is under way: what is closed then is not undone
-    this.what = count === 1 ? "Session" : `${count} Sessions`;
+    this.what = what;
+    this.go = go;
     this.take(mfa);
     this.pose(this.methods[0]);
   }
 
   take(mfa) {
+    const can = (method) => method.type in QUESTIONS && (method.type !== "webauthn" || !whyNot());
     this.ticket = mfa.ticket;
-    this.methods = mfa.methods.map((method) => method.type).filter((type) => type in QUESTIONS);
+    this.methods = mfa.methods.filter(can).map((method) => method.type);
+    this.challenge = mfa.methods.find((method) => method.type === "webauthn")?.challenge;
   }
 
-  pose(method) {
+  pose(method = "webauthn") {
     const question = QUESTIONS[method];
     const input = part("answer");
+    const isTyped = method !== "webauthn";
     this.method = method;
-    part("title").textContent = `${question.title} to Log Out ${this.what}`;
+    part("title").textContent = `${question.title} to ${this.what}`;
     part("label").textContent = question.label;
     part("hint").textContent = question.hint;
-    input.type = question.type;
-    input.autocomplete = question.autocomplete;
+    part("label").hidden = input.hidden = input.disabled = !isTyped;
+    input.type = question.type ?? "text";
+    input.autocomplete = question.autocomplete ?? "off";
     input.inputMode = question.inputmode ?? "text";
     input.className = method === "password" ? "" : "code";
     input.value = "";
-    this.other = this.methods.find((type) => type !== method);
-    part("switch").hidden = !this.other;
-    part("switch").textContent = this.other ? QUESTIONS[this.other].other : "";
-    this.say("");
+    part("go").textContent = question.go ?? this.go;
+    part("go").disabled = this.methods.length === 0;
+    part("others").replaceChildren(...this.methods.filter((type) => type !== method).map((type) => this.switchTo(type)));
+    this.say(...(this.methods.length ? [] : whyNot() ?? ["Log in again, please."]));
   }
 
-  say(text) {
+  switchTo(method) {
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "link" });
+    button.textContent = QUESTIONS[method].other;
+    button.dataset.method = method;
+    return button;
+  }
+
+  say(...text) {
     const input = part("answer");
-    part("problem").textContent = text;
-    if (text) input.setAttribute("aria-invalid", "true");
+    part("problem").replaceChildren(...text);
+    if (text.length) input.setAttribute("aria-invalid", "true");
     else input.removeAttribute("aria-invalid");
-    input.focus();
-    input.select();
+    this.focus();
+  }
+
+  focus() {
+    if (part("answer").hidden) {
+      part("go").focus();
+    } else {
+      part("answer").focus();
+      part("answer").select();
+    }
   }
 
   ask() {
@@ -105,14 +102,15 @@ class Question {
       const done = new AbortController();
       const on = (target, event, act) => target.addEventListener(event, act, { signal: done.signal });
       let isBusy = false;
+      this.closed = done.signal;
       this.isOpen = () => dialog.open && !done.signal.aborted;
       on(dialog.querySelector(".cancel"), "click", () => dialog.close());
-      on(part("switch"), "click", () => isBusy || this.pose(this.other));
+      on(part("others"), "click", ({ target }) => target.dataset.method && !isBusy && this.pose(target.dataset.method));
       on(dialog.querySelector("form"), "submit", async (event) => {
         event.preventDefault();
-        if (isBusy) return;
+        if (isBusy || !this.methods.length) return;
         isBusy = true;
-        const isDone = await this.answer(part("answer").value).finally(() => (isBusy = false));
+        const isDone = await this.answer().finally(() => (isBusy = false));
         if (isDone && this.isOpen()) dialog.close();
       });
       on(dialog, "close", () => {
@@ -121,17 +119,31 @@ class Question {
         resolve(this.sent);
       });
       dialog.showModal();
-      part("answer").focus();
+      this.focus();
     });
   }
 
+  /** What is answered; null where the browser gave no passkey. */
+  async read() {
+    if (this.method !== "webauthn") return part("answer").value;
+    try {
+      return await usePasskey(this.challenge, this.closed);
+    } catch (failure) {
+      if (this.isOpen()) this.say(whyFailed(failure));
+      return null;
+    }
+  }
+
   /** Gives whether what was asked for is settled. Once the dialog is closed nothing more is sent, and nothing said. */
-  async answer(data) {
+  async answer() {
+    const data = await this.read();
+    if (data === null || !this.isOpen()) return !this.isOpen();
     const finished = await call("POST", "/api/v9/mfa/finish", { ticket: this.ticket, mfa_type: this.method, data });
     if (!this.isOpen()) return true;
     const why = STALE[finished.body.errors?.mfa_type ? "mfa_type" : finished.body.code];
     if (finished.status !== 200 && !why) {
-      this.say(WRONG[finished.body.message] ?? problem(finished));
+      const wrong = this.method === "webauthn" ? WRONG_PASSKEY : WRONG_CODE;
+      this.say(finished.body.message === WRONG_ANSWER ? wrong : problem(finished));
       return false;
     }
     let isAskedAgain = false;
@@ -155,6 +167,5 @@ const STALE = {
   mfa_type: "How you log in was changed meanwhile. Please answer this instead.",
 };
 
-const WRONG = {
-  "Invalid two-factor code": "That code is wrong or was used already. Try the next one.",
-};
+const WRONG_CODE = "That code is wrong or was used already. Try the next one.";
+const WRONG_PASSKEY = "That passkey was not accepted. Try again, or answer in another way.";

@@ -1,6 +1,7 @@
 // The Devices page: ends sessions without leaving it, renames them, and keeps up to date.
 
-import { call, leave, problem, prove } from "./ask.js";
+import { call, leave, problem } from "./calls.js";
+import { prove } from "./ask.js";
 
 const said = document.getElementById("said");
 
@@ -80,7 +81,8 @@ async function refresh() {
 }
 
 async function end(asked, button) {
-  const answer = await prove(asked.send, asked.count);
+  const what = asked.count === 1 ? "Session" : `${asked.count} Sessions`;
+  const answer = await prove(asked.send, `Log Out ${what}`, "Log Out");
   if (answer === null) {
     button.focus();
     return;

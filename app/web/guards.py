@@ -18,6 +18,7 @@ from app.errors import Forbidden, InvalidForm, InvalidJson, Unauthorized
 from app.rules.checks import Caller
 from app.stores.connection.client import Read
 from app.stores.session_records import Client, Session
+from app.stores.users import User
 from app.web.cookies import set_proof_cookie
 from app.web.services import services
 from app.wire.contract import Parameter, View, known_by, mark
@@ -63,6 +64,11 @@ def require_session_and(beside: Callable[[str], Read[Any]]) -> Callable[[View], 
 def all_sessions(user_id: str) -> Read[Sequence[Session]]:
     """Look up the sessions of a user. The view passes over those that are over: `Devices.without_expired`."""
     return services().devices.all_of(user_id)
+
+
+def user_record(user_id: str) -> Read[User | None]:
+    """Look up the user, for `Accounts.require`."""
+    return services().accounts.record_of(user_id)
 
 
 def caller() -> Caller:

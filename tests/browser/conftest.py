@@ -9,10 +9,13 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from app import create_app
 from app.config import load_settings
+from app.stores.mail import new_notice_id
 from app.stores.session_records import Client
-from app.web.services import services
+from app.web.services import EXTENSION
 from tests.conftest import ENVIRONMENT
 from tests.device import API, PASSWORD
+from tests.live.server import Service
+from tests.ports import free_port
 from tests.servers import missing, redis_at
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
@@ -90,10 +93,11 @@ class Person:
 
     def open_sessions(self, count: int, client: Client) -> None:
         """Sign in on so many devices that nobody looks at; beyond the cap the oldest of them end."""
+        services = self._app.extensions[EXTENSION]
         with self._app.app_context():
-            user = services().accounts.get(self._user_id)
+            user = services.accounts.get(self._user_id)
             for _ in range(count):
-                assert services().devices.open(user.id, user.credentials_version, client, ("pwd",))
+                assert services.devices.open(user.id, user.credentials_version, client, ("pwd",))
 
     def leave_first(self) -> None:
         """End the session of the registration, so that the windows are all there is."""
@@ -105,11 +109,21 @@ class Person:
         return client
 
 
+@pytest.fixture(scope="session")
+def service(live_server):
+    """gunicorn at localhost, where browsers make passkeys."""
+    port = free_port()
+    service = Service(live_server.url, port, HOST="localhost", PUBLIC_URL=f"http://localhost:{port}")
+    service.url = f"http://localhost:{port}"
+    yield service
+    service.close()
+
+
 @pytest.fixture
 def earlier(live_server):
     """The service ten minutes ago."""
     redis = redis_at(live_server.url)
-    assert set(redis.keys()) <= {"leases"}
+    assert not [key for key in redis.scan_iter() if key.startswith(("user:", "email:"))]
     yield create_app(load_settings(ENVIRONMENT), redis, lambda: time.time() - LONGER_AGO_THAN_A_PROOF_S)
     redis.flushdb()
     redis.close()
@@ -121,7 +135,25 @@ def alice(earlier, service):
 
 
 @pytest.fixture
-def new_window(chromium, service):
+def services(earlier):
+    return earlier.extensions[EXTENSION]
+
+
+@pytest.fixture
+def reset_link(services, alice):
+    """What the mail to Alice says: the address of a link, its secret behind the #."""
+
+    def make():
+        user_id = services.accounts.id_of(alice.email)
+        return "/reset#" + services.links.issue_reset(
+            user_id, services.accounts.get(user_id).secrets_version, time.time(), new_notice_id()
+        )
+
+    return make
+
+
+@pytest.fixture
+def new_window(chromium, service, earlier):  # the store is empty when its windows are closed
     """Opens windows, each in a context of its own; at the end none of them has complained.
 
     A refusal that the browser notes for itself is none: the tests ask for them.

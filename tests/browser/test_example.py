@@ -53,7 +53,7 @@ def tablet(site, laptop, new_window):
     window.goto("/login?next=/chat/")
     window.get_by_label("Email").fill(EMAIL)
     window.get_by_label("Password").fill(PASSWORD)
-    window.get_by_role("button", name="Log in").click()
+    window.get_by_role("button", name="Log in", exact=True).click()
     return online(window)
 
 
@@ -89,7 +89,7 @@ def test_two_browsers_chat_and_one_signs_the_other_out(laptop, tablet):
     expect(laptop.locator("#messages p")).to_have_count(2)
     assert laptop.evaluate(CALL) == 200
     tablet.get_by_role("link", name="Log in").click()
-    expect(tablet.get_by_role("button", name="Log in")).to_be_visible()
+    expect(tablet.get_by_role("button", name="Log in", exact=True)).to_be_visible()
 
 
 def test_the_list_of_devices_signs_out_too_and_so_does_a_device_itself(laptop, tablet):
@@ -98,7 +98,7 @@ def test_the_list_of_devices_signs_out_too_and_so_does_a_device_itself(laptop, t
     expect_signed_out(laptop)
     tablet.goto("/chat/")
     online(tablet).get_by_role("button", name="Log out").click()
-    expect(tablet.get_by_role("button", name="Log in")).to_be_visible()
+    expect(tablet.get_by_role("button", name="Log in", exact=True)).to_be_visible()
 
 
 def test_the_list_of_devices_follows_what_other_devices_do(laptop, tablet):

@@ -1,35 +1,15 @@
 """The ways that begin with a mail: the links in it, followed in a real browser."""
 
 import re
-import time
 
 import pytest
 from playwright.sync_api import expect
 
 from app.stores.mail import new_notice_id
-from app.web.services import EXTENSION
 from tests.browser.conftest import FIREFOX, IPAD
 from tests.browser.test_ways import expect_accessible
 
 NEW_PASSWORD = "another horse battery"
-
-
-@pytest.fixture
-def services(earlier):
-    return earlier.extensions[EXTENSION]
-
-
-@pytest.fixture
-def reset_link(services, alice):
-    """What the mail to Alice says: the address of a link, its secret behind the #."""
-
-    def make():
-        user_id = services.accounts.id_of(alice.email)
-        return "/reset#" + services.links.issue_reset(
-            user_id, services.accounts.get(user_id).secrets_version, time.time(), new_notice_id()
-        )
-
-    return make
 
 
 def test_forgot_is_found_from_the_login_page(alice, new_window):

@@ -73,7 +73,7 @@ def test_it_says_what_the_guards_know(document):
 def test_it_says_where_a_body_may_be_missing(document):
     without = {"/me/sessions/revoke-all", "/me/sessions/{session_id}", "/api/v9/users/@me/mfa/totp/disable"}
     passkeys = "/api/v9/users/@me/mfa/webauthn/credentials"
-    without |= {"/login/passkey/start", passkeys, f"{passkeys}/{{passkey_id}}"}
+    without |= {"/me/proof", "/login/passkey/start", passkeys, f"{passkeys}/{{passkey_id}}"}
     optional = {
         path
         for (_, path), operation in operations(document).items()

@@ -71,8 +71,8 @@ class Http:
 class Service:
     """gunicorn on a free port, on one Redis."""
 
-    def __init__(self, redis_url: str, **environment: str) -> None:
-        self.port = free_port()
+    def __init__(self, redis_url: str, port: int | None = None, **environment: str) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},

@@ -235,8 +235,8 @@ def test_an_email_field_sends_what_was_typed(new_browser, path, name):
     [field] = re.findall(rf'<input[^>]*name="{name}"[^>]*>', text)
     for attribute in ('type="text"', 'inputmode="email"', 'autocapitalize="none"', 'spellcheck="false"'):
         assert attribute in field
-    assert 'autocomplete="username"' in field  # what a password manager fills in is what one logs in with
-    assert text.count('autocomplete="username"') == 1
+    assert re.search('autocomplete="username[ "]', field)  # what a password manager fills in is what one logs in with
+    assert text.count('autocomplete="username') == 1
 
 
 @pytest.mark.parametrize(("path", "name"), PAGES_WITH_EMAIL)
@@ -423,7 +423,7 @@ def test_what_clients_say_is_shown_as_text(new_browser):
     browser.patch("/me/sessions/" + session, json={"name": "<script>alert(2)</script>"})
     for path in ("/settings/sessions", "/login?next=/<script>", "/settings/sessions?done=<script>"):
         answer = browser.get(path, follow_redirects=True)
-        assert Page(answer).tags.count("script") <= 1, "our own module alone"
+        assert Page(answer).tags.count("script") <= 2, "our own modules alone"
         assert "<script>" not in answer.text
         assert "\u202e" not in answer.text
     assert "<script>alert(2)</script>" in unescape(browser.get("/settings/sessions").text)

@@ -1,0 +1,92 @@
+// Passkeys: what a browser is asked and what it answers, and why there are none on this page.
+
+const party = document.querySelector("meta[name=relying-party]"); // absent where the service has no passkeys
+const home = party?.dataset.origins.split(" ");
+
+export const ticketLastsMs = Number(party?.dataset.ticketTtl) * 1000;
+
+/** Why no passkey can be used on this page, as parts of a sentence; null where one can. */
+export function whyNot() {
+  if (!party) return ["There are no passkeys here."];
+  if (!home.includes(location.origin)) {
+    const link = document.createElement("a");
+    link.href = home[0] + location.pathname + location.search;
+    link.textContent = new URL(home[0]).host;
+    return ["Passkeys do not work at this address. Open this page at ", link, "."];
+  }
+  if (!window.PublicKeyCredential) {
+    return ["This browser knows no passkeys. Update it or use another one; your password works in all of them."];
+  }
+  return null;
+}
+
+/** Why a browser gave no passkey, in a sentence. Whoever cancels knows it. */
+export function whyFailed({ name }) {
+  if (name === "NotAllowedError" || name === "AbortError") return "No passkey was used.";
+  if (name === "InvalidStateError") return "This device has a passkey of your account already.";
+  return "This device could not do that with a passkey.";
+}
+
+/** Tells whether the browser can offer passkeys while a form is filled in. */
+export async function canOffer() {
+  return !whyNot() && (await PublicKeyCredential.isConditionalMediationAvailable?.()) === true;
+}
+
+/** Asks for a passkey, as the server's text says; gives the answer as a text for the server. */
+export async function usePasskey(text, signal) {
+  const { publicKey, mediation } = JSON.parse(text);
+  const options = {
+    ...publicKey,
+    challenge: bytes(publicKey.challenge),
+    allowCredentials: described(publicKey.allowCredentials),
+  };
+  return written(await navigator.credentials.get({ publicKey: options, mediation, signal }));
+}
+
+/** Makes a passkey, as the server's text says; gives the answer as a text for the server. */
+export async function makePasskey(text) {
+  const { publicKey } = JSON.parse(text);
+  const options = {
+    ...publicKey,
+    challenge: bytes(publicKey.challenge),
+    user: { ...publicKey.user, id: bytes(publicKey.user.id) },
+    excludeCredentials: described(publicKey.excludeCredentials),
+  };
+  return written(await navigator.credentials.create({ publicKey: options }));
+}
+
+/** Tells the browser something of our passkeys, so that it offers none that are gone. Some browsers do not listen. */
+export async function signal(what, options) {
+  if (whyNot()) return;
+  try {
+    await PublicKeyCredential[what]?.({ rpId: party.content, ...options });
+  } catch {
+    // What the browser shows is out of date, and nothing else.
+  }
+}
+
+export const base64url = (raw) => btoa(raw).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+
+// PublicKeyCredential has functions for JSON. Not every browser does, and password managers answer with objects that
+// have no toJSON, so they are not used.
+
+const bytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+const described = (list = []) => list.map((one) => ({ ...one, id: bytes(one.id) }));
+const encoded = (buffer) => base64url(String.fromCharCode(...new Uint8Array(buffer)));
+
+function written(credential) {
+  const { response } = credential;
+  const parts = ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"];
+  const present = parts.filter((name) => response[name]);
+  return JSON.stringify({
+    id: credential.id,
+    rawId: encoded(credential.rawId),
+    type: credential.type,
+    authenticatorAttachment: credential.authenticatorAttachment ?? undefined,
+    clientExtensionResults: credential.getClientExtensionResults(),
+    response: {
+      ...Object.fromEntries(present.map((name) => [name, encoded(response[name])])),
+      transports: response.getTransports?.(),
+    },
+  });
+}
