@@ -41,6 +41,22 @@ class PasskeySize:
     memory: int
 
 
+def as_passkey(made: Credential) -> Passkey:
+    """Return a passkey, as a service keeps it, of one that a device keeps."""
+    return Passkey(
+        cred_id=made.cred_id,
+        id=new_snowflake(time.time()),
+        name="MacBook, Touch ID",
+        public_key=made.public_key,
+        sign_count=0,
+        transports=("internal", "hybrid"),
+        aaguid=str(uuid.uuid4()),
+        backup_eligible=False,
+        created_at=int(time.time()),
+        last_used_at=time.time(),
+    )
+
+
 class Seeds:
     """
     Attributes:
@@ -77,18 +93,7 @@ class Seeds:
         Args:
             made: As a device keeps it.
         """
-        passkey = Passkey(
-            cred_id=made.cred_id,
-            id=new_snowflake(time.time()),
-            name="MacBook, Touch ID",
-            public_key=made.public_key,
-            sign_count=0,
-            transports=("internal", "hybrid"),
-            aaguid=str(uuid.uuid4()),
-            backup_eligible=False,
-            created_at=int(time.time()),
-            last_used_at=time.time(),
-        )
+        passkey = as_passkey(made)
         self._users.change(user_id, Change(add_passkey=passkey))
         field = len(passkey.cred_id) + len(passkey.record())
         return PasskeySize(field, self._raw.memory_usage(keys.passkeys(user_id), samples=0))
