@@ -177,11 +177,12 @@ def _address_limit(setting: str) -> _SharedLimit:
         return "; ".join(allowed)
 
     of_address = _shared_limit(setting, by_address, "address")
-    of_network = _shared_limit(setting, by_network, "IPv6 network", rate_of_network, is_not_ipv6)
+    of_network = _shared_limit(setting, by_network, "IPv6 network", rate_of_network)
 
     def count() -> None:
         of_address.count()
-        of_network.count()
+        if not is_not_ipv6():  # the limiter would look at each limit of the route once more to find that it is exempt
+            of_network.count()
 
     return _SharedLimit(of_address.described, count)
 
