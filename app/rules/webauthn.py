@@ -19,7 +19,13 @@ from webauthn import verify_authentication_response, verify_registration_respons
 from webauthn.helpers import encode_cbor, parse_cbor
 from webauthn.helpers.cose import COSEAlgorithmIdentifier
 from webauthn.helpers.exceptions import WebAuthnException
-from webauthn.helpers.structs import CredentialDeviceType
+from webauthn.helpers.structs import (
+    AuthenticationCredential,
+    AuthenticatorAssertionResponse,
+    AuthenticatorAttestationResponse,
+    CredentialDeviceType,
+    RegistrationCredential,
+)
 
 from app.rules.cose import EDDSA, ES256, RS256, cose_of, plain_key
 from app.rules.relying_party import RelyingParty
@@ -74,13 +80,9 @@ class Assertion:
 @dataclass(frozen=True, slots=True)
 class _Answer:
     cred_id: str
+    raw_id: bytes
     response: dict[str, bytes]
     transports: tuple[str, ...]
-
-    def as_argument(self) -> dict[str, Any]:
-        """Return it as the library reads it."""
-        response = {name: b64url(value) for name, value in self.response.items()}
-        return {"id": self.cred_id, "rawId": self.cred_id, "type": "public-key", "response": response}
 
 
 def new_challenge() -> str:
@@ -158,9 +160,10 @@ def read_attestation(party: RelyingParty, text: str, challenge: str) -> NewPassk
     answer = _read_answer(text, ("clientDataJSON", "attestationObject"))
     _check_client_data(answer, challenge)
     with _refusing("attestation"):
-        answer.response["attestationObject"] = _without_statement(answer.response["attestationObject"])
+        attestation = _without_statement(answer.response["attestationObject"])
+        response = AuthenticatorAttestationResponse(answer.response["clientDataJSON"], attestation)
         made = verify_registration_response(
-            credential=answer.as_argument(),
+            credential=RegistrationCredential(answer.cred_id, answer.raw_id, response),
             expected_challenge=read_base64(challenge),
             expected_rp_id=party.id,
             expected_origin=list(party.origins),
@@ -205,13 +208,14 @@ def verify_assertion(
     """
     answer = _read_answer(text, _ASSERTED)
     _check_client_data(answer, challenge)
-    if answer.response.pop("userHandle", b"") not in (b"", *_handles(user_id)):
+    if answer.response.get("userHandle", b"") not in (b"", *_handles(user_id)):
         raise Refused("user_handle")
     _check_asserted(answer.response["authenticatorData"])
     passkey = next((one for one in passkeys if one.cred_id == answer.cred_id), None)
+    response = AuthenticatorAssertionResponse(*(answer.response[name] for name in _ASSERTED))
     with _refusing("assertion" if passkey else "unknown_credential"):
         seen = verify_authentication_response(
-            credential=answer.as_argument(),
+            credential=AuthenticationCredential(answer.cred_id, answer.raw_id, response),
             expected_challenge=read_base64(challenge),
             expected_rp_id=party.id,
             expected_origin=list(party.origins),
@@ -250,7 +254,7 @@ def _read_answer(text: str, names: Sequence[str]) -> _Answer:
         transports = response.get("transports")
     if not is_same or not is_public_key or not 0 < len(raw_id) <= MAX_CRED_ID:
         raise Refused("credential_id")
-    return _Answer(b64url(raw_id), read, read_transports(transports))
+    return _Answer(b64url(raw_id), raw_id, read, read_transports(transports))
 
 
 def read_transports(sent: Any) -> tuple[str, ...]:
