@@ -17,8 +17,8 @@ SHARED = (keys.mail, keys.mail_later, keys.mail_dead)
 
 def names_of_user(user_id):
     """Every key of a user; the kinds that have another name behind them, with one."""
-    one = [keys.user, keys.last_used, keys.sessions, keys.ended, keys.backup_codes, keys.links, keys.newest_reset]
-    one += [keys.known_devices]
+    one = [keys.user, keys.last_used, keys.sessions, keys.ended, keys.backup_codes, keys.passkeys, keys.links]
+    one += [keys.newest_reset, keys.known_devices]
     two = [keys.ticket(user_id, HASH), keys.open_tickets(user_id, HASH), keys.proof(user_id, HASH)]
     return [*(name(user_id) for name in one), *two, keys.notice_count(user_id, "sign_in")]
 

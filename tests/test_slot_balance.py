@@ -16,7 +16,7 @@ PAGE = Path("docs/scaling.md").read_text(encoding="utf-8")
 def test_a_known_key_has_its_slot():
     """123456789 is the example of Redis Cluster's specification: CRC16 0x31C3."""
     assert slot("123456789") == 0x31C3
-    named = (keys.user, keys.last_used, keys.sessions, keys.ended, keys.backup_codes, keys.links)
+    named = (keys.user, keys.last_used, keys.sessions, keys.ended, keys.backup_codes, keys.passkeys, keys.links)
     assert {slot(key("123456789")) for key in named} == {0x31C3}
     assert {slot(key) for key in (keys.mail, keys.mail_later, keys.mail_dead)} == {slot("mail")}
 

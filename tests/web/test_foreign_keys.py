@@ -69,6 +69,23 @@ CONTENTS = {
     ],
     "links": ["no json", "[]", "{}", '{"purpose":"reset","expires_at":"x"}', '{"purpose":5,"expires_at":9e9}'],
     "ended": ["no json", "[]", "{}", '{"id_hash":5,"reason":"logout"}', '{"id_hash":"x","reason":"theirs"}'],
+    "passkeys": [
+        *("no json", "[]", "5", "{}", '{"sign_count":0}', '{"id":5,"name":5,"sign_count":0}'),
+        *(
+            f'{{"id":"1","name":"x","public_key":{key},"sign_count":{count},"transports":"","aaguid":"","created_at":{at}}}'
+            for key, count, at in [
+                ('"AA"', 0, 1),
+                ('"AA"', "1e400", 1),
+                ('"AA"', '"x"', 1),
+                ('"é"', 0, 1),
+                (5, 0, 1),
+                ('"AA"', 0, "1e30"),
+                ('"AA"', "-1", 1),
+                ('"AA"', "null", 1),
+                ('"A"', 0, 1),
+            ]
+        ),
+    ],
     "user": ["", "theirs"],
 }
 
