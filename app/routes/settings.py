@@ -61,7 +61,7 @@ def _notice() -> str:
 def _confirm_page(problems: Problems) -> str:
     user = services().accounts.get(caller().user_id)
     asked = _sessions_asked_for()
-    return render_template("confirm.html", problems=problems, has_mfa=user.has_mfa, count=len(asked))
+    return render_template("confirm.html", problems=problems, user=user, count=len(asked))
 
 
 def _security_page(problems: Problems, form: str = "") -> str:

@@ -283,6 +283,22 @@ def test_a_device_is_ended_with_a_passkey(guarded, reader, tablet):
     expect(tablet).to_have_url(re.compile("/login"))
 
 
+def test_the_page_that_asks_without_the_script_of_the_list_asks_for_the_passkey_too(guarded, reader, tablet):
+    """As where that script comes late: its own script is enough."""
+    guarded.route("**/sessions.js", lambda route: route.fulfill(content_type="text/javascript", body=""))
+    guarded.goto(DEVICES)
+    guarded.get_by_role("button", name="Log Out of Session").click()
+    expect(heading(guarded, "Enter Backup Code to Log Out Session")).to_be_visible()
+    expect_accessible(guarded)
+    button(guarded, "Log Out").click()
+    expect(dialog(guarded)).to_have_accessible_name("Use Your Passkey to Log Out Session")
+    with reader.touched():
+        button(guarded, "Use a passkey").click()
+        expect(notice(guarded)).to_have_text("1 session is logged out.")
+    tablet.goto(DEVICES)
+    expect(tablet).to_have_url(re.compile("/login"))
+
+
 def test_who_cancels_is_told_in_one_line_and_may_try_again(guarded, reader, tablet):
     """In the dialog, where another way stays open, and at the login."""
     guarded.goto(DEVICES)
@@ -650,7 +666,7 @@ def test_axe_finds_nothing(alice, new_window, scheme, width):
     window.context.clear_cookies(name="__Secure-recent_mfa")
     window.goto(SECURITY)
     expect_accessible(window)
-    assert window.evaluate("document.documentElement.scrollWidth") <= width
+    expect_well_shaped(window, width)
     for name in ("Add a passkey", "Rename Firefox on Linux", "Remove Firefox on Linux", "Make new backup codes"):
         window.goto(SECURITY)
         window.locator("#codes-password").fill(PASSWORD)
@@ -660,6 +676,15 @@ def test_axe_finds_nothing(alice, new_window, scheme, width):
     window.goto(SECURITY)
     log_out(window)
     expect_accessible(window)
+    expect_well_shaped(window, width)
     log_in_by_password(window, alice.email)
     expect(heading(window, "Confirm Your Login")).to_be_visible()
     expect_accessible(window)
+    expect_well_shaped(window, width)
+
+
+def expect_well_shaped(window: Page, width: int) -> None:
+    """Nothing is wider than the window, and no button much higher than its words."""
+    assert window.evaluate("document.documentElement.scrollWidth") <= width
+    for one in window.locator("main button:visible").all():
+        assert 24 <= one.bounding_box()["height"] <= 50

@@ -225,7 +225,7 @@ def test_without_javascript(alice, new_window, by):
     label = "Password" if by == "password" else "Auth code or backup code"
     old.get_by_label(label).fill("wrong")
     old.get_by_role("button", name="Log Out").click()
-    expect(old.locator(".problem")).to_be_visible()
+    expect(old.locator("#answer-problem")).to_be_visible()
     old.get_by_label(label).fill(PASSWORD if by == "password" else alice.backup_codes.pop())
     old.get_by_role("button", name="Log Out").click()
     expect(old.get_by_text("You are logged in nowhere else.")).to_be_visible()
