@@ -115,6 +115,17 @@ def test_a_link_and_a_code(with_totp, new_device, app, clock):
     assert told(signed_in(device, answer)) == (["mail", "otp"], "urn:keyrack:2fa")
 
 
+def test_a_link_and_a_passkey(alice, new_device, app):
+    phone = Authenticator()
+    add(alice, phone)
+    body = {"token": reset_link(app, alice.user_id), "password": NEW_PASSWORD}
+    device = new_device()
+    asked = device.post("/auth/reset", body).json
+    answered = {"method": "webauthn", "ticket": asked["ticket"], "code": phone.get(asked["webauthn"])}
+    answer = device.post("/auth/reset", body | answered)
+    assert told(signed_in(device, answer)) == (["mail", "webauthn"], "urn:keyrack:2fa")
+
+
 def test_a_link_that_takes_a_factor_off(with_totp, new_device, app, redis):
     notices = [orjson.loads(fields["notice"]) for _, fields in redis.xrange(keys.mail)]
     notice = next(one for one in notices if one["kind"] == "totp_on")
