@@ -1,5 +1,7 @@
 """Sign-ins by passkey beside those by password, and what a passkey takes in Redis."""
 
+import itertools
+import json
 import statistics
 import time
 from collections.abc import Callable
@@ -20,6 +22,7 @@ _BCRYPT_ROUNDS = 12
 _PASSWORD = "correct horse battery"  # noqa: S105 - of a user that this run makes and drops
 _ORIGIN, _RP_ID = "http://localhost:8000", "localhost"
 _BY_PASSKEY, _BY_PASSWORD = 400, 6  # sign-ins a round
+_A_USER = 40  # sign-ins of one user; the next one after 50 ends a session, which is other work
 
 
 def measure_passkeys(rounds: int) -> Section:
@@ -29,8 +32,10 @@ def measure_passkeys(rounds: int) -> Section:
     with closing(Keyrack(PUBLIC_URL=_ORIGIN, VERIFY_LEASE="0")) as keyrack, requests.Session() as client:
         keyrack.seeds.user(bcrypt.hashpw(_PASSWORD.encode(), bcrypt.gensalt(_BCRYPT_ROUNDS)).decode(), sessions=0)
         body = {"login": keyrack.seeds.last_email, "password": _PASSWORD}
-        user_id, _ = keyrack.seeds.user(sessions=0)
-        one = keyrack.seeds.passkey(user_id, device.add(_RP_ID, user_id.encode()))
+        users = [keyrack.seeds.user(sessions=0)[0] for _ in range(rounds * _BY_PASSKEY // _A_USER)]
+        made = [device.add(_RP_ID, user_id.encode()) for user_id in users]
+        one = [keyrack.seeds.passkey(*each) for each in zip(users, made, strict=True)][-1]
+        turns = itertools.cycle(made)
 
         def ask(path: str, sent: dict[str, str]) -> dict[str, str]:
             answer = client.post(f"{keyrack.server.url}{API}/auth/{path}", json=sent)
@@ -39,7 +44,9 @@ def measure_passkeys(rounds: int) -> Section:
 
         def sign_in_by_passkey() -> None:
             begun = ask("passwordless/start", {})
-            ask("conditional/finish", {"ticket": begun["ticket"], "credential": device.get(begun["challenge"])})
+            challenge = json.loads(begun["challenge"])["publicKey"]["challenge"]
+            credential = device.answer(next(turns), challenge)
+            ask("conditional/finish", {"ticket": begun["ticket"], "credential": credential})
 
         for _ in range(rounds):
             by_password.append(_cpu_ms(keyrack, lambda: ask("login", body), _BY_PASSWORD))
