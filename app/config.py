@@ -208,6 +208,9 @@ class Settings:
         "the same by user over all sessions, but for the first three of each session in its span",
         "50 per hour",
     )
+    rate_limit_new_factor: str = _setting(
+        parsers.rate, "passkeys added and TOTP turned on, by user; each is told by a mail", "20 per hour"
+    )
     rate_limit_end_others: str = _setting(parsers.rate, "endings of all other sessions, by session", "5 per 15 minutes")
     rate_limit_end_others_user: str = _setting(
         parsers.rate,

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn, MfaRequired
 from app.web.cookies import PROVES, RENEWS_SESSION, SETS_PROOF, renew_session_cookie, set_proof_cookie
 from app.web.guards import caller, client, may_take, require_proof, require_proof_or_answer, require_session, takes
-from app.web.limits import STEP_UP, STEP_UP_USER, limited
+from app.web.limits import NEW_FACTOR, STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
 from app.wire.account import (
     DisableTotpSchema,
@@ -46,7 +46,7 @@ def finish(body: FinishMfa) -> ResponseReturnValue:
 @bp.post("/users/@me/mfa/totp/enable")
 @require_session
 @takes(EnableTotpSchema)
-@limited(STEP_UP, STEP_UP_USER)
+@limited(STEP_UP, STEP_UP_USER, NEW_FACTOR)
 @answers(TotpOnSchema, headers=[RENEWS_SESSION])
 @refuses(MfaAlreadyOn, MfaRequired, InvalidSecret, InvalidCode)
 def enable_totp(body: EnableTotp) -> ResponseReturnValue:

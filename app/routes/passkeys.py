@@ -31,7 +31,7 @@ from app.web.guards import (
     require_session,
     takes,
 )
-from app.web.limits import LOGIN_ADDRESS, PASSKEY_START, STEP_UP, STEP_UP_USER, limited
+from app.web.limits import LOGIN_ADDRESS, NEW_FACTOR, PASSKEY_START, STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
 from app.web.surfaces import CookieBlueprint
 from app.wire.contract import Parameter, answers, reads, refuses
@@ -92,10 +92,12 @@ def add_passkey(body: AddPasskey) -> ResponseReturnValue:
     """Add a passkey, in two requests.
 
     The first one needs a proof. Its answer has a ticket, and what to ask the browser for. The second one has the ticket
-    and what the browser made. Its answer has backup codes if this is the first second factor.
+    and what the browser made. Its answer has backup codes if this is the first second factor. A user may add
+    `RATE_LIMIT_NEW_FACTOR`.
     """
     if body.ticket:
-        return _finish_adding(body)
+        added: ResponseReturnValue = _finish_adding(body)
+        return added
     user = services().accounts.get(caller().user_id)
     services().passkeys.require_room(user)
     require_proof_or_answer(body)
@@ -208,6 +210,7 @@ def _start(*, conditional: bool) -> ResponseReturnValue:
     return {"ticket": ticket, "challenge": asked}
 
 
+@limited(NEW_FACTOR)
 def _finish_adding(body: AddPasskey) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     passkey, codes, token = services().passkeys.finish_adding(

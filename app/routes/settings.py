@@ -28,7 +28,7 @@ from app.web.guards import (
     takes_form,
     user_record,
 )
-from app.web.limits import END_OTHERS, END_OTHERS_USER, STEP_UP, STEP_UP_USER, is_within, limited
+from app.web.limits import END_OTHERS, END_OTHERS_USER, NEW_FACTOR, STEP_UP, STEP_UP_USER, is_within, limited
 from app.web.services import services
 from app.wire.account import ChangePassword, ChangePasswordSchema, EnableTotp, EnableTotpSchema
 from app.wire.passkeys import AddPasskey, AddPasskeySchema
@@ -214,7 +214,7 @@ def change_password(body: ChangePassword) -> ResponseReturnValue:
 @require_session
 @shows_page_on_refusal(lambda problems: _security_page(_of_passkey(problems), "passkeys"))
 @takes_form(AddPasskeySchema)
-@limited(STEP_UP, STEP_UP_USER)
+@limited(STEP_UP, STEP_UP_USER, NEW_FACTOR)
 def add_passkey(body: AddPasskey) -> ResponseReturnValue:
     """Add the passkey that the browser has made, and show the backup codes if it is the first second factor."""
     user = services().accounts.get(caller().user_id)
@@ -247,7 +247,7 @@ def show_totp() -> ResponseReturnValue:
     )
 )
 @takes_form(EnableTotpSchema)
-@limited(STEP_UP, STEP_UP_USER)
+@limited(STEP_UP, STEP_UP_USER, NEW_FACTOR)
 def enable_totp(body: EnableTotp) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_totp_off(user)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 # What the settings RATE_LIMIT_… count, as Flask-Limiter has it in the names of counters: "scopes"
 LIMIT_SCOPES = (
     *("code_account", "end_others", "end_others_user", "forgot", "login", "login_account", "login_address"),
-    *("passkey_start", "register", "step_up", "step_up_user"),
+    *("new_factor", "passkey_start", "register", "step_up", "step_up_user"),
 )
 
 OWN_NAMES = ("user", "email", "passkey_start", "LIMITS", "mail", "leases")  # the first words of keys without a prefix

@@ -12,6 +12,7 @@ FORGOT          by account               RATE_LIMIT_FORGOT          requests for
 FORGOT_ADDRESS  by address               RATE_LIMIT_FORGOT          requests for a password reset
 STEP_UP         by session               RATE_LIMIT_STEP_UP         wrong answers to challenges, wrong passwords
 STEP_UP_USER    by user                  RATE_LIMIT_STEP_UP_USER    these, over all sessions, but for the first of each
+NEW_FACTOR      by user                  RATE_LIMIT_NEW_FACTOR      passkeys added, TOTP turned on
 END_OTHERS      by session               RATE_LIMIT_END_OTHERS      endings of all other sessions
 END_OTHERS_USER by user                  RATE_LIMIT_END_OTHERS_USER those that also stop logins under way
 RESET           by link                  RATE_LIMIT_STEP_UP         new passwords by a link, and their MFA answers
@@ -211,12 +212,13 @@ def limited(*limits: _SharedLimit) -> Callable[[View], View]:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             body = g.get("body")
-            if isinstance(body, ProvingBody) and not _may_be_wrong(body):
-                return view(*args, **kwargs)
+            is_no_answer = isinstance(body, ProvingBody) and not _may_be_wrong(body)
             counted: list[tuple[_SharedLimit, Sequence[RequestLimit]]] = []
             outcome: _Outcome = "refused"
             try:
                 for limit in limits:
+                    if is_no_answer and limit.counts == "wrong":
+                        continue
                     limit.count()
                     counted.append((limit, limiter.current_limits))
                 answer = view(*args, **kwargs)
@@ -236,7 +238,7 @@ def limited(*limits: _SharedLimit) -> Callable[[View], View]:
 
 
 def _may_be_wrong(body: ProvingBody) -> bool:
-    """Tell whether a secret of a body is judged. A request without one is no answer that a limit could count."""
+    """Tell whether a secret of a body is judged. A request without one is no answer that could be wrong."""
     return body.has_answer and not (body.only_proves and guards.caller().proved)
 
 
@@ -278,6 +280,7 @@ STEP_UP_USER = _shared_limit(
     exempt_when=_is_among_first_of_session,
     counts="wrong",
 )
+NEW_FACTOR = _shared_limit("rate_limit_new_factor", by_user, "user", counts="done")
 END_OTHERS = _shared_limit("rate_limit_end_others", by_session, "session", counts="done")
 END_OTHERS_USER = _shared_limit("rate_limit_end_others_user", by_user, "user")
 RESET = _shared_limit("rate_limit_step_up", by_link, "link")

@@ -6,7 +6,9 @@ import pytest
 
 from app import tokens
 from app.wire.contract import contract_of
+from tests.authenticator import Authenticator
 from tests.device import PASSWORD, Device
+from tests.passkeys import CREDENTIALS, add, begin, finish, prove, sign_in
 
 
 @pytest.fixture
@@ -288,6 +290,30 @@ def test_ending_all_others_again_and_again_keeps_nobody_from_logging_in(alice, l
     owner.log_in(alice)
     end_others(owner)
     assert not thief.is_signed_in
+
+
+def test_new_factors_count_by_user_over_all_sessions(alice, limited_device, clock, users):
+    """Each is told by a mail with a link of its own, and no hash slows a passkey down. What adds none costs nothing."""
+    device, app = limited_device(RATE_LIMIT_NEW_FACTOR="2 per hour")
+    device.log_in(alice)
+    phone = Authenticator()
+    begun = begin(device)
+    assert [finish(device, begun, "no passkey").status_code for _ in range(3)] == [400] * 3
+    assert [begin(device).keys() for _ in range(3)] == [{"ticket", "challenge"}] * 3
+    add(device, phone)
+    second, _ = limited_device(app)
+    second.token = sign_in(second, phone).json["token"]
+    [first] = device.get(CREDENTIALS).json
+    proof = prove(device, phone).json["token"]
+    assert device.call("DELETE", f"{CREDENTIALS}/{first['id']}", X_Discord_MFA_Authorization=proof).status_code == 204
+    second.password = PASSWORD
+    assert second.post("/users/@me/mfa/totp/enable", {"password": PASSWORD}).json["code"] == 60005
+    second.enable_totp(clock())
+    clock.advance(31)
+    begun = begin(second, X_Discord_MFA_Authorization=second.prove())
+    answer = finish(second, begun, Authenticator().make(begun["challenge"]))
+    assert (answer.status_code, answer.headers["X-RateLimit-Limit"]) == (429, "2")
+    assert users.get(alice.user_id).factors == {"totp"}
 
 
 def test_two_processes_count_together(alice, make_app):
