@@ -7,7 +7,8 @@ ApiError
 │   ├── PasswordMissing                 of a caller who must give it again
 │   ├── InvalidLink                     a link from a mail: made up, used, expired or superseded
 │   ├── InvalidCredential               a new passkey that does not hold, or that the user has
-│   └── TooManyPasskeys                 one more than a user may have
+│   ├── TooManyPasskeys                 one more than a user may have
+│   └── LastWayIn                       the last passkey of a user without a password
 ├── InvalidJson            400  50109   a body that is not JSON
 ├── MfaAlreadyOn           400  60001
 ├── MfaNotOn               400  60002
@@ -168,6 +169,16 @@ class TooManyPasskeys(InvalidForm):
 
     def plainly(self) -> str:
         return "An account can have 10 passkeys. Remove one first."
+
+
+class LastWayIn(InvalidForm):
+    """The last passkey of a user without a password, who could not log in any more without it."""
+
+    def __init__(self) -> None:
+        super().__init__({"password": f"LAST_WAY_IN: {self.plainly()}"})
+
+    def plainly(self) -> str:
+        return "You could not log in any more: you have no password. Set one, or add another passkey first."
 
 
 class InvalidJson(ApiError):

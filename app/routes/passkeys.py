@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app.errors import InvalidCode, InvalidCredential, InvalidTicket, MfaRequired, NotFound, TooManyPasskeys
+from app.errors import InvalidCode, InvalidCredential, InvalidTicket, LastWayIn, MfaRequired, NotFound, TooManyPasskeys
 from app.routes.login import USER_SETTINGS
 from app.routes.mfa import codes_body
 from app.stores.passkeys import Passkey
@@ -128,7 +128,7 @@ def rename_passkey(passkey_id: str, body: RenamePasskey) -> ResponseReturnValue:
 @may_take(RemovePasskeySchema)
 @limited(STEP_UP, STEP_UP_USER)
 @answers(headers=[PROVES, RENEWS_SESSION])
-@refuses(NotFound, MfaRequired, InvalidCode)
+@refuses(NotFound, LastWayIn, MfaRequired, InvalidCode)
 def remove_passkey(passkey_id: str, body: ProvingBody) -> ResponseReturnValue:
     """Remove a passkey.
 

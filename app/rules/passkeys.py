@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from app import tokens
-from app.errors import InvalidCode, InvalidCredential, InvalidTicket, NotFound, TooManyPasskeys
+from app.errors import InvalidCode, InvalidCredential, InvalidTicket, LastWayIn, NotFound, TooManyPasskeys
 from app.rules import webauthn
 from app.rules.checks import Caller
 from app.rules.devices import Devices
@@ -126,7 +126,7 @@ class Passkeys:
             if user.credentials_version != held.credentials_version or not self._users.change(user.id, change):
                 raise InvalidTicket
         except PasskeyRefused as refused:
-            raise (InvalidCredential if refused.is_there else TooManyPasskeys) from None
+            raise (InvalidCredential if refused.reason == "is_there" else TooManyPasskeys) from None
         session = tokens.id_hash(token) if token else caller.id_hash
         audit.credentials_changed("passkey_added", user.id, session, passkey.id)
         self._notices.tell("passkey_added", user.id, client, factor=factor_of_passkey(passkey))
@@ -154,6 +154,7 @@ class Passkeys:
 
         Raises:
             NotFound: The user has no such passkey.
+            LastWayIn: It is the last one, and the user has no password.
         """
         passkey = self.find(user, passkey_id)
         token = tokens.issue(user.id, caller.began_at) if renew else None
@@ -163,8 +164,11 @@ class Passkeys:
             new_id_hash=tokens.id_hash(token) if token else None,
             reason="mfa_change",
         )
-        if not self._users.change(user.id, change):
-            raise NotFound
+        try:
+            if not self._users.change(user.id, change):
+                raise NotFound
+        except PasskeyRefused:
+            raise LastWayIn from None
         session = tokens.id_hash(token) if token else caller.id_hash
         audit.credentials_changed("passkey_removed", user.id, session, passkey.id)
         self._notices.tell("passkey_removed", user.id, client)

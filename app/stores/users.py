@@ -6,7 +6,7 @@ rules/accounts.py. Operators: rules/operators.py.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from redis import ResponseError
 
@@ -31,15 +31,23 @@ def changed_keys(keys: Keys, user_id: str) -> list[str]:
     return [keys.user(user_id), keys.backup_codes(user_id), keys.passkeys(user_id), keys.links(user_id)]
 
 
+PasskeyRefusal = Literal["is_there", "too_many", "last_way_in"]
+
+
 class PasskeyRefused(Exception):
-    """A new passkey that was not added.
+    """A passkey that was not added, or not removed.
 
     Attributes:
-        is_there: The user has this one already. Otherwise the user has as many as may be.
+        reason: "is_there" if the user has the new one already, "too_many" if the user has as many as may be,
+            "last_way_in" if it is the last one of a user without a password.
     """
 
-    def __init__(self, *, is_there: bool) -> None:
-        self.is_there = is_there
+    def __init__(self, reason: PasskeyRefusal) -> None:
+        self.reason = reason
+
+
+# By what lua/change.lua returns
+_PASSKEY_REFUSALS: Mapping[int, PasskeyRefusal] = {-2: "too_many", -3: "is_there", -4: "last_way_in"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +258,7 @@ class UserStore:
 
         Raises:
             CallerGone: The caller's session is over.
-            PasskeyRefused: The new passkey is there already, or one too many.
+            PasskeyRefused: The new passkey is there already or one too many, or it is the last way in.
         """
         further = changed_keys(self._keys, user_id)
         run = self._renew if change.same_credentials and not change.end_others else self._change
@@ -258,7 +266,7 @@ class UserStore:
         if outcome == -1:
             raise CallerGone
         if outcome < -1:
-            raise PasskeyRefused(is_there=outcome == -3)
+            raise PasskeyRefused(_PASSKEY_REFUSALS[outcome])
         return str(outcome) if outcome else None
 
     def take_back(self, user_id: str, normalised_email: str) -> None:

@@ -94,6 +94,18 @@ def test_who_has_neither_password_nor_factor_gets_a_clear_no(passwordless, phone
     assert passwordless._client.post(f"{API}/auth/forgot", json={"login": passwordless.email}).status_code == 200
 
 
+def test_the_last_passkey_stays_until_there_is_a_password(passwordless, phone):
+    """Otherwise nothing would be left to log in with."""
+    other = Authenticator()
+    [first] = [f"{CREDENTIALS}/{passkey['id']}" for passkey in passwordless.get(CREDENTIALS).json]
+    last = f"{CREDENTIALS}/{add(passwordless, other, **proof(passwordless, phone))['id']}"
+    assert passwordless.call("DELETE", first, **proof(passwordless, other)).status_code == 204
+    refused = passwordless.call("DELETE", last, **proof(passwordless, other))
+    assert errors(refused, "password") == ["LAST_WAY_IN"]
+    assert passwordless.patch("/users/@me", {"new_password": NEW}, **proof(passwordless, other)).status_code == 200
+    assert passwordless.call("DELETE", last, **proof(passwordless, other)).status_code == 204
+
+
 def test_who_has_a_password_is_asked_for_it(with_totp):
     for method, path, body in (
         ("PATCH", "/users/@me", {"new_password": NEW}),

@@ -121,20 +121,21 @@ def test_the_same_passkey_twice_and_an_eleventh_are_refused(users):
     users.change("1", Change(add_passkey=PHONE))
     with pytest.raises(PasskeyRefused) as refused:
         users.change("1", Change(add_passkey=replace(PHONE, id="99", public_key=b"another")))
-    assert refused.value.is_there
+    assert refused.value.reason == "is_there"
     assert users.get("1").passkeys == (PHONE,)
     for number in range(MAX_PASSKEYS - 2):
         users.change("1", Change(add_passkey=replace(KEY, cred_id=f"c{number}")))
 
     def add(number):
         try:
-            return users.change("1", Change(add_passkey=replace(KEY, cred_id=f"last{number}")))
+            users.change("1", Change(add_passkey=replace(KEY, cred_id=f"last{number}")))
         except PasskeyRefused as refused:
-            return refused.is_there
+            return refused.reason
+        return "added"
 
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(add, range(8)))
-    assert sorted(map(bool, outcomes)) == [False] * 7 + [True]
+    assert sorted(outcomes) == ["added"] + ["too_many"] * 7
     assert len(users.get("1").passkeys) == MAX_PASSKEYS
 
 

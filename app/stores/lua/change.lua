@@ -87,9 +87,9 @@ local function forget_since(since)
 end
 
 -- Returns nil if a change may be made. Else -1 if the caller's session is over; -2 if the user has as many passkeys as
--- may be; -3 if the new passkey is there already; 0 if the credentials version is another by now, the link does not work
--- any more, the factor or the passkey is not there, the user is gone, or is disabled and a session is to be
--- opened.
+-- may be; -3 if the new passkey is there already; -4 if the passkey to remove is the last one of a user without a
+-- password; 0 if the credentials version is another by now, the link does not work any more, the factor or the passkey is
+-- not there, the user is gone, or is disabled and a session is to be opened.
 local function find_refusal(change)
   if change.caller and not is_live(change.caller) then
     return -1
@@ -110,6 +110,9 @@ local function find_refusal(change)
   local named = change.remove_passkey or change.rename_passkey and change.rename_passkey.cred_id
   if named and not passkey_of(named) then
     return 0
+  end
+  if change.remove_passkey and redis.call("HGET", user, "password_hash") == "" and #redis.call("HGETALL", passkeys) == 2 then
+    return -4
   end
   if change.add_passkey then
     if #redis.call("HGETALL", passkeys) / 2 >= change.max_passkeys then
