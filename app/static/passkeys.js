@@ -9,9 +9,11 @@ export const ticketLastsMs = Number(party?.dataset.ticketTtl) * 1000;
 export function whyNot() {
   if (!party) return ["There are no passkeys here."];
   if (!home.includes(location.origin)) {
+    const page = home.find((origin) => origin.startsWith("http")); // the others are apps
+    if (!page) return ["Passkeys work in our app, not on this page."];
     const link = document.createElement("a");
-    link.href = home[0] + location.pathname + location.search;
-    link.textContent = new URL(home[0]).host;
+    link.href = page + location.pathname + location.search;
+    link.textContent = new URL(page).host;
     return ["Passkeys do not work at this address. Open this page at ", link, "."];
   }
   if (!window.PublicKeyCredential) {

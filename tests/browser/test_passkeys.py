@@ -618,6 +618,36 @@ def test_on_a_public_computer_none_is_added(alice, new_window):
     expect_accessible(window)
 
 
+def test_a_passkey_on_a_public_computer_leaves_nothing_behind(guarded, reader):
+    """The tick of the form counts for its other button as well."""
+    log_out(guarded)
+    guarded.get_by_label("This is a public or shared computer").check()
+    log_in_by_button(guarded, reader)
+    [cookie] = [kept for kept in guarded.context.cookies() if kept["name"] == "__Host-session"]
+    assert cookie["expires"] == -1
+
+
+def test_where_apps_alone_have_passkeys_the_page_says_so(guarded):
+    """As with WEBAUTHN_ORIGINS of apps, and a PUBLIC_URL that is an address."""
+    apps = "android:apk-key-hash:" + "A" * 43
+    guarded.route(
+        "**/login",
+        lambda route: route.fulfill(
+            response=(page := route.fetch()), body=re.sub('data-origins="[^"]*"', f'data-origins="{apps}"', page.text())
+        ),
+    )
+    log_out(guarded)
+    guarded.goto("/login")
+    expect(said_at_login(guarded)).to_have_text("Passkeys work in our app, not on this page.")
+
+
+def test_the_browser_hears_of_a_new_name(guarded, reader):
+    change = "fetch('/api/v9/users/@me', {method: 'PATCH', headers: {'Content-Type': 'application/json'}, body: '%s'})"
+    assert guarded.evaluate(change % '{"global_name": "Ada"}' + ".then((answer) => answer.status)") == 200
+    guarded.goto(DEVICES)
+    wait_until(lambda: [passkey["userDisplayName"] for passkey in reader.passkeys] == ["Ada"], "it was not told")
+
+
 # Everybody
 
 
