@@ -215,7 +215,7 @@ class Accounts:
         try:
             return self._answer_login(ticket, mfa_type, code, instance, client, attempt)
         except InvalidTicket:
-            again = self._sign_ins.repeat(ticket, client, "totp", attempt)
+            again = self._sign_ins.repeat(ticket, client, mfa_type, attempt)
             if again:
                 return again
             audit.sign_in_failed("invalid_ticket")

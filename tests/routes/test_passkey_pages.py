@@ -121,13 +121,15 @@ def test_a_wrong_answer_leaves_both_ways_open(alice, phone, new_browser):  # noq
     assert (answer.status_code, answer.location) == (303, "/settings/sessions")
 
 
-def test_a_second_step_that_is_sent_twice_leaves_one_session(alice, phone, new_browser):  # noqa: F811
+def test_a_second_step_that_is_sent_twice_leaves_one_session(alice, phone, new_browser, caplog):  # noqa: F811
+    """Both are on record as by a passkey."""
     add(alice, phone)
     browser = new_browser()
     page = second_step(browser)
     sent = {"ticket": shown(page, "ticket"), "method": "webauthn", "code": phone.get(shown(page, "webauthn"))}
     assert [browser.post("/login/code", data=sent).status_code for _ in range(2)] == [303, 303]
     assert len(browser.get("/me/sessions").json) == 2
+    assert [record.fields["how"] for record in caplog.records if record.getMessage() == "signed_in"] == ["webauthn"] * 2
 
 
 def test_what_a_form_carries_along_is_shown_as_text(new_browser, alice, phone):  # noqa: F811
