@@ -150,6 +150,19 @@ def test_a_passkey_alone_asks_for_no_code_of_an_app(alice, phone, new_browser): 
     assert "Backup code" in page.text
 
 
+def test_a_second_step_speaks_of_what_the_user_has_alone(alice, phone, new_browser, make_app, users):  # noqa: F811
+    add(alice, phone)
+    user_id = alice.get(API + "/users/@me").json["id"]
+    users.change(user_id, Change(backup_codes=[]))
+    page = second_step(new_browser())
+    assert "Now your passkey." in page.text
+    assert "ackup code" not in page.text
+    elsewhere = make_app(PUBLIC_URL="http://127.0.0.1:8000").test_client()
+    page = fill(elsewhere, "/login/form", **LOGIN)
+    assert "Your password is right. But your second factor does not work here" in page.text
+    assert "/login/code" not in page.forms
+
+
 def test_who_has_no_password_is_asked_for_none(alice, phone, users, app):  # noqa: F811
     add(alice, phone)
     user_id = alice.get(API + "/users/@me").json["id"]
