@@ -207,7 +207,6 @@ def _passkey(imported: ImportedPasskey, now: float) -> Passkey:
         public_key=imported.public_key,
         sign_count=imported.sign_count,
         transports=imported.transports,
-        aaguid="",
         backup_eligible=imported.backup_eligible,
         created_at=int(now) if imported.created_at is None else imported.created_at,
     )

@@ -108,7 +108,6 @@ class Passkeys:
             public_key=made.public_key,
             sign_count=made.sign_count,
             transports=made.transports,
-            aaguid=made.aaguid,
             backup_eligible=made.backup_eligible,
             created_at=int(self._clock()),
         )

@@ -60,7 +60,6 @@ class NewPasskey:
     public_key: bytes = field(repr=False)
     sign_count: int
     transports: tuple[str, ...]
-    aaguid: str
     backup_eligible: bool
 
 
@@ -178,7 +177,6 @@ def read_attestation(party: RelyingParty, text: str, challenge: str) -> NewPassk
         public_key=public_key,
         sign_count=made.sign_count,
         transports=answer.transports,
-        aaguid=made.aaguid,
         backup_eligible=made.credential_device_type == CredentialDeviceType.MULTI_DEVICE,
     )
 

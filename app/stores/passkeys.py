@@ -26,7 +26,6 @@ class Passkey:
         public_key: A COSE key.
         sign_count: The device's counter at the last use; 0 for ever from a device that does not count.
         transports: How a browser reaches the device, as the browser said.
-        aaguid: The make of the device as a UUID; all zeros if it does not tell.
         backup_eligible: True if the device may copy the passkey elsewhere. None if nobody has told, as in an import.
         created_at: Unix seconds.
         last_used_at: Unix seconds; None if it was not used yet.
@@ -38,7 +37,6 @@ class Passkey:
     public_key: bytes = field(repr=False)
     sign_count: int
     transports: tuple[str, ...]
-    aaguid: str
     backup_eligible: bool | None
     created_at: int
     last_used_at: float | None = None
@@ -51,7 +49,6 @@ class Passkey:
             "public_key": base64.urlsafe_b64encode(self.public_key).rstrip(b"=").decode(),
             "sign_count": self.sign_count,
             "transports": " ".join(self.transports),  # an empty list would come back from Lua as an object
-            "aaguid": self.aaguid,
             "backup_eligible": self.backup_eligible,
             "created_at": self.created_at,
         }
@@ -78,7 +75,7 @@ def _parse_each(records: Iterator[tuple[str, str]]) -> Iterator[Passkey]:
 
 
 def _passkey_of(cred_id: str, record: dict[str, Any]) -> Passkey:
-    texts = {name: record[name] for name in ("id", "name", "public_key", "transports", "aaguid")}
+    texts = {name: record[name] for name in ("id", "name", "public_key", "transports")}
     last_used_at, is_eligible = record.get("last_used_at"), record.get("backup_eligible")
     if not all(isinstance(text, str) for text in texts.values()) or not is_time(record["created_at"]):
         raise ValueError
@@ -89,7 +86,6 @@ def _passkey_of(cred_id: str, record: dict[str, Any]) -> Passkey:
         public_key=base64.urlsafe_b64decode(texts["public_key"] + "=" * (-len(texts["public_key"]) % 4)),
         sign_count=int(record["sign_count"]),
         transports=tuple(texts["transports"].split()),
-        aaguid=texts["aaguid"],
         backup_eligible=is_eligible if isinstance(is_eligible, bool) else None,
         created_at=int(record["created_at"]),
         last_used_at=last_used_at if is_time(last_used_at) else None,

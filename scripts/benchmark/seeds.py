@@ -1,7 +1,6 @@
 """Users and sessions in Redis for the benchmark: the first by the stores, the others as copies of it."""
 
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +49,6 @@ def as_passkey(made: Credential) -> Passkey:
         public_key=made.public_key,
         sign_count=0,
         transports=("internal", "hybrid"),
-        aaguid=str(uuid.uuid4()),
         backup_eligible=False,
         created_at=int(time.time()),
         last_used_at=time.time(),

@@ -305,7 +305,7 @@ def test_where_passkeys_can_be_used(examine, users, alice):
     for public_url, why in reasons.items():
         level, said = line(PUBLIC_URL=public_url)
         assert (level, said.startswith(f"There are no passkeys: {why}")) == ("ok", True)
-    users.change(alice.user_id, Change(add_passkey=Passkey("id", "1", "Key", b"key", 0, (), "", None, 0)))
+    users.change(alice.user_id, Change(add_passkey=Passkey("id", "1", "Key", b"key", 0, (), None, 0)))
     for public_url, why in reasons.items():
         level, said = line(PUBLIC_URL=public_url)
         assert (level, said.startswith(f"Users have passkeys that cannot be used: {why}")) == ("fail", True)

@@ -17,7 +17,7 @@ from tests.passkeys import add, sign_in
 from tests.web.test_secrets import dump
 
 NEW = "another long password"
-PHONE = Passkey("credential-of-alices-phone", "11", "Phone", b"key", 0, (), "", True, 7)
+PHONE = Passkey("credential-of-alices-phone", "11", "Phone", b"key", 0, (), True, 7)
 
 
 def test_who_is_created_can_log_in(run, new_device):

@@ -273,7 +273,7 @@ class Stores(RuleBasedStateMachine):
     @rule(session=SESSIONS, off=MOSTLY, number=st.integers(0, 11), count=st.integers(0, 2), codes=st.none() | CODES)
     def add_a_passkey(self, session, off, number, count, codes):
         user_id, caller = session
-        passkey = Passkey(f"c{number}", str(next(self.numbers)), "Kéy", b"key", count, ("usb",), "0", None, 7)
+        passkey = Passkey(f"c{number}", str(next(self.numbers)), "Kéy", b"key", count, ("usb",), None, 7)
         self.change(
             user_id,
             credentials_version=self.credentials_version_of(user_id, off),
@@ -477,7 +477,7 @@ class Stores(RuleBasedStateMachine):
         """What somebody answers who knows what the user knows, or nearly."""
         user = self.users[user_id]
         step = user.totp_step or 0
-        newest = list(user.passkeys.values())[-1] if user.passkeys else Passkey("c", "1", "", b"", 0, (), "", None, 7)
+        newest = list(user.passkeys.values())[-1] if user.passkeys else Passkey("c", "1", "", b"", 0, (), None, 7)
         named = {"cred_id": newest.cred_id, "id": newest.id}
         return {
             "passkey": JudgedAnswer("webauthn", named | {"sign_count": newest.sign_count + 1}),

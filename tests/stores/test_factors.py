@@ -14,7 +14,7 @@ from app.stores.users import Change
 from app.watch import audit
 
 SESSION = "A" * 43 + "="
-PASSKEY = Passkey("cred", "5", "Phone", b"key", 1, ("internal",), "0" * 32, False, 7)
+PASSKEY = Passkey("cred", "5", "Phone", b"key", 1, ("internal",), False, 7)
 ADDS = {  # what gives a user the factor
     "webauthn": Change(add_passkey=PASSKEY),
     "totp": Change(set={"totp_secret": "sealed", "totp_step": "5"}),

@@ -15,8 +15,8 @@ from app.stores.tickets import Ticket
 from app.stores.users import Change, PasskeyRefused
 
 SESSION, OTHER, NEW = "A" * 43 + "=", "B" * 43 + "=", "C" * 43 + "="
-PHONE = Passkey("cred-1", "11", "Phone", b"\x01key", 0, ("internal", "hybrid"), "a" * 8, True, 7)
-KEY = Passkey("cred-2", "12", 'Key "é" \u2603', b"\x02" * 77, 3, (), "0" * 8, None, 8)
+PHONE = Passkey("cred-1", "11", "Phone", b"\x01key", 0, ("internal", "hybrid"), True, 7)
+KEY = Passkey("cred-2", "12", 'Key "é" \u2603', b"\x02" * 77, 3, (), None, 8)
 TOTP = Change(set={"totp_secret": "sealed", "totp_step": "5"}, backup_codes=["x"])
 
 
@@ -63,9 +63,7 @@ def test_passkeys_are_kept_as_they_were_made(users):
 def test_a_passkey_of_es256_takes_at_most_600_bytes(users, redis):
     """The credential id, the key, the longest name in letters of four bytes, and all else that is kept."""
     transports = ("internal", "hybrid")
-    longest = Passkey(
-        "c" * 43, "1" * 19, "\U0001f511" * 32, b"k" * 77, 2**32 - 1, transports, "0" * 36, True, 1764525000
-    )
+    longest = Passkey("c" * 43, "1" * 19, "\U0001f511" * 32, b"k" * 77, 2**32 - 1, transports, True, 1764525000)
     users.change("1", Change(add_passkey=replace(longest, last_used_at=1764525000.123456)))
     [(name, value)] = redis.hgetall(keys.passkeys("1")).items()
     assert len(name.encode()) + len(value.encode()) <= 600
