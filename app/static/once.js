@@ -10,7 +10,7 @@ function release(form) {
 
 addEventListener("submit", (event) => {
   const form = event.target;
-  if (event.defaultPrevented) return;
+  if (event.defaultPrevented || form.method === "dialog") return; // which closes its dialog, and is not sent
   if (sent.has(form)) {
     event.preventDefault();
     return;

@@ -412,7 +412,7 @@ def test_forms_of_the_security_page_ask_for_the_passkey(guarded, reader):
     secret = re.sub(r"\s", "", guarded.locator(".secret").inner_text())
     guarded.get_by_label("Password").fill(NEW_PASSWORD)
     guarded.get_by_label("Auth code").fill(pyotp.TOTP(secret).now())
-    button(guarded, "Turn on").click()
+    button(guarded, "Add").click()
     expect(dialog(guarded)).to_have_accessible_name("Use Your Passkey to Add an Authenticator App")
     with reader.touched():
         button(guarded, "Use a passkey").click()
@@ -446,6 +446,21 @@ def test_a_passkey_is_renamed_and_removed(guarded, reader):
     expect(notice(guarded)).to_have_text("The passkey is removed.")
     expect(guarded.get_by_role("link", name="Turn on")).to_be_visible()
     assert reader.passkeys == []
+
+
+def test_a_dialog_that_was_closed_opens_again(guarded, reader):
+    """Its buttons work each time, however soon: it is no form that is sent once."""
+    guarded.goto(SECURITY)
+    for opener, go in ("Rename Firefox on Linux", "Save"), ("Remove Firefox on Linux", "Remove"):
+        for _ in range(2):
+            button(guarded, opener).click()
+            expect(button(guarded, "Cancel")).to_be_enabled(timeout=2000)
+            if go == "Save":
+                guarded.get_by_label("Name", exact=True).fill("Laptop")
+            button(guarded, go).click()
+            expect(dialog(guarded)).to_have_accessible_name(re.compile("^Use Your Passkey"))
+            button(guarded, "Cancel").click()
+            expect(dialog(guarded)).to_have_count(0)
 
 
 def test_a_passkey_that_was_removed_elsewhere(alice, guarded, reader, tablet):
@@ -595,6 +610,7 @@ def test_a_browser_that_takes_no_signals(guarded):
 def test_without_javascript_only_passkeys_are_missing(alice, guarded, new_window):
     window = new_window(java_script_enabled=False)
     log_in(window, alice.email)
+    expect(window.get_by_text("Passkeys need JavaScript")).to_be_visible()
     window.get_by_label("Backup code").fill(alice.backup_codes.pop())
     button(window, "Log in").click()
     window.goto(SECURITY)
