@@ -49,7 +49,7 @@ def relying_party(public_url: str | None, rp_id: str | None, origins: Sequence[s
     if not own and not origins:
         raise ValueError("WEBAUTHN_RP_ID needs WEBAUTHN_ORIGINS, or a PUBLIC_URL of https with a name")
     if not all(_belongs(origin, party) for origin in own):
-        raise ValueError("WEBAUTHN_RP_ID must be the host of PUBLIC_URL, or a domain that it is in")
+        raise ValueError("WEBAUTHN_RP_ID must be the host of PUBLIC_URL, or a domain that it is in, no top-level one")
     if not all(_belongs(origin, party) for origin in origins if not _ANDROID_APP.fullmatch(origin)):
         raise ValueError("WEBAUTHN_ORIGINS must be in the domain WEBAUTHN_RP_ID, or without it that of PUBLIC_URL")
     return RelyingParty(party, tuple(dict.fromkeys([*own, *origins])))
