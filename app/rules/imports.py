@@ -208,7 +208,8 @@ def _passkey(imported: ImportedPasskey, now: float) -> Passkey:
         sign_count=imported.sign_count,
         transports=imported.transports,
         backup_eligible=imported.backup_eligible,
-        created_at=int(now) if imported.created_at is None else imported.created_at,
+        # Links of mails take off what was set since their factor, so none may be of the future.
+        created_at=int(now) if imported.created_at is None else min(imported.created_at, int(now)),
     )
 
 

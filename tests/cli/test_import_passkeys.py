@@ -55,6 +55,13 @@ def log_in_with(device, authenticator):
     return device
 
 
+def test_no_passkey_was_made_in_the_future(run_import, key, users, clock):  # noqa: F811 - a fixture
+    """By a clock that was ahead. The link of a mail about a later factor would take such a passkey off, too."""
+    run_import(line(told(key.credentials[0], created_at="2099-01-01T00:00:00Z")))
+    [kept] = users.get(ALICE).passkeys
+    assert kept.created_at == int(clock())
+
+
 def test_a_passkey_signs_in_as_before(run_import, new_device, key, users):  # noqa: F811 - a fixture
     """It is asked for after the password, its counter goes on, and its name and times are kept."""
     passkey = told(key.credentials[0], transports=["usb", "nfc"], created_at="2024-05-06T07:08:09Z")
