@@ -29,6 +29,7 @@ from app.errors import InvalidForm
 from app.rules.imports import ImportedUser, Line
 from app.rules.operators import Filter
 from app.rules.passwords import MAX_EXTRA_ROUNDS, MAX_ROUNDS
+from app.rules.relying_party import why_none
 from app.rules.webauthn import b64url
 from app.stores.passkeys import Passkey
 from app.stores.users import User
@@ -163,7 +164,8 @@ def import_users(file: BinaryIO, slow_hashes: bool, refuse_tokens: bool, as_json
     counts = {"imported": 0, "there": 0, "bad": 0}
     schema = ImportedUserSchema()
     schema.most_rounds = MAX_ROUNDS if slow_hashes else services().settings.bcrypt_rounds + MAX_EXTRA_ROUNDS
-    schema.takes_passkeys = services().passkeys.party is not None
+    if services().passkeys.party is None:
+        schema.why_no_passkeys = why_none(services().settings.public_url)
     try:
         for result in services().imports.run(_read_lines(file, schema), refuse_tokens=refuse_tokens):
             counts[result.verdict] += 1

@@ -157,13 +157,13 @@ class ImportedUserSchema(WireSchema):
 
     Attributes:
         most_rounds: The highest cost that a password hash may have.
-        takes_passkeys: Whether passkeys can be used here at all. They are a second factor, so whoever has one that
-            cannot be used would be locked out.
+        why_no_passkeys: Why passkeys cannot be used here, as a sentence; "" if they can. They are a second factor, so
+            whoever has one that cannot be used would be locked out.
     """
 
     into = ImportedUser
     most_rounds = MAX_ROUNDS
-    takes_passkeys = True
+    why_no_passkeys = ""
 
     email = ForeignEmailAddress(required=True)
     username = Text(required=True, validate=USERNAME_CHECKS)
@@ -180,9 +180,8 @@ class ImportedUserSchema(WireSchema):
     @validates_schema
     def _check_passkeys(self, data: Mapping[str, Any], **_: Any) -> None:
         ids = [passkey.cred_id for passkey in data.get("passkeys") or ()]
-        if ids and not self.takes_passkeys:
-            problem = "BASE_TYPE_CHOICES: PUBLIC_URL has no name under which passkeys could be used."
-            raise ValidationError(problem, "passkeys")
+        if ids and self.why_no_passkeys:
+            raise ValidationError(f"BASE_TYPE_CHOICES: None can be used here. {self.why_no_passkeys}", "passkeys")
         if len(set(ids)) < len(ids):
             raise ValidationError("BASE_TYPE_CHOICES: Must not have one passkey twice.", "passkeys")
 

@@ -148,15 +148,21 @@ def test_a_bad_passkey_makes_a_bad_line(run_import, user_ids, passkeys):  # noqa
     assert user_ids() == set()
 
 
-@pytest.mark.parametrize("public_url", ["", "http://127.0.0.1:8000"])
-def test_passkeys_are_refused_where_they_are_of_no_use(make_app, users, tmp_path, public_url):
+@pytest.mark.parametrize(
+    ("public_url", "why"),
+    [
+        ("", "PUBLIC_URL is not set."),
+        ("http://127.0.0.1:8000", "The host of PUBLIC_URL is an address, and passkeys belong to a name."),
+    ],
+)
+def test_passkeys_are_refused_where_they_are_of_no_use(make_app, users, tmp_path, public_url, why):
     """They are a second factor, so their user could not sign in any more."""
     runner = make_app(PUBLIC_URL=public_url, SMTP_URL="").test_cli_runner()
     file = tmp_path / "users.jsonl"
     file.write_text(json.dumps(line(ROW)))
     ran = runner.invoke(args=["users", "import", str(file)])
     assert ran.exit_code == 5
-    assert "passkeys: PUBLIC_URL has no name under which passkeys could be used" in ran.stderr
+    assert f"passkeys: None can be used here. {why}" in ran.stderr
     assert users.get(ALICE) is None
     file.write_text(json.dumps(line()))
     assert runner.invoke(args=["users", "import", str(file)]).exit_code == 0

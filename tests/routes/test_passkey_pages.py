@@ -155,7 +155,7 @@ def test_a_second_step_speaks_of_what_the_user_has_alone(alice, phone, new_brows
     user_id = alice.get(API + "/users/@me").json["id"]
     users.change(user_id, Change(backup_codes=[]))
     page = second_step(new_browser())
-    assert "Now your passkey." in page.text
+    assert "Now use your passkey." in page.text
     assert "ackup code" not in page.text
     elsewhere = make_app(PUBLIC_URL="http://127.0.0.1:8000").test_client()
     page = fill(elsewhere, "/login/form", **LOGIN)
