@@ -239,8 +239,10 @@ class UserModel:
         renamed, _ = change.rename_passkey or (None, "")
         if not {change.remove_passkey, renamed} <= {None, *self.passkeys}:
             return None
+        if change.remove_passkey and len(self.passkeys) == 1 and not self.fields["password_hash"]:
+            raise PasskeyRefused("last_way_in")
         if change.add_passkey and (len(self.passkeys) >= MAX_PASSKEYS or change.add_passkey.cred_id in self.passkeys):
-            raise PasskeyRefused(is_there=len(self.passkeys) < MAX_PASSKEYS)
+            raise PasskeyRefused("too_many" if len(self.passkeys) >= MAX_PASSKEYS else "is_there")
         if change.link is not None and not self._takes_reset(change.link):
             return None
         if not change.same_credentials:
