@@ -23,7 +23,7 @@ from app.stores.factors import JudgedAnswer
 from app.stores.passkeys import MAX_PASSKEYS, Passkey
 from app.stores.session_records import Client
 from app.stores.tickets import Ticket, TicketStore
-from app.stores.users import Change, PasskeyRefused, User, UserStore
+from app.stores.users import Change, PasskeyChangeRefused, User, UserStore
 from app.watch import audit
 
 
@@ -124,7 +124,7 @@ class Passkeys:
         try:
             if user.credentials_version != held.credentials_version or not self._users.change(user.id, change):
                 raise InvalidTicket
-        except PasskeyRefused as refused:
+        except PasskeyChangeRefused as refused:
             raise (InvalidCredential if refused.reason == "is_there" else TooManyPasskeys) from None
         session = tokens.id_hash(token) if token else caller.id_hash
         audit.credentials_changed("passkey_added", user.id, session, passkey.id)
@@ -166,7 +166,7 @@ class Passkeys:
         try:
             if not self._users.change(user.id, change):
                 raise NotFound
-        except PasskeyRefused:
+        except PasskeyChangeRefused:
             raise LastWayIn from None
         session = tokens.id_hash(token) if token else caller.id_hash
         audit.credentials_changed("passkey_removed", user.id, session, passkey.id)

@@ -34,12 +34,12 @@ def changed_keys(keys: Keys, user_id: str) -> list[str]:
 PasskeyRefusal = Literal["is_there", "too_many", "last_way_in"]
 
 
-class PasskeyRefused(Exception):
-    """A passkey that was not added, or not removed.
+class PasskeyChangeRefused(Exception):
+    """A change that would add a passkey, or remove one, and was refused as a whole.
 
     Attributes:
         reason: "is_there" if the user has the new one already, "too_many" if the user has as many as may be,
-            "last_way_in" if it is the last one of a user without a password.
+            "last_way_in" if the one to remove is the last one of a user without a password.
     """
 
     def __init__(self, reason: PasskeyRefusal) -> None:
@@ -258,7 +258,8 @@ class UserStore:
 
         Raises:
             CallerGone: The caller's session is over.
-            PasskeyRefused: The new passkey is there already or one too many, or it is the last way in.
+            PasskeyChangeRefused: The new passkey is there already or one too many, or the one to remove is the last way
+                in.
         """
         further = changed_keys(self._keys, user_id)
         run = self._renew if change.same_credentials and not change.end_others else self._change
@@ -266,7 +267,7 @@ class UserStore:
         if outcome == -1:
             raise CallerGone
         if outcome < -1:
-            raise PasskeyRefused(_PASSKEY_REFUSALS[outcome])
+            raise PasskeyChangeRefused(_PASSKEY_REFUSALS[outcome])
         return str(outcome) if outcome else None
 
     def take_back(self, user_id: str, normalised_email: str) -> None:

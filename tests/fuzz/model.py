@@ -14,7 +14,7 @@ from app.stores.passkeys import MAX_PASSKEYS, Passkey
 from app.stores.session_records import Client, Ended, Session
 from app.stores.sessions import CallerGone
 from app.stores.tickets import MAX_WRONG_ANSWERS, AnswerVerdict, Ticket, TicketPurpose
-from app.stores.users import Change, PasskeyRefused
+from app.stores.users import Change, PasskeyChangeRefused
 from app.times import iso
 from app.watch.events import Reason
 
@@ -240,9 +240,9 @@ class UserModel:
         if not {change.remove_passkey, renamed} <= {None, *self.passkeys}:
             return None
         if change.remove_passkey and len(self.passkeys) == 1 and not self.fields["password_hash"]:
-            raise PasskeyRefused("last_way_in")
+            raise PasskeyChangeRefused("last_way_in")
         if change.add_passkey and (len(self.passkeys) >= MAX_PASSKEYS or change.add_passkey.cred_id in self.passkeys):
-            raise PasskeyRefused("too_many" if len(self.passkeys) >= MAX_PASSKEYS else "is_there")
+            raise PasskeyChangeRefused("too_many" if len(self.passkeys) >= MAX_PASSKEYS else "is_there")
         if change.link is not None and not self._takes_reset(change.link):
             return None
         if not change.same_credentials:

@@ -24,7 +24,7 @@ from app.stores.passkeys import Passkey
 from app.stores.session_records import Client
 from app.stores.sessions import CallerGone
 from app.stores.tickets import MAX_WRONG_ANSWERS, Ticket, TicketStore
-from app.stores.users import Change, PasskeyRefused
+from app.stores.users import Change, PasskeyChangeRefused
 from app.text import clean
 from app.tokens import id_hash
 from tests.conftest import LIFETIMES
@@ -130,8 +130,8 @@ def outcome(call, *args, **named):
         return call(*args, **named)
     except CallerGone:
         return CallerGone
-    except PasskeyRefused as refused:
-        return PasskeyRefused, refused.reason
+    except PasskeyChangeRefused as refused:
+        return PasskeyChangeRefused, refused.reason
 
 
 def in_whole_seconds(passkey):

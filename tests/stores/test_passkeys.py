@@ -12,7 +12,7 @@ from app.stores.passkeys import MAX_PASSKEYS, Passkey
 from app.stores.session_records import Client, NewSession
 from app.stores.sessions import CallerGone
 from app.stores.tickets import Ticket
-from app.stores.users import Change, PasskeyRefused
+from app.stores.users import Change, PasskeyChangeRefused
 
 SESSION, OTHER, NEW = "A" * 43 + "=", "B" * 43 + "=", "C" * 43 + "="
 PHONE = Passkey("cred-1", "11", "Phone", b"\x01key", 0, ("internal", "hybrid"), True, 7)
@@ -117,7 +117,7 @@ def test_codes_stay_while_totp_stays(users):
 def test_the_same_passkey_twice_and_an_eleventh_are_refused(users):
     """Also of eight requests that add the last one at once."""
     users.change("1", Change(add_passkey=PHONE))
-    with pytest.raises(PasskeyRefused) as refused:
+    with pytest.raises(PasskeyChangeRefused) as refused:
         users.change("1", Change(add_passkey=replace(PHONE, id="99", public_key=b"another")))
     assert refused.value.reason == "is_there"
     assert users.get("1").passkeys == (PHONE,)
@@ -127,7 +127,7 @@ def test_the_same_passkey_twice_and_an_eleventh_are_refused(users):
     def add(number):
         try:
             users.change("1", Change(add_passkey=replace(KEY, cred_id=f"last{number}")))
-        except PasskeyRefused as refused:
+        except PasskeyChangeRefused as refused:
             return refused.reason
         return "added"
 

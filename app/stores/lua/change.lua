@@ -7,9 +7,11 @@
 --             same_credentials     true if the user's credentials stay valid, so that logins under way go on
 --             set, unset           fields of the user: names to values; names
 --             forget               second factors to remove: names, as in factors.lua
---             remove_passkey       credential id of a passkey to remove; the change is refused if the user has it not
---             add_passkey          a new passkey: cred_id, record (JSON); refused if the user has it, or max_passkeys
---             rename_passkey       a name for a passkey: cred_id, name; the change is refused if the user has it not
+--             remove_passkey       credential id of a passkey to remove; the change is refused if the user does not have
+--                                  it, or has nothing else to log in with
+--             add_passkey          a new passkey: cred_id, record (JSON); the change is refused if the user has this one,
+--                                  or max_passkeys
+--             rename_passkey       a name for a passkey: cred_id, name; the change is refused if the user does not have it
 --             max_passkeys         how many a user may have
 --             backup_codes         hashes of new backup codes, which replace all earlier codes
 --             new_id_hash          the new hash of the caller's session
