@@ -18,7 +18,7 @@ from app.rules.keyring import Keyring
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords, require_fit
 from app.rules.second_factor import SecondFactor
-from app.rules.sign_ins import SignedIn, SignIns, amr_with
+from app.rules.sign_ins import SignedIn, SignIns, amr_with, audit_wrong_answer
 from app.snowflakes import NOBODY, new_snowflake
 from app.stores.connection.client import Read
 from app.stores.connection.connect import StoreRefused
@@ -336,8 +336,7 @@ class Accounts:
         )
         change = Change(credentials_version=user.credentials_version, same_credentials=True, opens=session)
         verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer, change)
-        if verdict in ("wrong", "counter"):
-            audit.sign_in_failed("wrong_passkey" if answer.factor == "webauthn" else "wrong_code", user.id)
+        audit_wrong_answer(verdict, answer.factor, user.id)
         if verdict == "wrong":
             self._notices.tell_of_wrong_code(user.id, client)
         self._second_factor.require_right(verdict, user, client)

@@ -132,7 +132,7 @@ class Reauthentication:
         verdict = self._tickets.redeem_step_up(
             caller.user_id, claim.id_hash, answer, caller.id_hash, tokens.id_hash(proof), self.proof_ttl_s
         )
-        if verdict in ("wrong", "counter"):
+        if verdict in ("wrong", "stale_counter"):
             audit.step_up_failed("wrong", user.id, answer.factor)
         if verdict == "wrong" and mfa_type == "password":
             raise InvalidPassword

@@ -15,7 +15,7 @@ from app.rules.links import Links, OpenLink, factor_of_passkey, factor_of_totp
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords, require_fit
 from app.rules.second_factor import SecondFactor
-from app.rules.sign_ins import SignedIn, SignIns, amr_with
+from app.rules.sign_ins import SignedIn, SignIns, amr_with, audit_wrong_answer
 from app.snowflakes import NOBODY
 from app.stores.factors import MfaType
 from app.stores.session_records import Amr, Client
@@ -114,8 +114,7 @@ class Recovery:
                 attempt,
             )
             verdict = self._tickets.redeem_reset(user.id, claim.id_hash, answer, held.session, change)
-            if verdict in ("wrong", "counter"):
-                audit.sign_in_failed("wrong_passkey" if answer.factor == "webauthn" else "wrong_code", user.id)
+            audit_wrong_answer(verdict, answer.factor, user.id)
             self._second_factor.require_right(verdict, user, client)
         return self._note_reset(user.id, token, client, held.on_public_computer)
 

@@ -114,10 +114,10 @@ class SecondFactor:
         """
         if verdict == "unknown":
             raise InvalidTicket
-        if verdict == "counter":
+        if verdict == "stale_counter":
             audit.passkey_counter(user.id)
             self._notices.tell_of_copied_passkey(user.id, client)
-        if verdict in ("wrong", "counter"):
+        if verdict in ("wrong", "stale_counter"):
             raise InvalidCode
         if verdict == "last_code":
             self._notices.tell("last_code_used", user.id, client)

@@ -11,11 +11,11 @@ from app.errors import InvalidLogin, Unconfirmed
 from app.rules.devices import Devices
 from app.rules.notices import Notices
 from app.stores.session_records import Amr, Client, Session
+from app.stores.tickets import AnswerVerdict
 from app.stores.users import User, UserStore
 from app.watch import audit, context
 
 _AMR_OF: dict[str, Amr] = {"totp": "otp", "backup": "recovery", "webauthn": "webauthn"}
-
 
 # How many factors (RFC 9470). A name of our own: no registry's level says this and no more.
 Acr = Literal["urn:keyrack:1fa", "urn:keyrack:2fa"]
@@ -34,6 +34,12 @@ def acr_of(session: Session) -> Acr | None:
 def amr_with(first: Amr, factor: audit.Method) -> tuple[Amr, ...]:
     """Return by what a session is opened that a second factor was asked for."""
     return first, _AMR_OF[factor]
+
+
+def audit_wrong_answer(verdict: AnswerVerdict, factor: audit.Method, user_id: str) -> None:
+    """Record a wrong answer at the second step of a login or a reset; nothing of another verdict."""
+    if verdict in ("wrong", "stale_counter"):
+        audit.sign_in_failed("wrong_passkey" if factor == "webauthn" else "wrong_code", user_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from app.stores.foreign import is_time, read_json
 from app.text import MAX_SHOWN
 from app.watch.events import Reason
 
-# By what a session was opened (RFC 8176 calls it amr). In this order: what came first is first.
+# By what a session was opened (RFC 8176 calls it amr). A session has several in the order in which they were given.
 Amr = Literal["pwd", "otp", "recovery", "webauthn", "mail", "adopted"]
 
 

@@ -13,7 +13,7 @@ from app.stores.scripts import ReplicaPolicy, SessionScripts
 from app.stores.users import Change, changed_keys
 
 TicketPurpose = Literal["login", "step_up", "reset", "add_passkey"]
-AnswerVerdict = Literal["right", "last_code", "wrong", "counter", "unknown"]
+AnswerVerdict = Literal["right", "last_code", "wrong", "stale_counter", "unknown"]
 
 _FIELDS = ("purpose", "session", "epoch", "instance", "password_hash", "challenge", "public_computer")  # as in Ticket
 

@@ -348,7 +348,7 @@ class UserModel:
         if purpose == "step_up" and not self.is_live(session):
             return "unknown"
         verdict = self._judge(answer)
-        if verdict in ("wrong", "counter"):
+        if verdict in ("wrong", "stale_counter"):
             held.wrong += 1
             if held.wrong == MAX_WRONG_ANSWERS:
                 del self.tickets[id_hash]
@@ -388,7 +388,7 @@ class UserModel:
         if passkey is None or passkey.id != evidence["id"]:
             return "wrong"
         if (passkey.sign_count or count) and count <= passkey.sign_count:
-            return "counter"
+            return "stale_counter"
         self.passkeys[passkey.cred_id] = replace(passkey, sign_count=count, last_used_at=self.clock())
         return "right"
 

@@ -36,8 +36,8 @@ local function newest_step(at, window)
 end
 
 -- is_on    tells whether the user has the factor; then a password alone is no proof
--- accept   judges the evidence (see stores/factors.py) and uses the code up. Returns "right", "last_code", "counter" or
---          nothing
+-- accept   judges the evidence (see stores/factors.py) and uses the code up. Returns "right", "last_code",
+--          "stale_counter" or nothing
 -- forget   removes the factor
 local factors = {
   webauthn = {
@@ -50,9 +50,9 @@ local factors = {
         return
       end
       -- A counter that does not grow is that of a copy. One that is 0 for ever is none (WebAuthn 3, 7.2, step 22).
-      local counts = passkey.sign_count > 0 or evidence.sign_count > 0
-      if counts and evidence.sign_count <= passkey.sign_count then
-        return "counter"
+      local has_counter = passkey.sign_count > 0 or evidence.sign_count > 0
+      if has_counter and evidence.sign_count <= passkey.sign_count then
+        return "stale_counter"
       end
       passkey.sign_count = evidence.sign_count
       passkey.last_used_at = call.now
@@ -117,7 +117,7 @@ local function has_mfa()
 end
 
 -- Judge an answer. A password counts if and only if no second factor is on. Returns "right", "last_code",
--- "counter" (the passkey's counter did not grow) or "wrong".
+-- "stale_counter" (the passkey's counter did not grow) or "wrong".
 local function judge(answer)
   if type(answer.evidence) ~= "table" or has_mfa() == (answer.factor == "password") then
     return "wrong"

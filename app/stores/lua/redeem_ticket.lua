@@ -5,8 +5,8 @@
 -- ARGV[2]   JSON: purpose, session (for a reset the id_hash of its link; absent for a login), max_wrong, proof and
 --           proof_ttl_s (absent for a login and a reset), answer (factor, evidence: see factors.lua), change (made after
 --           a right answer; absent for a step-up: see change.lua)
--- Returns   "right"; "last_code" (right, and it was the last backup code); "wrong"; "counter" (wrong, because the
---           passkey's counter did not grow); "unknown" if there is no such ticket for this session, or its change is
+-- Returns   "right"; "last_code" (right, and it was the last backup code); "wrong"; "stale_counter" (wrong, because
+--           the passkey's counter did not grow); "unknown" if there is no such ticket for this session, or its change is
 --           refused
 local ticket, proof = KEYS[8], KEYS[9]
 local asked = cjson.decode(ARGV[2])
@@ -28,7 +28,7 @@ else  -- the first write, so that a full Redis refuses all of it: a backup code 
   redis.call("HSET", ticket, "purpose", asked.purpose)
 end
 local verdict = judge(asked.answer)
-if verdict == "wrong" or verdict == "counter" then
+if verdict == "wrong" or verdict == "stale_counter" then
   if redis.call("HINCRBY", ticket, "wrong", 1) >= asked.max_wrong then
     redis.call("DEL", ticket)
   end
