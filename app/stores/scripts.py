@@ -33,7 +33,7 @@ class ForeignKey(ResponseError):
 
 
 @dataclass(frozen=True, slots=True)
-class ReplicaPolicy:
+class WaitPolicy:
     """The way in which a script waits: for REDIS_WAIT_REPLICAS replicas, and for the holders of leases.
 
     Attributes:
@@ -48,11 +48,11 @@ class ReplicaPolicy:
     may_repeat: bool = False
 
 
-DO_NOT_WAIT = ReplicaPolicy(waits=False)
+DO_NOT_WAIT = WaitPolicy(waits=False)
 # For changes that a failover may undo, because that would let nobody in.
-WAIT_AND_GO_ON = ReplicaPolicy()
+WAIT_AND_GO_ON = WaitPolicy()
 # Refuses even if the script changed nothing: a client that repeats a refused request must not get 204 too early.
-WAIT_OR_REFUSE = ReplicaPolicy(refuses=lambda _: True, may_repeat=True)
+WAIT_OR_REFUSE = WaitPolicy(refuses=lambda _: True, may_repeat=True)
 
 
 class Call(Protocol):
@@ -110,21 +110,21 @@ class SessionScripts:
         self._redis_clock = redis_clock or clock
         self._endings = endings
 
-    def register(self, name: str, replicas: ReplicaPolicy = DO_NOT_WAIT) -> Call:
+    def register(self, name: str, policy: WaitPolicy = DO_NOT_WAIT) -> Call:
         """Return a function that runs the script of this name."""
         script = session_script(name)
-        wait = self._wait if replicas.waits else None
+        wait = self._wait if policy.waits else None
         endings = self._endings
 
         def call(user_id: str, further_keys: Sequence[str] = (), argument: Mapping[str, Any] | None = None) -> Any:
-            n, asked = endings.begin(asks_always=replicas.may_repeat) if endings else (0, {})
+            n, asked = endings.begin(asks_always=policy.may_repeat) if endings else (0, {})
             all_keys = (*self._own_keys(user_id), *further_keys)
             args = self._args(user_id, asked, argument or {})
             (result, reported, *holders), is_on_replicas = self._run(script, all_keys, args, wait)
             self._hand_on(user_id, reported)
             if endings and holders:
                 endings.wait(n, holders[0])
-            if not is_on_replicas and replicas.refuses(result) and not context.note_unconfirmed():
+            if not is_on_replicas and policy.refuses(result) and not context.note_unconfirmed():
                 raise Unconfirmed
             return result
 

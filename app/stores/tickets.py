@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from app.stores.connection.client import RedisClient
 from app.stores.factors import JudgedAnswer
-from app.stores.scripts import ReplicaPolicy, SessionScripts
+from app.stores.scripts import SessionScripts, WaitPolicy
 from app.stores.users import Change, changed_keys
 
 TicketPurpose = Literal["login", "step_up", "reset", "add_passkey"]
@@ -49,8 +49,8 @@ class TicketStore:
         self._max_open = max_open
         self._keys = scripts.keys
         self._open = scripts.register("open_ticket")
-        self._redeem = scripts.register("redeem_ticket", ReplicaPolicy(refuses=_is_right))
-        self._sign_in_by_passkey = scripts.register("sign_in_by_passkey", ReplicaPolicy(refuses=_is_right))
+        self._redeem = scripts.register("redeem_ticket", WaitPolicy(refuses=_is_right))
+        self._sign_in_by_passkey = scripts.register("sign_in_by_passkey", WaitPolicy(refuses=_is_right))
 
     def open(self, user_id: str, id_hash: str, ticket: Ticket, ttl_s: int) -> None:
         """Write a ticket. If its session has too many, which could fill Redis, the youngest of them makes room.
