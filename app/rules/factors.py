@@ -87,7 +87,7 @@ class PasskeyFactor:
             return None
         try:
             given = webauthn.verify_assertion(self._party, typed, challenge, user_id, passkeys, needs_uv=needs_uv)
-        except webauthn.Refused:
+        except webauthn.BadAnswer:
             return None
         used = next(passkey for passkey in passkeys if passkey.cred_id == given.cred_id)
         evidence = {"cred_id": used.cred_id, "id": used.id, "sign_count": given.sign_count}

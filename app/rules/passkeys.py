@@ -99,7 +99,7 @@ class Passkeys:
         held = self._take(caller, ticket)
         try:
             made = webauthn.read_attestation(party, text, held.challenge)
-        except webauthn.Refused:
+        except webauthn.BadAnswer:
             raise InvalidCredential from None
         passkey = Passkey(
             cred_id=made.cred_id,

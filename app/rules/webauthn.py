@@ -48,7 +48,7 @@ _ATTESTED = 0x40  # the flag of authenticator data that a public key follows
 _NOBODYS_KEY = cose_of(ec.generate_private_key(ec.SECP256R1()).public_key())
 
 
-class Refused(ValueError):
+class BadAnswer(ValueError):
     """An answer of a browser that is malformed or wrong. The message is one word that says why."""
 
 
@@ -154,7 +154,7 @@ def read_attestation(party: RelyingParty, text: str, challenge: str) -> NewPassk
     """Return the passkey that a device made.
 
     Raises:
-        Refused: The text is not a right answer to this challenge.
+        BadAnswer: The text is not a right answer to this challenge.
     """
     answer = _read_answer(text, ("clientDataJSON", "attestationObject"))
     _check_client_data(answer, challenge)
@@ -169,7 +169,7 @@ def read_attestation(party: RelyingParty, text: str, challenge: str) -> NewPassk
             supported_pub_key_algs=[COSEAlgorithmIdentifier(alg) for alg in _ALGORITHMS],
         )
     if b64url(made.credential_id) != answer.cred_id:
-        raise Refused("credential_id")
+        raise BadAnswer("credential_id")
     with _refusing("key"):
         public_key = plain_key(made.credential_public_key)
     return NewPasskey(
@@ -201,13 +201,13 @@ def verify_assertion(
         needs_uv: The device must have verified its user, because the passkey is the only factor.
 
     Raises:
-        Refused: The text is not a right answer to this challenge, or not of one of these passkeys. Both take the same
+        BadAnswer: The text is not a right answer to this challenge, or not of one of these passkeys. Both take the same
             work.
     """
     answer = _read_answer(text, _ASSERTED)
     _check_client_data(answer, challenge)
     if answer.response.get("userHandle", b"") not in (b"", *_handles(user_id)):
-        raise Refused("user_handle")
+        raise BadAnswer("user_handle")
     _check_asserted(answer.response["authenticatorData"])
     passkey = next((one for one in passkeys if one.cred_id == answer.cred_id), None)
     response = AuthenticatorAssertionResponse(*(answer.response[name] for name in _ASSERTED))
@@ -221,12 +221,12 @@ def verify_assertion(
             credential_current_sign_count=0,  # Redis judges the counter
         )
     if passkey is None:
-        raise Refused("unknown_credential")
+        raise BadAnswer("unknown_credential")
     is_eligible = seen.credential_device_type == CredentialDeviceType.MULTI_DEVICE
     if passkey.backup_eligible not in (None, is_eligible):
-        raise Refused("backup_eligible")
+        raise BadAnswer("backup_eligible")
     if needs_uv and not seen.user_verified:
-        raise Refused("user_verification")
+        raise BadAnswer("user_verification")
     return Assertion(answer.cred_id, seen.new_sign_count, seen.user_verified)
 
 
@@ -239,7 +239,7 @@ def _read_answer(text: str, names: Sequence[str]) -> _Answer:
         names: The fields of the response that must be there.
     """
     if len(text) > MAX_TEXT:
-        raise Refused("too_long")
+        raise BadAnswer("too_long")
     with _refusing("malformed"):
         sent = orjson.loads(text)
         response = sent["response"]
@@ -251,7 +251,7 @@ def _read_answer(text: str, names: Sequence[str]) -> _Answer:
         is_public_key = sent.get("type", "public-key") == "public-key"
         transports = response.get("transports")
     if not is_same or not is_public_key or not 0 < len(raw_id) <= MAX_CRED_ID:
-        raise Refused("credential_id")
+        raise BadAnswer("credential_id")
     return _Answer(b64url(raw_id), raw_id, read, read_transports(transports))
 
 
@@ -269,16 +269,16 @@ def _check_client_data(answer: _Answer, challenge: str) -> None:
         is_in_frame = data.get("crossOrigin", False) is not False or "topOrigin" in data
         is_challenge = data["challenge"] == challenge
     if is_in_frame:
-        raise Refused("cross_origin")
+        raise BadAnswer("cross_origin")
     if not is_challenge:
-        raise Refused("challenge")
+        raise BadAnswer("challenge")
 
 
 def _check_asserted(authenticator_data: bytes) -> None:
     """Refuse what no assertion has: a public key, or long extensions. Nobody may make the service read them."""
     flags = authenticator_data[32] if len(authenticator_data) > 32 else _ATTESTED
     if len(authenticator_data) > _MAX_ASSERTED or flags & _ATTESTED:
-        raise Refused("malformed")
+        raise BadAnswer("malformed")
 
 
 def _without_statement(attestation: bytes) -> bytes:
@@ -306,7 +306,7 @@ def _refusing(reason: str) -> Iterator[None]:
     try:
         yield
     except (WebAuthnException, UnsupportedAlgorithm, ValueError, TypeError, LookupError, AttributeError) as problem:
-        raise Refused(reason) from problem
+        raise BadAnswer(reason) from problem
 
 
 def b64url(raw: bytes) -> str:

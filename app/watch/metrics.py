@@ -98,8 +98,8 @@ def request_seconds(route: str, method: str, status: str) -> Seconds:
     return REQUEST_SECONDS.labels(route, method, status)
 
 
-class Checks:
-    """Counts the checks that the worker's loop has answered. The library would take a tenth of the time of a check.
+class CheckCounts:
+    """The counts of checks that the worker's loop has answered. The library would take a tenth of the time of a check.
 
     Only the loop counts, and its counts only grow. So whichever thread passes on what they have grown by, none is lost.
     """
@@ -133,12 +133,12 @@ class Checks:
             self._histogram.add(grown, now_total_s - total_s)
 
 
-CHECKS = Checks()
+CHECK_COUNTS = CheckCounts()
 
 
 def render() -> bytes:
     """Return all metrics of all processes in Prometheus' text format."""
-    CHECKS.pass_on()
+    CHECK_COUNTS.pass_on()
     if _FOLDER is None:
         return generate_latest(_REGISTRY)
     of_all_processes = CollectorRegistry()

@@ -69,7 +69,7 @@ class FastLane:
     def __init__(self, front: Front, services: Services) -> None:
         self.make_holder = services.make_holder
         self.look_after_redis = services.look_after_redis
-        self.pass_counts_on = metrics.CHECKS.pass_on
+        self.pass_counts_on = metrics.CHECK_COUNTS.pass_on
         self._front = front
         self._callers = services.callers
         self._devices = services.devices
@@ -130,7 +130,7 @@ class FastLane:
         form = self._form(tuple(self._front.cors.headers(environ)))
         answer = (form % (claim.user_id, claim.id_hash, request_id)).encode("latin-1")
         seconds = time.perf_counter() - question.began
-        metrics.CHECKS.count(lane, seconds)
+        metrics.CHECK_COUNTS.count(lane, seconds)
         self._front.log_admitted(environ, request_id, seconds)
         return answer
 

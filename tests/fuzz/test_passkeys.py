@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from webauthn.helpers import encode_cbor, parse_cbor
 
 from app.rules import cose
-from app.rules.webauthn import Refused, creation_text, new_challenge, read_attestation, user_of, verify_assertion
+from app.rules.webauthn import BadAnswer, creation_text, new_challenge, read_attestation, user_of, verify_assertion
 from app.stores.passkeys import Passkey
 from tests.authenticator import EDDSA, ES256, Authenticator, b64url, un_b64url
 from tests.rules.test_webauthn import ALICE, GOOD_KEY, PARTY, USER_ID
@@ -62,7 +62,7 @@ def made(text):
     """Return what is read of an attestation, and None of one that is refused. Any other error fails the test."""
     try:
         new = read_attestation(PARTY, text, CHALLENGE)
-    except Refused:
+    except BadAnswer:
         return None
     assert re.fullmatch("[A-Za-z0-9_-]{1,1364}", new.cred_id)
     assert cose.plain_key(new.public_key) == new.public_key
@@ -76,7 +76,7 @@ def seen(text):
     assert named is None or re.fullmatch("[0-9]{1,20}", named)
     try:
         found = verify_assertion(PARTY, text, CHALLENGE, USER_ID, [passkey()], needs_uv=True)
-    except Refused:
+    except BadAnswer:
         return None
     assert found.cred_id == passkey().cred_id
     assert found.verified_user

@@ -13,7 +13,7 @@ from app.rules import cose
 from app.rules.relying_party import RelyingParty
 from app.rules.webauthn import (
     MAX_TEXT,
-    Refused,
+    BadAnswer,
     creation_text,
     new_challenge,
     read_attestation,
@@ -87,7 +87,7 @@ def signed(device, passkeys, challenge, /, *, needs_uv=False, **lies):
 
 def refusal(function, *args, **named):
     """Return the word of a refusal."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(BadAnswer) as refused:
         function(*args, **named)
     return str(refused.value)
 

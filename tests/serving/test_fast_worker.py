@@ -457,7 +457,7 @@ def test_uses_are_noted_before_the_worker_ends(app, worker, check, alice, clock)
 
 
 def test_checks_are_counted_while_the_worker_runs_and_before_it_ends(worker, check):
-    metrics.CHECKS.pass_on()
+    metrics.CHECK_COUNTS.pass_on()
     counted = metrics.VERIFY["memory"]._value.get
     before = counted()
     with worker.connect() as connection:

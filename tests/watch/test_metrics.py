@@ -92,7 +92,7 @@ def test_the_loop_counts_as_the_library_does(growth):
     """A time that is a bucket's longest is in that bucket, and one that is longer than all in the last."""
     times = [0, 0.0009, 0.001, 0.00100001, 0.0025, 0.005, 0.02, 15, 15.1, 1000]
     for seconds in times:
-        metrics.CHECKS.count("memory", seconds)
+        metrics.CHECK_COUNTS.count("memory", seconds)
     counted, total_s = in_buckets(growth), growth("request_seconds_sum", **VERIFIED)
     again = Growth()
     for seconds in times:
@@ -108,13 +108,13 @@ def test_nothing_that_the_loop_counts_is_lost_or_counted_twice(growth):
 
     def pass_on():
         while not is_over.is_set():
-            metrics.CHECKS.pass_on()
+            metrics.CHECK_COUNTS.pass_on()
 
     threads = [threading.Thread(target=pass_on) for _ in range(3)]
     for thread in threads:
         thread.start()
     for _ in range(20_000):
-        metrics.CHECKS.count("loop", 0.25)
+        metrics.CHECK_COUNTS.count("loop", 0.25)
     is_over.set()
     for thread in threads:
         thread.join()
