@@ -176,7 +176,7 @@ def log_out() -> ResponseReturnValue:
 @answers(OwnSessionSchema(many=True))
 def list_sessions(sessions: Sequence[Session]) -> ResponseReturnValue:
     """List the devices signed in, most recently used first."""
-    return [_session_body(session) for session in services().devices.without_expired(sessions)]
+    return [_session_body(session) for session in services().devices.end_expired(sessions)]
 
 
 @bp.get("/me/sessions/ended")

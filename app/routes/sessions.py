@@ -42,7 +42,7 @@ EXTENDED = Parameter("query", "extended", "`true` gives all fields of each sessi
 def list_sessions(sessions: Sequence[Session]) -> ResponseReturnValue:
     """List the devices signed in, most recently used first."""
     body_of = _extended_body if request.args.get("extended") == "true" else _plain_body
-    return {"user_sessions": [body_of(session) for session in services().devices.without_expired(sessions)]}
+    return {"user_sessions": [body_of(session) for session in services().devices.end_expired(sessions)]}
 
 
 @bp.post("/auth/sessions/logout")

@@ -212,7 +212,7 @@ def change_password(body: ChangePassword) -> ResponseReturnValue:
 
 @bp.post("/security/passkeys")
 @require_session
-@shows_page_on_refusal(lambda problems: _security_page(_of_passkey(problems), "passkeys"))
+@shows_page_on_refusal(lambda problems: _security_page(_say_of_ticket(problems), "passkeys"))
 @takes_form(AddPasskeySchema)
 @limited(STEP_UP, STEP_UP_USER, NEW_FACTOR)
 def add_passkey(body: AddPasskey) -> ResponseReturnValue:
@@ -227,7 +227,8 @@ def add_passkey(body: AddPasskey) -> ResponseReturnValue:
     return redirect(url_for("settings.show_security", done="passkey"), 303)
 
 
-def _of_passkey(problems: Problems) -> Problems:
+def _say_of_ticket(problems: Problems) -> Problems:
+    """Return the problems of a new passkey in words for people, who know of no ticket."""
     return {"": "That took too long. Please add it again."} if "ticket" in problems else problems
 
 

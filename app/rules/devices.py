@@ -98,11 +98,11 @@ class Devices(Checks):
         return session is None or session.on_public_computer
 
     def all_of(self, user_id: str) -> Read[Sequence[Session]]:
-        """Look up the sessions of a user, for `without_expired`."""
+        """Look up the sessions of a user, for `end_expired`."""
         return self._store.all_of(user_id)
 
-    def without_expired(self, sessions: Sequence[Session]) -> list[Session]:
-        """Return those sessions of a user that are not over by time, and end the others."""
+    def end_expired(self, sessions: Sequence[Session]) -> list[Session]:
+        """End those sessions of a user that are over by time, and return the others."""
         now = self._agreed_time()
         live = [session for session in sessions if self.expires_at(session) > now]
         if len(live) < len(sessions):
@@ -111,7 +111,7 @@ class Devices(Checks):
 
     def list(self, user_id: str) -> list[Session]:
         """Return the sessions of a user, most recently used first."""
-        return self.without_expired(self._store.list(user_id))
+        return self.end_expired(self._store.list(user_id))
 
     def find(self, token: str) -> Session | None:
         """Return the live session of a token; None if there is none."""

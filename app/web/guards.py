@@ -62,7 +62,7 @@ def require_session_and(beside: Callable[[str], Read[Any]]) -> Callable[[View], 
 
 
 def all_sessions(user_id: str) -> Read[Sequence[Session]]:
-    """Look up the sessions of a user. The view passes over those that are over: `Devices.without_expired`."""
+    """Look up the sessions of a user. The view ends those that are over by time: `Devices.end_expired`."""
     return services().devices.all_of(user_id)
 
 

@@ -164,7 +164,7 @@ def test_wrong_methods_of_the_cookie_surface(app, path):
 
 def test_an_error_that_nobody_expected_shows_nothing_of_the_inside(alice, app, monkeypatch):
     """500 in the contract's shape, with the request's id; here a rule that gives back what it never does."""
-    monkeypatch.setattr(app.extensions[EXTENSION].devices, "without_expired", lambda _: ["no session"])
+    monkeypatch.setattr(app.extensions[EXTENSION].devices, "end_expired", lambda _: ["no session"])
     app.testing = False
     answer = alice.get("/auth/sessions", X_Request_Id="gateway-7")
     assert answer.status_code == 500
