@@ -202,7 +202,7 @@ class FastWorker(ClosingWorker):
     def on_pending_socket_readable(self, conn: Any, client: Any) -> None:
         if conn not in self.pending_conns:  # closed in this turn of the loop
             return
-        if not self._is_open or not self._try(conn, self.pending_conns):
+        if not self._is_open or not self._answer_in_loop(conn, self.pending_conns):
             super().on_pending_socket_readable(conn, client)
 
     def on_client_socket_readable(self, conn: Any, client: Any) -> None:
@@ -211,10 +211,10 @@ class FastWorker(ClosingWorker):
             self.poller.unregister(client)
         elif conn not in self.keepalived_conns:  # closed, or handed to a thread, in this turn of the loop
             return
-        elif not self._is_open or not self._try(conn, self.keepalived_conns):
+        elif not self._is_open or not self._answer_in_loop(conn, self.keepalived_conns):
             super().on_client_socket_readable(conn, client)
 
-    def _try(self, conn: Any, waiting: Waiting) -> bool:
+    def _answer_in_loop(self, conn: Any, waiting: Waiting) -> bool:
         """Answer what a connection has sent. Return False if a thread must do that, with the same bytes."""
         try:
             head = conn.sock.recv(_MAX_HEAD)

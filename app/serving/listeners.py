@@ -65,7 +65,7 @@ class Listeners:
         The old workers still hold these listeners, so they disappear when the old workers end.
         """
         for family in self._listen_on:
-            _close(master, _of(family, master.LISTENERS)[master.num_workers :])
+            _close(master, _with_family(family, master.LISTENERS)[master.num_workers :])
 
     def nworkers_changed(self, master: Master, count: int, _count_before: int | None) -> None:
         """Close the listeners of the oldest workers, which gunicorn ends if the number is reduced (SIGTTOU)."""
@@ -85,9 +85,9 @@ class Listeners:
 
         worker.sockets = []
         for family in self._listen_on:
-            if len(_of(family, master.LISTENERS)) < master.num_workers:
+            if len(_with_family(family, master.LISTENERS)) < master.num_workers:
                 master.LISTENERS.append(self._listen(master, family))
-            worker.sockets.append(min(_of(family, master.LISTENERS), key=age_of_youngest))
+            worker.sockets.append(min(_with_family(family, master.LISTENERS), key=age_of_youngest))
 
     def post_fork(self, master: Master, worker: Worker) -> None:
         """Close the inherited copies of other workers' listeners.
@@ -128,7 +128,7 @@ def _server_at(host: str, port: int) -> Callable[..., socket.socket]:
     return partial(socket.create_server, (host, port), family=_family_of(host), dualstack_ipv6=is_dual)
 
 
-def _of(family: socket.AddressFamily, listeners: Iterable[Listener]) -> list[Listener]:
+def _with_family(family: socket.AddressFamily, listeners: Iterable[Listener]) -> list[Listener]:
     return [listener for listener in listeners if listener.family == family]
 
 

@@ -20,8 +20,8 @@ def by_network() -> str:
     return network_key(services().callers.address(request.environ))
 
 
-def is_not_ipv6() -> bool:
-    return not isinstance(services().callers.address(request.environ), ipaddress.IPv6Address)
+def is_ipv6() -> bool:
+    return isinstance(services().callers.address(request.environ), ipaddress.IPv6Address)
 
 
 def by_login() -> str:

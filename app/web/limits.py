@@ -62,7 +62,7 @@ from app.web.limit_keys import (
     by_network,
     by_session,
     by_user,
-    is_not_ipv6,
+    is_ipv6,
 )
 from app.web.services import services
 from app.wire.contract import Limit, View, mark
@@ -182,7 +182,7 @@ def _address_limit(setting: str) -> _SharedLimit:
 
     def count() -> None:
         of_address.count()
-        if not is_not_ipv6():  # the limiter would look at each limit of the route once more to find that it is exempt
+        if is_ipv6():  # as exempt_when, it would make the limiter look at each limit of the route once more
             of_network.count()
 
     return _SharedLimit(of_address.described, count)
