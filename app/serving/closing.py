@@ -19,6 +19,8 @@ _READ_SIZE = 8192
 
 
 class ClosingWorker(HandOverWorker):
+    """A worker whose loop lets connections that it closes wait in the poller, until their clients close them too."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._closing = Waiting()  # connections that wait for their clients to close them too

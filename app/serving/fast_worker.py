@@ -16,7 +16,7 @@ from gunicorn.workers.gthread import DEFAULT_WORKER_DATA_TIMEOUT
 from app.serving.closing import ClosingWorker
 from app.serving.waiting import Waiting
 
-_MAX_HEAD = 8192  # what gunicorn's parser reads at once
+_MAX_HEAD = 8192  # what gunicorn's parser reads at once. The fast lane takes no longer head
 _SEND_S = 5  # within this time a client must take the rest of an answer
 # Oftener than a look at the primary is due (stores/connection/primary.py): one that came a moment too early for it
 # would leave the primary unknown until the next.

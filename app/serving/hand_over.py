@@ -23,6 +23,11 @@ _NOTIFY_EVERY_S = 1.0
 
 
 class HandOverWorker(ThreadWorker):
+    """A worker whose threads take connections from one queue, and let the poller wait for the next request themselves.
+
+    gunicorn's pool of threads is left for other jobs.
+    """
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._requests: SimpleQueue[Any] = SimpleQueue()  # connections with a request; None ends a thread

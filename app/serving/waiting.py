@@ -10,8 +10,8 @@ class Waiting(OrderedDict[Any, None]):
     append = OrderedDict.setdefault
     remove = OrderedDict.__delitem__
 
-    def __getitem__(self, first: int) -> Any:
-        """Return the first one; no other is asked for."""
+    def __getitem__(self, index: int) -> Any:
+        """Return the first one, whatever the index: gunicorn asks for no other than 0."""
         return next(iter(self))
 
     def popleft(self) -> Any:

@@ -28,8 +28,7 @@ try:
 except ImportError:  # it could not be built here
     parse_to_wsgi_environ = None
 
-MAX_HEAD = 8192  # what gunicorn reads at once. All its limits on heads are above that (serving/fast_worker.py)
-MAX_FIELDS = 100
+MAX_FIELDS = 100  # as many as gunicorn takes at the least (serving/fast_worker.py)
 
 # The whole head and nothing more, of the form that all programs read alike: one space, CRLF, no folded line, no control
 # character. gunicorn drops fields with an underscore in their names, and the parser would not.
@@ -97,7 +96,7 @@ class FastLane:
         if parse_to_wsgi_environ is None or not _HEAD.fullmatch(head):
             return None
         try:
-            environ = parse_to_wsgi_environ(head, client=client, limit_request_field_size=MAX_HEAD)
+            environ = parse_to_wsgi_environ(head, client=client, limit_request_field_size=len(head))
         except ValueError:  # two lengths, or two codings
             return None
         if not _is_plain(environ):
