@@ -132,7 +132,7 @@ def _check_passkeys(wired: Services) -> Finding:
     user = next((user for user in islice(wired.operators.users(), _USERS_TRIED) if user.passkeys), None)
     if user is None:
         return ok("passkeys", f"There are no passkeys: {why}")
-    advice = "Until PUBLIC_URL or WEBAUTHN_RP_ID has the name of before, who has no other factor cannot sign in."
+    advice = "Users without another factor cannot sign in until PUBLIC_URL or WEBAUTHN_RP_ID has its former name again."
     return fail("passkeys", f"Users have passkeys that cannot be used: {why}", advice)
 
 

@@ -80,7 +80,7 @@ class Accounts:
         return self.require(self._users.get(user_id))
 
     def record_of(self, user_id: str) -> Read[User | None]:
-        """Look up a user, for `require`."""
+        """Return the Read of a user, for `require`."""
         return self._users.record_of(user_id)
 
     def require(self, user: User | None) -> User:

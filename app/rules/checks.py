@@ -99,6 +99,7 @@ class Checks:
         return Caller(claim.user_id, claim.id_hash, claim.at, last_used_at, proved), found
 
     def look_up(self, read: Read[Found]) -> Found:
+        """Return what is found, in a trip of its own."""
         [found] = self._store.look_up(read)
         return found
 

@@ -98,7 +98,7 @@ class Devices(Checks):
         return session is None or session.on_public_computer
 
     def all_of(self, user_id: str) -> Read[Sequence[Session]]:
-        """Look up the sessions of a user, for `end_expired`."""
+        """Return the Read of a user's sessions, for `end_expired`."""
         return self._store.all_of(user_id)
 
     def end_expired(self, sessions: Sequence[Session]) -> list[Session]:

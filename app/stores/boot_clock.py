@@ -1,4 +1,4 @@
-"""The clock of all that other machines count, too: leases, how long a primary is known, the time of Redis."""
+"""The clock for times that other machines count, too: of leases, of Redis, and how long a primary is known."""
 
 import time
 

@@ -89,13 +89,13 @@ class SessionStore:
         return self._redis.look_up_both(first, second)
 
     def last_use(self, user_id: str, id_hash: str) -> Read[float | None]:
-        """Look up when a session was last used, in Unix seconds; None if there is no such session. One command."""
+        """Return the Read of a session's last use, in Unix seconds; None if there is no such session. One command."""
         return Read([("ZSCORE", self._keys.last_used(user_id), id_hash)], lambda replies: _score(replies[0]))
 
     def last_use_with_proof(
         self, user_id: str, id_hash: str, proof_hash: str
     ) -> Read[tuple[float | None, str | None, bool]]:
-        """Look up a session and a proof.
+        """Return the Read of a session and a proof.
 
         Three values are found. When the session was last used (Unix s); None if there is no such session. The value of
         the proof (`proof_value`); None if there is no such proof, or the user's secrets have changed since. Whether the
@@ -145,7 +145,7 @@ class SessionStore:
         self._touch_all([(user_id, _use(id_hash, client)) for user_id, id_hash, client in uses])
 
     def all_of(self, user_id: str) -> Read[Sequence[Session]]:
-        """Look up all sessions of a user, most recently used first. Some may have expired.
+        """Return the Read of all sessions of a user, most recently used first. Some may have expired.
 
         A session whose record was lost, or is not one of ours, is listed with unknown client, because the user must see
         every session.

@@ -236,7 +236,7 @@ class UserStore:
         return self._redis.look_up(*map(self.record_of, user_ids))
 
     def record_of(self, user_id: str) -> Read[User | None]:
-        """Look up a user. A record that is not one of ours counts as none."""
+        """Return the Read of a user. A record that is not one of ours counts as none."""
 
         def parse(replies: Sequence[Any]) -> User | None:
             record, codes_left, passkeys = replies

@@ -62,12 +62,12 @@ def require_session_and(beside: Callable[[str], Read[Any]]) -> Callable[[View], 
 
 
 def all_sessions(user_id: str) -> Read[Sequence[Session]]:
-    """Look up the sessions of a user. The view ends those that are over by time: `Devices.end_expired`."""
+    """Return the Read of a user's sessions. The view ends those that are over by time: `Devices.end_expired`."""
     return services().devices.all_of(user_id)
 
 
 def user_record(user_id: str) -> Read[User | None]:
-    """Look up the user, for `Accounts.require`."""
+    """Return the Read of a user, for `Accounts.require`."""
     return services().accounts.record_of(user_id)
 
 

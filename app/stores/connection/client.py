@@ -31,7 +31,7 @@ _SCAN_COUNT = 1000  # keys that a server reads in one step of a scan
 
 @dataclass(frozen=True, slots=True)
 class Read(Generic[Found]):
-    """Something to look up. Several can be looked up in one trip.
+    """Something to look up, and not looked up yet. Several are found in one trip: `RedisClient.look_up`.
 
     Attributes:
         commands: They change nothing.
