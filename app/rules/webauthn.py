@@ -65,15 +65,10 @@ class NewPasskey:
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """A right answer by a passkey of the user. It counts once its counter was judged.
-
-    Attributes:
-        verified_user: The device verified its user, by a PIN, a finger or a face. Then the passkey is both factors.
-    """
+    """A right answer by a passkey of the user. It counts once its counter was judged."""
 
     cred_id: str
     sign_count: int
-    verified_user: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +193,8 @@ def verify_assertion(
 
     Args:
         passkeys: All of the user.
-        needs_uv: The device must have verified its user, because the passkey is the only factor.
+        needs_uv: The device must have verified its user, by a PIN, a finger or a face, because the passkey is the only
+            factor.
 
     Raises:
         BadAnswer: The text is not a right answer to this challenge, or not of one of these passkeys. Both take the same
@@ -227,7 +223,7 @@ def verify_assertion(
         raise BadAnswer("backup_eligible")
     if needs_uv and not seen.user_verified:
         raise BadAnswer("user_verification")
-    return Assertion(answer.cred_id, seen.new_sign_count, seen.user_verified)
+    return Assertion(answer.cred_id, seen.new_sign_count)
 
 
 def _read_answer(text: str, names: Sequence[str]) -> _Answer:
