@@ -65,11 +65,11 @@ def cose_from_pem(pem: bytes) -> bytes:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as problem:
         raise BadKey("no public key in PEM") from problem
-    return plain_key(encode_cbor(_fields_of(key)))
+    return cose_of(key)
 
 
-def cose_of(key: ec.EllipticCurvePublicKey) -> bytes:
-    """Return a key of P-256 in COSE's form."""
+def cose_of(key: Any) -> bytes:
+    """Return a public key of the library in COSE's form. It raises as `cose_from_pem` does."""
     return plain_key(encode_cbor(_fields_of(key)))
 
 
