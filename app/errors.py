@@ -147,7 +147,7 @@ class PasswordMissing(InvalidForm):
 
 class InvalidLink(InvalidForm):
     def __init__(self) -> None:
-        super().__init__({"token": "TOKEN_INVALID: This link has expired or was used already."})
+        super().__init__({"token": f"TOKEN_INVALID: {self.plainly()}"})
 
     def plainly(self) -> str:
         return "This link has expired or was used already."
@@ -157,7 +157,7 @@ class InvalidCredential(InvalidForm):
     """A new passkey whose answer does not hold, or that the user has already."""
 
     def __init__(self) -> None:
-        super().__init__({"credential": "INVALID_CREDENTIAL: This passkey could not be added."})
+        super().__init__({"credential": f"INVALID_CREDENTIAL: {self.plainly()}"})
 
     def plainly(self) -> str:
         return "This passkey could not be added."
@@ -165,7 +165,7 @@ class InvalidCredential(InvalidForm):
 
 class TooManyPasskeys(InvalidForm):
     def __init__(self) -> None:
-        super().__init__({"credential": "TOO_MANY_PASSKEYS: An account can have 10 passkeys. Remove one first."})
+        super().__init__({"credential": f"TOO_MANY_PASSKEYS: {self.plainly()}"})
 
     def plainly(self) -> str:
         return "An account can have 10 passkeys. Remove one first."
