@@ -6,6 +6,7 @@ The secrets in links: links.py. The mails: notices.py queues them, mail/letters.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from app import tokens
 from app.errors import InvalidLink, InvalidTicket
@@ -150,10 +151,10 @@ class Recovery:
             )
             if not self._users.change(user.id, change):
                 raise InvalidLink
-        for factor in reverted.removed:
-            audit.credentials_changed("totp_off" if factor == "totp" else "passkey_removed", user.id)
-        for kind in sorted(set(reverted.removed)):
-            self._notices.tell("totp_off" if kind == "totp" else "passkey_removed", user.id, client)
+        for what in reverted.removed:
+            audit.credentials_changed(what, user.id)
+        for what in sorted(set(reverted.removed)):
+            self._notices.tell(what, user.id, client)
         self._note_password(user.id, client)
         if reverted.leaves_older:
             return None
@@ -234,37 +235,46 @@ class Recovery:
         self._notices.tell("password_changed", user_id, client)
 
 
+_Removal = Literal["passkey_removed", "totp_off"]
+
+
 @dataclass(frozen=True, slots=True)
 class _Reverted:
     """What a link takes off.
 
     Attributes:
         change: The part of a change that does so.
-        removed: The kind of each factor that goes.
+        removed: How the log and the mails call the end of each factor that goes.
         leaves_older: The user has a factor that was set before.
     """
 
     change: Change
-    removed: Sequence[MfaType]
+    removed: Sequence[_Removal]
     leaves_older: bool
 
 
 def _reverted_by(link: OpenLink, user: User) -> _Reverted:
-    """Return what a link takes off a user, or raise InvalidLink. lua/change.lua judges the same once more."""
+    """Return what a link takes off a user. lua/change.lua judges the same once more.
+
+    Raises:
+        InvalidLink: The factor is gone.
+    """
     named = next((passkey for passkey in user.passkeys if factor_of_passkey(passkey) == link.factor), None)
     is_totp = user.totp_secret is not None and factor_of_totp(user.totp_secret) == link.factor
     if named is None and not is_totp:
         raise InvalidLink
     since = min(named.created_at if named else user.totp_since, link.told_at)
-    passkeys: list[MfaType] = ["webauthn" for passkey in user.passkeys if passkey.created_at >= since]
-    totp: list[MfaType] = ["totp"] if is_totp or (user.totp_secret and user.totp_since >= since) else []
-    has_older = len(passkeys) < len(user.passkeys) or (user.totp_secret is not None and not totp)
+    removed: list[_Removal] = ["passkey_removed" for passkey in user.passkeys if passkey.created_at >= since]
+    takes_totp = is_totp or (user.totp_secret is not None and user.totp_since >= since)
+    has_older = len(removed) < len(user.passkeys) or (user.totp_secret is not None and not takes_totp)
+    if takes_totp:
+        removed.append("totp_off")
     change = Change(
         revert_passkey=named.cred_id if named else None,
         revert_totp=None if named else user.totp_secret,
         revert_since=link.told_at,
     )
-    return _Reverted(change, [*passkeys, *totp], has_older)
+    return _Reverted(change, removed, has_older)
 
 
 @contextmanager
