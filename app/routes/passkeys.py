@@ -217,8 +217,8 @@ def _finish_adding(body: AddPasskey) -> ResponseReturnValue:
         caller(),
         user,
         body.ticket or "",
-        body.name or "",
-        body.credential or "",
+        body.name,
+        body.credential,
         client(),
         renew=is_known_by_cookie(),
     )

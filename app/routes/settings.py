@@ -31,12 +31,11 @@ from app.web.guards import (
 from app.web.limits import END_OTHERS, END_OTHERS_USER, NEW_FACTOR, STEP_UP, STEP_UP_USER, is_within, limited
 from app.web.services import services
 from app.wire.account import ChangePassword, ChangePasswordSchema, EnableTotp, EnableTotpSchema
-from app.wire.passkeys import AddPasskey, AddPasskeySchema
+from app.wire.passkeys import MAX_NAME, AddPasskey, AddPasskeySchema
 
 bp = page_blueprint("settings")
 
 _MAX_AT_ONCE = 64
-_MAX_NAME = 32  # of a passkey
 _DONE = {
     "passkey": "Your passkey is added.",
     "passkey-renamed": "The passkey has its new name.",
@@ -90,7 +89,7 @@ def _own_session() -> Session:
 def _new_passkey_name(device: str, passkeys: Sequence[Passkey]) -> str:
     """Return a name to propose for a passkey that is made on a device. No other passkey of the user has it."""
     taken = {passkey.name for passkey in passkeys}
-    cut = device[: _MAX_NAME - len(" 11")].strip()
+    cut = device[: MAX_NAME - len(" 11")].strip()
     names = (cut, *(f"{cut} {number}" for number in range(2, MAX_PASSKEYS + 2)))
     return next(name for name in names if name not in taken)
 
@@ -219,7 +218,7 @@ def add_passkey(body: AddPasskey) -> ResponseReturnValue:
     """Add the passkey that the browser has made, and show the backup codes if it is the first second factor."""
     user = services().accounts.get(caller().user_id)
     _, codes, token = services().passkeys.finish_adding(
-        caller(), user, body.ticket or "", body.name or "", body.credential or "", client(), renew=True
+        caller(), user, body.ticket or "", body.name, body.credential, client(), renew=True
     )
     renew_session_cookie(token)
     if codes:

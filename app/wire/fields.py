@@ -89,6 +89,14 @@ class Text(fields.String):
     }
 
 
+class ProvingSchema(WireSchema):
+    """A body that may have the answer to a challenge, alone or beside what a subclass adds."""
+
+    into: ClassVar[type] = ProvingBody
+    password = Text(allow_none=True, metadata=PASSWORD_AS_PROOF)
+    code = Text(allow_none=True, metadata=CODE_AS_PROOF)
+
+
 class EmailAddress(Text):
     """An e-mail address. Outer spaces and hidden characters, which keyboards and copying add, are dropped."""
 

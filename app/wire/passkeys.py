@@ -8,20 +8,20 @@ from marshmallow import ValidationError, validates_schema
 
 from app.wire.fields import (
     ASSERTION,
-    CODE_AS_PROOF,
-    PASSWORD_AS_PROOF,
     PUBLIC_COMPUTER,
     REQUIRED,
     START_TICKET,
     TICKET,
     Flag,
     ProvingBody,
+    ProvingSchema,
     Text,
     WireSchema,
     check_name,
     length,
 )
 
+MAX_NAME = 32  # characters of a passkey's name
 ATTESTATION = {"description": "The text of what the browser made: JSON.stringify of its `PublicKeyCredential`"}
 _NAME = {"examples": ["Phone"]}
 
@@ -33,7 +33,7 @@ class _PasskeyName(Text):
         return super()._deserialize(value, *args, **kwargs).strip()
 
 
-_NAME_CHECKS: list[Callable[[str], Any]] = [length(1, 32), check_name]
+_NAME_CHECKS: list[Callable[[str], Any]] = [length(1, MAX_NAME), check_name]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +41,15 @@ class AddPasskey(ProvingBody):
     """Without a ticket it asks for one. With a ticket it has what the browser made."""
 
     ticket: str | None = None
-    name: str | None = None
-    credential: str | None = None
+    name: str = ""
+    credential: str = ""
 
 
-class AddPasskeySchema(WireSchema):
+class AddPasskeySchema(ProvingSchema):
     into = AddPasskey
     ticket = Text(allow_none=True, metadata=TICKET | {"description": "The ticket of the first answer"})
     name = _PasskeyName(validate=_NAME_CHECKS, metadata=_NAME | {"description": "Needed with a ticket"})
     credential = Text(metadata=ATTESTATION)
-    password = Text(allow_none=True, metadata=PASSWORD_AS_PROOF)
-    code = Text(allow_none=True, metadata=CODE_AS_PROOF)
 
     @validates_schema
     def _is_whole(self, data: dict[str, Any], **_: Any) -> None:
@@ -65,17 +63,13 @@ class RenamePasskey(ProvingBody):
     name: str | None = None
 
 
-class RenamePasskeySchema(WireSchema):
+class RenamePasskeySchema(ProvingSchema):
     into = RenamePasskey
     name = _PasskeyName(allow_none=True, validate=_NAME_CHECKS, metadata=_NAME)
-    password = Text(allow_none=True, metadata=PASSWORD_AS_PROOF)
-    code = Text(allow_none=True, metadata=CODE_AS_PROOF)
 
 
-class RemovePasskeySchema(WireSchema):
-    into = ProvingBody
-    password = Text(allow_none=True, metadata=PASSWORD_AS_PROOF)
-    code = Text(allow_none=True, metadata=CODE_AS_PROOF)
+class RemovePasskeySchema(ProvingSchema):
+    """The answer to a challenge, and nothing else."""
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,12 @@
 """Bodies of requests that end or rename sessions of the caller's user."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from app.wire.fields import (
-    CODE_AS_PROOF,
     ID_HASH,
-    PASSWORD_AS_PROOF,
     Items,
     ProvingBody,
+    ProvingSchema,
     Text,
     WireSchema,
     check_id_hash,
@@ -32,12 +30,8 @@ class RenameSessionSchema(WireSchema):
     )
 
 
-class RevokeSchema(WireSchema):
-    """An answer to a challenge, and nothing else. Bodies that also name sessions extend it."""
-
-    into: ClassVar[type] = ProvingBody
-    password = Text(allow_none=True, metadata=PASSWORD_AS_PROOF)
-    code = Text(allow_none=True, metadata=CODE_AS_PROOF)
+class RevokeSchema(ProvingSchema):
+    """An answer to a challenge, and nothing else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +39,7 @@ class LogoutSessions(ProvingBody):
     session_id_hashes: list[str]
 
 
-class LogoutSessionsSchema(RevokeSchema):
+class LogoutSessionsSchema(ProvingSchema):
     into = LogoutSessions
     session_id_hashes = Items(Text(validate=check_id_hash, metadata=ID_HASH), required=True, validate=length(1, 64))
 
@@ -55,7 +49,7 @@ class RevokeSessions(ProvingBody):
     ids: list[str]
 
 
-class RevokeSessionsSchema(RevokeSchema):
+class RevokeSessionsSchema(ProvingSchema):
     into = RevokeSessions
     ids = Items(
         Text(metadata={"examples": [ID_HASH["examples"][0].rstrip("=")]}), required=True, validate=length(1, 64)
