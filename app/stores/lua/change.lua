@@ -49,6 +49,16 @@ local function refuse_tokens_before()
   end
 end
 
+-- Tells whether a change is that of a link that takes a factor off.
+local function reverts(change)
+  return change.revert_totp or change.revert_passkey
+end
+
+-- Returns when TOTP was turned on (Unix s); 0 if nobody knows.
+local function totp_since()
+  return tonumber(redis.call("HGET", user, "totp_since") or 0) or 0
+end
+
 -- Returns when the factor that a link takes off was set (Unix s; 0 if nobody knows); nothing if the user has it no more.
 -- One that was removed and set anew counts from the first time, or it would shield what was set in between.
 local function find_reverted(change)
@@ -57,7 +67,7 @@ local function find_reverted(change)
     local passkey = passkey_of(change.revert_passkey)
     since = passkey and passkey.created_at
   elseif redis.call("HGET", user, "totp_secret") == change.revert_totp then
-    since = tonumber(redis.call("HGET", user, "totp_since") or 0) or 0
+    since = totp_since()
   end
   return since and math.min(since, change.revert_since)
 end
@@ -83,7 +93,7 @@ local function forget_since(since)
       remove_passkey(held[i])
     end
   end
-  if (tonumber(redis.call("HGET", user, "totp_since") or 0) or 0) >= since then
+  if totp_since() >= since then
     factors.totp.forget()
   end
 end
@@ -102,10 +112,9 @@ local function find_refusal(change)
   end
   if change.link then
     local link = read(redis.call("HGET", links, change.link), "expires_at")
-    local reverts = change.revert_totp or change.revert_passkey
-    if not link or link.purpose ~= (reverts and "revert" or "reset") or link.expires_at <= call.now then
+    if not link or link.purpose ~= (reverts(change) and "revert" or "reset") or link.expires_at <= call.now then
       return 0
-    elseif reverts and not find_reverted(change) then
+    elseif reverts(change) and not find_reverted(change) then
       return 0
     end
   end
@@ -113,11 +122,11 @@ local function find_refusal(change)
   if named and not passkey_of(named) then
     return 0
   end
-  if change.remove_passkey and redis.call("HGET", user, "password_hash") == "" and #redis.call("HGETALL", passkeys) == 2 then
+  if change.remove_passkey and redis.call("HGET", user, "password_hash") == "" and count_passkeys() == 1 then
     return -4
   end
   if change.add_passkey then
-    if #redis.call("HGETALL", passkeys) / 2 >= change.max_passkeys then
+    if count_passkeys() >= change.max_passkeys then
       return -2
     elseif redis.call("HEXISTS", passkeys, change.add_passkey.cred_id) == 1 then
       return -3
@@ -145,6 +154,50 @@ local function apply_to_passkeys(change)
   end
 end
 
+local function changes_factors(change)
+  return change.forget or change.remove_passkey or change.add_passkey or reverts(change)
+end
+
+-- Remove, add and replace factors and backup codes as a change says.
+local function apply_to_factors(change)
+  for _, name in ipairs(change.forget or {}) do
+    factors[name].forget()
+  end
+  if reverts(change) then
+    local since = find_reverted(change)
+    if change.revert_totp then  -- also if nobody knows when it was set
+      factors.totp.forget()
+    end
+    forget_since(since)
+  end
+  apply_to_passkeys(change)
+  if changes_factors(change) and not has_mfa() then  -- backup codes go with the last factor, whichever that is
+    factors.backup.forget()
+  end
+  if change.backup_codes then
+    factors.backup.forget()
+    for _, hash in ipairs(change.backup_codes) do
+      redis.call("SADD", backup_codes, hash)
+    end
+  end
+end
+
+-- Keep the caller's session under the hash of its new token.
+local function apply_new_hash(change)
+  local score = redis.call("ZSCORE", last_used, change.caller)
+  local record = record_of(change.caller)
+  has_ended = true  -- for the hash that it had
+  redis.call("ZREM", last_used, change.caller)
+  redis.call("ZADD", last_used, score, change.new_id_hash)
+  redis.call("HDEL", sessions, change.caller)
+  if record then
+    add_former(record, change.caller)
+    redis.call("HSET", sessions, change.new_id_hash, cjson.encode(record))
+  end
+  keep()
+  report("AUTH_SESSION_CHANGE", change.new_id_hash, change.reason, change.caller)
+end
+
 -- Make a change that was not refused. Returns the credentials version after it.
 local function apply(change)
   -- A full Redis refuses what opens a session or makes a token, as a whole, and lets the rest end sessions.
@@ -159,9 +212,7 @@ local function apply(change)
   end
   -- What was proved with a former password, factor or code, and the link of a reset, is good no more.
   local set = change.set or {}
-  local reverts = change.revert_totp or change.revert_passkey
-  local changes_factors = change.forget or change.remove_passkey or change.add_passkey or reverts
-  local changes_secrets = changes_factors or change.backup_codes or set.password_hash or set.totp_secret
+  local changes_secrets = changes_factors(change) or change.backup_codes or set.password_hash or set.totp_secret
   if changes_secrets and not change.same_credentials then
     redis.call("HINCRBY", user, "secrets_version", 1)
     if not change.end_others then  -- else no session is left whose login could count as a proof
@@ -174,26 +225,7 @@ local function apply(change)
   for _, field in ipairs(change.unset or {}) do
     redis.call("HDEL", user, field)
   end
-  for _, name in ipairs(change.forget or {}) do
-    factors[name].forget()
-  end
-  if reverts then
-    local since = find_reverted(change)
-    if change.revert_totp then  -- also if nobody knows when it was set
-      factors.totp.forget()
-    end
-    forget_since(since)
-  end
-  apply_to_passkeys(change)
-  if changes_factors and not has_mfa() then  -- backup codes go with the last factor, whichever that is
-    factors.backup.forget()
-  end
-  if change.backup_codes then
-    factors.backup.forget()
-    for _, hash in ipairs(change.backup_codes) do
-      redis.call("SADD", backup_codes, hash)
-    end
-  end
+  apply_to_factors(change)
 
   if change.end_others then
     finish_expired()
@@ -206,20 +238,9 @@ local function apply(change)
     forget_links()
   end
   if change.new_id_hash then
-    local score = redis.call("ZSCORE", last_used, change.caller)
-    local record = record_of(change.caller)
-    has_ended = true  -- for the hash that it had
-    redis.call("ZREM", last_used, change.caller)
-    redis.call("ZADD", last_used, score, change.new_id_hash)
-    redis.call("HDEL", sessions, change.caller)
-    if record then
-      add_former(record, change.caller)
-      redis.call("HSET", sessions, change.new_id_hash, cjson.encode(record))
-    end
-    keep()
-    report("AUTH_SESSION_CHANGE", change.new_id_hash, change.reason, change.caller)
+    apply_new_hash(change)
   end
-  if change.opens and not (reverts and has_mfa()) then
+  if change.opens and not (reverts(change) and has_mfa()) then
     open_session(change.opens)
   end
   return tonumber(redis.call("HGET", user, "epoch"))

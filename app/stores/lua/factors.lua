@@ -3,13 +3,18 @@
 -- KEYS[4]   user, a hash
 -- KEYS[5]   backup_codes, a set of keyed hashes
 -- KEYS[6]   passkeys, a hash: credential id to record (JSON, see stores/passkeys.py)
--- Defines   user, backup_codes, passkeys; passkey_of, report_passkey; factors, has_mfa, judge
+-- Defines   user, backup_codes, passkeys; passkey_of, count_passkeys, report_passkey, remove_passkey; factors, has_mfa,
+--           judge
 local user, backup_codes, passkeys = KEYS[4], KEYS[5], KEYS[6]
 local STEP_S = 30
 local WEBAUTHN = 1  -- Discord's number for this type of authenticator
 
 local function passkey_of(cred_id)
   return read(redis.call("HGET", passkeys, cred_id), "sign_count")
+end
+
+local function count_passkeys()
+  return #redis.call("HGETALL", passkeys) / 2
 end
 
 -- Report an event about a passkey on the channel.
