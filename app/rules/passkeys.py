@@ -101,24 +101,16 @@ class Passkeys:
             made = webauthn.read_attestation(party, text, held.challenge)
         except webauthn.BadAnswer:
             raise InvalidCredential from None
-        passkey = Passkey(
-            cred_id=made.cred_id,
-            id=new_snowflake(self._clock()),
-            name=name,
-            public_key=made.public_key,
-            sign_count=made.sign_count,
-            transports=made.transports,
-            backup_eligible=made.backup_eligible,
-            created_at=int(self._clock()),
-        )
+        passkey = _passkey_of(made, name, self._clock())
         codes, hashes = self._second_factor.first_codes(user)
         token = tokens.issue(user.id, caller.began_at) if renew else None
+        new_id_hash = tokens.id_hash(token) if token else None
         change = Change(
             credentials_version=held.credentials_version,
             caller=caller.id_hash,
             add_passkey=passkey,
             backup_codes=hashes,
-            new_id_hash=tokens.id_hash(token) if token else None,
+            new_id_hash=new_id_hash,
             reason="mfa_change",
         )
         try:
@@ -126,8 +118,7 @@ class Passkeys:
                 raise InvalidTicket
         except PasskeyChangeRefused as refused:
             raise (InvalidCredential if refused.reason == "is_there" else TooManyPasskeys) from None
-        session = tokens.id_hash(token) if token else caller.id_hash
-        audit.credentials_changed("passkey_added", user.id, session, passkey.id)
+        audit.credentials_changed("passkey_added", user.id, new_id_hash or caller.id_hash, passkey.id)
         self._notices.tell("passkey_added", user.id, client, factor=factor_of_passkey(passkey))
         return passkey, codes, token
 
@@ -157,10 +148,11 @@ class Passkeys:
         """
         passkey = self.find(user, passkey_id)
         token = tokens.issue(user.id, caller.began_at) if renew else None
+        new_id_hash = tokens.id_hash(token) if token else None
         change = Change(
             caller=caller.id_hash,
             remove_passkey=passkey.cred_id,
-            new_id_hash=tokens.id_hash(token) if token else None,
+            new_id_hash=new_id_hash,
             reason="mfa_change",
         )
         try:
@@ -168,8 +160,7 @@ class Passkeys:
                 raise NotFound
         except PasskeyChangeRefused:
             raise LastWayIn from None
-        session = tokens.id_hash(token) if token else caller.id_hash
-        audit.credentials_changed("passkey_removed", user.id, session, passkey.id)
+        audit.credentials_changed("passkey_removed", user.id, new_id_hash or caller.id_hash, passkey.id)
         self._notices.tell("passkey_removed", user.id, client)
         return token
 
@@ -255,3 +246,16 @@ class Passkeys:
         if held is None or held.session != caller.id_hash:
             raise InvalidTicket
         return held
+
+
+def _passkey_of(made: webauthn.NewPasskey, name: str, now: float) -> Passkey:
+    return Passkey(
+        cred_id=made.cred_id,
+        id=new_snowflake(now),
+        name=name,
+        public_key=made.public_key,
+        sign_count=made.sign_count,
+        transports=made.transports,
+        backup_eligible=made.backup_eligible,
+        created_at=int(now),
+    )

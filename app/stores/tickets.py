@@ -106,13 +106,6 @@ class TicketStore:
         verdict: AnswerVerdict = self._sign_in_by_passkey(user_id, changed_keys(self._keys, user_id), argument)
         return verdict
 
-    def _parse(self, values: Sequence[str | None] | None) -> Ticket | None:
-        if values is None or values[0] is None:
-            return None
-        session, version, instance, password_hash, challenge, public_computer = (value or "" for value in values[1:])
-        purpose = cast(TicketPurpose, values[0])
-        return Ticket(purpose, session, version, instance, password_hash, challenge, bool(public_computer))
-
     def redeem_login(self, user_id: str, id_hash: str, answer: JudgedAnswer, change: Change) -> AnswerVerdict:
         """Answer the ticket of a login. If several right answers come at once, only one counts as right.
 
@@ -158,6 +151,13 @@ class TicketStore:
         argument = {"max_wrong": MAX_WRONG_ANSWERS, "answer": asdict(answer), **asked}
         verdict: AnswerVerdict = self._redeem(user_id, further, argument)
         return verdict
+
+    def _parse(self, values: Sequence[str | None] | None) -> Ticket | None:
+        if values is None or values[0] is None:
+            return None
+        session, version, instance, password_hash, challenge, public_computer = (value or "" for value in values[1:])
+        purpose = cast(TicketPurpose, values[0])
+        return Ticket(purpose, session, version, instance, password_hash, challenge, bool(public_computer))
 
 
 def _is_right(verdict: AnswerVerdict) -> bool:
