@@ -50,7 +50,7 @@ def register(body: Register) -> ResponseReturnValue:
 @answers(SignedInSchema, CodeAskedSchema)
 @refuses(InvalidLogin)
 def log_in(body: Login) -> ResponseReturnValue:
-    """Sign a device in, or ask for a code if a second factor is on."""
+    """Sign a device in, or ask for a second factor if one is on."""
     outcome = services().accounts.log_in(body.login, body.password, client())
     if isinstance(outcome, SecondFactorAsked):
         return code_asked_body(outcome)
@@ -119,7 +119,7 @@ def _finish_login(body: LoginCode, mfa_type: MfaType) -> ResponseReturnValue:
 
 
 def code_asked_body(asked: SecondFactorAsked) -> dict[str, Any]:
-    """Return the body that asks for a code after a right password."""
+    """Return the body that asks for a second factor after a right password."""
     return {
         "user_id": asked.user_id,
         "mfa": True,

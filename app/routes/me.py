@@ -131,7 +131,7 @@ def register(body: BrowserRegister) -> ResponseReturnValue:
 @answers(SignedInByCookieSchema, CodeAskedSchema, headers=[replace(SETS_SESSION, always=False)])
 @refuses(InvalidLogin)
 def log_in(body: BrowserLogin) -> ResponseReturnValue:
-    """Sign a browser in, or ask for a code if a second factor is on."""
+    """Sign a browser in, or ask for a second factor if one is on."""
     outcome = services().accounts.log_in(body.login, body.password, client(), on_public_computer=body.public_computer)
     if isinstance(outcome, SecondFactorAsked):
         return code_asked_body(outcome)

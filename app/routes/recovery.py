@@ -48,7 +48,7 @@ def forget(body: Forgot) -> ResponseReturnValue:
 def reset(body: Reset) -> ResponseReturnValue:
     """Set a new password by the link, end every session and sign this device in.
 
-    If a second factor is on, the first answer asks for a code.
+    If a second factor is on, the first answer asks for it.
     """
     outcome = _finish_reset(body) if body.ticket else services().recovery.reset(body.token, body.password, client())
     return code_asked_body(outcome) if isinstance(outcome, SecondFactorAsked) else {"token": outcome.token}

@@ -31,7 +31,7 @@ from app.watch import audit
 
 @dataclass(frozen=True, slots=True)
 class SecondFactorAsked:
-    """The outcome of a right password, or of a reset, that still needs a code. It has the ticket.
+    """The outcome of a right password, or of a reset, that still needs a second factor. It has the ticket.
 
     Attributes:
         offered: The names of the factors that the user may answer with.
@@ -162,7 +162,7 @@ class Accounts:
     def log_in(
         self, login: str, password: str, client: Client, *, on_public_computer: bool = False, attempt: str = ""
     ) -> SignedIn | SecondFactorAsked:
-        """Check a password. Sign in, or ask for a code if MFA is on.
+        """Check a password. Sign in, or ask for a second factor if MFA is on.
 
         Args:
             attempt: A hash of the form that asks, "" if no form does: see stores/session_records.py, NewSession.
@@ -188,7 +188,7 @@ class Accounts:
                 ),
             )
         if user.has_mfa:
-            return self.ask_for_code(user, "login", on_public_computer=on_public_computer)
+            return self.ask_for_second_factor(user, "login", on_public_computer=on_public_computer)
         return self._sign_ins.open(
             user, client, "password", ("pwd",), on_public_computer=on_public_computer, attempt=attempt
         )
@@ -203,13 +203,14 @@ class Accounts:
         *,
         attempt: str = "",
     ) -> SignedIn:
-        """Answer the ticket of a login with a code, and sign in.
+        """Answer the ticket of a login with a second factor, and sign in.
 
         Args:
+            code: Of a passkey, what the browser answered, in JSON.
             attempt: A hash of the ticket and the code if a form asks; "" if no form does.
 
         Raises:
-            InvalidCode: The code is wrong.
+            InvalidCode: The answer is wrong.
             InvalidTicket: The ticket is not valid any more, belongs to another login, or the credentials have changed.
         """
         try:
@@ -262,7 +263,7 @@ class Accounts:
         audit.account_changed("deleted", user_id)
         return True
 
-    def ask_for_code(
+    def ask_for_second_factor(
         self,
         user: User,
         purpose: TicketPurpose,
@@ -271,7 +272,7 @@ class Accounts:
         *,
         on_public_computer: bool = False,
     ) -> SecondFactorAsked:
-        """Issue the ticket that the user answers with a code.
+        """Issue the ticket that the user answers with a second factor.
 
         Args:
             link: For a reset, the id_hash of its link.

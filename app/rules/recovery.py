@@ -1,4 +1,4 @@
-"""Recovery: a new password by a link in a mail (and by a code if MFA is on), and the end of a session by a link.
+"""Recovery: a new password by a link in a mail (with MFA by a second factor, too), and the end of a session by a link.
 
 The secrets in links: links.py. The mails: notices.py queues them, mail/letters.py writes them.
 """
@@ -58,7 +58,7 @@ class Recovery:
     def reset(
         self, secret: str, password: str, client: Client, *, on_public_computer: bool = False, attempt: str = ""
     ) -> SignedIn | SecondFactorAsked:
-        """Set a new password by a link and sign in. If MFA is on, ask for a code first.
+        """Set a new password by a link and sign in. If MFA is on, ask for a second factor first.
 
         Args:
             attempt: A hash of the link and the password if a form asks; "" if no form does.
@@ -76,7 +76,7 @@ class Recovery:
             require_fit("password", password, *user.names)
             password_hash = self._passwords.hash(password)
             if user.has_mfa:
-                return self._accounts.ask_for_code(
+                return self._accounts.ask_for_second_factor(
                     user, "reset", link.id_hash, password_hash, on_public_computer=on_public_computer
                 )
             token, change = self._prepare(
@@ -87,13 +87,14 @@ class Recovery:
         return self._note_reset(user.id, token, client, on_public_computer)
 
     def finish_reset(self, ticket: str, mfa_type: MfaType, code: str, client: Client, *, attempt: str = "") -> SignedIn:
-        """Answer the ticket of a reset with a code, set the password that the ticket holds, and sign in.
+        """Answer the ticket of a reset with a second factor, set the password that the ticket holds, and sign in.
 
         Args:
+            code: Of a passkey, what the browser answered, in JSON.
             attempt: A hash of the ticket and the code if a form asks; "" if no form does.
 
         Raises:
-            InvalidCode: The code is wrong.
+            InvalidCode: The answer is wrong.
             InvalidTicket: The ticket is not valid any more, or the credentials have changed.
         """
         again = self._sign_ins.repeat(ticket, client, "reset", attempt)

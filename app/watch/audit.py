@@ -77,7 +77,7 @@ def adoption_refused(reason: TokenBefore, user_id: str) -> None:
 
 
 def code_asked(user_id: str) -> None:
-    """Record that a password or a link was right, and that a code is needed next."""
+    """Record that a password or a link was right, and that a second factor is needed next."""
     metrics.SIGN_INS.labels("code_asked", "").inc()
     _write_line("code_asked", user_id=user_id)
 

@@ -41,7 +41,10 @@ class FinishMfaSchema(WireSchema):
     mfa_type = Text(
         required=True, metadata={"description": "One of the methods that were offered", "examples": ["password"]}
     )
-    data = Text(required=True, metadata={"description": "The code, or the password"} | PASSWORD)
+    data = Text(
+        required=True,
+        metadata={"description": "The code, the password, or the text of the browser's answer by a passkey"} | PASSWORD,
+    )
 
 
 _OWN_PASSWORD = {"description": "Needed, unless the account has no password"} | PASSWORD

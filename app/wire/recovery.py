@@ -31,7 +31,7 @@ class ForgotSchema(WireSchema):
 
 @dataclass(frozen=True)
 class Reset:
-    """A new password by a link. If a code was asked for, the second request also has ticket, code and method."""
+    """A new password by a link. The second request, if a factor was asked for, also has ticket, code and method."""
 
     token: str
     password: str
@@ -44,8 +44,11 @@ class ResetSchema(WireSchema):
     into = Reset
     token = Text(required=True, metadata={"description": "The part of the link in the mail behind `#`"})
     password = Text(required=True, validate=check_password, metadata=PASSWORD)
-    ticket = Text(allow_none=True, metadata={"description": "The ticket of the answer that asked for a code"})
-    code = Text(allow_none=True, metadata={"description": "With a ticket: the code"})
+    ticket = Text(allow_none=True, metadata={"description": "The ticket of the answer that asked for a second factor"})
+    code = Text(
+        allow_none=True,
+        metadata={"description": "With a ticket: the code, or the text of the browser's answer by a passkey"},
+    )
     method = Text(
         allow_none=True,
         metadata={"description": "With a ticket: the kind of the code; `totp` if left out"},
