@@ -50,9 +50,10 @@ def read_peers(path: Path) -> tuple[Section, Sequence[Chart]]:
         for asked, least in _WANTED.items()
         if {"keyrack", _BEST} <= set(names)
     ]  # fmt: skip
+    measured = f"medians of {len(rounds)} rounds in turn" if len(rounds) > 1 else "of one round"
     how = (
         "![Requests a second of each service](images/peers.svg)\n\n"
-        f"Requests a second, the medians of {len(rounds)} rounds in turn, with two processes each and 32 connections "
+        f"Requests a second, {measured}, with two processes each and 32 connections "
         "(8 to log in) on the same two cores. Each service hashes passwords by its own defaults."
     )
     head = ("service", *_ASKED.values(), "CPU µs to say who is signed in")
