@@ -147,12 +147,12 @@ class Pair(_Set):
     def _build(self) -> None:
         self.primary = self._server()
         self.replica = self._server("--replicaof", f"127.0.0.1 {self.primary.port}")
-        wait_until(self._is_in_touch, "the replica is not in touch")
+        wait_until(self.is_in_touch, "the replica is not in touch")
         self.name = Proxy(self.primary.port)
         self.plain_url = f"redis://127.0.0.1:{self.name.port}/0"
         self.url = f"{self.plain_url}?{urlencode(_PATIENCE)}"
 
-    def _is_in_touch(self) -> bool:
+    def is_in_touch(self) -> bool:
         return self.primary.answers() and _follows(self.replica, self.primary)
 
     def take_over(self) -> Node:
@@ -160,7 +160,7 @@ class Pair(_Set):
 
         The former primary does not know: it takes itself for the primary, and answers whoever is still connected.
         """
-        wait_until(self._is_in_touch, "the replica is not in touch")
+        wait_until(self.is_in_touch, "the replica is not in touch")
         self.replica.call("REPLICAOF", "NO", "ONE")
         former, self.primary = self.primary, self.replica
         self.name.lead_to(self.primary.port)
@@ -170,7 +170,7 @@ class Pair(_Set):
     def follow(self) -> None:
         """Make the former primary a replica of the other."""
         self.replica.call("REPLICAOF", "127.0.0.1", self.primary.port)
-        wait_until(self._is_in_touch, "the replica is not in touch")
+        wait_until(self.is_in_touch, "the replica is not in touch")
 
     def close(self) -> None:
         if hasattr(self, "name"):

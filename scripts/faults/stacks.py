@@ -121,6 +121,8 @@ class Named:
         self._pair.take_over()
         taken_over_at = time.monotonic()
         time.sleep(cut_off_s)
+        # First, so that it takes no change when it goes on: nobody would have that.
+        former.call("REPLICAOF", "127.0.0.1", self._pair.primary.port)
         former.call("CLIENT", "UNPAUSE")
         self._pair.follow()
         return at, taken_over_at

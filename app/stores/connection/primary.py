@@ -133,6 +133,7 @@ class Primary(Node):
         self._known: Hashable = None
         self._looking = threading.Lock()
         self._look_at = self._looked_at = 0.0
+        self._known_at = 0.0  # when the last look began that found the primary
         self._held_until = 0.0
         self._settled_at = 0.0
         self._takeovers = 0  # how often another server was found to be the primary
@@ -151,9 +152,10 @@ class Primary(Node):
         takeovers = self._takeovers
         if self.is_held:
             raise NothingSent("a failover is under way, and changes wait for its end")
-        sent_at = boot_clock()
+        sent_at, connection = boot_clock(), self.connection
         replies = self.exchange(commands, wait, decoded=decoded)
-        if boot_clock() - sent_at > _LONG_S + (wait.ms / 1000 if wait else 0):
+        is_long = boot_clock() - sent_at > _LONG_S + (wait.ms / 1000 if wait else 0)
+        if is_long or self.connection is not connection:  # a new one may lead to another primary than is known
             self._look_anew()
         if self.is_held or takeovers != self._takeovers:
             raise ConnectionBroken("a failover began meanwhile, which may undo what was written")
@@ -165,7 +167,7 @@ class Primary(Node):
 
     def is_known_for(self, seconds: float) -> bool:
         """Tell whether it is known, and nothing changes at another one for so long from now: it is refused there."""
-        return self.is_known() and boot_clock() + seconds <= self._look_at - _LOOK_EVERY_S + _SETTLE_S
+        return self.is_known() and boot_clock() + seconds <= self._known_at + _SETTLE_S
 
     def look_if_due(self) -> None:
         """Look which server is the primary, as a command would before it is sent."""
@@ -226,7 +228,7 @@ class Primary(Node):
             took_s = boot_clock() - began
             self._look_at = began + max(_LOOK_AGAIN_S, _SHARE * took_s)
             return
-        self._look_at = began + _LOOK_EVERY_S
+        self._look_at, self._known_at = began + _LOOK_EVERY_S, began
         if found is None or found == self._known:
             return
         if self._known is not None:

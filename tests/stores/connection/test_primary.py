@@ -9,6 +9,7 @@ from redis import RedisError
 from app.stores.connection.connect import connect
 from app.stores.connection.node import Wait
 from app.stores.connection.redis_clock import RedisClock
+from tests.ports import free_port
 from tests.servers import wait_until
 from tests.sets import Pair
 
@@ -52,6 +53,20 @@ def test_after_the_machine_was_suspended_neither_primary_nor_time_are_known(redi
         assert clock() == pytest.approx(time.time(), abs=1)
 
 
+def test_a_look_that_fails_does_not_tell_who_is_the_primary(pair, at_name, monkeypatch):
+    """Connections that are open are kept then, but nothing is answered from memory for longer."""
+    at_name.read(("PING",))
+    at_name.primary.look_again()
+    assert at_name.primary.is_known_for(0.2)
+    pair.name.lead_to(free_port())
+    clock_gettime = time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda which: clock_gettime(which) + 1.9)
+    at_name.primary.look_again()
+    assert at_name.primary.is_known()
+    assert not at_name.primary.is_known_for(0.2)
+    pair.name.lead_to(pair.primary.port)
+
+
 def test_a_change_that_waited_at_the_former_primary_is_not_told_as_done(pair, at_name):
     """As in a planned failover: the server takes no writes for a moment, the name leads elsewhere, and then it does.
 
@@ -70,6 +85,19 @@ def test_a_change_that_waited_at_the_former_primary_is_not_told_as_done(pair, at
         assert told.result(60) is False
     assert former.client.get("session") is None
     assert pair.primary.client.get("session") == "live"
+    pair.follow()
+
+
+def test_a_change_by_a_new_connection_is_not_told_before_all_have_noticed(pair, at_name):
+    """The name leads it to the other server before anybody has looked. Others still ask the former one."""
+    at_name.write(("SET", "session", "live"))
+    wait_until(pair.is_in_touch, "the replica is not in touch")
+    at_name.primary.look_again()
+    pair.take_over()
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(ends_session, at_name).result(60) is False
+    assert pair.primary.client.get("session") is None
+    assert at_name.primary.is_held
     pair.follow()
 
 

@@ -330,7 +330,7 @@ def test_a_long_lease_is_over_before_anything_changes_at_another_primary(make_wo
     worker = make_worker(lease_s=1.0)
     worker.turn_until(lambda: worker.rounds.is_heard)
     worker.ask()
-    worker.primary._look_at = boot_clock() - looked_s_ago + 1.0  # as if the last look had been then
+    worker.primary._known_at = boot_clock() - looked_s_ago  # as if the last look had been then
     worker.clock.advance(2.0)
     worker.holder.tick()
     assert worker.find() is None
