@@ -5,6 +5,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import bcrypt
@@ -21,35 +22,40 @@ from tests.authenticator import Authenticator
 _BCRYPT_ROUNDS = 12
 _PASSWORD = "correct horse battery"  # noqa: S105 - of a user that this run makes and drops
 _ORIGIN, _RP_ID = "http://localhost:8000", "localhost"
-_BY_PASSKEY, _BY_PASSWORD = 400, 6  # sign-ins a round
+_CLIENTS = 8  # at once, each with users of its own
+_BY_PASSKEY, _BY_PASSWORD = 50, 2  # sign-ins of each client a round
 _A_USER = 40  # sign-ins of one user; the next one after 50 ends a session, which is other work
 
 
 def measure_passkeys(rounds: int) -> Section:
-    """Measure one client that signs in again and again, by password and by passkey in turn."""
+    """Measure clients that sign in again and again, by password and by passkey in turn."""
     by_password, by_passkey, checks, device = [], [], [], Authenticator(_ORIGIN)
     # Without leases: their upkeep costs a little all the time, whoever signs in.
-    with closing(Keyrack(PUBLIC_URL=_ORIGIN, VERIFY_LEASE="0")) as keyrack, requests.Session() as client:
+    with closing(Keyrack(PUBLIC_URL=_ORIGIN, VERIFY_LEASE="0")) as keyrack:
         keyrack.seeds.user(bcrypt.hashpw(_PASSWORD.encode(), bcrypt.gensalt(_BCRYPT_ROUNDS)).decode(), sessions=0)
         body = {"login": keyrack.seeds.last_email, "password": _PASSWORD}
-        users = [keyrack.seeds.user(sessions=0)[0] for _ in range(rounds * _BY_PASSKEY // _A_USER)]
+        a_client = 1 + rounds * _BY_PASSKEY // _A_USER
+        users = [keyrack.seeds.user(sessions=0)[0] for _ in range(_CLIENTS * a_client)]
         made = [device.add(_RP_ID, user_id.encode()) for user_id in users]
         one = [keyrack.seeds.passkey(*each) for each in zip(users, made, strict=True)][-1]
-        turns = itertools.cycle(made)
+        turns = [itertools.cycle(made[number::_CLIENTS]) for number in range(_CLIENTS)]
 
-        def ask(path: str, sent: dict[str, str]) -> dict[str, str]:
+        def ask(client: requests.Session, path: str, sent: dict[str, str]) -> dict[str, str]:
             answer = client.post(f"{keyrack.server.url}{API}/auth/{path}", json=sent)
             answer.raise_for_status()
             return answer.json()
 
-        def sign_in_by_passkey() -> None:
-            begun = ask("passwordless/start", {})
+        def sign_in_by_password(client: requests.Session, _: int) -> None:
+            ask(client, "login", body)
+
+        def sign_in_by_passkey(client: requests.Session, number: int) -> None:
+            begun = ask(client, "passwordless/start", {})
             challenge = json.loads(begun["challenge"])["publicKey"]["challenge"]
-            credential = device.answer(next(turns), challenge)
-            ask("conditional/finish", {"ticket": begun["ticket"], "credential": credential})
+            credential = device.answer(next(turns[number]), challenge)
+            ask(client, "conditional/finish", {"ticket": begun["ticket"], "credential": credential})
 
         for _ in range(rounds):
-            by_password.append(_cpu_ms(keyrack, lambda: ask("login", body), _BY_PASSWORD))
+            by_password.append(_cpu_ms(keyrack, sign_in_by_password, _BY_PASSWORD))
             by_passkey.append(_cpu_ms(keyrack, sign_in_by_passkey, _BY_PASSKEY))
             checks.append(_cpu_ms_of_a_check())
         ten_user, _ = keyrack.seeds.user(sessions=0)
@@ -67,24 +73,30 @@ def measure_passkeys(rounds: int) -> Section:
         Goal("bytes of Redis' memory for each of a user's ten, with the key", ten.memory / 10, at_most=600, digits=0),
     ]
     how = (
-        "One client, one sign-in after the other, with `VERIFY_LEASE=0`. CPU is that of the workers, without Redis and "
-        "without the client."
+        f"{_CLIENTS} clients at once, with `VERIFY_LEASE=0`. CPU is that of the workers, without Redis and without the "
+        "clients."
     )
     return Section("passkeys", how, ("what", "CPU ms"), rows, goals)
 
 
-def _cpu_ms(keyrack: Keyrack, sign_in: Callable[[], object], count: int) -> float:
-    """Return the processor time that the workers take for a sign-in."""
+def _cpu_ms(keyrack: Keyrack, sign_in: Callable[[requests.Session, int], None], count: int) -> float:
+    """Return the processor time that the workers take for a sign-in. Each client signs in so many times."""
+
+    def run(number: int) -> None:
+        with requests.Session() as client:
+            for _ in range(count):
+                sign_in(client, number)
+
     before = sum(keyrack.server.cpu_s())
-    for _ in range(count):
-        sign_in()
-    return 1000 * (sum(keyrack.server.cpu_s()) - before) / count
+    with ThreadPoolExecutor(_CLIENTS) as clients:
+        list(clients.map(run, range(_CLIENTS)))
+    return 1000 * (sum(keyrack.server.cpu_s()) - before) / (_CLIENTS * count)
 
 
 def _cpu_ms_of_a_check() -> float:
     device, challenge = Authenticator(_ORIGIN), new_challenge()
     made = device.add(_RP_ID, b"1")
-    answers = [device.answer(made, challenge) for _ in range(_BY_PASSKEY)]
+    answers = [device.answer(made, challenge) for _ in range(_CLIENTS * _BY_PASSKEY)]
     party, passkeys = RelyingParty(_RP_ID, (_ORIGIN,)), [as_passkey(made)]
     began = time.process_time()
     for answer in answers:

@@ -152,10 +152,9 @@ class Primary(Node):
         takeovers = self._takeovers
         if self.is_held:
             raise NothingSent("a failover is under way, and changes wait for its end")
-        sent_at, connection = boot_clock(), self.connection
+        sent_at = boot_clock()
         replies = self.exchange(commands, wait, decoded=decoded)
-        is_long = boot_clock() - sent_at > _LONG_S + (wait.ms / 1000 if wait else 0)
-        if is_long or self.connection is not connection:  # a new one may lead to another primary than is known
+        if boot_clock() - sent_at > _LONG_S + (wait.ms / 1000 if wait else 0):
             self._look_anew()
         if self.is_held or takeovers != self._takeovers:
             raise ConnectionBroken("a failover began meanwhile, which may undo what was written")

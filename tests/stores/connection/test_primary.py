@@ -88,19 +88,6 @@ def test_a_change_that_waited_at_the_former_primary_is_not_told_as_done(pair, at
     pair.follow()
 
 
-def test_a_change_by_a_new_connection_is_not_told_before_all_have_noticed(pair, at_name):
-    """The name leads it to the other server before anybody has looked. Others still ask the former one."""
-    at_name.write(("SET", "session", "live"))
-    wait_until(pair.is_in_touch, "the replica is not in touch")
-    at_name.primary.look_again()
-    pair.take_over()
-    with ThreadPoolExecutor(1) as thread:
-        assert thread.submit(ends_session, at_name).result(60) is False
-    assert pair.primary.client.get("session") is None
-    assert at_name.primary.is_held
-    pair.follow()
-
-
 def ends_session(client):
     try:
         return client.write(("DEL", "session")) == [1]
