@@ -73,7 +73,12 @@ def add(mails, clock):
 def log(caplog):
     """What the delivery says at WARNING and above."""
     caplog.set_level(logging.INFO, "app")
-    return lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    of_delivery = ("app.jobs", "app.mail")
+    return lambda: [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= logging.WARNING and record.name.startswith(of_delivery)
+    ]
 
 
 def left(redis):

@@ -39,6 +39,10 @@ class NotPrimary(ConnectionBroken):
     """The server is a replica, or a Sentinel, so nothing that it answers is used."""
 
 
+class Replaced(ConnectionBroken):
+    """Another server has taken over meanwhile. Nothing was sent."""
+
+
 class Node:
     """A server, with one connection for each thread.
 
@@ -121,6 +125,8 @@ class Node:
             replies = [_read_reply(connection, decoded) for _ in commands]
             if wait:
                 replies.append(_read_confirmations(connection, wait))
+        except Replaced:
+            raise
         except BaseException as problem:
             self._drop(connection)
             if isinstance(problem, RedisError | OSError) and time.monotonic() - began > _WAITED_S:
@@ -146,12 +152,21 @@ class Node:
         if connection is None:
             generation = self._generation  # read first, so that a renewal meanwhile counts for it
             try:
-                connection = self._local.connection = self.make_connection()
+                connection = self.make_connection()
             except ConnectionBroken as nowhere:
                 raise NothingSent(str(nowhere)) from None
+            try:
+                self._require_known(connection)
+            except BaseException:
+                connection.disconnect()
+                raise
+            self._local.connection = connection
             self._local.generation = generation
             self._local.ask_role_at = 0.0 if self._role_every_s < inf else inf
         return connection
+
+    def _require_known(self, connection: Any) -> None:
+        """Refuse a new connection that leads to another server than is known, where that can be."""
 
     def _look_if_due(self) -> None:
         """Look whether another server has taken over, where that is looked for."""

@@ -14,7 +14,7 @@ from redis import TimeoutError as AnswerTooLate
 
 from app.stores.boot_clock import boot_clock
 from app.stores.connection.circuit import NothingSent
-from app.stores.connection.node import Node, RedisCommand, Wait, exchange_on
+from app.stores.connection.node import Node, RedisCommand, Replaced, Wait, exchange_on
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,13 @@ class Way(Protocol):
 
     def make_connection(self) -> Any:
         """Return a connection to the primary, not yet open."""
+
+    def name_of(self, connection: Any) -> Hashable:
+        """Return the name of the server that a connection leads to, as look() does; open the connection for that.
+
+        Raises:
+            redis.RedisError: The server does not answer. OSError also means this.
+        """
 
     def look(self) -> Hashable:
         """Return a name of the server that is the primary now; None if servers cannot be told apart.
@@ -71,15 +78,18 @@ class Named:
 
     def attach(self, primary: "Primary") -> None: ...
 
+    def name_of(self, connection: Any) -> Hashable:
+        [info] = exchange_on(connection, ("INFO", "server"))
+        lines = [] if isinstance(info, ResponseError) else info.splitlines()
+        return next((line for line in lines if line.startswith("run_id:")), None)
+
     def look(self) -> Hashable:
         connection = self._make(socket_timeout=_LOOK_S, socket_connect_timeout=_LOOK_S)
         try:
-            [info] = exchange_on(connection, ("INFO", "server"))
+            found = self.name_of(connection)
         except BaseException:
             connection.disconnect()
             raise
-        lines = [] if isinstance(info, ResponseError) else info.splitlines()
-        found = next((line for line in lines if line.startswith("run_id:")), None)
         if found != self._found:
             self._drop_former()
             self._former, self._kept = self._kept, None
@@ -149,14 +159,13 @@ class Primary(Node):
             redis.ConnectionError: A failover began meanwhile. It may undo what was written.
         """
         self._look_if_due()
-        takeovers = self._takeovers
         if self.is_held:
             raise NothingSent("a failover is under way, and changes wait for its end")
         sent_at = boot_clock()
         replies = self.exchange(commands, wait, decoded=decoded)
         if boot_clock() - sent_at > _LONG_S + (wait.ms / 1000 if wait else 0):
             self._look_anew()
-        if self.is_held or takeovers != self._takeovers:
+        if self.is_held or self._local.takeovers != self._takeovers:
             raise ConnectionBroken("a failover began meanwhile, which may undo what was written")
         return replies
 
@@ -191,6 +200,25 @@ class Primary(Node):
     def close(self) -> None:
         super().close()
         self._way.close()
+
+    def _require_known(self, connection: Any) -> None:
+        """Refuse a new connection that does not lead to the known primary: the way may lead elsewhere before a look.
+
+        Raises:
+            Replaced: Another server is the primary now, and other processes may not know of it yet.
+        """
+        self._local.takeovers = self._takeovers
+        if self._known is None:
+            return
+        found = self._way.name_of(connection)
+        if found is None or found == self._known:
+            return
+        with self._looking:
+            if found != self._known:  # unless another thread has looked meanwhile
+                self._look()
+        self._local.takeovers = self._takeovers
+        if self.is_held or found != self._known:
+            raise Replaced("another server is the primary now")
 
     def _leave(self, connection: Any) -> None:
         """Look at once which server is the primary, because this one is a replica now."""

@@ -76,6 +76,9 @@ class Sentinels:
         """Return a connection to the primary, not yet open. This raises what look() raises."""
         return self._connect_to(self.look())
 
+    def name_of(self, connection: Any) -> Host:
+        return connection.host, connection.port
+
     def look(self) -> Host:
         """Return the primary's host and port.
 

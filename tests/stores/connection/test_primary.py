@@ -88,6 +88,20 @@ def test_a_change_that_waited_at_the_former_primary_is_not_told_as_done(pair, at
     pair.follow()
 
 
+def test_nothing_is_changed_by_a_new_connection_to_another_server_before_all_have_noticed(pair, at_name):
+    """The name leads it there before anybody has looked. Other processes still ask the former one."""
+    at_name.write(("SET", "session", "live"))
+    wait_until(pair.is_in_touch, "the replica is not in touch")
+    at_name.primary.look_again()
+    pair.take_over()
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(ends_session, at_name).result(60) is False
+    assert pair.primary.client.get("session") == "live"
+    assert at_name.primary.is_held
+    assert at_name.read(("GET", "session")) == ["live"], "reads go on"
+    pair.follow()
+
+
 def ends_session(client):
     try:
         return client.write(("DEL", "session")) == [1]
