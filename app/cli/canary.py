@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.stores.users import User
+from app.stores.user_records import User
 from app.web.front import API
 from app.web.services import Services
 

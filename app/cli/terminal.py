@@ -28,7 +28,7 @@ from app.config import Settings
 from app.errors import ApiError, InvalidForm, Unconfirmed
 from app.stores.connection.connect import StoreError
 from app.stores.connection.refusals import describe
-from app.stores.users import User
+from app.stores.user_records import User
 from app.text import visible
 from app.watch import context, logs
 from app.web.services import EXTENSION, Services, services

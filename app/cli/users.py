@@ -32,7 +32,7 @@ from app.rules.passwords import MAX_EXTRA_ROUNDS, MAX_ROUNDS
 from app.rules.relying_party import why_none
 from app.rules.webauthn import b64url
 from app.stores.passkeys import Passkey
-from app.stores.users import User
+from app.stores.user_records import User
 from app.web.services import services
 from app.wire.account import ChangePasswordSchema
 from app.wire.imports import ImportedUserSchema

@@ -23,7 +23,8 @@ from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.stores.mail import Notice, NoticeKind
 from app.stores.session_records import Client
-from app.stores.users import User, UserStore
+from app.stores.user_records import User
+from app.stores.users import UserStore
 from app.text import visible
 
 _UNKNOWN = "unknown"

@@ -15,7 +15,7 @@ from app.rules import device_names, totp
 from app.rules.profile import ProfileChange
 from app.stores.passkeys import MAX_PASSKEYS, Passkey
 from app.stores.session_records import Session
-from app.stores.users import User
+from app.stores.user_records import User
 from app.tokens import id_from_url
 from app.web.cookies import renew_session_cookie
 from app.web.guards import (

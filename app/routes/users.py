@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 from app import tokens
 from app.errors import ApplicationFailed, InvalidCode, InvalidJson, MfaRequired
 from app.routes.login import USER_SETTINGS
-from app.stores.users import User
+from app.stores.user_records import User
 from app.web.application import Method, Outcome, Reply
 from app.web.cookies import PROVES, RENEWS_SESSION, renew_session_cookie
 from app.web.front import API

@@ -25,7 +25,8 @@ from app.stores.connection.connect import StoreRefused
 from app.stores.factors import MfaType
 from app.stores.session_records import Client
 from app.stores.tickets import Ticket, TicketPurpose, TicketStore
-from app.stores.users import Change, User, UserStore
+from app.stores.user_records import User
+from app.stores.users import Change, UserStore
 from app.watch import audit
 
 

@@ -16,7 +16,7 @@ from app.rules.keyring import Keyring
 from app.rules.relying_party import RelyingParty
 from app.stores.factors import JudgedAnswer, MfaType
 from app.stores.passkeys import Passkey
-from app.stores.users import User
+from app.stores.user_records import User
 from app.text import plain_code
 
 _CODE_ALPHABET = string.ascii_lowercase + string.digits

@@ -20,7 +20,8 @@ from app.rules.passwords import Passwords, require_fit
 from app.stores.factors import MfaType
 from app.stores.scripts import ForeignKey
 from app.stores.session_records import Client, Session
-from app.stores.users import Change, User
+from app.stores.user_records import User
+from app.stores.users import Change
 from app.stores.wiring import Stores
 from app.watch import audit
 

@@ -23,7 +23,8 @@ from app.stores.factors import JudgedAnswer
 from app.stores.passkeys import MAX_PASSKEYS, Passkey
 from app.stores.session_records import Client
 from app.stores.tickets import Ticket, TicketStore
-from app.stores.users import Change, PasskeyChangeRefused, User, UserStore
+from app.stores.user_records import User
+from app.stores.users import Change, PasskeyChangeRefused, UserStore
 from app.watch import audit
 
 

@@ -13,7 +13,8 @@ from app.rules.notices import Notices
 from app.rules.passwords import HOLDS_A_NAME, Passwords, holds, require_fit
 from app.snowflakes import is_user_id
 from app.stores.session_records import Client
-from app.stores.users import Change, User, UserStore
+from app.stores.user_records import User
+from app.stores.users import Change, UserStore
 from app.watch import audit
 
 NEED_PASSWORD = {"new_password", "email", "username"}

@@ -18,7 +18,8 @@ from app.stores.factors import JudgedAnswer, MfaType
 from app.stores.session_records import Client
 from app.stores.sessions import SessionStore
 from app.stores.tickets import Ticket, TicketStore
-from app.stores.users import User, UserStore
+from app.stores.user_records import User
+from app.stores.users import UserStore
 from app.watch import audit
 
 

@@ -21,7 +21,8 @@ from app.snowflakes import NOBODY
 from app.stores.factors import MfaType
 from app.stores.session_records import Amr, Client
 from app.stores.tickets import Ticket, TicketStore
-from app.stores.users import Change, User, UserStore
+from app.stores.user_records import User
+from app.stores.users import Change, UserStore
 from app.watch import audit
 
 

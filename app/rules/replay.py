@@ -17,7 +17,8 @@ from app.rules.operators import Operators
 from app.rules.passwords import Passwords
 from app.stores.factors import MfaType
 from app.stores.session_records import Client
-from app.stores.users import Change, User, UserStore
+from app.stores.user_records import User
+from app.stores.users import Change, UserStore
 from app.watch import audit
 
 

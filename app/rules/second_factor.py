@@ -20,7 +20,8 @@ from app.rules.relying_party import RelyingParty
 from app.stores.factors import JudgedAnswer, MfaType
 from app.stores.session_records import Client
 from app.stores.tickets import AnswerVerdict
-from app.stores.users import Change, User, UserStore
+from app.stores.user_records import User
+from app.stores.users import Change, UserStore
 from app.watch import audit
 
 

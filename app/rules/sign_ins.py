@@ -12,7 +12,8 @@ from app.rules.devices import Devices
 from app.rules.notices import Notices
 from app.stores.session_records import Amr, Client, Session
 from app.stores.tickets import AnswerVerdict
-from app.stores.users import User, UserStore
+from app.stores.user_records import User
+from app.stores.users import UserStore
 from app.watch import audit, context
 
 _AMR_OF: dict[str, Amr] = {"totp": "otp", "backup": "recovery", "webauthn": "webauthn"}

@@ -31,7 +31,7 @@ from app.rules.cose import EDDSA, ES256, RS256, cose_of, plain_key
 from app.rules.relying_party import RelyingParty
 from app.snowflakes import is_user_id
 from app.stores.passkeys import Passkey
-from app.stores.users import User
+from app.stores.user_records import User
 
 MAX_TEXT = 16_384  # characters of an answer; one by ML-DSA-87 has 6.7 thousand
 _ALGORITHMS = (ES256, EDDSA, RS256)  # what a new passkey may have; an imported one may have others

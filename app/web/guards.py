@@ -18,7 +18,7 @@ from app.errors import Forbidden, InvalidForm, InvalidJson, Unauthorized
 from app.rules.checks import Caller
 from app.stores.connection.client import Read
 from app.stores.session_records import Client, Session
-from app.stores.users import User
+from app.stores.user_records import User
 from app.web.cookies import set_proof_cookie
 from app.web.services import services
 from app.wire.contract import Parameter, View, known_by, mark

@@ -34,7 +34,7 @@ from app.rules.email_addresses import normalise_email
 from app.rules.keyring import Keyring
 from app.rules.second_factor import SecondFactor
 from app.stores.session_records import Client, Ended, Session
-from app.stores.users import User
+from app.stores.user_records import User
 from app.text import clean, plain_code
 from app.watch.events import Reason
 

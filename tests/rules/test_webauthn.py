@@ -22,7 +22,7 @@ from app.rules.webauthn import (
     verify_assertion,
 )
 from app.stores.passkeys import Passkey
-from app.stores.users import User
+from app.stores.user_records import User
 from tests import authenticator
 from tests.authenticator import EDDSA, ES256, ML_DSA_44, ML_DSA_65, ML_DSA_87, RS256, Authenticator, b64url
 
