@@ -47,6 +47,7 @@ _OPENED_BY = {
     "otp": "a code",
     "recovery": "a backup code",
     "webauthn": "a passkey",
+    "remembered": "a remembered device",
     "mail": "a link by mail",
 }
 

@@ -25,11 +25,12 @@ Acr = Literal["urn:keyrack:1fa", "urn:keyrack:2fa"]
 def acr_of(session: Session) -> Acr | None:
     """Return with how many factors a session was opened; None if nobody knows.
 
-    A passkey alone is both, because then its device has verified the user.
+    A passkey alone is both, because then its device has verified the user. A remembered device is none.
     """
     if session.amr is None or "adopted" in session.amr:
         return None
-    return "urn:keyrack:2fa" if len(session.amr) > 1 or "webauthn" in session.amr else "urn:keyrack:1fa"
+    factors = [name for name in session.amr if name != "remembered"]
+    return "urn:keyrack:2fa" if len(factors) > 1 or "webauthn" in factors else "urn:keyrack:1fa"
 
 
 def amr_with(first: Amr, factor: audit.Method) -> tuple[Amr, ...]:

@@ -32,6 +32,7 @@ USER_TYPES = {
     "newest_reset": "string",
     "moved": "hash",  # the release before wrote it; it expires
     "known_devices": "zset",
+    "remembered": "hash",
     "told": "hash",
 }
 QUEUE_TYPES = {"": "stream", "later": "zset", "dead": "stream"}
@@ -160,6 +161,10 @@ class Keys:
     def known_devices(self, user_id: str) -> str:
         """Sorted set: kinds of device that the user has signed in with, scored by the last sign-in (Unix s)."""
         return f"{self.start}user:{{{user_id}}}:known_devices"
+
+    def remembered(self, user_id: str) -> str:
+        """Hash: maps SHA-256 of the cookie of each remembered device to its record (JSON)."""
+        return f"{self.start}user:{{{user_id}}}:remembered"
 
     def notice_count(self, user_id: str, kind: str) -> str:
         """Hash: the number of notices of a kind in the current hour (`count`), and when that hour began (`began`)."""

@@ -61,11 +61,14 @@ class LinkStore:
     def end_session(self, user_id: str, id_hash: str) -> Client | None:
         """Use up a link and end the session that it names, even if that session has another hash by now.
 
+        The user's remembered devices are forgotten: one of them may be that of the session.
+
         Returns:
             The client of the session, with all fields None if the session was over already; None if there is no such
             link.
         """
-        record = self._end_session(user_id, [self._keys.links(user_id)], {"id_hash": id_hash})
+        further = [self._keys.links(user_id), self._keys.remembered(user_id)]
+        record = self._end_session(user_id, further, {"id_hash": id_hash})
         return None if record == 0 else client_of(record)
 
 

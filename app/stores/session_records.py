@@ -10,7 +10,7 @@ from app.text import MAX_SHOWN
 from app.watch.events import Reason
 
 # By what a session was opened (RFC 8176 calls it amr). A session has several in the order in which they were given.
-Amr = Literal["pwd", "otp", "recovery", "webauthn", "mail", "adopted"]
+Amr = Literal["pwd", "otp", "recovery", "webauthn", "remembered", "mail", "adopted"]
 
 
 @dataclass(frozen=True, slots=True)

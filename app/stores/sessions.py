@@ -228,10 +228,12 @@ class SessionStore:
         return [ended for ended in found if ended]
 
     def began_by_login(self, user_id: str, id_hash: str) -> bool:
-        """Tell whether a session began by a login. One whose record is lost may have been adopted."""
+        """Tell whether a session began by a login with every factor. One whose record is lost may not have."""
         [raw] = self._redis.read_own(("HGET", self._keys.sessions(user_id), id_hash))
         record = read_json(raw)
-        return "began_at" in record and "adopted_at" not in record
+        amr = record.get("amr")
+        spared_code = isinstance(amr, list) and "remembered" in amr
+        return "began_at" in record and "adopted_at" not in record and not spared_code
 
     def first_id_hash(self, user_id: str, id_hash: str) -> str:
         """Return the hash that a session had when it began. Each new token gives it another one."""

@@ -19,6 +19,7 @@ from app.stores.foreign import own_keys
 from app.stores.keys import Keys
 from app.stores.new_users import NewUser, NewUsers, Outcome
 from app.stores.passkeys import MAX_PASSKEYS, Passkey
+from app.stores.remembered_records import NewRemembered
 from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
 from app.stores.session_records import NewSession
 from app.stores.sessions import CallerGone
@@ -29,7 +30,8 @@ from app.watch.events import Reason
 
 def changed_keys(keys: Keys, user_id: str) -> list[str]:
     """Return the keys of a script that changes a user, in the order of lua/change.lua."""
-    return [keys.user(user_id), keys.backup_codes(user_id), keys.passkeys(user_id), keys.links(user_id)]
+    of_user = (keys.user, keys.backup_codes, keys.passkeys, keys.links, keys.remembered)
+    return [key(user_id) for key in of_user]
 
 
 PasskeyRefusal = Literal["is_there", "too_many", "last_way_in"]
@@ -62,7 +64,7 @@ class Change:
         credentials_version: The change is refused if the user has another version by now.
         same_credentials: True if the user's credentials stay valid, as with a new hash of an old password. Then the
             credentials version does not grow, so logins under way go on. Unless it ends sessions, it is not refused if
-            too few replicas confirm it.
+            too few replicas confirm it, and remembered devices stay. Every other change forgets them.
         caller: id_hash of the session that asks. The change is refused if this session is over.
         set: Maps fields of the user's record to new values.
         unset: Fields of the user's record to remove.
@@ -85,6 +87,7 @@ class Change:
             more.
         opens: A session to open after all this. The change is refused if the user is disabled. After a link that took a
             factor off, it is opened only if no factor is left.
+        remembers: A device to remember.
     """
 
     credentials_version: str | None = None
@@ -106,11 +109,13 @@ class Change:
     revert_passkey: str | None = None
     revert_since: int | None = None
     opens: NewSession | None = None
+    remembers: NewRemembered | None = None
 
     def as_argument(self) -> dict[str, Any]:
         """Return it as lua/change.lua reads it."""
         asked = {name: getattr(self, name) for name in Change.__slots__}
         asked["opens"] = self.opens.as_argument() if self.opens else None
+        asked["remembers"] = self.remembers.as_argument() if self.remembers else None
         if self.add_passkey:
             asked["add_passkey"] = {"cred_id": self.add_passkey.cred_id, "record": self.add_passkey.record()}
             asked["max_passkeys"] = MAX_PASSKEYS

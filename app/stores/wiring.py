@@ -15,6 +15,7 @@ from app.stores.lifetimes import Lifetimes
 from app.stores.links import LinkStore
 from app.stores.mail import MailStore
 from app.stores.notices import NoticeStore
+from app.stores.remembered import RememberedStore
 from app.stores.scripts import SessionScripts
 from app.stores.sessions import SessionStore
 from app.stores.tickets import TicketStore
@@ -53,6 +54,7 @@ class Stores:
         self.adoptions = AdoptionStore(redis, scripts)
         self.tickets = TicketStore(redis, scripts)
         self.links = LinkStore(redis, scripts, clock)
+        self.remembered = RememberedStore(redis, scripts)
         self.notices = NoticeStore(redis, scripts)
         self.mails = MailStore(redis, clock, lifetimes.retention_s, self.keys)
 

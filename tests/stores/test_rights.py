@@ -17,7 +17,10 @@ HASH, OTHER = "A" * 43 + "=", "B" * 43 + "="
 RECORD = '{"began_at":1}'
 PASSKEY = '{"id":"5","name":"x","sign_count":0}'
 BY_PASSKEY = {"factor": "webauthn", "evidence": {"cred_id": "cred", "id": "5", "sign_count": 1}}
+DEVICE = '{"id":"6","began_at":1,"last_used_at":1,"ends_at":9999999999,"credentials_version":"1"}'
 OPENS = {"id_hash": OTHER, "record": RECORD, "cap": 1}
+
+CHANGED = ["user", "backup_codes", "passkeys", "links", "remembered"]
 
 # What each script is called with, so that it comes to its writes
 CALLS = {
@@ -28,26 +31,33 @@ CALLS = {
     "finish_expired": ([], {}),
     "adopt_session": (["user"], {"id_hash": OTHER, "signed_hash": "s", "issued_at": 1, "opens": OPENS}),
     "change_user": (
-        ["user", "backup_codes", "passkeys", "links"],
+        CHANGED,
         {"caller": HASH, "set": {"password_hash": "x"}, "backup_codes": ["a"], "new_id_hash": OTHER}
         | {"reason": "mfa_change", "end_others": "mfa_change", "forget": ["webauthn", "totp", "backup"]}
-        | {"add_passkey": {"cred_id": "new", "record": PASSKEY}, "max_passkeys": 10, "remove_passkey": "cred"},
+        | {"add_passkey": {"cred_id": "new", "record": PASSKEY}, "max_passkeys": 10, "remove_passkey": "cred"}
+        | {"remembers": {"id_hash": "new", "record": DEVICE, "cap": 1}},
     ),
     "open_ticket": (
         ["ticket", "tickets"],
         {"id_hash": "t", "ticket": {"purpose": "step_up", "session": HASH}, "ttl_s": 9, "cap": 1},
     ),
     "redeem_ticket": (
-        ["user", "backup_codes", "passkeys", "links", "ticket", "proof"],
+        [*CHANGED, "ticket", "proof"],
         {"purpose": "step_up", "session": HASH, "max_wrong": 5, "proof": "p", "proof_ttl_s": 9}
         | {"answer": BY_PASSKEY, "change": {"opens": OPENS}},
     ),
     "sign_in_by_passkey": (
-        ["user", "backup_codes", "passkeys", "links"],
+        CHANGED,
         {"answer": BY_PASSKEY, "change": {"opens": OPENS}},
     ),
+    "sign_in_remembered": (
+        CHANGED,
+        {"device": {"id_hash": "cookie", "renewed": "next", "ttl_s": 9999999999, "client": {}}}
+        | {"change": {"opens": OPENS}},
+    ),
+    "forget_remembered": (["remembered"], {"caller": HASH}),
     "open_link": (["links"], {"id_hash": "l", "purpose": "reset", "record": '{"expires_at":9999999999}'}),
-    "end_by_link": (["links"], {"id_hash": "not_me"}),
+    "end_by_link": (["links", "remembered"], {"id_hash": "not_me"}),
     "note_device": (["known_devices", "user"], {"device": "x"}),
     "count_notice": (["told"], {}),
 }
@@ -56,6 +66,7 @@ NAMED = {
     "backup_codes": keys.backup_codes("1"),
     "passkeys": keys.passkeys("1"),
     "links": keys.links("1"),
+    "remembered": keys.remembered("1"),
     "ticket": keys.ticket("1", "t"),
     "tickets": keys.open_tickets("1", HASH),
     "proof": keys.proof("1", "p"),
@@ -83,7 +94,7 @@ def limited(redis_server, redis, clock):
 
 @pytest.fixture
 def populated(redis, clock):
-    """A user with a session, one that is over, a ticket, a link, a backup code and a passkey."""
+    """A user with a session, one that is over, a ticket, a link, a backup code, a passkey and a remembered device."""
     redis.hset(keys.user("1"), mapping={"epoch": "1", "password_hash": "h"})
     redis.zadd(keys.last_used("1"), {HASH: clock() - 61, "over": 1})
     redis.hset(keys.sessions("1"), mapping={HASH: f'{{"began_at":{int(clock())}}}', "over": RECORD})
@@ -91,6 +102,7 @@ def populated(redis, clock):
     redis.hset(keys.links("1"), "not_me", f'{{"purpose":"not_me","session":"{HASH}","expires_at":9999999999}}')
     redis.sadd(keys.backup_codes("1"), "x")
     redis.hset(keys.passkeys("1"), "cred", PASSKEY)
+    redis.hset(keys.remembered("1"), "cookie", DEVICE)
 
 
 def call(stores, script):

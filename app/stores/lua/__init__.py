@@ -1,7 +1,7 @@
 """The Lua scripts. Each is one atomic step. Their callers: stores/scripts.py for sessions, stores/jobs.py for jobs.
 
-A script is one or more shared files, the openings (session.lua, factors.lua, sign_in.lua, change.lua, jobs.lua), then
-its own file.
+A script is one or more shared files, the openings (session.lua, factors.lua, sign_in.lua, remembered.lua, change.lua,
+jobs.lua), then its own file.
 """
 
 import re
@@ -15,12 +15,14 @@ from app.stores.lua.rights import commands_in, refuse_without
 from app.stores.lua.types import refuse_foreign_keys
 
 _HERE = Path(__file__).parent
+_CHANGING = ("session", "factors", "sign_in", "remembered", "change")
 _OPENINGS = {
     "open_session": ("session", "sign_in"),
     "adopt_session": ("session", "sign_in"),
-    "redeem_ticket": ("session", "factors", "sign_in", "change"),
-    "sign_in_by_passkey": ("session", "factors", "sign_in", "change"),
-    "change_user": ("session", "factors", "sign_in", "change"),
+    "redeem_ticket": _CHANGING,
+    "sign_in_by_passkey": _CHANGING,
+    "sign_in_remembered": _CHANGING,
+    "change_user": _CHANGING,
 }
 _LINE = re.compile(r"(?:user_script|\]):(\d+)")  # the line of a script, as Redis and Valkey, or fakeredis, name it
 

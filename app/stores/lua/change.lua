@@ -1,5 +1,5 @@
 -- change.lua: how a user's record or credentials change, and with them the user's sessions
--- Runs after session.lua, factors.lua and sign_in.lua. The script that follows has these KEYS, too
+-- Runs after session.lua, factors.lua, sign_in.lua and remembered.lua. The script that follows has this KEY, too
 -- KEYS[7]   links in mails, a hash: id_hash of the secret to its record (JSON)
 -- Defines   find_refusal, apply. A change is a table. An absent field changes nothing:
 --             caller               id_hash of the session that asks; the change is refused if this session is over
@@ -26,6 +26,7 @@
 --                                  each factor that was set since that mail goes too
 --             opens                a new session (see sign_in.lua); the change is refused if the user is disabled. After
 --                                  a link that took a factor off, it is opened only if no factor is left
+--             remembers            a device to remember (see remembered.lua)
 local links = KEYS[7]
 local KEPT_FORMERS = 10
 local CLOCKS_APART_S = 60
@@ -207,6 +208,9 @@ local function apply(change)
   if not change.same_credentials then
     redis.call("HINCRBY", user, "epoch", 1)
   end
+  if not change.same_credentials or change.end_others then
+    forget_remembered()
+  end
   if change.link then
     redis.call("HDEL", links, change.link)
   end
@@ -242,6 +246,9 @@ local function apply(change)
   end
   if change.opens and not (reverts(change) and has_mfa()) then
     open_session(change.opens)
+  end
+  if change.remembers then
+    remember(change.remembers)
   end
   return tonumber(redis.call("HGET", user, "epoch"))
 end

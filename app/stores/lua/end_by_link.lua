@@ -1,6 +1,7 @@
--- end_by_link.lua: end the session that a link from a mail names, and use the link up
+-- end_by_link.lua: end the session that a link from a mail names, forget remembered devices, and use the link up
 -- Runs after session.lua, which defines KEYS[1] to KEYS[3] and ARGV[1]
 -- KEYS[4]   links of the user, a hash: id_hash of the link's secret to its record (JSON)
+-- KEYS[5]   remembered devices of the user, a hash
 -- ARGV[2]   JSON: id_hash of the link's secret
 -- Returns   the record of the session that ended (JSON); "" if the session has no record or is over already;
 --           0 if there is no such link, or it has expired
@@ -27,6 +28,7 @@ if not link or link.purpose ~= "not_me" or link.expires_at <= call.now then
   return 0
 end
 redis.call("HDEL", links, asked.id_hash)
+redis.call("DEL", KEYS[5])  -- whoever signed in may have had the device remembered
 local session = find_live(link.session)
 local ended = session and redis.call("HGET", sessions, session)
 if session then

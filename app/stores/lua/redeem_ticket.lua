@@ -1,14 +1,15 @@
 -- redeem_ticket.lua: judge the answer to a ticket; a right answer uses the ticket up, and so do max_wrong wrong answers
--- Runs after session.lua, factors.lua, sign_in.lua and change.lua, which define KEYS[1] to KEYS[7] and ARGV[1]
--- KEYS[8]   ticket, a hash: purpose, session, wrong
--- KEYS[9]   proof, a string, written after a right answer; absent for a login and a reset
+-- Runs after session.lua, factors.lua, sign_in.lua, remembered.lua and change.lua, which define KEYS[1] to KEYS[8] and
+-- ARGV[1]
+-- KEYS[9]   ticket, a hash: purpose, session, wrong
+-- KEYS[10]  proof, a string, written after a right answer; absent for a login and a reset
 -- ARGV[2]   JSON: purpose, session (for a reset the id_hash of its link; absent for a login), max_wrong, proof and
 --           proof_ttl_s (absent for a login and a reset), answer (factor, evidence: see factors.lua), change (made after
 --           a right answer; absent for a step-up: see change.lua)
 -- Returns   "right"; "last_code" (right, and it was the last backup code); "wrong"; "stale_counter" (wrong, because
 --           the passkey's counter did not grow); "unknown" if there is no such ticket for this session, or its change is
 --           refused
-local ticket, proof = KEYS[8], KEYS[9]
+local ticket, proof = KEYS[9], KEYS[10]
 local asked = cjson.decode(ARGV[2])
 
 local held = redis.call("HMGET", ticket, "purpose", "session")

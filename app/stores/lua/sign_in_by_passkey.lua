@@ -1,5 +1,6 @@
 -- sign_in_by_passkey.lua: judge a passkey that is both factors, and open the session of a right answer
--- Runs after session.lua, factors.lua, sign_in.lua and change.lua, which define KEYS[1] to KEYS[7] and ARGV[1]
+-- Runs after session.lua, factors.lua, sign_in.lua, remembered.lua and change.lua, which define KEYS[1] to KEYS[8] and
+-- ARGV[1]
 -- ARGV[2]   JSON: answer (factor, evidence: see factors.lua), change (made after a right answer: see change.lua)
 -- Returns   "right"; "wrong"; "stale_counter" (wrong, because the passkey's counter did not grow); "unknown" if the
 --           change is refused
