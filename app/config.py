@@ -194,9 +194,6 @@ class Settings:
         "20 per hour",
     )
     rate_limit_register: str = _setting(parsers.rate, "registrations, by address", "10 per hour")
-    rate_limit_passkey_start: str = _setting(
-        parsers.rate, "beginnings of a sign-in by passkey, by address; each open login page is one", "30 per minute"
-    )
     rate_limit_forgot: str = _setting(
         parsers.rate, "requests for a password reset, by address and by account", "5 per hour"
     )

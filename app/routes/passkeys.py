@@ -31,7 +31,7 @@ from app.web.guards import (
     require_session,
     takes,
 )
-from app.web.limits import LOGIN_ADDRESS, NEW_FACTOR, PASSKEY_START, STEP_UP, STEP_UP_USER, limited
+from app.web.limits import LOGIN_ADDRESS, NEW_FACTOR, STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
 from app.web.surfaces import CookieBlueprint
 from app.wire.contract import Parameter, answers, reads, refuses
@@ -143,7 +143,6 @@ def remove_passkey(passkey_id: str, body: ProvingBody) -> ResponseReturnValue:
 
 
 @bp.post("/auth/passwordless/start")
-@limited(PASSKEY_START)
 @answers(PasskeyAskedSchema)
 @refuses(NotFound)
 def start_by_button() -> ResponseReturnValue:
@@ -152,7 +151,6 @@ def start_by_button() -> ResponseReturnValue:
 
 
 @bp.post("/auth/conditional/start")
-@limited(PASSKEY_START)
 @answers(PasskeyAskedSchema)
 @refuses(NotFound)
 def start_by_autofill() -> ResponseReturnValue:
@@ -178,7 +176,6 @@ def finish(body: FinishSignIn) -> ResponseReturnValue:
 @cookie_bp.post("/login/passkey/start")
 @require_same_origin
 @may_take(StartSignInSchema)
-@limited(PASSKEY_START)
 @answers(PasskeyAskedSchema)
 @refuses(NotFound)
 def start_in_browser(body: StartSignIn) -> ResponseReturnValue:

@@ -1,4 +1,4 @@
-"""Keys derived from SECRET_KEYS: for encrypting TOTP secrets, and for keyed hashes of codes, addresses and mails.
+"""Keys derived from SECRET_KEYS: to encrypt TOTP secrets, to sign, and for keyed hashes of codes, addresses and mails.
 
 Each purpose has its own key, derived from a secret. New data is written with the first secret. Data of every secret can
 be read. To change a secret, put the new one in front, and remove the old one when no data depends on it any more.
@@ -21,12 +21,18 @@ log = logging.getLogger(__name__)
 
 
 class Keyring:
+    """
+    Attributes:
+        start_keys: Sign the tickets of passkey_starts.py. New ones are signed with the first one.
+    """
+
     def __init__(self, secrets: Sequence[str]) -> None:
         encryption = (base64.urlsafe_b64encode(_derive(secret, b"totp secrets")) for secret in secrets)
         self._fernet = MultiFernet([Fernet(key) for key in encryption])
         self._digest_key = _derive(secrets[0], b"digests of accounts")
         self._mail_key = _derive(secrets[0], b"mails")
         self._code_keys = [_derive(secret, b"backup codes") for secret in secrets]
+        self.start_keys = [_derive(secret, b"sign-ins by passkey") for secret in secrets]
 
     def encrypt(self, text: str) -> str:
         return self._fernet.encrypt(text.encode()).decode()

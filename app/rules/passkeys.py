@@ -3,7 +3,6 @@
 A passkey as a second factor, at a login or in a challenge: factors.py. The texts of browsers: webauthn.py.
 """
 
-import secrets
 import time
 from collections.abc import Callable
 
@@ -15,6 +14,7 @@ from app.rules.devices import Devices
 from app.rules.factors import PasskeyFactor
 from app.rules.links import factor_of_passkey
 from app.rules.notices import Notices
+from app.rules.passkey_starts import PasskeyStarts
 from app.rules.relying_party import RelyingParty
 from app.rules.second_factor import SecondFactor
 from app.rules.sign_ins import SignedIn, SignIns
@@ -40,6 +40,7 @@ class Passkeys:
         second_factor: SecondFactor,
         notices: Notices,
         party: RelyingParty | None,
+        starts: PasskeyStarts,
         *,
         ticket_ttl_s: int,
         clock: Callable[[], float] = time.time,
@@ -52,6 +53,7 @@ class Passkeys:
         self._second_factor = second_factor
         self._notices = notices
         self._factor = PasskeyFactor(party)
+        self._starts = starts
         self._ticket_ttl_s = ticket_ttl_s
         self._clock = clock
 
@@ -186,9 +188,8 @@ class Passkeys:
             NotFound: There is no relying party.
         """
         party = self._require_party()
-        ticket, challenge = secrets.token_urlsafe(32), webauthn.new_challenge()
-        self._tickets.open_start(tokens.id_hash(ticket), challenge, self._ticket_ttl_s)
-        return ticket, webauthn.request_text(
+        challenge = webauthn.new_challenge()
+        return self._starts.ticket_of(challenge), webauthn.request_text(
             party,
             challenge,
             [],
@@ -209,12 +210,16 @@ class Passkeys:
             NotFound: There is no relying party.
         """
         self._require_party()
-        challenge = self._tickets.take_start(tokens.id_hash(ticket))
-        if challenge is None:
+        challenge = self._starts.read(ticket)
+        user_id = webauthn.user_of(text) or NOBODY
+        is_first, user = False, None
+        if challenge:
+            is_first, user = self._tickets.use_start(
+                tokens.id_hash(challenge), self._starts.remembered_s, self._users.record_of(user_id)
+            )
+        if challenge is None or not is_first:
             audit.sign_in_failed("invalid_ticket")
             raise InvalidTicket
-        user_id = webauthn.user_of(text) or NOBODY
-        user = self._users.get(user_id)
         answer = self._factor.judge(user_id, user.passkeys if user else (), text, challenge, needs_uv=True)
         if user is None or user.disabled or answer is None:
             reason: audit.WhyNot = "disabled" if user and user.disabled else "wrong_passkey"

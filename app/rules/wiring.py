@@ -13,6 +13,7 @@ from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.rules.notices import Notices
 from app.rules.operators import Operators
+from app.rules.passkey_starts import PasskeyStarts
 from app.rules.passkeys import Passkeys
 from app.rules.passwords import Passwords
 from app.rules.profile import Profiles
@@ -119,6 +120,7 @@ class Rules:
             self.second_factor,
             notices,
             party,
+            PasskeyStarts(keyring.start_keys, settings.mfa_ticket_ttl_s, clock),
             ticket_ttl_s=settings.mfa_ticket_ttl_s,
             clock=clock,
         )

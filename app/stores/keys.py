@@ -9,7 +9,7 @@ from collections.abc import Sequence
 # What the settings RATE_LIMIT_… count, as Flask-Limiter has it in the names of counters: "scopes"
 LIMIT_SCOPES = (
     *("code_account", "end_others", "end_others_user", "forgot", "login", "login_account", "login_address"),
-    *("new_factor", "passkey_start", "register", "step_up", "step_up_user"),
+    *("new_factor", "register", "step_up", "step_up_user"),
 )
 
 OWN_NAMES = ("user", "email", "passkey_start", "LIMITS", "mail", "leases")  # the first words of keys without a prefix
@@ -147,7 +147,7 @@ class Keys:
         return f"{self.start}user:{{{user_id}}}:passkeys"
 
     def passkey_start(self, id_hash: str) -> str:
-        """String: the challenge of a sign-in that begins without a user, under the hash of its ticket."""
+        """String, empty: a sign-in that began without a user was answered, under the hash of its challenge."""
         return f"{self.start}passkey_start:{id_hash}"
 
     def links(self, user_id: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any, Literal, cast
 
-from app.stores.connection.client import RedisClient
+from app.stores.connection.client import Found, Read, RedisClient
 from app.stores.factors import JudgedAnswer
 from app.stores.scripts import SessionScripts, WaitPolicy
 from app.stores.users import Change, changed_keys
@@ -86,15 +86,18 @@ class TicketStore:
         [removed] = self._redis.write(("DEL", self._keys.ticket(user_id, id_hash)))
         return held if removed else None
 
-    def open_start(self, id_hash: str, challenge: str, ttl_s: int) -> None:
-        """Write the challenge of a sign-in that begins without a user."""
-        self._redis.write(("SET", self._keys.passkey_start(id_hash), challenge, "EX", ttl_s))
+    def use_start(self, id_hash: str, remembered_s: int, sought: Read[Found]) -> tuple[bool, Found]:
+        """Note that the ticket of a sign-in without a user was used, and look something up in the same trip.
 
-    def take_start(self, id_hash: str) -> str | None:
-        """Return the challenge of such a sign-in and remove it. Of several requests at once only one gets it."""
-        key = self._keys.passkey_start(id_hash)
-        challenge, removed = self._redis.write_own(("GET", key), ("DEL", key))
-        return challenge if removed else None
+        Args:
+            id_hash: The hash of its challenge.
+
+        Returns:
+            True for the first who uses it, also of several at once; and what was found.
+        """
+        note = ("SET", self._keys.passkey_start(id_hash), "", "NX", "EX", remembered_s)
+        noted, *replies = self._redis.write_own(note, *sought.commands)
+        return noted is not None, sought.parse(replies)
 
     def sign_in_by_passkey(self, user_id: str, answer: JudgedAnswer, change: Change) -> AnswerVerdict:
         """Judge the passkey of a sign-in without a ticket of the user, and make the change if it is right.

@@ -7,7 +7,6 @@ LOGIN_ACCOUNT   by account               RATE_LIMIT_LOGIN_ACCOUNT   wrong passwo
 CODE_ACCOUNT    by account               RATE_LIMIT_CODE_ACCOUNT    wrong codes of logins
 END_BY_LINK     by address               RATE_LIMIT_LOGIN_ADDRESS   the same budget, but a full Redis refuses nobody
 REGISTER        by address               RATE_LIMIT_REGISTER        registrations
-PASSKEY_START   by address               RATE_LIMIT_PASSKEY_START   beginnings of a sign-in by passkey
 FORGOT          by account               RATE_LIMIT_FORGOT          requests for a password reset
 FORGOT_ADDRESS  by address               RATE_LIMIT_FORGOT          requests for a password reset
 STEP_UP         by session               RATE_LIMIT_STEP_UP         wrong answers to challenges, wrong passwords
@@ -269,7 +268,6 @@ CODE_ACCOUNT = _shared_limit(
 )
 END_BY_LINK = _full_redis_lets_pass(LOGIN_ADDRESS)
 REGISTER = _address_limit("rate_limit_register")
-PASSKEY_START = _address_limit("rate_limit_passkey_start")
 FORGOT = _shared_limit("rate_limit_forgot", lambda: account_key(g.body.login), "account")
 FORGOT_ADDRESS = _address_limit("rate_limit_forgot")
 STEP_UP = _shared_limit("rate_limit_step_up", by_session, "session, wrong answers alone", counts="wrong")

@@ -25,7 +25,7 @@ _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _METRICS_SECRET = "m" * 32
 _NO_LIMITS = {
     f"RATE_LIMIT_{name}": "1000000000 per minute"
-    for name in ("LOGIN", "LOGIN_ADDRESS", "LOGIN_ACCOUNT", "PASSKEY_START", "REGISTER", "STEP_UP", "STEP_UP_USER")
+    for name in ("LOGIN", "LOGIN_ADDRESS", "LOGIN_ACCOUNT", "REGISTER", "STEP_UP", "STEP_UP_USER")
 }
 
 

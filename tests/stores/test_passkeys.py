@@ -217,13 +217,16 @@ def test_ten_answers_with_one_counter_open_one_session(users, tickets, sessions)
     assert sorted(verdicts) == ["right"] + ["stale_counter"] * 9
 
 
-def test_a_start_is_taken_once_also_by_eight_requests_at_once(tickets, redis):
-    tickets.open_start("hash", "challenge", 300)
-    assert 298 <= redis.ttl(keys.passkey_start("hash")) <= 300
+def test_a_start_is_used_once_also_by_eight_requests_at_once(users, tickets, redis):
+    def use(_):
+        return tickets.use_start("hash", 300, users.record_of("1"))
+
     with ThreadPoolExecutor(8) as pool:
-        taken = list(pool.map(lambda _: tickets.take_start("hash"), range(8)))
-    assert sorted(taken, key=str) == [None] * 7 + ["challenge"]
-    assert tickets.take_start("another") is None
+        outcomes = list(pool.map(use, range(8)))
+    assert sorted(is_first for is_first, _ in outcomes) == [False] * 7 + [True]
+    assert {user.id for _, user in outcomes} == {"1"}
+    assert 298 <= redis.ttl(keys.passkey_start("hash")) <= 300
+    assert tickets.use_start("another", 300, users.record_of("404")) == (True, None)
 
 
 def test_a_ticket_for_a_passkey_is_taken_once_and_for_that_alone(tickets):

@@ -93,7 +93,6 @@ def test_an_ipv6_address_counts_by_its_64(limited_device):
         ("/auth/mfa/totp", {"ticket": "{}", "code": "1"}, "RATE_LIMIT_LOGIN_ADDRESS", 400),
         ("/auth/reset", {"token": "{}", "password": "a new battery"}, "RATE_LIMIT_LOGIN_ADDRESS", 400),
         ("/auth/conditional/finish", {"ticket": "{}", "credential": "x"}, "RATE_LIMIT_LOGIN_ADDRESS", 400),
-        ("/auth/passwordless/start", {}, "RATE_LIMIT_PASSKEY_START", 200),
         ("/auth/forgot", {"login": "{}@example.com"}, "RATE_LIMIT_FORGOT", 200),
         (
             "/auth/register",
