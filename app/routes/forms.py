@@ -28,8 +28,8 @@ from app.errors import (
     Unavailable,
 )
 from app.rules import device_names
-from app.rules.accounts import SecondFactorAsked
 from app.rules.email_addresses import understood_as
+from app.rules.second_steps import SecondFactorAsked
 from app.stores.factors import MfaType
 from app.tokens import id_in_url
 from app.web.limits import limiter

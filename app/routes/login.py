@@ -9,7 +9,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from app.errors import InvalidCode, InvalidLogin, InvalidTicket, NothingToSwap, UnknownSession
-from app.rules.accounts import SecondFactorAsked
+from app.rules.second_steps import SecondFactorAsked
 from app.stores.factors import MfaType
 from app.web.cookies import CLEARS_COOKIES, clear_cookies
 from app.web.guards import SUPER_PROPERTIES, caller, client, end_own_session, require_session, takes
@@ -114,7 +114,7 @@ def swap() -> ResponseReturnValue:
 
 
 def _finish_login(body: LoginCode, mfa_type: MfaType) -> ResponseReturnValue:
-    signed_in = services().accounts.finish_login(body.ticket, mfa_type, body.code, body.login_instance_id, client())
+    signed_in = services().second_steps.finish_login(body.ticket, mfa_type, body.code, body.login_instance_id, client())
     return {"token": signed_in.token, "user_settings": USER_SETTINGS}
 
 

@@ -21,8 +21,8 @@ from app.errors import (
     UnknownSession,
 )
 from app.routes.login import USER_SETTINGS, code_asked_body
-from app.rules.accounts import SecondFactorAsked
 from app.rules.device_names import name_of, why_ended
+from app.rules.second_steps import SecondFactorAsked
 from app.stores.session_records import Ended, Session
 from app.times import iso
 from app.tokens import id_from_url, id_in_url
@@ -148,7 +148,9 @@ def log_in(body: BrowserLogin) -> ResponseReturnValue:
 @refuses(InvalidTicket, InvalidCode)
 def log_in_with_code(body: BrowserLoginCode) -> ResponseReturnValue:
     """Finish a login with a TOTP code, a backup code or a passkey."""
-    signed_in = services().accounts.finish_login(body.ticket, body.method, body.code, body.login_instance_id, client())
+    signed_in = services().second_steps.finish_login(
+        body.ticket, body.method, body.code, body.login_instance_id, client()
+    )
     sign_in_browser(signed_in)
     return {"user_id": signed_in.user_id, "user_settings": USER_SETTINGS}
 

@@ -20,7 +20,7 @@ from app.routes.forms import (
     shows_page_on_refusal,
 )
 from app.rules import device_names
-from app.rules.accounts import SecondFactorAsked
+from app.rules.second_steps import SecondFactorAsked
 from app.rules.sign_ins import SignedIn
 from app.web.cookies import clear_cookies, sign_in_browser
 from app.web.guards import client, end_own_session, require_same_origin, takes_form
@@ -124,7 +124,7 @@ def log_in(body: BrowserLogin) -> ResponseReturnValue:
 def log_in_with_code(body: LoginCode) -> ResponseReturnValue:
     attempt = attempt_of(body.ticket, body.code)
     return _sign_in_and_go_on(
-        services().accounts.finish_login(body.ticket, answered_by(), body.code, None, client(), attempt=attempt)
+        services().second_steps.finish_login(body.ticket, answered_by(), body.code, None, client(), attempt=attempt)
     )
 
 

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from app.errors import InvalidCode, InvalidLink, InvalidTicket
 from app.routes.login import code_asked_body
-from app.rules.accounts import SecondFactorAsked
+from app.rules.second_steps import SecondFactorAsked
 from app.rules.sign_ins import SignedIn
 from app.web.guards import SUPER_PROPERTIES, client, takes
 from app.web.limits import FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_CODE, limited

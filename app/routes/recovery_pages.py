@@ -15,7 +15,7 @@ from app.routes.forms import (
     shows_page_on_refusal,
 )
 from app.routes.recovery import REVERTED
-from app.rules.accounts import SecondFactorAsked
+from app.rules.second_steps import SecondFactorAsked
 from app.rules.sign_ins import SignedIn
 from app.web.cookies import sign_in_browser
 from app.web.guards import client, require_same_origin, takes_form

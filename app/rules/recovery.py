@@ -10,12 +10,13 @@ from typing import Literal
 
 from app import tokens
 from app.errors import InvalidLink, InvalidTicket
-from app.rules.accounts import Accounts, SecondFactorAsked
+from app.rules.accounts import Accounts
 from app.rules.devices import Devices
 from app.rules.links import Links, OpenLink, factor_of_passkey, factor_of_totp
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords, require_fit
 from app.rules.second_factor import SecondFactor
+from app.rules.second_steps import SecondFactorAsked, SecondSteps
 from app.rules.sign_ins import SignedIn, SignIns, amr_with, audit_wrong_answer
 from app.snowflakes import NOBODY
 from app.stores.factors import MfaType
@@ -37,6 +38,7 @@ class Recovery:
         links: Links,
         passwords: Passwords,
         second_factor: SecondFactor,
+        second_steps: SecondSteps,
         notices: Notices,
     ) -> None:
         self._users = users
@@ -47,6 +49,7 @@ class Recovery:
         self._links = links
         self._passwords = passwords
         self._second_factor = second_factor
+        self._second_steps = second_steps
         self._notices = notices
 
     def mail_reset_link(self, login: str, client: Client) -> None:
@@ -77,7 +80,7 @@ class Recovery:
             require_fit("password", password, *user.names)
             password_hash = self._passwords.hash(password)
             if user.has_mfa:
-                return self._accounts.ask_for_second_factor(
+                return self._second_steps.ask(
                     user, "reset", link.id_hash, password_hash, on_public_computer=on_public_computer
                 )
             token, change = self._prepare(
@@ -202,7 +205,7 @@ class Recovery:
         return user
 
     def _read_ticket(self, ticket: str) -> tuple[tokens.Claim, Ticket]:
-        return self._accounts.read_ticket(ticket, "reset")
+        return self._second_steps.read(ticket, "reset")
 
     def _prepare(
         self,

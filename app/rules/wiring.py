@@ -22,6 +22,7 @@ from app.rules.recovery import Recovery
 from app.rules.relying_party import relying_party
 from app.rules.replay import Replay
 from app.rules.second_factor import SecondFactor
+from app.rules.second_steps import SecondSteps
 from app.rules.sign_ins import SignIns
 from app.stores.wiring import Stores
 
@@ -100,17 +101,18 @@ class Rules:
             proof_ttl_s=settings.mfa_proof_ttl_s,
             clock=clock,
         )
-        self.accounts = Accounts(
+        self.second_steps = SecondSteps(
             users,
             tickets,
             self.devices,
             sign_ins,
-            passwords,
             self.second_factor,
-            keyring,
             notices,
             ticket_ttl_s=settings.mfa_ticket_ttl_s,
             clock=clock,
+        )
+        self.accounts = Accounts(
+            users, self.devices, sign_ins, passwords, self.second_steps, keyring, notices, clock=clock
         )
         self.passkeys = Passkeys(
             users,
@@ -126,7 +128,16 @@ class Rules:
         )
         self.profiles = Profiles(users, passwords, notices)
         self.recovery = Recovery(
-            users, tickets, self.accounts, self.devices, sign_ins, self.links, passwords, self.second_factor, notices
+            users,
+            tickets,
+            self.accounts,
+            self.devices,
+            sign_ins,
+            self.links,
+            passwords,
+            self.second_factor,
+            self.second_steps,
+            notices,
         )
         self.operators = Operators(stores, notices, self.accounts, self.devices, passwords, clock)
         self.replay = Replay(users, self.operators, passwords, notices, clock)

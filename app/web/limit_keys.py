@@ -33,7 +33,7 @@ def by_login() -> str:
 def _ticket_key(ticket: str) -> str:
     """Return the id of the user to whom an open ticket of a login belongs; "none" for any other ticket."""
     # A made-up ticket contains a user id, too, but must not be counted against that user.
-    return services().accounts.find_ticket_owner(ticket) or "none"
+    return services().second_steps.find_owner(ticket) or "none"
 
 
 def account_key(login: str) -> str:
@@ -48,7 +48,7 @@ def by_account_of_login() -> str:
 
 
 def by_account_of_ticket() -> str:
-    user_id = services().accounts.find_ticket_owner(g.body.ticket)
+    user_id = services().second_steps.find_owner(g.body.ticket)
     return _apart_if_known(user_id, user_id or f"none/{by_address()}")
 
 

@@ -143,6 +143,7 @@ def test_what_happens_right_after_the_new_password_holds(alice, app, redis, stor
         links,
         ours._passwords,
         services.second_factor,
+        services.second_steps,
         notices,
     )
     recovery.reset(links.issue_reset(alice.user_id, "0", clock(), new_notice_id()), NEW_PASSWORD, Client())
