@@ -10,18 +10,20 @@ from redis import Redis
 
 from app.cli import init_cli
 from app.config import Settings
+from app.languages.choice import init_languages
 from app.routes import blueprints
 from app.stores.connection.client import RedisClient
 from app.stores.connection.connect import from_redis_py
 from app.stores.connection.redis_clock import RedisClock
 from app.web.error_handlers import init_error_handlers
 from app.web.fast_lane import FastLane
+from app.web.frame import init_frame
 from app.web.front import Front
 from app.web.json_provider import OrjsonProvider
 from app.web.limits import init_limits
 from app.web.no_sessions import NoSessions
 from app.web.services import EXTENSION, Services
-from app.web.surfaces import init_surfaces
+from app.web.surfaces import init_surfaces, is_answered_by_page
 from app.web.verify import Verify
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,8 @@ def create_app(
     services = app.extensions[EXTENSION] = Services(settings, client, clock, redis_clock or RedisClock(client, clock))
     app.json = OrjsonProvider(app)
     init_error_handlers(app)
+    init_frame(app, settings)
+    init_languages(app, settings.default_language, is_answered_by_page)
     init_limits(app, client, services.keys)
     init_cli(app)
     for blueprint, prefix in blueprints(settings):

@@ -12,6 +12,7 @@ from app.rules.passwords import MAX_ROUNDS, MIN_ROUNDS
 from app.rules.relying_party import read_origins, read_rp_id, relying_party
 from app.rules.totp import LEAST_SECRET_BITS, SECRET_BITS
 from app.setting_parsers import MailServer, Networks
+from app.translations import LANGUAGES, SOURCE
 
 
 class ConfigError(Exception):
@@ -177,6 +178,16 @@ class Settings:
         "further origins whose pages and apps may use passkeys, separated by commas, as in `https://chat.example.com` "
         "or `android:apk-key-hash:…`",
         "",
+    )
+    service_name: str = _setting(
+        parsers.service_name,
+        "what the service is called in pages, mails and authenticator apps",
+        "Keyrack",
+    )
+    default_language: str = _setting(
+        parsers.one_of(*LANGUAGES),
+        "language of pages and mails for who asks for none of those that there are: " + ", ".join(LANGUAGES),
+        SOURCE,
     )
     rate_limit_login: str = _setting(
         parsers.rate, "logins and their MFA answers, by address and account", "10 per minute"

@@ -1,4 +1,4 @@
-"""Times as text, all in UTC: ISO 8601 for programs, words for people."""
+"""Times as text, all in UTC: ISO 8601 for programs, words for operators. Words for users: languages/times.py."""
 
 import re
 from datetime import UTC, datetime
@@ -37,11 +37,6 @@ def before(text: str, now: float) -> float:
     return now - int(span[1]) * _UNIT_S[span[2]] if span else iso_seconds(text)
 
 
-def date_and_time(at: float) -> str:
-    """Return a time as in "16 July 2025, 23:34 UTC"."""
-    return f"{datetime.fromtimestamp(at, UTC):%-d %B %Y, %H:%M} UTC"
-
-
 def ago(at: float, now: float) -> str:
     """Return how long ago a time was: "less than an hour ago", "1 hour ago", "2 days ago", "5 weeks ago"."""
     passed = now - at
@@ -52,12 +47,6 @@ def ago(at: float, now: float) -> str:
     if passed < 2 * _WEEK_S:
         return _counted(passed / _DAY_S, "day")
     return _counted(passed / _WEEK_S, "week")
-
-
-def day(at: float, now: float) -> str:
-    """Return a date as in "16 July", with the year if it is not this year."""
-    then = datetime.fromtimestamp(at, UTC)
-    return f"{then:%-d %B}" if then.year == datetime.fromtimestamp(now, UTC).year else f"{then:%-d %B %Y}"
 
 
 def _counted(amount: float, unit: str) -> str:

@@ -49,7 +49,7 @@ def check_mail(settings: Settings, mail_to: str | None, now: float) -> Iterator[
         transport.connect()
         offers_smtputf8 = transport.offers_smtputf8()
         if mail_to and settings.mail_from and settings.public_url:  # config.py requires both with SMTP_URL
-            transport.send(compose_test(settings.mail_from, mail_to, settings.public_url, now))
+            transport.send(compose_test(settings.mail_from, mail_to, settings.public_url, settings.service_name, now))
     except NotDelivered as failure:
         yield from _tell_steps(steps, mail_to)
         answer = f' The server said: "{failure.answer}".' if failure.answer not in failure.reason else ""

@@ -18,5 +18,13 @@ def make_delivery(
     route, name = settings.smtp_url, settings.smtp_ehlo_name
     if not (route and name and settings.mail_from and settings.public_url):  # config.py requires all four
         return None
-    letters = Letters(stores.users, links, keyring, settings.mail_from, settings.public_url)
+    letters = Letters(
+        stores.users,
+        links,
+        keyring,
+        settings.mail_from,
+        settings.public_url,
+        settings.service_name,
+        settings.default_language,
+    )
     return Delivery(stores.mails, open_transport(route, name), letters.compose, clock)

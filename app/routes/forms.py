@@ -16,7 +16,7 @@ from flask_limiter import RateLimitExceeded, RequestLimit
 from werkzeug.exceptions import HTTPException
 from werkzeug.urls import iri_to_uri
 
-from app import times, tokens
+from app import tokens
 from app.errors import (
     ApiError,
     InvalidCode,
@@ -27,10 +27,12 @@ from app.errors import (
     Unauthorized,
     Unavailable,
 )
-from app.rules import device_names
+from app.languages import times, words
+from app.rules.device_names import kind_of
 from app.rules.email_addresses import understood_as
 from app.rules.second_steps import SecondFactorAsked
 from app.stores.factors import MfaType
+from app.times import iso
 from app.tokens import id_in_url
 from app.web.limits import limiter
 from app.web.services import services
@@ -130,13 +132,13 @@ def _template_names() -> dict[str, Any]:
     return {
         "ago": lambda at: times.ago(at, now),
         "day": lambda at: times.day(at, now),
-        "iso": times.iso,
+        "iso": iso,
         "id_in_url": id_in_url,
-        "name_of": device_names.name_of,
-        "made_up_name": device_names.made_up_name,
-        "kind_of": device_names.kind_of,
-        "how_opened": device_names.how_opened,
-        "why_ended": device_names.why_ended,
+        "name_of": words.name_of,
+        "made_up_name": words.made_up_name,
+        "kind_of": kind_of,
+        "how_opened": words.how_opened,
+        "why_ended": words.why_ended,
         "next_path": next_path(),
         "new_nonce": lambda: secrets.token_urlsafe(32),
         "understood_as": understood_as,

@@ -9,6 +9,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from app.errors import InvalidCode, InvalidLogin, InvalidTicket, NothingToSwap, UnknownSession
+from app.languages.choice import language_asked_for
 from app.rules.second_steps import SecondFactorAsked
 from app.stores.factors import MfaType
 from app.web.cookies import CLEARS_COOKIES, clear_cookies
@@ -39,7 +40,9 @@ USER_SETTINGS = {"locale": "en-US", "theme": "dark"}
 @answers(TokenSchema, status=201)
 def register(body: Register) -> ResponseReturnValue:
     """Make an account, and sign its first device in."""
-    signed_in = services().accounts.register(body.email, body.username, body.global_name, body.password, client())
+    signed_in = services().accounts.register(
+        body.email, body.username, body.global_name, body.password, client(), language=language_asked_for()
+    )
     return {"token": signed_in.token}, 201
 
 

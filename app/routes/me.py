@@ -20,8 +20,9 @@ from app.errors import (
     Unauthorized,
     UnknownSession,
 )
+from app.languages.choice import language_asked_for
+from app.languages.words import name_of, why_ended
 from app.routes.login import USER_SETTINGS, code_asked_body
-from app.rules.device_names import name_of, why_ended
 from app.rules.second_steps import SecondFactorAsked
 from app.stores.session_records import Ended, Session
 from app.times import iso
@@ -118,6 +119,7 @@ def register(body: BrowserRegister) -> ResponseReturnValue:
         body.password,
         client(),
         on_public_computer=body.public_computer,
+        language=language_asked_for(),
     )
     sign_in_browser(signed_in)
     return {"user_id": signed_in.user_id}, 201

@@ -8,6 +8,9 @@ from flask import redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from app.errors import Unauthorized
+from app.languages import words
+from app.languages.choice import COOKIE, language_asked_for
+from app.languages.texts import gettext
 from app.routes.forms import (
     HOME,
     Problems,
@@ -19,9 +22,9 @@ from app.routes.forms import (
     show_second_step,
     shows_page_on_refusal,
 )
-from app.rules import device_names
 from app.rules.second_steps import SecondFactorAsked
 from app.rules.sign_ins import SignedIn
+from app.translations import LANGUAGES
 from app.web.cookies import clear_cookies, sign_in_browser
 from app.web.guards import client, end_own_session, require_same_origin, takes_form
 from app.web.limits import CODE_ACCOUNT, LOGIN, LOGIN_ACCOUNT, LOGIN_ADDRESS, REGISTER, limited
@@ -37,6 +40,8 @@ from app.wire.sign_in import (
 )
 
 bp = page_blueprint("pages")
+
+_LANGUAGE_KEPT_S = 400 * 24 * 60 * 60  # browsers keep no cookie longer (RFC 6265bis, 5.5)
 
 
 # Pages that are shown from more than one place
@@ -80,6 +85,25 @@ def show_home() -> ResponseReturnValue:
 
 lead_to_page(bp, "/login", "/login/form", "/login/code", "/logout/form")
 lead_to_page(bp, "/register", "/register/form")
+lead_to_page(bp, "/", "/keyrack/language")
+
+
+# Language
+
+
+@bp.post("/keyrack/language")
+@require_same_origin
+def choose_language() -> ResponseReturnValue:
+    """Let the pages be in another language: in this browser, and of a user who is signed in everywhere, mails too."""
+    language = request.form.get("language", "")
+    answer = redirect(next_path(), 303)
+    if language not in LANGUAGES:
+        return answer
+    with suppress(Unauthorized):
+        caller = services().callers.identify(request.environ, request.method)
+        services().profiles.choose_language(caller, language)
+    answer.set_cookie(COOKIE, language, max_age=_LANGUAGE_KEPT_S, path="/", secure=True, httponly=True, samesite="Lax")
+    return answer
 
 
 # Sign in
@@ -92,10 +116,8 @@ def show_login() -> ResponseReturnValue:
     if token and _is_live(token):
         return redirect(next_path(), 303)
     ended = services().devices.how_it_ended(token)
-    notice = (
-        device_names.why_ended_here(ended) if ended else "Your session is over. Please log in again." if token else ""
-    )
-    return _login_page({}, notice)
+    notice = gettext("Your session is over. Please log in again.") if token else ""
+    return _login_page({}, words.why_ended_here(ended) if ended else notice)
 
 
 @bp.post("/login/form")
@@ -148,6 +170,7 @@ def register(body: BrowserRegister) -> ResponseReturnValue:
             client(),
             on_public_computer=body.public_computer,
             attempt=attempt_of(request.form.get("nonce", "")),
+            language=language_asked_for(),
         )
     )
 

@@ -10,8 +10,9 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from app.errors import Unauthorized, UnknownSession
+from app.languages import words
 from app.routes.forms import Problems, lead_to_page, page_blueprint, shows_page_on_refusal
-from app.rules import device_names, totp
+from app.rules import totp
 from app.rules.profile import ProfileChange
 from app.stores.passkeys import MAX_PASSKEYS, Passkey
 from app.stores.session_records import Session
@@ -74,7 +75,7 @@ def _security_page(problems: Problems, form: str = "") -> str:
         notice=_notice(),
         on_public_computer=session.on_public_computer,
         max_passkeys=MAX_PASSKEYS,
-        new_passkey_name=_new_passkey_name(device_names.name_of(session), user.passkeys),
+        new_passkey_name=_new_passkey_name(words.name_of(session), user.passkeys),
     )
 
 
@@ -96,7 +97,8 @@ def _new_passkey_name(device: str, passkeys: Sequence[Passkey]) -> str:
 
 def _totp_page(problems: Problems, secret: str) -> str:
     user = services().accounts.get(caller().user_id)
-    picture = Markup(totp.qr_code(secret, user.email))  # noqa: S704 - drawn by Keyrack, without text from users
+    drawn = totp.qr_code(secret, user.email, services().settings.service_name)
+    picture = Markup(drawn)  # noqa: S704 - drawn by Keyrack, without text from users
     return render_template(
         "totp.html", problems=problems, secret=secret, qr_code=picture, user=user, proved=caller().proved
     )

@@ -88,6 +88,7 @@ class Accounts:
         *,
         on_public_computer: bool = False,
         attempt: str = "",
+        language: str | None = None,
     ) -> SignedIn:
         """Make an account and sign its first device in. If the same form did so already, sign in anew.
 
@@ -95,7 +96,7 @@ class Accounts:
             InvalidForm: The e-mail address is taken.
         """
         try:
-            user = self.create(email, username, global_name, password)
+            user = self.create(email, username, global_name, password, language)
         except InvalidForm:
             again = self._register_again(email, password, client, attempt)
             if again is None:
@@ -110,7 +111,9 @@ class Accounts:
             audit.account_changed("deleted", user.id)
             raise
 
-    def create(self, email: str, username: str, global_name: str | None, password: str) -> User:
+    def create(
+        self, email: str, username: str, global_name: str | None, password: str, language: str | None = None
+    ) -> User:
         """Make an account.
 
         Raises:
@@ -129,6 +132,7 @@ class Accounts:
             global_name=global_name,
             password_hash=self._passwords.hash(password),
             created_at=int(self._clock()),
+            language=language,
         )
         if not created:
             raise taken

@@ -12,6 +12,7 @@ from app.rules.email_addresses import normalise_email
 from app.rules.notices import Notices
 from app.rules.passwords import HOLDS_A_NAME, Passwords, holds, require_fit
 from app.snowflakes import is_user_id
+from app.stores.connection.client import Read
 from app.stores.session_records import Client
 from app.stores.user_records import User
 from app.stores.users import Change, UserStore
@@ -60,6 +61,20 @@ class Profiles:
         if user is None:
             raise UnknownUser
         return user
+
+    def language_of(self, user_id: str) -> Read[str | None]:
+        """Return the Read of the language of a user's pages and mails; None if the user has none."""
+        return self._users.language_of(user_id)
+
+    def choose_language(self, caller: Caller, language: str) -> None:
+        """Let pages and mails of the caller's user be in a language.
+
+        Raises:
+            Unauthorized: The session or the user is gone.
+        """
+        change = Change(caller=caller.id_hash, same_credentials=True, set={"language": language})
+        if self._users.change(caller.user_id, change) is None:
+            raise Unauthorized
 
     def require_password(self, user: User, password: str | None) -> None:
         """Require the password of a user. Who has none but a second factor is asked for that alone, by the caller.

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-_NAME = "Keyrack"  # browsers show it beside the host
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _ANDROID_APP = re.compile(r"android:apk-key-hash:[A-Za-z0-9_-]{43}")
@@ -22,20 +21,23 @@ class RelyingParty:
     Attributes:
         id: The host name that passkeys belong to. A passkey made under one name is of no use under another.
         origins: Where a passkey may be used, each as browsers spell it.
-        name: What browsers show.
+        name: What browsers show beside the host.
     """
 
     id: str
     origins: Sequence[str]
-    name: str = _NAME
+    name: str = "Keyrack"
 
 
-def relying_party(public_url: str | None, rp_id: str | None, origins: Sequence[str]) -> RelyingParty | None:
+def relying_party(
+    public_url: str | None, rp_id: str | None, origins: Sequence[str], name: str = "Keyrack"
+) -> RelyingParty | None:
     """Return the relying party; None if there is none, because `public_url` has no name that passkeys can belong to.
 
     Args:
         rp_id: WEBAUTHN_RP_ID. None takes the host of `public_url`.
         origins: WEBAUTHN_ORIGINS, which are added to that of `public_url`.
+        name: SERVICE_NAME.
 
     Raises:
         ValueError: The settings do not fit together. The message names the one that is wrong.
@@ -52,7 +54,7 @@ def relying_party(public_url: str | None, rp_id: str | None, origins: Sequence[s
         raise ValueError("WEBAUTHN_RP_ID must be the host of PUBLIC_URL, or a domain that it is in, no top-level one")
     if not all(_belongs(origin, party) for origin in origins if not _ANDROID_APP.fullmatch(origin)):
         raise ValueError("WEBAUTHN_ORIGINS must be in the domain WEBAUTHN_RP_ID, or without it that of PUBLIC_URL")
-    return RelyingParty(party, tuple(dict.fromkeys([*own, *origins])))
+    return RelyingParty(party, tuple(dict.fromkeys([*own, *origins])), name)
 
 
 def why_none(public_url: str | None) -> str:

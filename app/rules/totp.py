@@ -15,7 +15,6 @@ import segno
 from app.text import plain_code
 
 STEP_S = 30
-_ISSUER = "Keyrack"
 SECRET_BITS = 160  # as RFC 4226 recommends
 LEAST_SECRET_BITS = 80  # what other services have given out
 _MAX_SECRET_LENGTH = 128
@@ -59,9 +58,13 @@ def new_secret() -> str:
     return pyotp.random_base32()
 
 
-def qr_code(secret: str, account: str) -> str:
-    """Return the picture (SVG) from which an authenticator app reads a secret. It has neither text nor style."""
-    uri = pyotp.TOTP(secret).provisioning_uri(name=account, issuer_name=_ISSUER)
+def qr_code(secret: str, account: str, issuer: str) -> str:
+    """Return the picture (SVG) from which an authenticator app reads a secret. It has neither text nor style.
+
+    Args:
+        issuer: What the app calls the service.
+    """
+    uri = pyotp.TOTP(secret).provisioning_uri(name=account, issuer_name=issuer)
     picture: str = segno.make(uri, error="m", micro=False).svg_inline(
         omitsize=True, border=2, svgclass="qr", lineclass=None
     )

@@ -43,6 +43,8 @@ class RuleSettings(Protocol):
     @property
     def webauthn_origins(self) -> Sequence[str]: ...
     @property
+    def service_name(self) -> str: ...
+    @property
     def max_sessions_per_user(self) -> int: ...
     @property
     def adopt_jwt_key(self) -> AdoptionKeys | None: ...
@@ -77,7 +79,9 @@ class Rules:
         self.keyring = keyring
         self.notices = notices
         self.links = Links(stores.links, keyring, clock)
-        party = relying_party(settings.public_url, settings.webauthn_rp_id, settings.webauthn_origins)
+        party = relying_party(
+            settings.public_url, settings.webauthn_rp_id, settings.webauthn_origins, settings.service_name
+        )
         self.second_factor = SecondFactor(
             users, keyring, notices, settings.totp_window, settings.totp_client_secret_bits, party, clock
         )

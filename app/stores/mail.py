@@ -59,6 +59,8 @@ class Notice:
         factor: For "totp_on" and "passkey_added", the factor as rules/links.py names it; "" in other notices.
         id: Stays the same however often the notice is tried. A notice that an earlier release queued has another each
             time that it is read.
+        language: The user's, of the moment in which the notice was queued, so that a mail that is sent twice is the
+            same; "" if the user had none.
     """
 
     kind: NoticeKind
@@ -69,6 +71,7 @@ class Notice:
     secrets_version: str = ""
     factor: str = ""
     id: str = field(default_factory=new_notice_id)
+    language: str = ""
 
 
 class MailStore(JobQueue[Notice]):
@@ -86,9 +89,10 @@ class MailStore(JobQueue[Notice]):
         self._keys = keys
 
     def add(self, notice: Notice) -> None:
-        """Queue a notice. For a reset, also note when the user asked."""
+        """Queue a notice, with the language of its user. For a reset, also note when the user asked."""
         client = {name: value for name, value in asdict(replace(notice.client, place=None)).items() if value}
-        fields = asdict(notice) | {"client": client}
+        [language] = self._redis.read_own(("HGET", self._keys.user(notice.user_id), "language"))
+        fields = asdict(notice) | {"client": client, "language": language or ""}
         content = orjson.dumps(fields)
         # GET lets Redis refuse to overwrite a key of another type, which is another application's
         newest = ("SET", self._keys.newest_reset(notice.user_id), repr(notice.at), "EX", _RESET_KEPT_S, "GET")
@@ -118,6 +122,7 @@ def _parse_notice(content: bytes) -> Notice:
         notice.secrets_version,
         notice.factor,
         notice.id,
+        notice.language,
         *fields["client"].values(),
     )
     if notice.kind not in _KINDS or not all(isinstance(text, str) for text in texts):

@@ -28,6 +28,7 @@ class NewUser:
         tokens_valid_since: Unix seconds before which no token of the service before counts that was issued; None if
             each counts.
         passkeys: Written in one step with the record.
+        language: Of pages and mails; None if nobody knows it.
     """
 
     id: str
@@ -41,6 +42,7 @@ class NewUser:
     disabled: bool = False
     tokens_valid_since: int | None = None
     passkeys: Sequence[Passkey] = ()
+    language: str | None = None
 
 
 # The outcome for one new user. "claimed": another registration with this address is under way, or its process has
@@ -201,6 +203,7 @@ def _fields(user: NewUser) -> Sequence[str]:
         "totp_step": None if user.totp_secret is None else 0,
         "disabled": "1" if user.disabled else None,
         "tokens_valid_since": user.tokens_valid_since,
+        "language": user.language,
     }
     fields = [(name, str(value)) for name, value in known.items() if value is not None]
     return [*chain.from_iterable(fields)]

@@ -20,6 +20,7 @@ class User:
             of an older version are refused.
         totp_secret: The encrypted secret; None while TOTP is off.
         totp_since: When TOTP was turned on, Unix seconds; 0 if nobody knows, as in an import.
+        language: Of pages and mails; None for who has not chosen one, and did not ask for one at the registration.
         backup_codes_left: The number of unused backup codes.
         passkeys: In the order in which they were made.
         factors: The second factors that are on. Backup codes do not count.
@@ -43,6 +44,7 @@ class User:
     secrets_changed_at: int = 0
     replayed_at: float = 0
     totp_since: int = 0
+    language: str | None = None
 
     @property
     def names(self) -> tuple[str | None, ...]:
@@ -93,5 +95,6 @@ def _user_of(user_id: str, fields: Sequence[str], backup_codes_left: int, passke
         secrets_changed_at=int(record.get("secrets_changed_at", 0)),
         replayed_at=float(record.get("replayed_at", 0)),
         totp_since=int(record.get("totp_since", 0)),
+        language=record.get("language"),
         factors=frozenset(name for name, kind in KINDS.items() if kind.is_in(record, passkeys)),
     )

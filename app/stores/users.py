@@ -147,9 +147,12 @@ class UserStore:
         global_name: str | None,
         password_hash: str,
         created_at: int,
+        language: str | None = None,
     ) -> bool:
         """Write a new user. Return False if the e-mail address is taken."""
-        user = NewUser(user_id, normalised_email, email, username, global_name, password_hash, created_at)
+        user = NewUser(
+            user_id, normalised_email, email, username, global_name, password_hash, created_at, language=language
+        )
         return self.create_all([user]) == ["created"]
 
     def create_all(self, users: Sequence[NewUser]) -> Sequence[Outcome]:
@@ -199,6 +202,10 @@ class UserStore:
             ("HGETALL", self._keys.passkeys(user_id)),
         ]
         return Read(commands, parse)
+
+    def language_of(self, user_id: str) -> Read[str | None]:
+        """Return the Read of the language of a user's pages and mails; None if the record has none."""
+        return Read([("HGET", self._keys.user(user_id), "language")], lambda replies: replies[0])
 
     def change(self, user_id: str, change: Change) -> str | None:
         """Change a user and their sessions as one step.

@@ -15,12 +15,14 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from app.callers import identity as callers
 from app.errors import Forbidden, InvalidForm, InvalidJson, Unauthorized
+from app.languages.choice import note_language_of_user
 from app.rules.checks import Caller
 from app.stores.connection.client import Read
 from app.stores.session_records import Client, Session
 from app.stores.user_records import User
 from app.web.cookies import set_proof_cookie
 from app.web.services import services
+from app.web.surfaces import is_answered_by_page
 from app.wire.contract import Parameter, View, known_by, mark
 from app.wire.fields import ProvingBody, WireSchema
 
@@ -37,7 +39,12 @@ def require_session(view: View) -> View:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        g.caller = services().callers.identify(request.environ, request.method)
+        callers = services().callers
+        if is_answered_by_page():
+            g.caller, language = callers.identify_and_look_up(request.environ, request.method, language_of_user)
+            note_language_of_user(language)
+        else:
+            g.caller = callers.identify(request.environ, request.method)
         return view(*args, **kwargs)
 
     return known_by("session")(guarded)
@@ -54,6 +61,8 @@ def require_session_and(beside: Callable[[str], Read[Any]]) -> Callable[[View], 
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             g.caller, found = services().callers.identify_and_look_up(request.environ, request.method, beside)
+            if isinstance(found, User):
+                note_language_of_user(found.language)
             return view(found, *args, **kwargs)
 
         return known_by("session")(guarded)
@@ -69,6 +78,11 @@ def all_sessions(user_id: str) -> Read[Sequence[Session]]:
 def user_record(user_id: str) -> Read[User | None]:
     """Return the Read of a user, for `Accounts.require`."""
     return services().accounts.record_of(user_id)
+
+
+def language_of_user(user_id: str) -> Read[str | None]:
+    """Return the Read of the language of a user's pages."""
+    return services().profiles.language_of(user_id)
 
 
 def caller() -> Caller:

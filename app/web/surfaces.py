@@ -70,6 +70,10 @@ def surface_of_request() -> Surface:
     return _surfaces().of_blueprint(request.blueprint)
 
 
+def is_answered_by_page() -> bool:
+    return surface_of_request() is Surface.PAGES
+
+
 def _surfaces() -> Surfaces:
     return cast(Surfaces, current_app.extensions[_EXTENSION])
 

@@ -27,6 +27,8 @@ from app.callers.location import Locations, is_private
 from app.cli.canary import Connection, ProbeError
 from app.cli.sessions import sessions as session_commands
 from app.errors import Forbidden, Unauthorized
+from app.languages import times as times_in_words
+from app.languages import words
 from app.routes.forms import HOME, next_path
 from app.rules import device_names, totp
 from app.rules.checks import Caller
@@ -438,9 +440,9 @@ def test_every_device_has_a_name_and_a_kind(client):
 @given(SESSIONS, REASONS, st.none() | SESSIONS)
 def test_every_end_has_its_words(session, reason, by):
     ended = Ended(session, 0, reason, by)
-    for words in (device_names.why_ended(ended), device_names.why_ended_here(ended)):
-        assert words[0].isupper()
-        assert words.strip() == words
+    for text in (words.why_ended(ended), words.why_ended_here(ended)):
+        assert text[0].isupper()
+        assert text.strip() == text
     if session.name:
         assert device_names.name_of(session) == session.name
 
@@ -450,7 +452,7 @@ def test_times_read_back(at):
     told = times.iso(at)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", told)
     assert abs(datetime.fromisoformat(told).timestamp() - at) < 1e-5
-    by_minute = datetime.strptime(times.date_and_time(at), "%d %B %Y, %H:%M UTC").replace(tzinfo=UTC)
+    by_minute = datetime.strptime(times_in_words.date_and_time(at), "%d %B %Y, %H:%M UTC").replace(tzinfo=UTC)
     assert 0 <= at - by_minute.timestamp() < 60.001
 
 
@@ -476,7 +478,7 @@ def test_how_long_ago_grows_with_time(at, earlier, now):
     seconds = {"hour": 3600, "day": 86400, "week": 604800}
     passed = []
     for moment in (max(at, earlier), min(at, earlier)):
-        words = re.fullmatch(r"(?:less than an (hour)|(\d+) (hour|day|week)(s?)) ago", times.ago(moment, now))
+        words = re.fullmatch(r"(?:less than an (hour)|(\d+) (hour|day|week)(s?)) ago", times_in_words.ago(moment, now))
         assert words
         count = int(words[2] or 0)
         assert words[1] or (words[4] == "") == (count == 1)
@@ -488,7 +490,7 @@ def test_how_long_ago_grows_with_time(at, earlier, now):
 @given(MOMENTS, MOMENTS)
 def test_a_day_has_its_year_where_it_is_another(at, now):
     then, today = (datetime.fromtimestamp(moment, UTC) for moment in (at, now))
-    assert times.day(at, now).endswith(str(then.year)) == (then.year != today.year)
+    assert times_in_words.day(at, now).endswith(str(then.year)) == (then.year != today.year)
 
 
 # Where a login leads

@@ -60,7 +60,9 @@ def connect(certificate):
 
 def send(transport, person="ada"):
     transport.connect()
-    transport.send(compose_test(mail_address("no-reply@example.org"), f"{person}@example.com", "https://k", 1700000000))
+    transport.send(
+        compose_test(mail_address("no-reply@example.org"), f"{person}@example.com", "https://k", "Keyrack", 1700000000)
+    )
 
 
 @pytest.mark.parametrize("redis", ["fake"], indirect=True)

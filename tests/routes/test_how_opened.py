@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from app.rules.device_names import how_opened
+from app.languages.words import how_opened
 from app.rules.sign_ins import acr_of
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import new_notice_id

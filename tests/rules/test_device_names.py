@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.rules.device_names import kind_of, made_up_name, name_of, why_ended, why_ended_here
+from app.languages.words import why_ended, why_ended_here
+from app.rules.device_names import kind_of, made_up_name, name_of
 from app.stores.session_records import Client, Ended, Session
 
 

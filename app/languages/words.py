@@ -1,0 +1,84 @@
+"""Words that code puts together for people: names of devices, how their sessions were opened, and why they ended.
+
+In the language of the page or mail; in English where the API asks. Names for operators: rules/device_names.py.
+"""
+
+from app.languages.texts import gettext, lazy_gettext
+from app.rules.device_names import parts_of
+from app.stores.session_records import Client, Ended, Session
+
+_OPENED_BY = {
+    "pwd": lazy_gettext("a password"),
+    "otp": lazy_gettext("a code"),
+    "recovery": lazy_gettext("a backup code"),
+    "webauthn": lazy_gettext("a passkey"),
+    "remembered": lazy_gettext("a remembered device"),
+    "mail": lazy_gettext("a link by mail"),
+}
+
+_WHY = {
+    "logout": lazy_gettext("You logged out"),
+    "revoked": lazy_gettext("You signed it out"),
+    "evicted": lazy_gettext("Signed out to make room"),
+    "expired": lazy_gettext("Expired"),
+    "password_change": lazy_gettext("Password changed"),
+    "mfa_change": lazy_gettext("Two-factor authentication changed"),
+    "admin": lazy_gettext("By an operator"),
+}
+
+_WHY_HERE = {
+    "logout": lazy_gettext("You logged out on this device."),
+    "revoked": lazy_gettext("This device was logged out."),
+    "evicted": lazy_gettext("This device was logged out to make room for a newer one."),
+    "expired": lazy_gettext("Your session on this device expired. Please log in again."),
+    "password_change": lazy_gettext("Your password was changed on another device, which logged this one out."),
+    "mfa_change": lazy_gettext("Two-factor authentication was changed, which logged this device out."),
+    "admin": lazy_gettext("This device was logged out by an operator."),
+}
+
+
+def name_of(session: Session) -> str:
+    """Return the name that a user gave to a session, else `made_up_name`."""
+    return session.name or made_up_name(session.client)
+
+
+def made_up_name(client: Client) -> str:
+    """Return a name such as "Firefox on Linux" or "Firefox on Unknown"."""
+    program, system = parts_of(client)
+    if program is None and system is None:
+        return gettext("Unknown device")
+    unknown = gettext("Unknown")
+    return gettext("%(program)s on %(system)s", program=program or unknown, system=system or unknown)
+
+
+def how_opened(session: Session) -> str | None:
+    """Return by what a session was opened, as text for the list; None if nobody knows."""
+    if session.amr is None:
+        return None
+    if "adopted" in session.amr:
+        return gettext("opened at the service before")
+    means = [str(_OPENED_BY[name]) for name in session.amr]
+    return gettext("opened with %(means)s", means=gettext(" and ").join(means))
+
+
+def why_ended(ended: Ended) -> str:
+    """Return why a session ended, as text for the list on other devices."""
+    if ended.by == ended.session:
+        return str(_WHY["logout"])
+    if ended.reason == "revoked" and ended.by:
+        return gettext("You signed it out from %(device)s", device=_within_a_sentence(ended.by))
+    return str(_WHY[ended.reason])
+
+
+def why_ended_here(ended: Ended) -> str:
+    """Return why a session ended, as text for the login page of the device whose session ended."""
+    if ended.by == ended.session:
+        return str(_WHY_HERE["logout"])
+    if ended.reason == "revoked" and ended.by:
+        return gettext("This device was logged out from %(device)s.", device=_within_a_sentence(ended.by))
+    return str(_WHY_HERE[ended.reason])
+
+
+def _within_a_sentence(session: Session) -> str:
+    is_unknown = session.name is None and parts_of(session.client) == (None, None)
+    return gettext("an unknown device") if is_unknown else name_of(session)

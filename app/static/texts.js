@@ -1,0 +1,22 @@
+// What scripts say, in the language of the page. A page in English carries no texts along: they are written in English.
+
+const texts = JSON.parse(document.getElementById("texts")?.textContent ?? "{}");
+const rules = new Intl.PluralRules(document.documentElement.lang);
+const KINDS = ["zero", "one", "two", "few", "many", "other"]; // in the order of a catalogue's forms
+const kinds = KINDS.filter((kind) => rules.resolvedOptions().pluralCategories.includes(kind));
+
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+
+/** Gives a text in the language of the page. {name} in it stands for a value. */
+export function text(english, values = {}) {
+  return fill(texts[english] ?? english, values);
+}
+
+/** Gives the form of a text that fits a number, which {count} in it stands for. */
+export function counted(one, many, count, values = {}) {
+  const forms = texts[one];
+  const form = Array.isArray(forms)
+    ? forms[Math.min(kinds.indexOf(rules.select(count)), forms.length - 1)]
+    : count === 1 ? one : many;
+  return fill(form, { count, ...values });
+}
