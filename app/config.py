@@ -8,6 +8,7 @@ from typing import Any
 
 from app import setting_parsers as parsers
 from app.rules.adoption_keys import AdoptionKeys
+from app.rules.breached_passwords import read_breached
 from app.rules.passwords import MAX_ROUNDS, MIN_ROUNDS
 from app.rules.relying_party import read_origins, read_rp_id, relying_party
 from app.rules.totp import LEAST_SECRET_BITS, SECRET_BITS
@@ -92,6 +93,12 @@ class Settings:
     bcrypt_concurrency: int = _setting(parsers.whole(1, 64), "password hashes that one process computes at once", "1")
     bcrypt_queue: int = _setting(
         parsers.whole(0, 1000), "password hashes that may wait for their turn in one process; more get 503", "20"
+    )
+    breached_passwords: Path | None = _setting(
+        parsers.optional(read_breached),
+        "path of the sorted file of SHA-1 hashes that haveibeenpwned's downloader makes: no new password may be in it; "
+        "without it data leaks are not looked at",
+        "",
     )
     trusted_proxies: Networks = _setting(
         parsers.networks, "addresses and CIDR ranges of the proxies whose `X-Forwarded-For` is believed", ""

@@ -21,6 +21,7 @@ from app.cli.mail_check import check_mail
 from app.cli.terminal import PARTLY, RedisAway, SingleCommand, as_json, iso, say, say_json
 from app.config import Settings
 from app.rules.adoption_keys import AdoptionKeys
+from app.rules.breached_passwords import problem_of
 from app.rules.relying_party import why_none
 from app.serving.checkup import (
     Finding,
@@ -97,6 +98,7 @@ def _findings(through: str | None, paths: tuple[str, ...], mail_to: str | None) 
     yield check_keys(wired.find_foreign_keys())
     yield _check_totp_secret(wired)
     yield _check_passkeys(wired)
+    yield check_breached(settings.breached_passwords)
     yield check_location(settings.geoip_database, wired.clock())
     yield from check_adoption(settings.adopt_jwt_key, settings.adopt_jwt_until, wired.clock())
     yield from check_mail(settings, mail_to, wired.clock())
@@ -134,6 +136,17 @@ def _check_passkeys(wired: Services) -> Finding:
         return ok("passkeys", f"There are no passkeys: {why}")
     advice = "Users without another factor cannot sign in until PUBLIC_URL or WEBAUTHN_RP_ID has its former name again."
     return fail("passkeys", f"Users have passkeys that cannot be used: {why}", advice)
+
+
+def check_breached(path: Path | None) -> Finding:
+    if path is None:
+        advice = "BREACHED_PASSWORDS names a file of those that were."
+        return ok("breached", f"New passwords are not looked up among those of data leaks. {advice}")
+    problem = problem_of(path)
+    if problem:
+        advice = "Until it is mended, new passwords are not looked up, or not all of them are found."
+        return fail("breached", f"BREACHED_PASSWORDS {problem}.", advice)
+    return ok("breached", "No new password may be in the file of BREACHED_PASSWORDS.")
 
 
 def check_location(database: Path | None, now: float) -> Finding:

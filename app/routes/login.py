@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from app.errors import InvalidCode, InvalidLogin, InvalidTicket, NothingToSwap, UnknownSession
 from app.languages.choice import language_asked_for
 from app.rules.second_steps import SecondFactorAsked
+from app.rules.sign_ins import SignedIn
 from app.stores.factors import MfaType
 from app.web.cookies import CLEARS_COOKIES, clear_cookies
 from app.web.guards import SUPER_PROPERTIES, caller, client, end_own_session, require_session, takes
@@ -57,7 +58,7 @@ def log_in(body: Login) -> ResponseReturnValue:
     outcome = services().accounts.log_in(body.login, body.password, client())
     if isinstance(outcome, SecondFactorAsked):
         return code_asked_body(outcome)
-    return {"user_id": outcome.user_id, "token": outcome.token, "user_settings": USER_SETTINGS}
+    return {"user_id": outcome.user_id, "token": outcome.token} | signed_in_body(outcome)
 
 
 @bp.post("/auth/mfa/totp")
@@ -118,7 +119,13 @@ def swap() -> ResponseReturnValue:
 
 def _finish_login(body: LoginCode, mfa_type: MfaType) -> ResponseReturnValue:
     signed_in = services().second_steps.finish_login(body.ticket, mfa_type, body.code, body.login_instance_id, client())
-    return {"token": signed_in.token, "user_settings": USER_SETTINGS}
+    return {"token": signed_in.token} | signed_in_body(signed_in)
+
+
+def signed_in_body(signed_in: SignedIn) -> dict[str, Any]:
+    """Return what each answer to a login has: settings for the client, and what the user should do first."""
+    actions = {"required_actions": ["update_password"]} if signed_in.password_warning else {}
+    return {"user_settings": USER_SETTINGS} | actions
 
 
 def code_asked_body(asked: SecondFactorAsked) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from app.errors import (
 )
 from app.languages.choice import language_asked_for
 from app.languages.words import name_of, why_ended
-from app.routes.login import USER_SETTINGS, code_asked_body
+from app.routes.login import code_asked_body, signed_in_body
 from app.rules.second_steps import SecondFactorAsked
 from app.stores.session_records import Ended, Session
 from app.times import iso
@@ -138,7 +138,7 @@ def log_in(body: BrowserLogin) -> ResponseReturnValue:
     if isinstance(outcome, SecondFactorAsked):
         return code_asked_body(outcome)
     sign_in_browser(outcome)
-    return {"user_id": outcome.user_id, "user_settings": USER_SETTINGS}
+    return {"user_id": outcome.user_id} | signed_in_body(outcome)
 
 
 @bp.post("/login/mfa")
@@ -154,7 +154,7 @@ def log_in_with_code(body: BrowserLoginCode) -> ResponseReturnValue:
         body.ticket, body.method, body.code, body.login_instance_id, client()
     )
     sign_in_browser(signed_in)
-    return {"user_id": signed_in.user_id, "user_settings": USER_SETTINGS}
+    return {"user_id": signed_in.user_id} | signed_in_body(signed_in)
 
 
 @bp.post("/logout")

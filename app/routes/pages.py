@@ -4,7 +4,7 @@ Pages behind links in mails: recovery_pages.py. Pages of a user who is signed in
 
 from contextlib import suppress
 
-from flask import redirect, render_template, request
+from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.errors import Unauthorized
@@ -63,7 +63,11 @@ def _register_page(problems: Problems) -> str:
 
 
 def _sign_in_and_go_on(signed_in: SignedIn) -> ResponseReturnValue:
+    """Lead a visitor on who has signed in, or to the form for a new password if theirs should go."""
     sign_in_browser(signed_in)
+    if signed_in.password_warning:
+        done = f"weak-{signed_in.password_warning.replace('_', '-')}"
+        return redirect(url_for("settings.show_security", done=done, next=next_path()), 303)
     return redirect(next_path(), 303)
 
 

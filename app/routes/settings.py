@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from app.errors import Unauthorized, UnknownSession
 from app.languages import words
-from app.routes.forms import Problems, lead_to_page, page_blueprint, shows_page_on_refusal
+from app.languages.texts import lazy_gettext
+from app.routes.forms import HOME, Problems, lead_to_page, next_path, page_blueprint, shows_page_on_refusal
 from app.rules import totp
 from app.rules.profile import ProfileChange
 from app.stores.passkeys import MAX_PASSKEYS, Passkey
@@ -41,6 +42,21 @@ _DONE = {
     "passkey": "Your passkey is added.",
     "passkey-renamed": "The passkey has its new name.",
     "passkey-removed": "The passkey is removed.",
+    "weak-length": lazy_gettext("Your password is shorter or longer than new ones may be. Please choose another."),
+    "weak-bytes": lazy_gettext("Your password is longer than new ones may be. Please choose another."),
+    "weak-nul": lazy_gettext("Your password has a character that new ones may not have. Please choose another."),
+    "weak-common": lazy_gettext(
+        "Your password is one of the most common, so others will guess it. Please choose another."
+    ),
+    "weak-is-name": lazy_gettext(
+        "Your password is your name or e-mail address, so others will guess it. Please choose another."
+    ),
+    "weak-holds-name": lazy_gettext(
+        "Your password holds your name or address, so others may guess it. Please choose another."
+    ),
+    "weak-breached": lazy_gettext(
+        "Your password has been in a data leak, so others may try it. Please choose another."
+    ),
     "password": "Your password is changed. Every other session is logged out.",
     "on": "Your authenticator app is added.",
     "off": "Two-factor authentication is off.",
@@ -55,7 +71,7 @@ def _notice() -> str:
     done = request.args.get("done", "")
     if re.fullmatch("[0-9]{1,2}", done):
         return "1 session is logged out." if done == "1" else f"{done} sessions are logged out."
-    return _DONE.get(done, "")
+    return str(_DONE.get(done, ""))
 
 
 def _confirm_page(problems: Problems) -> str:
@@ -73,6 +89,7 @@ def _security_page(problems: Problems, form: str = "") -> str:
         user=user,
         proved=caller().proved,
         notice=_notice(),
+        leads_on=request.args.get("done", "").startswith("weak-") and next_path() != HOME,
         on_public_computer=session.on_public_computer,
         max_passkeys=MAX_PASSKEYS,
         new_passkey_name=_new_passkey_name(words.name_of(session), user.passkeys),

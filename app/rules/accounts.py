@@ -6,14 +6,16 @@ forgotten password: recovery.py. The second step of a login: second_steps.py.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from app.errors import InvalidForm, InvalidLogin, Unauthorized
+from app.rules.brought_passwords import BroughtPasswords
 from app.rules.checks import Caller
 from app.rules.devices import REPEATED_WITHIN_S, Devices
 from app.rules.email_addresses import normal_forms, normalise_email
 from app.rules.keyring import Keyring
 from app.rules.notices import Notices
-from app.rules.passwords import Passwords, require_fit
+from app.rules.passwords import Passwords
 from app.rules.second_steps import SecondFactorAsked, SecondSteps
 from app.rules.sign_ins import SignedIn, SignIns
 from app.snowflakes import NOBODY, new_snowflake
@@ -42,6 +44,7 @@ class Accounts:
         self._devices = devices
         self._sign_ins = sign_ins
         self._passwords = passwords
+        self._brought_passwords = BroughtPasswords(users, passwords)
         self._second_steps = second_steps
         self._keyring = keyring
         self._notices = notices
@@ -119,7 +122,7 @@ class Accounts:
         Raises:
             InvalidForm: The e-mail address is taken, or the password holds it or a name.
         """
-        require_fit("password", password, email, username, global_name)
+        self._passwords.require_fit("password", password, email, username, global_name)
         taken = InvalidForm({"email": "EMAIL_ALREADY_REGISTERED: Email is already registered."})
         if self.id_of(email):
             raise taken
@@ -158,20 +161,13 @@ class Accounts:
         if user.disabled or not check.matches:
             audit.sign_in_failed("wrong_password" if not check.matches else "disabled", user.id)
             raise InvalidLogin
-        # A hash of another cost takes another time than for an unknown account, which reveals that this one exists.
-        if check.is_outdated:
-            renewed = self._passwords.hash(password)
-            self._users.change(
-                user.id,
-                Change(
-                    credentials_version=user.credentials_version, same_credentials=True, set={"password_hash": renewed}
-                ),
-            )
+        user = self._brought_passwords.renew(user, password, check)
         if user.has_mfa:
             return self._second_steps.ask(user, "login", on_public_computer=on_public_computer)
-        return self._sign_ins.open(
+        signed_in = self._sign_ins.open(
             user, client, "password", ("pwd",), on_public_computer=on_public_computer, attempt=attempt
         )
+        return replace(signed_in, password_warning=user.password_warning)
 
     def end_others(self, caller: Caller, client: Client, *, stop_logins: bool = True) -> None:
         """End every session except the caller's.

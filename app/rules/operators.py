@@ -16,7 +16,7 @@ from app.rules import device_names
 from app.rules.accounts import Accounts
 from app.rules.devices import Devices
 from app.rules.notices import Notices
-from app.rules.passwords import Passwords, require_fit
+from app.rules.passwords import Passwords
 from app.stores.factors import MfaType
 from app.stores.scripts import ForeignKey
 from app.stores.session_records import Client, Session
@@ -178,7 +178,7 @@ class Operators:
         Raises:
             InvalidForm: The password holds a name or the address of the user.
         """
-        require_fit("new_password", password, *user.names)
+        self._passwords.require_fit("new_password", password, *user.names)
         hashed = self._passwords.hash(password)
         change = Change(set={"password_hash": hashed}, end_others="admin")
         if not self._users.change(user.id, change):

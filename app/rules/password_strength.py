@@ -9,7 +9,8 @@ millisecond.
 from math import log10
 from operator import add
 
-from app.rules.passwords import COMMON, MAX_BYTES, MIN_LENGTH, compose, words_of
+from app.rules.password_hashes import MAX_BYTES
+from app.rules.passwords import COMMON, MIN_LENGTH, compose, words_of
 
 _BY_CHARACTER = 1.0  # ten guesses for a character that nothing explains
 _IN_A_RUN = log10(26)  # for the beginning of a run such as "aaaa", "4567" or "zyx"

@@ -10,7 +10,7 @@ from app.errors import InvalidForm, PasswordMismatch, PasswordMissing, Unauthori
 from app.rules.checks import Caller
 from app.rules.email_addresses import normalise_email
 from app.rules.notices import Notices
-from app.rules.passwords import HOLDS_A_NAME, Passwords, holds, require_fit
+from app.rules.passwords import FAULTS, Passwords, holds
 from app.snowflakes import is_user_id
 from app.stores.connection.client import Read
 from app.stores.session_records import Client
@@ -101,7 +101,7 @@ class Profiles:
         if change.email is not None and normalise_email(change.email) != normalise_email(user.email):
             raise InvalidForm({"email": "BASE_TYPE_CHOICES: The address of an account cannot be changed here."})
         if change.new_password is not None:
-            require_fit("new_password", change.new_password, *_renamed(user, change).names)
+            self._passwords.require_fit("new_password", change.new_password, *_renamed(user, change).names)
 
     def require_names_apart(self, user: User, change: ProfileChange, password: str) -> None:
         """Refuse new names that the password of the user holds. With a new password it goes, and that one is looked at.
@@ -111,7 +111,7 @@ class Profiles:
         """
         given = {"username": change.username, "global_name": change.global_name}
         new = {field: name for field, name in given.items() if name != getattr(user, field)}
-        problems = {field: HOLDS_A_NAME for field, name in new.items() if holds(password, name)}
+        problems = {field: FAULTS["holds_name"] for field, name in new.items() if holds(password, name)}
         if problems and change.new_password is None:
             raise InvalidForm(problems)
 

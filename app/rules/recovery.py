@@ -14,7 +14,7 @@ from app.rules.accounts import Accounts
 from app.rules.devices import Devices
 from app.rules.links import Links, OpenLink, factor_of_passkey, factor_of_totp
 from app.rules.notices import Notices
-from app.rules.passwords import Passwords, require_fit
+from app.rules.passwords import Passwords
 from app.rules.second_factor import SecondFactor
 from app.rules.second_steps import SecondFactorAsked, SecondSteps
 from app.rules.sign_ins import SignedIn, SignIns, amr_with, audit_wrong_answer
@@ -77,7 +77,7 @@ class Recovery:
         with _record_refusals():
             link = self._links.read_reset(secret)
             user = self._find_user(link)
-            require_fit("password", password, *user.names)
+            self._passwords.require_fit("password", password, *user.names)
             password_hash = self._passwords.hash(password)
             if user.has_mfa:
                 return self._second_steps.ask(
@@ -144,7 +144,7 @@ class Recovery:
             if user is None or user.disabled:
                 raise InvalidLink
             reverted = _reverted_by(link, user)
-            require_fit("password", password, *user.names)
+            self._passwords.require_fit("password", password, *user.names)
             token, session = self._devices.prepare(user.id, client, ("mail",), on_public_computer=False, attempt="")
             # Not bound to the credentials version: whoever set the factor could move it all the time.
             change = replace(

@@ -6,7 +6,7 @@ The factors themselves: second_factor.py. The first step: accounts.py, and recov
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app import tokens
 from app.errors import InvalidTicket
@@ -157,10 +157,18 @@ class SecondSteps:
         token, session = self._devices.prepare(
             user.id, client, amr, on_public_computer=held.on_public_computer, attempt=attempt
         )
-        change = Change(credentials_version=user.credentials_version, same_credentials=True, opens=session)
+        change = Change(
+            credentials_version=user.credentials_version,
+            same_credentials=True,
+            unset=["password_warning"] if user.password_warning else None,
+            opens=session,
+        )
         verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer, change)
         audit_wrong_answer(verdict, answer.factor, user.id)
         if verdict == "wrong":
             self._notices.tell_of_wrong_code(user.id, client)
         self._second_factor.require_right(verdict, user, client)
-        return self._sign_ins.note(user.id, token, client, answer.factor, on_public_computer=held.on_public_computer)
+        signed_in = self._sign_ins.note(
+            user.id, token, client, answer.factor, on_public_computer=held.on_public_computer
+        )
+        return replace(signed_in, password_warning=user.password_warning)

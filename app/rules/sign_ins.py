@@ -46,9 +46,17 @@ def audit_wrong_answer(verdict: AnswerVerdict, factor: audit.Method, user_id: st
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
+    """A sign-in whose session is open.
+
+    Attributes:
+        password_warning: Why the password that an import brought could not be a new one here, as a fault of
+            passwords.py; None if there is nothing to tell.
+    """
+
     user_id: str
     token: str
     on_public_computer: bool = False
+    password_warning: str | None = None
 
 
 class SignIns:

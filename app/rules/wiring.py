@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from app.rules.accounts import Accounts
 from app.rules.adoption import Adoption
 from app.rules.adoption_keys import AdoptionKeys
+from app.rules.breached_passwords import BreachedPasswords
 from app.rules.devices import Devices
 from app.rules.imports import Imports
 from app.rules.keyring import Keyring
@@ -68,12 +70,16 @@ class RuleSettings(Protocol):
     def bcrypt_concurrency(self) -> int: ...
     @property
     def bcrypt_queue(self) -> int: ...
+    @property
+    def breached_passwords(self) -> Path | None: ...
 
 
 class Rules:
     def __init__(self, stores: Stores, settings: RuleSettings, clock: Callable[[], float]) -> None:
         users, tickets = stores.users, stores.tickets
-        passwords = Passwords(settings.bcrypt_rounds, settings.bcrypt_concurrency, settings.bcrypt_queue)
+        breached = BreachedPasswords(settings.breached_passwords) if settings.breached_passwords else None
+        passwords = Passwords(settings.bcrypt_rounds, settings.bcrypt_concurrency, settings.bcrypt_queue, breached)
+        self.passwords = passwords
         keyring = Keyring(settings.secret_keys)
         notices = Notices(stores.mails if settings.smtp_url else None, stores.notices, clock)
         self.keyring = keyring

@@ -21,6 +21,8 @@ class User:
         totp_secret: The encrypted secret; None while TOTP is off.
         totp_since: When TOTP was turned on, Unix seconds; 0 if nobody knows, as in an import.
         language: Of pages and mails; None for who has not chosen one, and did not ask for one at the registration.
+        password_warning: Why the password that an import brought could not be a new one here. None if the user was
+            told, or there is nothing to tell. It waits here while a login is between its two steps.
         backup_codes_left: The number of unused backup codes.
         passkeys: In the order in which they were made.
         factors: The second factors that are on. Backup codes do not count.
@@ -45,6 +47,7 @@ class User:
     replayed_at: float = 0
     totp_since: int = 0
     language: str | None = None
+    password_warning: str | None = None
 
     @property
     def names(self) -> tuple[str | None, ...]:
@@ -96,5 +99,6 @@ def _user_of(user_id: str, fields: Sequence[str], backup_codes_left: int, passke
         replayed_at=float(record.get("replayed_at", 0)),
         totp_since=int(record.get("totp_since", 0)),
         language=record.get("language"),
+        password_warning=record.get("password_warning"),
         factors=frozenset(name for name, kind in KINDS.items() if kind.is_in(record, passkeys)),
     )

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, TypeVar, get_args
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
 
 from app.rules.email_addresses import MAX_EMAIL_LENGTH, may_register, trim_email
-from app.rules.passwords import COMMON, MAX_BYTES, MIN_LENGTH, problem_with
+from app.rules.password_hashes import MAX_BYTES
+from app.rules.passwords import COMMON, MIN_LENGTH, problem_with
 from app.stores.factors import MfaType
 from app.text import has_hidden
 
@@ -148,7 +149,7 @@ def length(least: int, most: int) -> validate.Length:
 @documented_as(
     minLength=MIN_LENGTH,
     maxLength=MAX_BYTES,
-    description=f"None of the {len(COMMON):,} most common, without NUL and what the user is called, "
+    description=f"None of the {len(COMMON):,} most common, not leaked, without NUL and what the user is called, "
     f"{MAX_BYTES} bytes in UTF-8 at most",
 )
 def check_password(typed: str) -> None:

@@ -55,8 +55,16 @@ class UserSettingsSchema(ResponseSchema):
     theme = _text(metadata={"examples": ["dark"]})
 
 
+def _required_actions() -> fields.Field[Any]:
+    return fields.List(
+        fields.String(validate=_const("update_password")),
+        metadata={"description": "With a password that an import brought, once, if it could not be a new one here"},
+    )
+
+
 class FinishedLoginSchema(TokenSchema):
     user_settings = fields.Nested(UserSettingsSchema, required=True)
+    required_actions = _required_actions()
 
 
 class SignedInSchema(FinishedLoginSchema):
@@ -93,6 +101,7 @@ class RegisteredSchema(ResponseSchema):
 
 class SignedInByCookieSchema(RegisteredSchema):
     user_settings = fields.Nested(UserSettingsSchema, required=True)
+    required_actions = _required_actions()
 
 
 def _passkey_request(**more: Any) -> fields.Field[Any]:

@@ -10,7 +10,7 @@ from tests.device import PASSWORD, errors
 
 HOLDS = "I am Wonderland!"
 BAD = ["PASSWORD_BAD_PASSWORD"]
-SAID = "Password may not contain your name or e-mail address"
+SAID = "Password may not contain your name or e-mail address, or a part of them"
 
 
 @pytest.fixture

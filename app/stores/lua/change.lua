@@ -223,6 +223,9 @@ local function apply(change)
       redis.call("HSET", user, "secrets_changed_at", string.format("%d", call.now))
     end
   end
+  if set.password_hash then  -- what was to be told of the former password is true no more
+    redis.call("HDEL", user, "password_warning")
+  end
   for field, value in pairs(set) do
     redis.call("HSET", user, field, value)
   end
