@@ -28,6 +28,8 @@ from app.errors import (
     Unavailable,
 )
 from app.languages import times, words
+from app.languages.refusals import in_words
+from app.languages.texts import gettext, lazy_gettext, ngettext
 from app.rules.device_names import kind_of
 from app.rules.email_addresses import understood_as
 from app.rules.second_steps import SecondFactorAsked
@@ -44,8 +46,8 @@ Page = Callable[[Problems], str]
 
 HOME = "/settings/sessions"
 _OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~\u00a1-\U0010ffff]*")  # browsers read \ as /, and skip tabs and line ends
-_WRONG_CODE = "That code is wrong or was used already. Try the next one."
-_WRONG_PASSKEY = "That passkey was not accepted. Try again, or enter a code."
+_WRONG_CODE = lazy_gettext("That code is wrong or was used already. Try the next one.")
+_WRONG_PASSKEY = lazy_gettext("That passkey was not accepted. Try again, or enter a code.")
 
 
 def page_blueprint(name: str) -> PageBlueprint:
@@ -156,20 +158,23 @@ def _when_to_try_again() -> str:
     """Return the problem of a form that a rate limit refuses. Some limits count for an hour."""
     reset_at = cast(RequestLimit, limiter.current_limit).reset_at
     minutes = max(1, math.ceil((reset_at - time.time()) / 60))
-    return f"Too many tries. Please try again in {'a minute' if minutes == 1 else f'{minutes} minutes'}."
+    return ngettext(
+        "Too many tries. Please try again in a minute.", "Too many tries. Please try again in %(num)s minutes.", minutes
+    )
 
 
 def _problems(refusal: ApiError) -> Problems:
     """Return the problem of each field. A problem of the whole form has the key ""."""
     if isinstance(refusal, InvalidLogin | Unavailable):
-        return {"": "Busy right now. Please try again." if refusal.status == 503 else refusal.plainly()}
+        busy = gettext("Busy right now. Please try again.")
+        return {"": busy if refusal.status == 503 else in_words(refusal.plainly())}
     if isinstance(refusal, InvalidForm):
-        return refusal.by_field()
+        return {field: in_words(problem) for field, problem in refusal.by_field().items()}
     if isinstance(refusal, InvalidCode) and answered_by() == "webauthn":
-        return {"passkey": _WRONG_PASSKEY}
+        return {"passkey": str(_WRONG_PASSKEY)}
     if isinstance(refusal, InvalidCode):
-        text = refusal.message if isinstance(refusal, InvalidPassword) else _WRONG_CODE
+        text = in_words(refusal.message) if isinstance(refusal, InvalidPassword) else str(_WRONG_CODE)
         return {"code": text, "answer": text}
     if isinstance(refusal, InvalidTicket):
-        return {"": "That took too long, or too many tries. Please log in again.", "ticket": ""}
-    return {"": refusal.plainly()}
+        return {"": gettext("That took too long, or too many tries. Please log in again."), "ticket": ""}
+    return {"": in_words(refusal.plainly())}

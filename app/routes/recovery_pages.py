@@ -5,6 +5,7 @@ The API of a reset: recovery.py.
 from flask import redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
+from app.languages.texts import gettext
 from app.routes.forms import (
     Problems,
     answered_by,
@@ -50,7 +51,7 @@ def _code_page(problems: Problems, asked: SecondFactorAsked | None = None) -> st
 
 
 def _reset_page_again() -> str:
-    return _reset_page({"": "That took too long, or too many tries. Please set your new password again."})
+    return _reset_page({"": gettext("That took too long, or too many tries. Please set your new password again.")})
 
 
 def _revert_page(problems: Problems) -> str:

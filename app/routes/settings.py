@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from app.errors import Unauthorized, UnknownSession
 from app.languages import words
-from app.languages.texts import lazy_gettext
+from app.languages.texts import gettext, lazy_gettext, ngettext
 from app.routes.forms import HOME, Problems, lead_to_page, next_path, page_blueprint, shows_page_on_refusal
 from app.rules import totp
 from app.rules.profile import ProfileChange
@@ -39,9 +39,9 @@ bp = page_blueprint("settings")
 
 _MAX_AT_ONCE = 64
 _DONE = {
-    "passkey": "Your passkey is added.",
-    "passkey-renamed": "The passkey has its new name.",
-    "passkey-removed": "The passkey is removed.",
+    "passkey": lazy_gettext("Your passkey is added."),
+    "passkey-renamed": lazy_gettext("The passkey has its new name."),
+    "passkey-removed": lazy_gettext("The passkey is removed."),
     "weak-length": lazy_gettext("Your password is shorter or longer than new ones may be. Please choose another."),
     "weak-bytes": lazy_gettext("Your password is longer than new ones may be. Please choose another."),
     "weak-nul": lazy_gettext("Your password has a character that new ones may not have. Please choose another."),
@@ -57,20 +57,20 @@ _DONE = {
     "weak-breached": lazy_gettext(
         "Your password has been in a data leak, so others may try it. Please choose another."
     ),
-    "password": "Your password is changed. Every other session is logged out.",
-    "on": "Your authenticator app is added.",
-    "off": "Two-factor authentication is off.",
-    "removed": "Your authenticator app is removed.",
-    "over": "That was over already.",
-    "alone": "All other sessions were over already.",
-    "none": "Tick the sessions to log out, then press the button below them.",
+    "password": lazy_gettext("Your password is changed. Every other session is logged out."),
+    "on": lazy_gettext("Your authenticator app is added."),
+    "off": lazy_gettext("Two-factor authentication is off."),
+    "removed": lazy_gettext("Your authenticator app is removed."),
+    "over": lazy_gettext("That was over already."),
+    "alone": lazy_gettext("All other sessions were over already."),
+    "none": lazy_gettext("Tick the sessions to log out, then press the button below them."),
 }
 
 
 def _notice() -> str:
     done = request.args.get("done", "")
     if re.fullmatch("[0-9]{1,2}", done):
-        return "1 session is logged out." if done == "1" else f"{done} sessions are logged out."
+        return ngettext("%(num)s session is logged out.", "%(num)s sessions are logged out.", int(done))
     return str(_DONE.get(done, ""))
 
 
@@ -247,7 +247,7 @@ def add_passkey(body: AddPasskey) -> ResponseReturnValue:
 
 def _say_of_ticket(problems: Problems) -> Problems:
     """Return the problems of a new passkey in words for people, who know of no ticket."""
-    return {"": "That took too long. Please add it again."} if "ticket" in problems else problems
+    return {"": gettext("That took too long. Please add it again.")} if "ticket" in problems else problems
 
 
 @bp.get("/security/totp")

@@ -2,22 +2,27 @@
 
 import { INVALID_TICKET, MFA_REQUIRED, WRONG_ANSWER, call, problem } from "./calls.js";
 import { usePasskey, whyFailed, whyNot } from "./passkeys.js";
+import { text } from "./texts.js";
 
 const QUESTIONS = {
   webauthn: {
-    title: "Use Your Passkey", label: "", hint: "Your device asks for your finger, your face or its PIN.",
-    go: "Use a passkey", other: "Use a passkey instead",
+    title: (what) => text("Use Your Passkey to {what}", { what }), label: "",
+    hint: text("Your device asks for your finger, your face or its PIN."),
+    go: text("Use a passkey"), other: text("Use a passkey instead"),
   },
   password: {
-    title: "Enter Password", label: "Password", hint: "", type: "password", autocomplete: "current-password",
+    title: (what) => text("Enter Password to {what}", { what }), label: text("Password"), hint: "",
+    type: "password", autocomplete: "current-password",
   },
   totp: {
-    title: "Enter Auth Code", label: "Auth code", hint: "Six digits from your authenticator app.", type: "text",
-    autocomplete: "one-time-code", inputmode: "numeric", other: "Use an auth code instead",
+    title: (what) => text("Enter Auth Code to {what}", { what }), label: text("Auth code"),
+    hint: text("Six digits from your authenticator app."), type: "text",
+    autocomplete: "one-time-code", inputmode: "numeric", other: text("Use an auth code instead"),
   },
   backup: {
-    title: "Enter Backup Code", label: "Backup code", hint: "Each of them works once.", type: "text",
-    autocomplete: "off", inputmode: "text", other: "Use a backup code instead",
+    title: (what) => text("Enter Backup Code to {what}", { what }), label: text("Backup code"),
+    hint: text("Each of them works once."), type: "text",
+    autocomplete: "off", inputmode: "text", other: text("Use a backup code instead"),
   },
 };
 
@@ -25,10 +30,10 @@ const QUESTIONS = {
  * Sends what needs a proof; asks for the password, a code or a passkey where the server does, and sends it again.
  * Gives the answer, or null where the question was left unanswered.
  *
- * what   what it is asked for, as in "Log Out Session"
+ * what   what it is asked for, as in "Log Out Session", in the language of the page
  * go     what the button says
  */
-export async function prove(send, what, go = "Continue") {
+export async function prove(send, what, go = text("Continue")) {
   const answer = await send();
   return answer.body.code === MFA_REQUIRED ? new Question(send, what, go, answer.body.mfa).ask() : answer;
 }
@@ -58,7 +63,7 @@ class Question {
     const input = part("answer");
     const isTyped = method !== "webauthn";
     this.method = method;
-    part("title").textContent = `${question.title} to ${this.what}`;
+    part("title").textContent = question.title(this.what);
     part("label").textContent = question.label;
     part("hint").textContent = question.hint;
     part("label").hidden = input.hidden = input.disabled = !isTyped;
@@ -70,7 +75,7 @@ class Question {
     part("go").textContent = question.go ?? this.go;
     part("go").disabled = this.methods.length === 0;
     part("others").replaceChildren(...this.methods.filter((type) => type !== method).map((type) => this.switchTo(type)));
-    this.say(...(this.methods.length ? [] : whyNot() ?? ["Log in again, please."]));
+    this.say(...(this.methods.length ? [] : whyNot() ?? [text("Log in again, please.")]));
   }
 
   switchTo(method) {
@@ -80,10 +85,10 @@ class Question {
     return button;
   }
 
-  say(...text) {
+  say(...words) {
     const input = part("answer");
-    part("problem").replaceChildren(...text);
-    if (text.length) input.setAttribute("aria-invalid", "true");
+    part("problem").replaceChildren(...words);
+    if (words.length) input.setAttribute("aria-invalid", "true");
     else input.removeAttribute("aria-invalid");
     this.focus();
   }
@@ -163,9 +168,9 @@ class Question {
 
 /** Why a challenge is of no use any more: a fresh one is fetched. */
 const STALE = {
-  [INVALID_TICKET]: "That took too long, or too many tries. Please answer once more.",
-  mfa_type: "How you log in was changed meanwhile. Please answer this instead.",
+  [INVALID_TICKET]: text("That took too long, or too many tries. Please answer once more."),
+  mfa_type: text("How you log in was changed meanwhile. Please answer this instead."),
 };
 
-const WRONG_CODE = "That code is wrong or was used already. Try the next one.";
-const WRONG_PASSKEY = "That passkey was not accepted. Try again, or answer in another way.";
+const WRONG_CODE = text("That code is wrong or was used already. Try the next one.");
+const WRONG_PASSKEY = text("That passkey was not accepted. Try again, or answer in another way.");

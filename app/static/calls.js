@@ -1,5 +1,7 @@
 // Calls of the API by the cookie.
 
+import { refusal, text } from "./texts.js";
+
 export const MFA_REQUIRED = 60003;
 export const INVALID_TICKET = 60006;
 export const WRONG_ANSWER = "Invalid two-factor code";
@@ -15,7 +17,7 @@ export async function call(method, path, body) {
       body: body && JSON.stringify(body),
     });
   } catch {
-    return { status: 0, body: { error: "There is no connection. Please try again." } };
+    return { status: 0, body: { error: text("There is no connection. Please try again.") } };
   }
   const type = response.headers.get("Content-Type") ?? "";
   const answer = { status: response.status, body: type.startsWith("application/json") ? await response.json() : {} };
@@ -30,8 +32,9 @@ export function leave() {
 
 /** What went wrong, in a sentence. */
 export function problem({ status, body }) {
-  if (status === 429) return "Too many tries. Wait a few minutes, then try again.";
-  if (status >= 500) return "That did not work just now. Please try again.";
+  if (status === 429) return text("Too many tries. Wait a few minutes, then try again.");
+  if (status >= 500) return text("That did not work just now. Please try again.");
   const [field] = Object.values(body.errors ?? {});
-  return field?._errors?.[0]?.message ?? body.error ?? body.message ?? "That did not work.";
+  const said = field?._errors?.[0]?.message ?? body.error?.replace(/^[a-z_]+: /, "") ?? body.message;
+  return said ? refusal(said) : text("That did not work.");
 }

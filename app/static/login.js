@@ -2,6 +2,7 @@
 
 import { NO_TICKET, WRONG_ANSWER, call, problem } from "./calls.js";
 import { canOffer, ticketLastsMs, usePasskey, whyFailed, whyNot } from "./passkeys.js";
+import { text } from "./texts.js";
 
 const box = document.getElementById("passkey");
 const button = document.getElementById("passkey-use");
@@ -12,7 +13,7 @@ let offer = null; // the request that waits until somebody chooses a passkey in 
 let renewAt = Infinity; // when its ticket is too old to be answered
 let isBusy = false;
 
-const say = (...text) => said.replaceChildren(...text);
+const say = (...parts) => said.replaceChildren(...parts);
 
 const start = (conditional) => call("POST", "/login/passkey/start", { conditional });
 
@@ -84,8 +85,8 @@ function renew() {
 }
 
 const REFUSED = {
-  [WRONG_ANSWER]: "That passkey was not accepted. Use your password.",
-  [NO_TICKET]: "That took too long. Please try again.",
+  [WRONG_ANSWER]: text("That passkey was not accepted. Use your password."),
+  [NO_TICKET]: text("That took too long. Please try again."),
 };
 
 box.hidden = false;

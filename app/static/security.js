@@ -3,6 +3,7 @@
 import { call, problem } from "./calls.js";
 import { prove } from "./ask.js";
 import { makePasskey, signal, whyFailed, whyNot } from "./passkeys.js";
+import { text } from "./texts.js";
 
 const API = "/api/v9/users/@me/mfa/webauthn/credentials";
 
@@ -13,7 +14,7 @@ const naming = document.getElementById("naming");
 const name = document.getElementById("naming-name");
 const removing = document.getElementById("removing");
 
-const say = (...text) => said.replaceChildren(...text);
+const say = (...parts) => said.replaceChildren(...parts);
 const done = (what) => location.assign(`/settings/security?done=${what}`);
 
 /** Asks in a dialog; gives whether it was answered with its button, and not cancelled. */
@@ -36,9 +37,9 @@ async function askForName(title, go, proposed) {
 }
 
 async function addPasskey() {
-  const chosen = await askForName("Add a Passkey", "Continue", add.dataset.name);
+  const chosen = await askForName(text("Add a Passkey"), text("Continue"), add.dataset.name);
   if (chosen === null) return;
-  const begun = await prove(() => call("POST", API, {}), "Add a Passkey");
+  const begun = await prove(() => call("POST", API, {}), add.dataset.prove);
   if (begun === null) return;
   if (begun.status !== 200) {
     say(problem(begun));
@@ -47,7 +48,7 @@ async function addPasskey() {
   try {
     adding.elements.credential.value = await makePasskey(begun.body.challenge);
   } catch (failure) {
-    say(failure.name === "NotAllowedError" ? "No passkey was made." : whyFailed(failure));
+    say(failure.name === "NotAllowedError" ? text("No passkey was made.") : whyFailed(failure));
     return;
   }
   adding.elements.name.value = chosen;
@@ -57,19 +58,19 @@ async function addPasskey() {
 
 async function renamePasskey(row) {
   const called = row.querySelector("bdi").textContent;
-  const chosen = await askForName("Rename Passkey", "Save", called);
+  const chosen = await askForName(text("Rename Passkey"), text("Save"), called);
   if (chosen === null || chosen === called) return;
-  const answer = await prove(() => call("PATCH", `${API}/${row.dataset.id}`, { name: chosen }), `Rename “${called}”`);
+  const answer = await prove(() => call("PATCH", `${API}/${row.dataset.id}`, { name: chosen }), text("Rename “{name}”", { name: called }));
   if (answer === null) return;
   if (answer.status === 200) done("passkey-renamed");
-  else say(answer.status === 404 ? "That passkey was removed already." : problem(answer));
+  else say(answer.status === 404 ? text("That passkey was removed already.") : problem(answer));
 }
 
 async function removePasskey(row) {
   const called = row.querySelector("bdi").textContent;
-  document.getElementById("removing-title").textContent = `Remove “${called}”?`;
+  document.getElementById("removing-title").textContent = text("Remove “{name}”?", { name: called });
   if (!(await confirmed(removing))) return;
-  const answer = await prove(() => call("DELETE", `${API}/${row.dataset.id}`), `Remove “${called}”`);
+  const answer = await prove(() => call("DELETE", `${API}/${row.dataset.id}`), text("Remove “{name}”", { name: called }));
   if (answer === null) return;
   if (answer.status !== 204 && answer.status !== 404) {
     say(problem(answer));

@@ -2,28 +2,30 @@
 
 import { call, leave, problem } from "./calls.js";
 import { prove } from "./ask.js";
+import { counted, text } from "./texts.js";
 
 const said = document.getElementById("said");
 
-const sessions = (count) => (count === 1 ? "1 session is" : `${count} sessions are`);
-const KINDS = { "#desktop": "Desktop", "#phone": "Phone", "#tablet": "Tablet", "#browser": "Browser" };
+const KINDS = {
+  "#desktop": text("Desktop"), "#phone": text("Phone"), "#tablet": text("Tablet"), "#browser": text("Browser"),
+};
 
-const label = (part, text) => part.setAttribute("aria-label", text);
+const label = (part, words) => part.setAttribute("aria-label", words);
 const ticked = () => [...document.querySelectorAll(".pick input:checked")];
 
 let fading;
 
 /** Tells a result, for some seconds or until the next thing is done. */
-function say(text) {
+function say(words) {
   clearTimeout(fading);
-  said.textContent = text;
-  if (text) fading = setTimeout(say, 8000, "");
+  said.textContent = words;
+  if (words) fading = setTimeout(say, 8000, "");
 }
 
 /** Adds what the rows come without: exact times in the reader's own zone, labels that name the device, the pencil. */
 function dress() {
   for (const time of document.querySelectorAll("time")) {
-    time.title = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
+    time.title = new Date(time.dateTime).toLocaleString(document.documentElement.lang, { dateStyle: "long", timeStyle: "short" });
   }
   for (const row of document.querySelectorAll(".row")) {
     const [box, button] = [row.querySelector("input"), row.querySelector(".end")];
@@ -32,16 +34,16 @@ function dress() {
     const kind = row.querySelector(".kind");
     const pencil = Object.assign(document.createElement("button"), { type: "button", className: "icon rename" });
     kind.setAttribute("role", "img");
-    label(kind, KINDS[kind.firstElementChild.getAttribute("href")] ?? "Unknown kind");
-    called.after(Object.assign(pencil, { id: `rename-${id}`, title: "Rename" }));
-    label(pencil, `Rename ${called.textContent}`);
+    label(kind, KINDS[kind.firstElementChild.getAttribute("href")] ?? text("Unknown kind"));
+    called.after(Object.assign(pencil, { id: `rename-${id}`, title: text("Rename") }));
+    label(pencil, text("Rename {name}", { name: called.textContent }));
     if (!box) continue;
     box.id = `pick-${id}`;
     box.removeAttribute("aria-labelledby");
-    label(box, `Select ${called.textContent}`);
+    label(box, text("Select {name}", { name: called.textContent }));
     button.id = `end-${id}`;
-    button.title = "Log Out of Session";
-    label(button, `Log Out of Session: ${called.textContent}`);
+    button.title = text("Log Out of Session");
+    label(button, text("Log Out of Session: {name}", { name: called.textContent }));
   }
   count();
 }
@@ -51,8 +53,8 @@ function count() {
   const selected = document.getElementById("selected");
   if (!selected) return;
   const number = ticked().length;
-  selected.textContent = number === 1 ? "Log Out 1 Session" : `Log Out ${number} Sessions`;
-  document.getElementById("count").textContent = number ? `${number} selected` : "";
+  selected.textContent = counted("Log Out {count} Session", "Log Out {count} Sessions", number);
+  document.getElementById("count").textContent = number ? text("{count} selected", { count: number }) : "";
 }
 
 /** Takes the list from the server again; what is ticked and what has the focus stay so. */
@@ -81,14 +83,15 @@ async function refresh() {
 }
 
 async function end(asked, button) {
-  const what = asked.count === 1 ? "Session" : `${asked.count} Sessions`;
-  const answer = await prove(asked.send, `Log Out ${what}`, "Log Out");
+  const what = counted("Log Out Session", "Log Out {count} Sessions", asked.count);
+  const answer = await prove(asked.send, what, text("Log Out"));
   if (answer === null) {
     button.focus();
     return;
   }
   const isDone = answer.status === 200;
-  say(isDone ? `${sessions(asked.count)} logged out.` : answer.status === 404 ? "That was over already." : problem(answer));
+  const done = counted("{count} session is logged out.", "{count} sessions are logged out.", asked.count);
+  say(isDone ? done : answer.status === 404 ? text("That was over already.") : problem(answer));
   await refresh();
 }
 
@@ -105,9 +108,9 @@ const naming = document.getElementById("naming");
 const name = document.getElementById("naming-name");
 const wrongName = document.getElementById("naming-problem");
 
-function sayOfName(text) {
-  wrongName.textContent = text;
-  if (text) name.setAttribute("aria-invalid", "true");
+function sayOfName(words) {
+  wrongName.textContent = words;
+  if (words) name.setAttribute("aria-invalid", "true");
   else name.removeAttribute("aria-invalid");
 }
 
@@ -118,7 +121,7 @@ function rename(button) {
   naming.dataset.id = row.dataset.id;
   name.value = madeUp === undefined ? "" : called;
   name.placeholder = madeUp ?? called;
-  document.getElementById("naming-hint").textContent = `Leave it empty for “${name.placeholder}”.`;
+  document.getElementById("naming-hint").textContent = text("Leave it empty for “{name}”.", { name: name.placeholder });
   sayOfName("");
   naming.showModal();
   name.select();
@@ -129,12 +132,12 @@ naming.addEventListener("submit", async (event) => {
   const chosen = name.value.trim() || null;
   const answer = await call("PATCH", `/me/sessions/${naming.dataset.id}`, { name: chosen });
   if (answer.status !== 200) {
-    sayOfName(problem(answer).replace(/^name: /, ""));
+    sayOfName(problem(answer));
     name.focus();
     return;
   }
   naming.close();
-  say(chosen ? `The device is now called “${chosen}”.` : "The device has its own name no more.");
+  say(chosen ? text("The device is now called “{name}”.", { name: chosen }) : text("The device has its own name no more."));
   await refresh();
 });
 naming.querySelector(".cancel").addEventListener("click", () => naming.close());

@@ -12,6 +12,13 @@ export function text(english, values = {}) {
   return fill(texts[english] ?? english, values);
 }
 
+/** Gives what the API says in the language of the page. Any number may stand in it: {1} is the first one. */
+export function refusal(sentence) {
+  const numbers = [""];
+  const known = sentence.replace(/[0-9](?:[0-9,]*[0-9])?/g, (number) => `{${numbers.push(number) - 1}}`);
+  return Object.hasOwn(texts, known) ? fill(texts[known], numbers) : sentence;
+}
+
 /** Gives the form of a text that fits a number, which {count} in it stands for. */
 export function counted(one, many, count, values = {}) {
   const forms = texts[one];

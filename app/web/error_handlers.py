@@ -14,6 +14,7 @@ from redis import RedisError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app.errors import ApiError, Unavailable, Unconfirmed, status_message
+from app.languages.refusals import in_words
 from app.stores.connection.refusals import KINDS, describe, kind_of
 from app.watch import context, metrics
 from app.web.limits import limiter
@@ -98,7 +99,7 @@ def _render(body: dict[str, Any], sentence: str, status: int) -> dict[str, Any] 
     """Return a refusal in the form of the request's surface: code and message, one sentence, or a page."""
     surface = surface_of_request()
     if surface is Surface.PAGES:
-        return render_template("refusal.html", status=status, sentence=sentence)
+        return render_template("refusal.html", status=status, sentence=in_words(sentence).rstrip("."))
     return cookie_body(body, sentence) if surface is Surface.COOKIE_API else body
 
 

@@ -12,6 +12,7 @@ from flask import Flask, Response
 
 from app.config import Settings
 from app.languages.choice import current_locale, direction_of_page, language_of_page
+from app.languages.refusals import sentences_in_words
 from app.translations import FOLDER, LANGUAGES
 from app.web.surfaces import is_answered_by_page
 
@@ -41,8 +42,11 @@ def _texts_of_scripts(language: str) -> Mapping[str, str | Sequence[str]]:
         return {}
     with path.open("rb") as file:
         catalogue = read_mo(file)
-    messages = [message for message in catalogue if message.context == _OF_SCRIPTS]
-    return {message.id if isinstance(message.id, str) else message.id[0]: message.string or "" for message in messages}
+    texts: dict[str, str | Sequence[str]] = {**sentences_in_words()}
+    for message in catalogue:
+        if message.context == _OF_SCRIPTS and message.string:
+            texts[message.id if isinstance(message.id, str) else message.id[0]] = message.string
+    return texts
 
 
 def _languages() -> Sequence[tuple[str, str]]:
