@@ -78,7 +78,7 @@ class Settings:
     mfa_ticket_ttl_s: int = _setting(parsers.span, "time in which a challenge can be answered", "5m")
     mfa_proof_ttl_s: int = _setting(parsers.span, "time for which a proof, earned by a right answer, is good", "5m")
     totp_window: int = _setting(
-        parsers.whole(0, 10), "steps of 30 seconds that a TOTP code may be off, either way", "1"
+        parsers.whole(0, 10), "steps (of 30 seconds, as a rule) that a TOTP code may be off, either way", "1"
     )
     totp_client_secret_bits: int = _setting(
         parsers.whole(LEAST_SECRET_BITS, SECRET_BITS),

@@ -200,17 +200,18 @@ class InvalidSecret(ApiError):
     """A TOTP secret that is missing, malformed or short. Without one a client shows a secret and asks again.
 
     Args:
-        least_bits: What a secret must have; None if there was no secret. Forms of clients show a problem at a field.
+        problem: A sentence that says what is wrong with it; "" if there was no secret. Forms of clients show it at a
+            field.
     """
 
     code = 60005
     message = "Invalid two-factor secret"
 
-    def __init__(self, least_bits: int | None = None) -> None:
-        problem = f"INVALID_SECRET: Must be base32 of {least_bits} bits or more, 128 letters at most."
+    def __init__(self, problem: str = "") -> None:
         super().__init__()
-        if least_bits:
-            self.extra["errors"] = _form_errors({"secret": problem, "code": problem})
+        if problem:
+            told = f"INVALID_SECRET: {problem}"
+            self.extra["errors"] = _form_errors({"secret": told, "code": told})
 
 
 class InvalidTicket(ApiError):

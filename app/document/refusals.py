@@ -11,7 +11,6 @@ from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from app.errors import ApiError, ApplicationFailed, InvalidForm, InvalidSecret, MfaRequired
-from app.rules.totp import LEAST_SECRET_BITS
 from app.web.error_handlers import cookie_body, plain_body, rate_limited_body
 from app.wire.contract import Header
 from app.wire.fields import TICKET
@@ -137,7 +136,7 @@ class Refusals:
             return ApplicationFailed(
                 ["new_password"], "The application refused the rest.", token=TICKET["examples"][0], errors=errors
             )
-        return InvalidSecret(LEAST_SECRET_BITS) if refusal is InvalidSecret else refusal()
+        return InvalidSecret("Must be base32.") if refusal is InvalidSecret else refusal()
 
     def _shape(self, refusal: Refusal, body: JsonObject) -> str:
         """Return the name of the schema of a refusal's body. Add the schema to the document if it is missing."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from app.rules import totp, webauthn
 from app.rules.keyring import Keyring
 from app.rules.relying_party import RelyingParty
-from app.stores.factors import JudgedAnswer, MfaType
+from app.stores.factors import JudgedAnswer, MfaType, TotpParameters
 from app.stores.passkeys import Passkey
 from app.stores.user_records import User
 from app.text import plain_code
@@ -108,12 +108,15 @@ class TotpFactor:
 
     def read_answer(self, user: User, typed: str, _: str) -> JudgedAnswer | None:
         secret = self._keyring.decrypt(user.totp_secret) if user.totp_secret else None
-        step = self.step_of(secret, typed) if secret else None
-        return None if step is None else JudgedAnswer("totp", {"step": step, "window": self._window})
+        step = self.step_of(secret, user.totp_parameters, typed) if secret else None
+        if step is None:
+            return None
+        evidence = {"step": step, "window": self._window, "period_s": user.totp_parameters.period_s}
+        return JudgedAnswer("totp", evidence)
 
-    def step_of(self, secret: str, code: str) -> int | None:
+    def step_of(self, secret: str, parameters: TotpParameters, code: str) -> int | None:
         """Return the step with this code, at most `window` steps from now; None if there is no such step."""
-        return totp.matching_step(secret, code, self._clock(), self._window)
+        return totp.matching_step(secret, code, self._clock(), self._window, parameters)
 
 
 class BackupCodes:

@@ -17,7 +17,7 @@ from app.rules.keyring import Keyring
 from app.rules.links import factor_of_totp
 from app.rules.notices import Notices
 from app.rules.relying_party import RelyingParty
-from app.stores.factors import JudgedAnswer, MfaType
+from app.stores.factors import USUAL_TOTP, JudgedAnswer, MfaType
 from app.stores.session_records import Client
 from app.stores.tickets import AnswerVerdict
 from app.stores.user_records import User
@@ -139,20 +139,27 @@ class SecondFactor:
     ) -> tuple[str, list[str]]:
         """Turn TOTP on, if a code proves that the user's app has the secret.
 
+        Args:
+            secret: In base32, or in an otpauth URI, which may tell another algorithm, 8 digits or another period.
+
         Returns:
             The new token of the caller's session, and the backup codes, which are shown only now. There are none if the
             user has another second factor, whose codes go on.
 
         Raises:
             MfaAlreadyOn: TOTP is on.
-            InvalidSecret: The secret is missing or short.
+            InvalidSecret: The secret is missing, short, or of codes that cannot be checked here.
             InvalidCode: The code is wrong.
         """
         self.require_totp_off(user)
-        read = totp.read_secret(secret or "", self._least_secret_bits)
-        if read is None:
-            raise InvalidSecret(self._least_secret_bits if secret else None)
-        step = self._totp.step_of(read, code or "")
+        if not secret:
+            raise InvalidSecret
+        try:
+            read, told = totp.read_enrolment(secret, self._least_secret_bits)
+        except totp.BadSecret as problem:
+            raise InvalidSecret(str(problem)) from None
+        parameters = told or USUAL_TOTP
+        step = self._totp.step_of(read, parameters, code or "")
         if step is None:
             raise InvalidCode
         codes, hashes = self.first_codes(user)
@@ -165,7 +172,9 @@ class SecondFactor:
                 "totp_secret": encrypted,
                 "totp_step": str(step),
                 "totp_since": str(int(self._clock())),
+                **{name: value for name, value in parameters.as_fields().items() if value},
             },
+            unset=[name for name, value in parameters.as_fields().items() if not value],
             backup_codes=hashes,
             new_id_hash=tokens.id_hash(token),
             reason="mfa_change",

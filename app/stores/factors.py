@@ -6,7 +6,7 @@ answer is read: rules/factors.py.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from app.stores.connection.node import RedisCommand
 from app.stores.keys import Keys
@@ -26,6 +26,36 @@ class FactorKind:
 
     check_command: Callable[[Keys, str], RedisCommand]
     is_in: Callable[[Mapping[str, str], Sequence[str]], bool]
+
+
+TotpAlgorithm = Literal["SHA1", "SHA256", "SHA512"]
+
+
+@dataclass(frozen=True, slots=True)
+class TotpParameters:
+    """How an authenticator app makes codes from its secret (RFC 6238). A record has what differs from these alone."""
+
+    algorithm: TotpAlgorithm = "SHA1"
+    digits: int = 6
+    period_s: int = 30
+
+    @classmethod
+    def in_record(cls, record: Mapping[str, str]) -> "TotpParameters":
+        """Return the parameters in the record of a user."""
+        return cls(
+            cast(TotpAlgorithm, record.get("totp_algorithm", "SHA1")),
+            int(record.get("totp_digits", 6)),
+            int(record.get("totp_period", 30)),
+        )
+
+    def as_fields(self) -> dict[str, str | None]:
+        """Return the fields of a record: None for those that must be absent."""
+        own = {"totp_algorithm": self.algorithm, "totp_digits": self.digits, "totp_period": self.period_s}
+        usual = {"totp_algorithm": "SHA1", "totp_digits": 6, "totp_period": 30}
+        return {name: None if value == usual[name] else str(value) for name, value in own.items()}
+
+
+USUAL_TOTP = TotpParameters()  # every authenticator app supports these
 
 
 # Backup codes are missing on purpose: they replace a code of a second factor, but are not one themselves.
@@ -48,8 +78,8 @@ class JudgedAnswer:
 
     Attributes:
         evidence: For the script. {} for a right password; {"cred_id", "id", "sign_count"} for a passkey, by both its
-            ids; {"step", "window"} for a TOTP code (RFC 6238), where window is the steps that it may be off;
-            {"code_hashes"} for a backup code (all hashes under which it may be kept); None for a wrong answer.
+            ids; {"step", "window", "period_s"} for a TOTP code (RFC 6238), where window is the steps that it may be
+            off; {"code_hashes"} for a backup code (all hashes under which it may be kept); None for a wrong answer.
     """
 
     factor: MfaType | Literal["password"]

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import RedisCommand, Wait
+from app.stores.factors import USUAL_TOTP, TotpParameters
 from app.stores.keys import Keys
 from app.stores.passkeys import Passkey
 
@@ -39,6 +40,7 @@ class NewUser:
     password_hash: str = field(repr=False)
     created_at: int
     totp_secret: str | None = field(default=None, repr=False)
+    totp_parameters: TotpParameters = USUAL_TOTP
     disabled: bool = False
     tokens_valid_since: int | None = None
     passkeys: Sequence[Passkey] = ()
@@ -201,6 +203,7 @@ def _fields(user: NewUser) -> Sequence[str]:
         "epoch": 1,
         "totp_secret": user.totp_secret,
         "totp_step": None if user.totp_secret is None else 0,
+        **(user.totp_parameters.as_fields() if user.totp_secret else {}),
         "disabled": "1" if user.disabled else None,
         "tokens_valid_since": user.tokens_valid_since,
         "language": user.language,

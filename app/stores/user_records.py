@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.stores.factors import KINDS, MfaType
+from app.stores.factors import KINDS, USUAL_TOTP, MfaType, TotpParameters
 from app.stores.passkeys import Passkey, parse_passkeys
 
 
@@ -19,6 +19,7 @@ class User:
         secrets_version: Grows with every change of the password, a factor or the backup codes. Proofs and reset links
             of an older version are refused.
         totp_secret: The encrypted secret; None while TOTP is off.
+        totp_parameters: How the user's authenticator app makes codes.
         totp_since: When TOTP was turned on, Unix seconds; 0 if nobody knows, as in an import.
         language: Of pages and mails; None for who has not chosen one, and did not ask for one at the registration.
         password_warning: Why the password that an import brought could not be a new one here. None if the user was
@@ -46,6 +47,7 @@ class User:
     secrets_changed_at: int = 0
     replayed_at: float = 0
     totp_since: int = 0
+    totp_parameters: TotpParameters = USUAL_TOTP
     language: str | None = None
     password_warning: str | None = None
 
@@ -98,6 +100,7 @@ def _user_of(user_id: str, fields: Sequence[str], backup_codes_left: int, passke
         secrets_changed_at=int(record.get("secrets_changed_at", 0)),
         replayed_at=float(record.get("replayed_at", 0)),
         totp_since=int(record.get("totp_since", 0)),
+        totp_parameters=TotpParameters.in_record(record),
         language=record.get("language"),
         password_warning=record.get("password_warning"),
         factors=frozenset(name for name, kind in KINDS.items() if kind.is_in(record, passkeys)),

@@ -127,7 +127,8 @@ class EnableTotpSchema(WireSchema):
     secret = Text(
         allow_none=True,
         metadata={
-            "description": "A secret that the client made: base32 of `TOTP_CLIENT_SECRET_BITS` or more",
+            "description": "A secret that the client made: base32 of `TOTP_CLIENT_SECRET_BITS` or more, or an "
+            "`otpauth` URI with it, which may tell SHA256 or SHA512, 8 digits and another period",
             "examples": ["JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"],
         },
     )

@@ -1,9 +1,12 @@
 """Time-based codes."""
 
+import base64
+
 import pyotp
 import pytest
 
 from app.rules import totp
+from app.stores.factors import TotpParameters
 
 SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"  # the key of RFC 6238's test vectors, in base32
 
@@ -45,3 +48,82 @@ def test_the_clock_before_the_first_step():
 )
 def test_secrets_are_brought_to_one_form(text, secret):
     assert totp.read_secret(text, totp.SECRET_BITS) == secret
+
+
+RFC_KEYS = {  # the ASCII digits again and again, as long as the algorithm's digest (RFC 6238, errata 2866)
+    name: base64.b32encode((b"1234567890" * 7)[:size]).decode().rstrip("=")
+    for name, size in (("SHA1", 20), ("SHA256", 32), ("SHA512", 64))
+}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "now", "code"),
+    [
+        ("SHA1", 59, "94287082"),
+        ("SHA256", 59, "46119246"),
+        ("SHA512", 59, "90693936"),
+        ("SHA1", 20000000000, "65353130"),
+        ("SHA256", 20000000000, "77737706"),
+        ("SHA512", 20000000000, "47863826"),
+    ],
+)
+def test_codes_of_other_algorithms_are_those_of_the_rfc(algorithm, now, code):
+    parameters = TotpParameters(algorithm, 8, 30)
+    assert totp.matching_step(RFC_KEYS[algorithm], code, now, 0, parameters) == now // 30
+    assert totp.matching_step(RFC_KEYS[algorithm], code[2:], now, 0, parameters) is None
+    assert totp.matching_step(RFC_KEYS[algorithm], code[2:], now, 0) == (now // 30 if algorithm == "SHA1" else None)
+
+
+def test_a_period_makes_the_steps():
+    code = pyotp.TOTP(SECRET, interval=60).generate_otp(1_700_000_010 // 60 - 1)
+    parameters = TotpParameters("SHA1", 6, 60)
+    assert totp.matching_step(SECRET, code, 1_700_000_010, 1, parameters) == 1_700_000_010 // 60 - 1
+    assert totp.matching_step(SECRET, code, 1_700_000_010, 0, parameters) is None
+
+
+USUAL = TotpParameters()
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters"),
+    [
+        (SECRET, None),
+        (f"otpauth://totp/Keyrack:ada@example.com?secret={SECRET}&issuer=Keyrack", USUAL),
+        (f"OTPAUTH://TOTP/x?secret={SECRET.lower()}", USUAL),
+        (f"otpauth://totp/x?secret={SECRET}&algorithm=SHA1&digits=6&period=30", USUAL),
+        (f"otpauth://totp/x?secret={SECRET}&algorithm=sha-256", TotpParameters("SHA256")),
+        (f"otpauth://totp/x?algorithm=HmacSHA512&digits=8&period=60&secret={SECRET}", TotpParameters("SHA512", 8, 60)),
+        (f"otpauth://totp/A%2FB%3A?secret={'+'.join((SECRET[:4], SECRET[4:]))}&image=https%3A%2F%2Fx&color=1", USUAL),
+        (f" otpauth://totp/x?secret={SECRET}&digits=\n", USUAL),
+    ],
+)
+def test_a_client_tells_its_secret_as_base32_or_as_a_uri(text, parameters):
+    assert totp.read_enrolment(text, 128) == (SECRET, parameters)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "base32 of 128 bits"),
+        ("JBSWY3DPEHPK3PXP", "base32 of 128 bits"),
+        ("A" * 136, "128 letters at most"),
+        ("otpauth://totp/x", "base32 of 128 bits"),
+        ("otpauth://totp/x?secret=1", "base32 of 128 bits"),
+        (f"otpauth://hotp/x?secret={SECRET}&counter=1", "of type totp"),
+        (f"otpauth-migration://offline?data={SECRET}", "of type totp"),
+        (f"https://totp/x?secret={SECRET}", "of type totp"),
+        (f"otpauth://totp/x?secret={SECRET}&encoder=steam", "of type totp"),
+        (f"otpauth://totp/x?secret={SECRET}&secret={SECRET}", "twice"),
+        (f"otpauth://totp/x?secret={SECRET}&algorithm=MD5", "algorithm SHA1, SHA256, SHA512"),
+        (f"otpauth://totp/x?secret={SECRET}&digits=7", "6 or 8 digits"),
+        (f"otpauth://totp/x?secret={SECRET}&digits=٦", "6 or 8 digits"),
+        (f"otpauth://totp/x?secret={SECRET}&period=0", "period from 1"),
+        (f"otpauth://totp/x?secret={SECRET}&period=3601", "period from 1"),
+        (f"otpauth://totp/x?secret={SECRET}&period=30.0", "period from 1"),
+        ("otpauth://[", "base32, or an otpauth URI"),
+        (f"otpauth://totp/x?secret={SECRET}" + "&a=1" * 60, "base32, or an otpauth URI"),
+    ],
+)
+def test_a_secret_whose_codes_cannot_be_checked_is_refused(text, said):
+    with pytest.raises(totp.BadSecret, match=said):
+        totp.read_enrolment(text, 128)

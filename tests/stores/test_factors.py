@@ -21,7 +21,7 @@ ADDS = {  # what gives a user the factor
 }
 EVIDENCE = {
     "webauthn": {"cred_id": "cred", "id": "5", "sign_count": 2},
-    "totp": {"step": 6, "window": 1},
+    "totp": {"step": 6, "window": 1, "period_s": 30},
     "backup": {"code_hashes": ["x"]},
 }
 

@@ -84,13 +84,19 @@ def test_a_password_is_no_answer_where_a_second_factor_is_on(answer, users):
 def test_a_totp_step_only_moves_forward(answer, users, tickets):
     """The step that turned the factor on, and every one up to the last accepted, is used up."""
     users.change("1", Change(set={"totp_secret": "sealed", "totp_step": "5"}, backup_codes=[]))
-    assert [answer(JudgedAnswer("totp", {"step": step, "window": 1})) for step in (4, 5, 6)] == [
+    assert [answer(JudgedAnswer("totp", {"step": step, "window": 1, "period_s": 30})) for step in (4, 5, 6)] == [
         "wrong",
         "wrong",
         "right",
     ]
-    assert tickets.redeem_login("1", "login", JudgedAnswer("totp", {"step": 6, "window": 1}), NOTHING) == "wrong"
-    assert tickets.redeem_login("1", "login", JudgedAnswer("totp", {"step": 7, "window": 1}), NOTHING) == "right"
+    assert (
+        tickets.redeem_login("1", "login", JudgedAnswer("totp", {"step": 6, "window": 1, "period_s": 30}), NOTHING)
+        == "wrong"
+    )
+    assert (
+        tickets.redeem_login("1", "login", JudgedAnswer("totp", {"step": 7, "window": 1, "period_s": 30}), NOTHING)
+        == "right"
+    )
 
 
 @pytest.mark.usefixtures("opened")
@@ -106,7 +112,7 @@ def test_codes_open_nothing_where_no_factor_is_on(tickets, answer, redis):
     redis.sadd(keys.backup_codes("1"), "x")
     tickets.open("1", "step", Ticket("step_up", SESSION, "1", ""), 300)
     assert answer(JudgedAnswer("backup", {"code_hashes": ["x"]})) == "wrong"
-    assert answer(JudgedAnswer("totp", {"step": 9, "window": 1})) == "wrong"
+    assert answer(JudgedAnswer("totp", {"step": 9, "window": 1, "period_s": 30})) == "wrong"
 
 
 def test_get_tells_what_a_ticket_is(tickets):

@@ -6,7 +6,6 @@
 -- Defines   user, backup_codes, passkeys; passkey_of, count_passkeys, report_passkey, remove_passkey; factors, has_mfa,
 --           judge
 local user, backup_codes, passkeys = KEYS[4], KEYS[5], KEYS[6]
-local STEP_S = 30
 local WEBAUTHN = 1  -- Discord's number for this type of authenticator
 
 local function passkey_of(cred_id)
@@ -36,8 +35,8 @@ local function remove_passkey(cred_id)
 end
 
 -- Returns the newest step that a clock may accept at a time, where the two clocks differ by as much as may be.
-local function newest_step(at, window)
-  return math.floor(at / STEP_S) + 2 * window + 1
+local function newest_step(at, evidence)
+  return math.floor(at / evidence.period_s) + 2 * evidence.window + 1
 end
 
 -- is_on    tells whether the user has the factor; then a password alone is no proof
@@ -78,12 +77,12 @@ local factors = {
     accept = function(evidence)  -- a step counts only once, and then no earlier step (RFC 6238, 5.2)
       local kept = tonumber(redis.call("HGET", user, "totp_step") or math.huge)
       -- No code counts by a clock that is ahead of Redis': its step would be kept, and shut the user out until then.
-      if kept == math.huge or evidence.step > newest_step(call.earliest, evidence.window) then
+      if kept == math.huge or evidence.step > newest_step(call.earliest, evidence) then
         return
       end
-      if kept > newest_step(call.latest, evidence.window) then  -- both clocks were ahead; they were set right since
+      if kept > newest_step(call.latest, evidence) then  -- both clocks were ahead; they were set right since
         redis.call("HSET", user, "totp_ahead", kept)
-        kept = math.floor(call.latest / STEP_S) + evidence.window  -- whatever is good now may have been used already
+        kept = math.floor(call.latest / evidence.period_s) + evidence.window  -- whatever is good now may have been used already
         redis.call("HSET", user, "totp_step", kept)
       end
       if evidence.step > kept and evidence.step ~= tonumber(redis.call("HGET", user, "totp_ahead")) then
@@ -93,6 +92,7 @@ local factors = {
     end,
     forget = function()
       redis.call("HDEL", user, "totp_secret", "totp_step", "totp_since", "totp_at", "totp_ahead")
+      redis.call("HDEL", user, "totp_algorithm", "totp_digits", "totp_period")
     end,
   },
   backup = {
