@@ -67,7 +67,9 @@ class Settings:
         parsers.whole(1, 50), "sessions that a user can have; one more login ends the least recently used one", "50"
     )
     retention_days: int = _setting(
-        parsers.whole(1, 3650), "days for which ended sessions and their addresses are kept and shown", "30"
+        parsers.whole(1, 3650),
+        "days for which ended sessions, the activity of an account and the addresses in both are kept and shown",
+        "30",
     )
     verify_lease_s: float = _setting(
         parsers.lease,

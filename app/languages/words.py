@@ -3,9 +3,11 @@
 In the language of the page or mail; in English where the API asks. Names for operators: rules/device_names.py.
 """
 
+from collections.abc import Sequence
+
 from app.languages.texts import gettext, lazy_gettext
 from app.rules.device_names import parts_of
-from app.stores.session_records import Client, Ended, Session
+from app.stores.session_records import Amr, Client, Ended, Session
 
 _OPENED_BY = {
     "pwd": lazy_gettext("a password"),
@@ -14,6 +16,7 @@ _OPENED_BY = {
     "webauthn": lazy_gettext("a passkey"),
     "remembered": lazy_gettext("a remembered device"),
     "mail": lazy_gettext("a link by mail"),
+    "adopted": lazy_gettext("the service before"),
 }
 
 _WHY = {
@@ -57,8 +60,12 @@ def how_opened(session: Session) -> str | None:
         return None
     if "adopted" in session.amr:
         return gettext("opened at the service before")
-    means = [str(_OPENED_BY[name]) for name in session.amr]
-    return gettext("opened with %(means)s", means=gettext(" and ").join(means))
+    return gettext("opened with %(means)s", means=means_of(session.amr))
+
+
+def means_of(amr: Sequence[Amr]) -> str:
+    """Return by what a session was opened, as in "a password and a code"."""
+    return gettext(" and ").join(str(_OPENED_BY[name]) for name in amr)
 
 
 def why_ended(ended: Ended) -> str:

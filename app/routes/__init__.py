@@ -4,6 +4,7 @@ from flask import Blueprint
 
 from app.config import Settings
 from app.routes import (
+    activity,
     document,
     gateway,
     health,
@@ -34,9 +35,11 @@ def blueprints(chosen: Settings) -> list[tuple[Blueprint, str | None]]:
         *((bp, API) for bp in api),
         (me.bp, None),
         (passkeys.cookie_bp, None),
+        (activity.bp, None),
         *asked_by_gateway,
         (health.bp, None),
         *asked_by_prometheus,
         *((bp, None) for bp in (document.bp, document.pages_bp, pages.bp, recovery_pages.bp)),
         (settings.bp, "/settings"),
+        (activity.pages_bp, "/settings"),
     ]

@@ -27,6 +27,7 @@ from app.errors import (
     Unauthorized,
     Unavailable,
 )
+from app.languages import activity as activity_words
 from app.languages import times, words
 from app.languages.refusals import in_words
 from app.languages.texts import gettext, lazy_gettext, ngettext
@@ -135,6 +136,10 @@ def _template_names() -> dict[str, Any]:
         "ago": lambda at: times.ago(at, now),
         "day": lambda at: times.day(at, now),
         "iso": iso,
+        "minutes_ago": lambda at: times.minutes_ago(at, now),
+        "moment": times.date_and_time,
+        "words_of": activity_words.words_of,
+        "device_in": activity_words.device_in,
         "id_in_url": id_in_url,
         "name_of": words.name_of,
         "made_up_name": words.made_up_name,

@@ -57,7 +57,7 @@ def enable_totp(body: EnableTotp) -> ResponseReturnValue:
     """
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_totp_off(user)
-    services().profiles.require_password(user, body.password)
+    services().profiles.require_password(user, body.password, client())
     if user.has_mfa:
         require_proof()
     token, codes = services().second_factor.enable(caller(), user, body.secret, body.code, client())
@@ -91,7 +91,7 @@ def renew_codes(body: RenewCodes) -> ResponseReturnValue:
     """Replace the backup codes by ten new codes."""
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_on(user)
-    services().profiles.require_password(user, body.password)  # first, so that a mistyped one spends no code
+    services().profiles.require_password(user, body.password, client())  # first, so that a mistyped one spends no code
     require_proof_or_answer(body)
     return {"backup_codes": codes_body(user.id, services().second_factor.renew_codes(caller(), user, client()))}
 

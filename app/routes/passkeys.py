@@ -118,7 +118,7 @@ def rename_passkey(passkey_id: str, body: RenamePasskey) -> ResponseReturnValue:
     passkey = services().passkeys.find(user, passkey_id)
     require_proof_or_answer(body)
     if body.name is not None:
-        services().passkeys.rename(caller(), user, passkey_id, body.name)
+        services().passkeys.rename(caller(), user, passkey_id, body.name, client())
     return _passkey_body(passkey) | ({"name": body.name} if body.name is not None else {})
 
 

@@ -220,7 +220,7 @@ def change_password(body: ChangePassword) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     change = ProfileChange(new_password=body.new_password)
     services().profiles.require_possible(user, change)
-    services().profiles.require_password(user, body.password)
+    services().profiles.require_password(user, body.password, client())
     if user.has_mfa:
         prove(request.form.get("answer", ""))
     _, token = services().profiles.change(caller(), user, change, client())
@@ -270,7 +270,7 @@ def show_totp() -> ResponseReturnValue:
 def enable_totp(body: EnableTotp) -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_totp_off(user)
-    services().profiles.require_password(user, body.password)
+    services().profiles.require_password(user, body.password, client())
     if user.has_mfa:
         prove(request.form.get("answer", ""))
     token, codes = services().second_factor.enable(caller(), user, body.secret, body.code, client())
@@ -301,7 +301,7 @@ def disable_totp() -> ResponseReturnValue:
 def renew_codes() -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
     services().second_factor.require_on(user)
-    services().profiles.require_password(user, request.form.get("password"))
+    services().profiles.require_password(user, request.form.get("password"), client())
     prove(request.form.get("answer", ""))
     codes = services().second_factor.renew_codes(caller(), user, client())
     return render_template("codes.html", codes=codes, fresh=False)

@@ -85,7 +85,9 @@ def change_me(body: ChangeUser) -> ResponseReturnValue:
     others = _read_others(body)
     services().profiles.require_possible(user, body)
     if body.needs_password:
-        services().profiles.require_password(user, body.password)  # first, so that a mistyped one spends no code
+        services().profiles.require_password(
+            user, body.password, client()
+        )  # first, so that a mistyped one spends no code
         services().profiles.require_names_apart(user, body, body.password or "")
         if user.has_mfa:
             require_proof_or_answer(body)

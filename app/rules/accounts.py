@@ -19,6 +19,7 @@ from app.rules.passwords import Passwords
 from app.rules.second_steps import SecondFactorAsked, SecondSteps
 from app.rules.sign_ins import SignedIn, SignIns
 from app.snowflakes import NOBODY, new_snowflake
+from app.stores.activities import Activity
 from app.stores.connection.client import Read
 from app.stores.connection.connect import StoreRefused
 from app.stores.session_records import Client
@@ -155,11 +156,9 @@ class Accounts:
         """
         user = self._users.get(self.id_of(login) or NOBODY)
         check = self._passwords.check(password, user.password_hash if user else None)
-        if user is None:
-            audit.sign_in_failed("unknown_account", account=self.digest_of(login))
-            raise InvalidLogin
-        if user.disabled or not check.matches:
-            audit.sign_in_failed("wrong_password" if not check.matches else "disabled", user.id)
+        if user is None or user.disabled or not check.matches:
+            why: audit.WhyNot = "disabled" if check.matches else "wrong_password"
+            self._sign_ins.record_refusal(why if user else "unknown_account", user, client, self.digest_of(login))
             raise InvalidLogin
         user = self._brought_passwords.renew(user, password, check)
         if user.has_mfa:
@@ -188,7 +187,8 @@ class Accounts:
 
     def enable(self, user_id: str) -> bool:
         """Let a user sign in again. Return False if there is no such user."""
-        if not self._users.change(user_id, Change(unset=["disabled"])):
+        change = Change(unset=["disabled"], activity=[Activity("enabled", is_operators=True)])
+        if not self._users.change(user_id, change):
             return False
         audit.account_changed("enabled", user_id)
         return True
@@ -203,7 +203,8 @@ class Accounts:
         return True
 
     def _shut_out(self, user_id: str) -> bool:
-        return bool(self._users.change(user_id, Change(set={"disabled": "1"}, end_others="admin")))
+        told = [Activity("disabled", is_operators=True)]
+        return bool(self._users.change(user_id, Change(set={"disabled": "1"}, end_others="admin", activity=told)))
 
     def _register_again(self, email: str, password: str, client: Client, attempt: str) -> SignedIn | None:
         user_id = self.id_of(email) if attempt else None

@@ -17,6 +17,7 @@ from app.rules.accounts import Accounts
 from app.rules.devices import Devices
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
+from app.stores.activities import REMOVAL_OF, Activity
 from app.stores.factors import MfaType
 from app.stores.scripts import ForeignKey
 from app.stores.session_records import Client, Session
@@ -180,7 +181,8 @@ class Operators:
         """
         self._passwords.require_fit("new_password", password, *user.names)
         hashed = self._passwords.hash(password)
-        change = Change(set={"password_hash": hashed}, end_others="admin")
+        told = [Activity("password_changed", is_operators=True)]
+        change = Change(set={"password_hash": hashed}, end_others="admin", activity=told)
         if not self._users.change(user.id, change):
             return False
         audit.credentials_changed("password", user.id)
@@ -190,7 +192,8 @@ class Operators:
     def reset_mfa(self, user: User) -> bool:
         """Turn every second factor off and end every session. Return False if the user is gone."""
         # A user who has lost the second factor may also have lost a signed-in device.
-        change = Change(forget=get_args(MfaType), end_others="admin")
+        told = [Activity(REMOVAL_OF[factor], is_operators=True) for factor in sorted(user.factors)]
+        change = Change(forget=get_args(MfaType), end_others="admin", activity=told)
         if not self._users.change(user.id, change):
             return False
         if "totp" in user.factors:

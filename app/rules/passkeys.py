@@ -17,8 +17,9 @@ from app.rules.notices import Notices
 from app.rules.passkey_starts import PasskeyStarts
 from app.rules.relying_party import RelyingParty
 from app.rules.second_factor import SecondFactor
-from app.rules.sign_ins import SignedIn, SignIns
+from app.rules.sign_ins import SignedIn, SignIns, audit_wrong_answer
 from app.snowflakes import NOBODY, new_snowflake
+from app.stores.activities import Activity
 from app.stores.factors import JudgedAnswer
 from app.stores.passkeys import MAX_PASSKEYS, Passkey
 from app.stores.session_records import Client
@@ -115,6 +116,7 @@ class Passkeys:
             backup_codes=hashes,
             new_id_hash=new_id_hash,
             reason="mfa_change",
+            activity=[Activity("passkey_added", client, passkey.name)],
         )
         try:
             if user.credentials_version != held.credentials_version or not self._users.change(user.id, change):
@@ -125,14 +127,19 @@ class Passkeys:
         self._notices.tell("passkey_added", user.id, client, factor=factor_of_passkey(passkey))
         return passkey, codes, token
 
-    def rename(self, caller: Caller, user: User, passkey_id: str, name: str) -> None:
+    def rename(self, caller: Caller, user: User, passkey_id: str, name: str, client: Client) -> None:
         """Give a passkey another name.
 
         Raises:
             NotFound: The user has no such passkey.
         """
         passkey = self.find(user, passkey_id)
-        change = Change(same_credentials=True, caller=caller.id_hash, rename_passkey=(passkey.cred_id, name))
+        change = Change(
+            same_credentials=True,
+            caller=caller.id_hash,
+            rename_passkey=(passkey.cred_id, name),
+            activity=[Activity("passkey_renamed", client, name)],
+        )
         if not self._users.change(user.id, change):
             raise NotFound
 
@@ -157,6 +164,7 @@ class Passkeys:
             remove_passkey=passkey.cred_id,
             new_id_hash=new_id_hash,
             reason="mfa_change",
+            activity=[Activity("passkey_removed", client, passkey.name)],
         )
         try:
             if not self._users.change(user.id, change):
@@ -223,7 +231,7 @@ class Passkeys:
         answer = self._factor.judge(user_id, user.passkeys if user else (), text, challenge, needs_uv=True)
         if user is None or user.disabled or answer is None:
             reason: audit.WhyNot = "disabled" if user and user.disabled else "wrong_passkey"
-            audit.sign_in_failed(reason, user.id if user else None)
+            self._sign_ins.record_refusal(reason, user, client)
             raise InvalidCode
         return self._open(user, answer, client, on_public_computer=on_public_computer)
 
@@ -232,9 +240,10 @@ class Passkeys:
             user.id, client, ("webauthn",), on_public_computer=on_public_computer, attempt=""
         )
         change = Change(credentials_version=user.credentials_version, same_credentials=True, opens=session)
-        verdict = self._tickets.sign_in_by_passkey(user.id, answer, change)
-        if verdict != "right":
-            audit.sign_in_failed("credentials_changed" if verdict == "unknown" else "wrong_passkey", user.id)
+        verdict = self._tickets.sign_in_by_passkey(user.id, answer, change, client)
+        if verdict == "unknown":
+            self._sign_ins.record_refusal("credentials_changed", user, client)
+        audit_wrong_answer(verdict, answer.factor, user.id)
         self._second_factor.require_right(verdict, user, client)
         return self._sign_ins.note(user.id, token, client, "webauthn", on_public_computer=on_public_computer)
 

@@ -12,6 +12,7 @@ from app.rules.email_addresses import normalise_email
 from app.rules.notices import Notices
 from app.rules.passwords import FAULTS, Passwords, holds
 from app.snowflakes import is_user_id
+from app.stores.activities import Activity, ActivityStore
 from app.stores.connection.client import Read
 from app.stores.session_records import Client
 from app.stores.user_records import User
@@ -46,10 +47,11 @@ class ProfileChange:
 
 
 class Profiles:
-    def __init__(self, users: UserStore, passwords: Passwords, notices: Notices) -> None:
+    def __init__(self, users: UserStore, passwords: Passwords, notices: Notices, activities: ActivityStore) -> None:
         self._users = users
         self._passwords = passwords
         self._notices = notices
+        self._activities = activities
 
     def find(self, user_id: str) -> User:
         """Return any user.
@@ -76,8 +78,11 @@ class Profiles:
         if self._users.change(caller.user_id, change) is None:
             raise Unauthorized
 
-    def require_password(self, user: User, password: str | None) -> None:
+    def require_password(self, user: User, password: str | None, client: Client) -> None:
         """Require the password of a user. Who has none but a second factor is asked for that alone, by the caller.
+
+        Args:
+            client: Who gives it, for the user's activity.
 
         Raises:
             PasswordMissing: There is none in the request.
@@ -89,6 +94,7 @@ class Profiles:
             raise PasswordMissing
         if not self._passwords.verify(password, user.password_hash):
             audit.step_up_failed("wrong", user.id, "password")
+            self._activities.note(user.id, Activity("step_up_refused", client, "password"))
             raise PasswordMismatch
 
     def require_possible(self, user: User, change: ProfileChange) -> None:
@@ -137,20 +143,22 @@ class Profiles:
             caller=caller.id_hash,
             set={name: text for name, text in names.items() if text},
             unset=["global_name"] if change.global_name == "" else [],
+            activity=[Activity("renamed", client)] if _renamed(user, change) != user else [],
         )
         token = None
         if change.new_password is not None:
             token = tokens.issue(user.id, caller.began_at)
-            asked = self._with_password(asked, change.new_password, token)
+            asked = self._with_password(asked, change.new_password, token, client)
         if (asked.set or asked.unset) and not self._users.change(user.id, asked):
             # the credentials changed after the check, so the check does not count any more
             raise PasswordMismatch if change.needs_password else Unauthorized
         self._tell(user, change, token, client)
         return self._users.get(user.id) or user, token
 
-    def _with_password(self, asked: Change, new_password: str, token: str) -> Change:
+    def _with_password(self, asked: Change, new_password: str, token: str, client: Client) -> Change:
         return replace(
             asked,
+            activity=[*(asked.activity or ()), Activity("password_changed", client)],
             same_credentials=False,
             set={**(asked.set or {}), "password_hash": self._passwords.hash(new_password)},
             new_id_hash=tokens.id_hash(token),

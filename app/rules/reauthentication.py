@@ -131,7 +131,7 @@ class Reauthentication:
         answer = self._read_answer(user, mfa_type, data, held.challenge)
         proof = tokens.issue(caller.user_id, self._clock())
         verdict = self._tickets.redeem_step_up(
-            caller.user_id, claim.id_hash, answer, caller.id_hash, tokens.id_hash(proof), self.proof_ttl_s
+            caller.user_id, claim.id_hash, answer, caller.id_hash, tokens.id_hash(proof), self.proof_ttl_s, client
         )
         if verdict in ("wrong", "stale_counter"):
             audit.step_up_failed("wrong", user.id, answer.factor)

@@ -19,6 +19,7 @@ from app.rules.second_factor import SecondFactor
 from app.rules.second_steps import SecondFactorAsked, SecondSteps
 from app.rules.sign_ins import SignedIn, SignIns, amr_with, audit_wrong_answer
 from app.snowflakes import NOBODY
+from app.stores.activities import Activity, ActivityStore
 from app.stores.factors import MfaType
 from app.stores.session_records import Amr, Client
 from app.stores.tickets import Ticket, TicketStore
@@ -40,6 +41,7 @@ class Recovery:
         second_factor: SecondFactor,
         second_steps: SecondSteps,
         notices: Notices,
+        activities: ActivityStore,
     ) -> None:
         self._users = users
         self._tickets = tickets
@@ -51,12 +53,14 @@ class Recovery:
         self._second_factor = second_factor
         self._second_steps = second_steps
         self._notices = notices
+        self._activities = activities
 
     def mail_reset_link(self, login: str, client: Client) -> None:
         """Queue a mail with a link for a new password. For an unknown account take equal time, but send no mail."""
         user_id = self._accounts.id_of(login)
         user = self._users.get(user_id or NOBODY)
         audit.reset_asked(user_id, self._accounts.digest_of(login))
+        self._activities.note(user_id, Activity("reset_asked", client))
         self._notices.send_reset(user_id or NOBODY, user.secrets_version if user else "", client)
 
     def reset(
@@ -119,7 +123,7 @@ class Recovery:
                 held.on_public_computer,
                 attempt,
             )
-            verdict = self._tickets.redeem_reset(user.id, claim.id_hash, answer, held.session, change)
+            verdict = self._tickets.redeem_reset(user.id, claim.id_hash, answer, held.session, change, client)
             audit_wrong_answer(verdict, answer.factor, user.id)
             self._second_factor.require_right(verdict, user, client)
         return self._note_reset(user.id, token, client, held.on_public_computer)
@@ -152,6 +156,10 @@ class Recovery:
                 set={"password_hash": self._passwords.hash(password)},
                 end_others="password_change",
                 link=link.id_hash,
+                activity=[
+                    *(Activity(what, client, "mail") for what in reverted.removed),
+                    Activity("password_changed", client, "mail"),
+                ],
                 opens=None if reverted.leaves_older else session,
             )
             if not self._users.change(user.id, change):
@@ -228,6 +236,7 @@ class Recovery:
             end_others="password_change",
             link=link,
             opens=session,
+            activity=[Activity("password_changed", client, "mail")],
         )
         return token, change
 

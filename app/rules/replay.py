@@ -15,6 +15,7 @@ from app import times
 from app.rules.notices import Notices
 from app.rules.operators import Operators
 from app.rules.passwords import Passwords
+from app.stores.activities import REMOVAL_OF, Activity, ActivityKind
 from app.stores.factors import MfaType
 from app.stores.session_records import Client
 from app.stores.user_records import User
@@ -151,12 +152,14 @@ class Replay:
         fields |= {"disabled": "1"} if missed.disabled else {}
         removed = [passkey for passkey in user.passkeys if passkey.id in missed.removed_passkeys]
         for passkey in removed:  # if the process dies in between, the next run does what is left
-            self._users.change(user.id, Change(remove_passkey=passkey.cred_id))
+            told = Activity("passkey_removed", detail=passkey.name, is_operators=True)
+            self._users.change(user.id, Change(remove_passkey=passkey.cred_id, activity=[told]))
         change = Change(
             set=fields,
             unset=["disabled"] if missed.disabled is False else None,
             forget=sorted(missed.forgets) or None,
             end_others="admin",
+            activity=_activity_of(user, missed),
         )
         if not self._users.change(user.id, change):
             return False
@@ -164,6 +167,15 @@ class Replay:
         if missed.withdraws_password:
             self._notices.tell("password_changed", user.id, Client())
         return True
+
+
+def _activity_of(user: User, missed: Missed) -> Sequence[Activity]:
+    """Return what the change of a user is to them."""
+    kinds: list[ActivityKind] = ["password_changed"] if missed.withdraws_password else []
+    kinds += [REMOVAL_OF[factor] for factor in sorted(user.factors & missed.forgets)]
+    if missed.disabled is not None:
+        kinds.append("disabled" if missed.disabled else "enabled")
+    return [Activity(kind, is_operators=True) for kind in kinds]
 
 
 def _left(user: User, missed: Missed, since: float) -> Missed:

@@ -17,6 +17,7 @@ from app.rules.keyring import Keyring
 from app.rules.links import factor_of_totp
 from app.rules.notices import Notices
 from app.rules.relying_party import RelyingParty
+from app.stores.activities import Activity
 from app.stores.factors import USUAL_TOTP, JudgedAnswer, MfaType
 from app.stores.session_records import Client
 from app.stores.tickets import AnswerVerdict
@@ -178,6 +179,7 @@ class SecondFactor:
             backup_codes=hashes,
             new_id_hash=tokens.id_hash(token),
             reason="mfa_change",
+            activity=[Activity("totp_on", client)],
         )
         if not self._users.change(user.id, change):
             raise MfaAlreadyOn
@@ -195,6 +197,7 @@ class SecondFactor:
             forget=["totp"],
             new_id_hash=tokens.id_hash(token),
             reason="mfa_change",
+            activity=[Activity("totp_off", client)],
         )
         if not self._users.change(user.id, change):
             raise MfaNotOn
@@ -210,6 +213,7 @@ class SecondFactor:
             credentials_version=user.credentials_version,
             caller=caller.id_hash,
             backup_codes=self._backup_codes.hashes(user.id, codes),
+            activity=[Activity("backup_codes_renewed", client)],
         )
         if not self._users.change(user.id, change):
             raise MfaNotOn

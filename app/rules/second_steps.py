@@ -163,7 +163,7 @@ class SecondSteps:
             unset=["password_warning"] if user.password_warning else None,
             opens=session,
         )
-        verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer, change)
+        verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer, change, client)
         audit_wrong_answer(verdict, answer.factor, user.id)
         if verdict == "wrong":
             self._notices.tell_of_wrong_code(user.id, client)

@@ -10,6 +10,7 @@ from app import tokens
 from app.errors import InvalidLogin, Unconfirmed
 from app.rules.devices import Devices
 from app.rules.notices import Notices
+from app.stores.activities import Activity, ActivityStore
 from app.stores.session_records import Amr, Client, Session
 from app.stores.tickets import AnswerVerdict
 from app.stores.user_records import User
@@ -39,7 +40,10 @@ def amr_with(first: Amr, factor: audit.Method) -> tuple[Amr, ...]:
 
 
 def audit_wrong_answer(verdict: AnswerVerdict, factor: audit.Method, user_id: str) -> None:
-    """Record a wrong answer at the second step of a login or a reset; nothing of another verdict."""
+    """Record a wrong answer at the second step of a login or a reset; nothing of another verdict.
+
+    The script that has judged it has written the user's activity.
+    """
     if verdict in ("wrong", "stale_counter"):
         audit.sign_in_failed("wrong_passkey" if factor == "webauthn" else "wrong_code", user_id)
 
@@ -60,10 +64,20 @@ class SignedIn:
 
 
 class SignIns:
-    def __init__(self, users: UserStore, devices: Devices, notices: Notices) -> None:
+    def __init__(self, users: UserStore, devices: Devices, notices: Notices, activities: ActivityStore) -> None:
         self._users = users
         self._devices = devices
         self._notices = notices
+        self._activities = activities
+
+    def record_refusal(self, why: audit.WhyNot, user: User | None, client: Client, account: str = "") -> None:
+        """Record a refused sign-in, for operators and in the user's activity. For an unknown account take equal work.
+
+        Args:
+            account: The digest of the typed login, for an unknown account.
+        """
+        audit.sign_in_failed(why, user.id if user else None, account=None if user else account)
+        self._activities.note(user.id if user else None, Activity("sign_in_refused", client, why))
 
     def open(
         self,
@@ -87,7 +101,7 @@ class SignIns:
             user.id, user.credentials_version, client, amr, on_public_computer=on_public_computer, attempt=attempt
         )
         if token is None:
-            audit.sign_in_failed("credentials_changed", user.id)
+            self.record_refusal("credentials_changed", user, client)
             raise InvalidLogin
         return self.note(user.id, token, client, how, on_public_computer=on_public_computer)
 

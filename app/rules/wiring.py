@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from app.rules.accounts import Accounts
+from app.rules.activities import Activities
 from app.rules.adoption import Adoption
 from app.rules.adoption_keys import AdoptionKeys
 from app.rules.breached_passwords import BreachedPasswords
@@ -99,7 +100,8 @@ class Rules:
             stores.redis_clock,
             _make_adoption(stores, settings, clock),
         )
-        sign_ins = SignIns(users, self.devices, notices)
+        self.activities = Activities(stores.activities, stores.sessions, self.devices, stores.lifetimes, clock)
+        sign_ins = SignIns(users, self.devices, notices, stores.activities)
         self.reauthentication = Reauthentication(
             users,
             tickets,
@@ -136,7 +138,7 @@ class Rules:
             ticket_ttl_s=settings.mfa_ticket_ttl_s,
             clock=clock,
         )
-        self.profiles = Profiles(users, passwords, notices)
+        self.profiles = Profiles(users, passwords, notices, stores.activities)
         self.recovery = Recovery(
             users,
             tickets,
@@ -148,6 +150,7 @@ class Rules:
             self.second_factor,
             self.second_steps,
             notices,
+            stores.activities,
         )
         self.operators = Operators(stores, notices, self.accounts, self.devices, passwords, clock)
         self.replay = Replay(users, self.operators, passwords, notices, clock)

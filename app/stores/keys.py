@@ -33,6 +33,7 @@ USER_TYPES = {
     "moved": "hash",  # the release before wrote it; it expires
     "known_devices": "zset",
     "remembered": "hash",
+    "activity": "zset",
     "told": "hash",
 }
 QUEUE_TYPES = {"": "stream", "later": "zset", "dead": "stream"}
@@ -126,6 +127,10 @@ class Keys:
         """Sorted set: sessions that ended lately (JSON), scored by the time of their end (Unix s)."""
         return f"{self.start}user:{{{user_id}}}:ended"
 
+    def activity(self, user_id: str) -> str:
+        """Sorted set: what happened to the user's account (JSON), scored by when (Unix s). Endings are in `ended`."""
+        return f"{self.start}user:{{{user_id}}}:activity"
+
     def ticket(self, user_id: str, id_hash: str) -> str:
         """Hash: an open challenge, with the fields of tickets.py (`_FIELDS`), and `wrong`: how many wrong answers."""
         return f"{self.start}user:{{{user_id}}}:ticket:{id_hash}"
@@ -147,7 +152,7 @@ class Keys:
         return f"{self.start}user:{{{user_id}}}:passkeys"
 
     def passkey_start(self, id_hash: str) -> str:
-        """String, empty: a sign-in that began without a user was answered, under the hash of its challenge."""
+        """String: empty. A sign-in that began without a user was answered, under the hash of its challenge."""
         return f"{self.start}passkey_start:{id_hash}"
 
     def links(self, user_id: str) -> str:

@@ -82,8 +82,8 @@ class BatchCall(Protocol):
 
 
 class SessionScripts:
-    """The scripts on one user's sessions, as functions. All scripts get the same first keys and the same first
-    argument."""
+    """The scripts on one user's sessions, as functions. All scripts get the same first keys, the same last key and the
+    same first argument."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class SessionScripts:
 
         def call(user_id: str, further_keys: Sequence[str] = (), argument: Mapping[str, Any] | None = None) -> Any:
             n, asked = endings.begin(asks_always=policy.may_repeat) if endings else (0, {})
-            all_keys = (*self._own_keys(user_id), *further_keys)
+            all_keys = (*self._own_keys(user_id), *further_keys, self.keys.activity(user_id))
             args = self._args(user_id, asked, argument or {})
             (result, reported, *holders), is_on_replicas = self._run(script, all_keys, args, wait)
             self._hand_on(user_id, reported)
@@ -138,7 +138,7 @@ class SessionScripts:
         def call(uses: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
             begun = [endings.begin(asks_always=False) if endings else (0, {}) for _ in uses]
             calls = [
-                (self._own_keys(user_id), self._args(user_id, asked, argument))
+                ((*self._own_keys(user_id), self.keys.activity(user_id)), self._args(user_id, asked, argument))
                 for (user_id, argument), (_, asked) in zip(uses, begun, strict=True)
             ]
             replies = self._redis.run_script_for_each(script.source, calls)

@@ -58,6 +58,9 @@ class Client:
     place: Place | None = None
 
 
+UNKNOWN_CLIENT = Client()
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A device that is signed in.
@@ -157,7 +160,7 @@ def client_of(record: str) -> Client:
 
 
 def parse_session(user_id: str, id_hash: str, score: float, raw: str | None) -> Session:
-    return _session_of(user_id, id_hash, score, read_json(raw))
+    return session_of(user_id, id_hash, score, read_json(raw))
 
 
 def parse_ended(user_id: str, raw: str, score: float) -> Ended | None:
@@ -166,11 +169,12 @@ def parse_ended(user_id: str, raw: str, score: float) -> Ended | None:
     reason, id_hash = row.get("reason"), row.get("id_hash")
     if reason not in get_args(Reason) or not isinstance(id_hash, str):
         return None
-    by = _session_of(user_id, str(row.get("by_id_hash")), score, row.get("by")) if row.get("by") else None
-    return Ended(_session_of(user_id, id_hash, score, row.get("session")), score, cast(Reason, reason), by)
+    by = session_of(user_id, str(row.get("by_id_hash")), score, row.get("by")) if row.get("by") else None
+    return Ended(session_of(user_id, id_hash, score, row.get("session")), score, cast(Reason, reason), by)
 
 
-def _session_of(user_id: str, id_hash: str, score: float, record: Any) -> Session:
+def session_of(user_id: str, id_hash: str, score: float, record: Any) -> Session:
+    """Return the session of a record that was read from JSON. What is missing, or is not ours, is unknown."""
     known = record if isinstance(record, dict) and is_time(record.get("began_at")) else {}
     # Where both are, a process of the release before has noted the session since.
     place = None if _text(known, "location") is not None else _place_of(known.get("place"))

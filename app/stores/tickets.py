@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any, Literal, cast
 
+from app.stores.activities import Activity
 from app.stores.connection.client import Found, Read, RedisClient
 from app.stores.factors import JudgedAnswer
 from app.stores.scripts import SessionScripts, WaitPolicy
+from app.stores.session_records import UNKNOWN_CLIENT, Client
 from app.stores.users import Change, changed_keys
 
 TicketPurpose = Literal["login", "step_up", "reset", "add_passkey"]
@@ -99,46 +101,71 @@ class TicketStore:
         noted, *replies = self._redis.write_own(note, *sought.commands)
         return noted is not None, sought.parse(replies)
 
-    def sign_in_by_passkey(self, user_id: str, answer: JudgedAnswer, change: Change) -> AnswerVerdict:
+    def sign_in_by_passkey(
+        self, user_id: str, answer: JudgedAnswer, change: Change, client: Client = UNKNOWN_CLIENT
+    ) -> AnswerVerdict:
         """Judge the passkey of a sign-in without a ticket of the user, and make the change if it is right.
+
+        Args:
+            client: Who answers, for the user's activity.
 
         Returns:
             "unknown" if the change is refused.
         """
-        argument = {"answer": asdict(answer), "change": change.as_argument()}
+        refused = _refused_sign_in(answer, client)
+        argument = {"answer": asdict(answer), "change": change.as_argument(), "refused": refused.row()}
         verdict: AnswerVerdict = self._sign_in_by_passkey(user_id, changed_keys(self._keys, user_id), argument)
         return verdict
 
-    def redeem_login(self, user_id: str, id_hash: str, answer: JudgedAnswer, change: Change) -> AnswerVerdict:
+    def redeem_login(
+        self, user_id: str, id_hash: str, answer: JudgedAnswer, change: Change, client: Client = UNKNOWN_CLIENT
+    ) -> AnswerVerdict:
         """Answer the ticket of a login. If several right answers come at once, only one counts as right.
 
         Args:
             change: Made in the same step, if the answer is right. If the change is refused, the verdict is "unknown".
+            client: Who answers, for the user's activity.
         """
-        return self._redeem_ticket(user_id, id_hash, answer, {"purpose": "login", "change": change.as_argument()})
+        asked = {"purpose": "login", "change": change.as_argument()}
+        return self._redeem_ticket(user_id, id_hash, answer, asked | _told(_refused_sign_in(answer, client)))
 
     def redeem_reset(
-        self, user_id: str, id_hash: str, answer: JudgedAnswer, link: str, change: Change
+        self,
+        user_id: str,
+        id_hash: str,
+        answer: JudgedAnswer,
+        link: str,
+        change: Change,
+        client: Client = UNKNOWN_CLIENT,
     ) -> AnswerVerdict:
         """Answer the ticket of a reset.
 
         Args:
             link: id_hash of the link that the reset began with.
-            change: As for a login.
+            change, client: As for a login.
         """
         asked = {"purpose": "reset", "session": link, "change": change.as_argument()}
-        return self._redeem_ticket(user_id, id_hash, answer, asked)
+        return self._redeem_ticket(user_id, id_hash, answer, asked | _told(_refused_sign_in(answer, client)))
 
     def redeem_step_up(
-        self, user_id: str, id_hash: str, answer: JudgedAnswer, session: str, proof_hash: str, proof_ttl_s: int
+        self,
+        user_id: str,
+        id_hash: str,
+        answer: JudgedAnswer,
+        session: str,
+        proof_hash: str,
+        proof_ttl_s: int,
+        client: Client = UNKNOWN_CLIENT,
     ) -> AnswerVerdict:
         """Answer the challenge of a session. A right answer also writes its proof, in one atomic step."""
         held = proof_value("password" if answer.factor == "password" else "mfa", session)
+        refused = Activity("step_up_refused", client, answer.factor)
         asked = {
             "purpose": "step_up",
             "session": session,
             "proof": held,
             "proof_ttl_s": proof_ttl_s,
+            **_told(refused, Activity("step_up", client, answer.factor)),
         }
         return self._redeem_ticket(user_id, id_hash, answer, asked, [self._keys.proof(user_id, proof_hash)])
 
@@ -161,6 +188,15 @@ class TicketStore:
         session, version, instance, password_hash, challenge, public_computer = (value or "" for value in values[1:])
         purpose = cast(TicketPurpose, values[0])
         return Ticket(purpose, session, version, instance, password_hash, challenge, bool(public_computer))
+
+
+def _told(wrong: Activity, right: Activity | None = None) -> dict[str, Any]:
+    """Return the part of an argument with the rows of activity for either verdict."""
+    return {"activity": {"wrong": wrong.row(), **({"right": right.row()} if right else {})}}
+
+
+def _refused_sign_in(answer: JudgedAnswer, client: Client) -> Activity:
+    return Activity("sign_in_refused", client, "wrong_passkey" if answer.factor == "webauthn" else "wrong_code")
 
 
 def _is_right(verdict: AnswerVerdict) -> bool:

@@ -12,6 +12,7 @@ from redis import ResponseError
 
 from app.errors import Unconfirmed
 from app.snowflakes import is_user_id
+from app.stores.activities import Activity
 from app.stores.connection.client import Read, RedisClient
 from app.stores.connection.node import Wait
 from app.stores.factors import MfaType
@@ -85,6 +86,7 @@ class Change:
             factor that was set since that mail goes too.
         link: id_hash of the secret of a link. The change uses the link up. It is refused if the link does not work any
             more.
+        activity: What it is to the user, who sees it under "Activity". Each change that a user should know of has some.
         opens: A session to open after all this. The change is refused if the user is disabled. After a link that took a
             factor off, it is opened only if no factor is left.
         remembers: A device to remember.
@@ -108,6 +110,7 @@ class Change:
     revert_totp: str | None = field(default=None, repr=False)
     revert_passkey: str | None = None
     revert_since: int | None = None
+    activity: Sequence[Activity] | None = None
     opens: NewSession | None = None
     remembers: NewRemembered | None = None
 
@@ -116,6 +119,7 @@ class Change:
         asked = {name: getattr(self, name) for name in Change.__slots__}
         asked["opens"] = self.opens.as_argument() if self.opens else None
         asked["remembers"] = self.remembers.as_argument() if self.remembers else None
+        asked["activity"] = [one.row() for one in self.activity] if self.activity else None
         if self.add_passkey:
             asked["add_passkey"] = {"cred_id": self.add_passkey.cred_id, "record": self.add_passkey.record()}
             asked["max_passkeys"] = MAX_PASSKEYS

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from app.stores.activities import ActivityStore
 from app.stores.adopted import AdoptionStore
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
@@ -51,6 +52,7 @@ class Stores:
         self.lifetimes = lifetimes
         self.users = UserStore(redis, scripts, wait)
         self.sessions = SessionStore(redis, scripts)
+        self.activities = ActivityStore(redis, scripts)
         self.adoptions = AdoptionStore(redis, scripts)
         self.tickets = TicketStore(redis, scripts)
         self.links = LinkStore(redis, scripts, clock)

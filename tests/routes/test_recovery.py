@@ -6,6 +6,7 @@ from app import tokens
 from app.rules.notices import Notices
 from app.rules.recovery import Recovery
 from app.rules.sign_ins import SignIns
+from app.stores.activities import ActivityStore
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, new_notice_id
 from app.stores.notices import NoticeStore
@@ -134,17 +135,19 @@ def test_what_happens_right_after_the_new_password_holds(alice, app, redis, stor
 
     ours = services.accounts
     notices = Notices(Meddling(store, clock), NoticeStore(store, scripts), clock)
+    activities = ActivityStore(store, scripts)
     recovery = Recovery(
         users,
         TicketStore(store, scripts),
         ours,
         services.devices,
-        SignIns(users, services.devices, services.notices),
+        SignIns(users, services.devices, services.notices, activities),
         links,
         ours._passwords,
         services.second_factor,
         services.second_steps,
         notices,
+        activities,
     )
     recovery.reset(links.issue_reset(alice.user_id, "0", clock(), new_notice_id()), NEW_PASSWORD, Client())
     assert redis.zcard(keys.last_used(alice.user_id)) == 0

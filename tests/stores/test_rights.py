@@ -44,11 +44,11 @@ CALLS = {
     "redeem_ticket": (
         [*CHANGED, "ticket", "proof"],
         {"purpose": "step_up", "session": HASH, "max_wrong": 5, "proof": "p", "proof_ttl_s": 9}
-        | {"answer": BY_PASSKEY, "change": {"opens": OPENS}},
+        | {"answer": BY_PASSKEY, "change": {"opens": OPENS}, "activity": {"right": "{}", "wrong": "{}"}},
     ),
     "sign_in_by_passkey": (
         CHANGED,
-        {"answer": BY_PASSKEY, "change": {"opens": OPENS}},
+        {"answer": BY_PASSKEY, "change": {"opens": OPENS}, "refused": "{}"},
     ),
     "sign_in_remembered": (
         CHANGED,
@@ -58,6 +58,7 @@ CALLS = {
     "forget_remembered": (["remembered"], {"caller": HASH}),
     "open_link": (["links"], {"id_hash": "l", "purpose": "reset", "record": '{"expires_at":9999999999}'}),
     "end_by_link": (["links", "remembered"], {"id_hash": "not_me"}),
+    "note_activity": (["user"], {"row": "{}"}),
     "note_device": (["known_devices", "user"], {"device": "x"}),
     "count_notice": (["told"], {}),
 }

@@ -24,6 +24,7 @@
 --                                  link is one for that, not for a reset. The change is refused if that factor is gone
 --             revert_since         when the mail with that link told of the factor (Unix s). If it was set anew later,
 --                                  each factor that was set since that mail goes too
+--             activity             rows that tell the user of the change (JSON: see stores/activities.py)
 --             opens                a new session (see sign_in.lua); the change is refused if the user is disabled. After
 --                                  a link that took a factor off, it is opened only if no factor is left
 --             remembers            a device to remember (see remembered.lua)
@@ -246,6 +247,9 @@ local function apply(change)
   end
   if change.new_id_hash then
     apply_new_hash(change)
+  end
+  for _, row in ipairs(change.activity or {}) do
+    write_activity(row)
   end
   if change.opens and not (reverts(change) and has_mfa()) then
     open_session(change.opens)

@@ -5,7 +5,8 @@
 -- KEYS[10]  proof, a string, written after a right answer; absent for a login and a reset
 -- ARGV[2]   JSON: purpose, session (for a reset the id_hash of its link; absent for a login), max_wrong, proof and
 --           proof_ttl_s (absent for a login and a reset), answer (factor, evidence: see factors.lua), change (made after
---           a right answer; absent for a step-up: see change.lua)
+--           a right answer; absent for a step-up: see change.lua), activity (rows, see stores/activities.py: right,
+--           absent where a session is opened; wrong)
 -- Returns   "right"; "last_code" (right, and it was the last backup code); "wrong"; "stale_counter" (wrong, because
 --           the passkey's counter did not grow); "unknown" if there is no such ticket for this session, or its change is
 --           refused
@@ -33,9 +34,13 @@ if verdict == "wrong" or verdict == "stale_counter" then
   if redis.call("HINCRBY", ticket, "wrong", 1) >= asked.max_wrong then
     redis.call("DEL", ticket)
   end
+  write_activity(asked.activity.wrong)
   return verdict
 end
 redis.call("DEL", ticket)
+if asked.activity.right then
+  write_activity(asked.activity.right)
+end
 if asked.proof then
   local version = redis.call("HGET", user, "secrets_version") or "0"
   redis.call("SET", proof, asked.proof .. " " .. version, "EX", asked.proof_ttl_s)

@@ -2,21 +2,28 @@
 -- KEYS[1]   last_used, a sorted set: id_hash, scored by last use (Unix s)
 -- KEYS[2]   sessions, a hash: id_hash to its record (JSON)
 -- KEYS[3]   ended, a sorted set: sessions that ended (JSON), scored by when they ended (Unix s)
+-- KEYS[#KEYS]  activity, a sorted set: what happened to the account (JSON), scored by when (Unix s). It is the last one of
+--           KEYS in every script
 -- ARGV[1]   JSON: user_id, now (Unix s), at (now in ISO 8601), earliest and latest (of now and the time of Redis), ttl_s,
 --           max_age_s, public_computer_s, retention_s, channel; where there may be leases: leases (the key of their
 --           holders, and the channel of rounds), round (the id of this process, and a number; absent if it hears no
 --           words), asks_always (read the holders although nothing has ended, because this may repeat an ending)
--- Defines   last_used, sessions, ended, call (ARGV[1]), reported, has_ended
+-- Defines   last_used, sessions, ended, activity, call (ARGV[1]), reported, has_ended
 --           read   a JSON text that another program may have written
 --           record_of, ends_at, is_over, is_of_the_future, is_live   what is known about a session
 --           finish, finish_by_time, finish_expired, finish_others, ender   the ways in which sessions end
 --           report, forget, keep, write_when_full   an event; the retention; the expiry of the keys; a full Redis
+--           write_activity   what happened, for the user to see
 --           write_for_replicas   a write for those who wait for replicas
 --           ask_holders   a round: see stores/leases/rounds.py
 -- Returns   the result of the script that follows; `reported`; and what ask_holders returns
-local last_used, sessions, ended = KEYS[1], KEYS[2], KEYS[3]
+local last_used, sessions, ended, activity = KEYS[1], KEYS[2], KEYS[3], KEYS[#KEYS]
 local call = cjson.decode(ARGV[1])
 local KEPT_ENDED = 100
+local KEPT_ACTIVITY = 100
+-- How many rows with this text are kept: nobody who only guesses or asks, or proves one thing over and over, pushes out
+-- the rest.
+local KEPT_OF_A_KIND = { ['"unproved":true'] = 50, ['"kind":"step_up"'] = 25 }
 local reported = {}  -- the events of this call; for each: type, id_hash, reason, old_id_hash, by ("" if absent)
 local has_ended = false  -- some hash names a session no more
 
@@ -91,6 +98,40 @@ end
 -- Remove the rows of sessions that ended longer ago than the retention.
 local function forget()
   redis.call("ZREMRANGEBYSCORE", ended, "-inf", call.earliest - call.retention_s)
+end
+
+local function forget_activity()
+  redis.call("ZREMRANGEBYSCORE", activity, "-inf", call.earliest - call.retention_s)
+end
+
+-- Remove the oldest rows of activity that have a text, if there are more than so many.
+local function keep_activity_of(text, most)
+  local found = {}
+  for _, row in ipairs(redis.call("ZRANGE", activity, 0, -1)) do
+    if string.find(row, text, 1, true) then
+      table.insert(found, row)
+    end
+  end
+  for i = 1, #found - most do
+    redis.call("ZREM", activity, found[i])
+  end
+end
+
+-- Write what happened, for the user to see. Endings are not written here, because `ended` has them. row: JSON, see
+-- stores/activities.py. Call this after the script's first write, so that a full Redis has refused all of it or nothing.
+local function write_activity(row)
+  redis.call("ZADD", activity, call.earliest, row)
+  redis.call("EXPIRE", activity, call.retention_s)
+  for _, early in ipairs(redis.call("ZRANGEBYSCORE", activity, call.latest + 60, "+inf")) do
+    redis.call("ZADD", activity, call.latest, early)  -- by clocks that were ahead; it would push out all that comes
+  end
+  forget_activity()
+  for text, most in pairs(KEPT_OF_A_KIND) do
+    if string.find(row, text, 1, true) then
+      keep_activity_of(text, most)
+    end
+  end
+  redis.call("ZREMRANGEBYRANK", activity, 0, -KEPT_ACTIVITY - 1)
 end
 
 -- End a session. Sessions end only here. by: the `ender`, if a session ended this one. The row contains the JSON of the

@@ -33,5 +33,6 @@ local function open_session(new)
   redis.call("ZADD", last_used, call.now, new.id_hash)
   redis.call("HSET", sessions, new.id_hash, new.record)
   keep()
+  write_activity('{"kind":"signed_in","session":"' .. new.id_hash .. '","client":' .. new.record .. "}")
   report("AUTH_SESSION_CREATE", new.id_hash)
 end

@@ -31,5 +31,6 @@ if is_over(first[1], first[2]) then
   finish_expired()
 end
 forget()
+forget_activity()
 keep()
 return 1

@@ -1,0 +1,67 @@
+"""What happened to an account, in words: see rules/activities.py."""
+
+from collections.abc import Mapping
+
+from app.languages import words
+from app.languages.texts import LazyText, gettext, lazy_gettext, ngettext
+from app.rules.activities import Endings, Happened
+from app.stores.activities import Activity, ActivityKind
+
+_WHAT: Mapping[ActivityKind, LazyText] = {
+    "signed_in": lazy_gettext("Logged in"),
+    "sign_in_refused": lazy_gettext("Login refused"),
+    "reset_asked": lazy_gettext("A link for a new password was asked for"),
+    "step_up": lazy_gettext("Confirmed"),
+    "step_up_refused": lazy_gettext("Confirmation refused"),
+    "password_changed": lazy_gettext("Password changed"),
+    "renamed": lazy_gettext("Name changed"),
+    "totp_on": lazy_gettext("Authenticator app added"),
+    "totp_off": lazy_gettext("Authenticator app removed"),
+    "passkey_added": lazy_gettext("Passkey added"),
+    "passkey_removed": lazy_gettext("Passkey removed"),
+    "passkey_renamed": lazy_gettext("Passkey renamed"),
+    "backup_codes_renewed": lazy_gettext("New backup codes made"),
+    "disabled": lazy_gettext("Account disabled"),
+    "enabled": lazy_gettext("Account enabled again"),
+}
+_DETAILS: Mapping[str, LazyText] = {
+    "wrong_password": lazy_gettext("wrong password"),
+    "wrong_code": lazy_gettext("right password, wrong code"),
+    "wrong_passkey": lazy_gettext("passkey not accepted"),
+    "disabled": lazy_gettext("the account is disabled"),
+    "credentials_changed": lazy_gettext("the account was changed meanwhile"),
+    "password": lazy_gettext("by password"),
+    "totp": lazy_gettext("by code"),
+    "backup": lazy_gettext("by backup code"),
+    "webauthn": lazy_gettext("by passkey"),
+    "mail": lazy_gettext("by a link from a mail"),
+}
+
+
+def words_of(happened: Happened) -> str:
+    """Return what happened, as in "Login refused: wrong password"."""
+    if isinstance(happened, Endings):
+        return words.why_ended(happened.ended[0])
+    what = str(_WHAT[happened.kind])
+    details = _details_of(happened)
+    return gettext("%(what)s: %(details)s", what=what, details=details) if details else what
+
+
+def device_in(happened: Happened) -> str | None:
+    """Return the name of the device that did it, or which ended; None if an operator did it."""
+    if isinstance(happened, Endings):
+        count = len(happened.ended)
+        return (
+            words.name_of(happened.ended[0].session)
+            if count == 1
+            else ngettext("%(num)s device", "%(num)s devices", count)
+        )
+    return None if happened.is_operators else words.made_up_name(happened.client)
+
+
+def _details_of(happened: Activity) -> str:
+    if happened.is_operators:
+        return gettext("by an operator")
+    if happened.amr:
+        return words.means_of(happened.amr)
+    return str(_DETAILS.get(happened.detail, happened.detail))  # else it is a name that the user chose
