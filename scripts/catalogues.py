@@ -3,6 +3,7 @@
 import io
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from jinja2.ext import babel_extract
 APP = Path(__file__).parents[1] / "app"
 FOLDER = APP / "translations"
 SCRIPTS = "script"  # the context of texts that scripts of pages show: a page carries those in its language along
+
+_NO_DATE = datetime(2000, 1, 1, tzinfo=UTC)  # else each run would change the file
 
 _KEYWORDS: Mapping[str, Any] = DEFAULT_KEYWORDS | {
     "lazy_gettext": None,
@@ -82,6 +85,7 @@ def _header(catalogue: Catalog) -> str:
 
 
 def compiled(catalogue: Catalog) -> bytes:
+    catalogue.creation_date = catalogue.revision_date = _NO_DATE
     file = io.BytesIO()
     mofile.write_mo(file, catalogue)
     return file.getvalue()

@@ -50,8 +50,11 @@ def made_up_name(client: Client) -> str:
     program, system = parts_of(client)
     if program is None and system is None:
         return gettext("Unknown device")
-    unknown = gettext("Unknown")
-    return gettext("%(program)s on %(system)s", program=program or unknown, system=system or unknown)
+    if system is None:
+        return gettext("%(program)s on Unknown", program=program)
+    if program is None:
+        return gettext("Unknown on %(system)s", system=system)
+    return gettext("%(program)s on %(system)s", program=program, system=system)
 
 
 def how_opened(session: Session) -> str | None:
