@@ -63,6 +63,11 @@ class Settings:
         "time after its start at which a session ends, even in use, if the user said that the computer is a public one",
         "12h",
     )
+    remember_ttl_s: int = _setting(
+        parsers.span_or_none,
+        "time for which a browser is not asked for a code again, if the user wished that at a login; 0 switches it off",
+        "30d",
+    )
     max_sessions_per_user: int = _setting(
         parsers.whole(1, 50), "sessions that a user can have; one more login ends the least recently used one", "50"
     )

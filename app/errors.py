@@ -22,6 +22,7 @@ ApiError
 ├── MfaRequired            401  60003   a live session without a recent proof
 ├── Forbidden              403  0
 ├── NotFound               404  0       no such passkey, or no passkeys here at all
+│   └── UnknownDevice                   no such remembered device
 ├── UnknownUser            404  10013
 ├── UnknownSession         404  10020
 └── Unavailable            503  0       Redis is away or too slow, or the queue for password hashes is full
@@ -271,6 +272,10 @@ class Forbidden(ApiError):
 
 class NotFound(ApiError):
     status = 404
+
+
+class UnknownDevice(NotFound):
+    message = "Device not found"
 
 
 class UnknownUser(ApiError):

@@ -69,6 +69,10 @@ def span(raw: str) -> int:
     return seconds
 
 
+def span_or_none(raw: str) -> int:
+    return 0 if raw == "0" else span(raw)
+
+
 def lease(raw: str) -> float:
     """Return a lease in seconds; 0 stands for none."""
     match = re.fullmatch(r"([0-9]{1,4})(ms|s)", raw)

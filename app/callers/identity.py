@@ -1,6 +1,7 @@
 """The caller of a request, read from its WSGI environment: for Flask, and for web/verify.py, which works without it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,10 @@ from app.watch import context
 
 SESSION_COOKIE = "__Host-session"
 PROOF_COOKIE = "__Secure-recent_mfa"
+REMEMBERED_COOKIE = "__Host-remembered"  # a value for each user of the browser, the last one first
+REMEMBERED_APART = "~"
+
+_MOST_REMEMBERED = 5  # users of one browser
 
 # What `client` reads of an environment
 CLIENT_NAMES = ("HTTP_X_SUPER_PROPERTIES", "HTTP_USER_AGENT", "HTTP_X_FORWARDED_FOR", "REMOTE_ADDR")
@@ -165,6 +170,17 @@ def read_cookie_token(environ: Environ) -> str:
     return _read_cookie(environ, SESSION_COOKIE)
 
 
+def read_remembered(environ: Environ) -> Sequence[str]:
+    """Return the values in the cookie of a remembered browser, one for each user."""
+    values = chain.from_iterable(value.split(REMEMBERED_APART) for value in _read_cookies(environ, REMEMBERED_COOKIE))
+    of_users: dict[str, str] = {}
+    for value in values:
+        claim = tokens.read(value)
+        if claim:
+            of_users.setdefault(claim.user_id, value)
+    return list(of_users.values())[:_MOST_REMEMBERED]
+
+
 def _read_header_token(environ: Environ) -> str:
     """Return a token of our form, "" if there is none. Whether it is good is another question."""
     # A proxy in front may add a scheme of its own (Basic, Negotiate), and clients send "Bearer undefined". These are no
@@ -182,9 +198,14 @@ def _read_header_token(environ: Environ) -> str:
 
 def _read_cookie(environ: Environ, name: str) -> str:
     """Return the first value of a cookie that looks like a token, else its first value."""
-    # Two Cookie fields arrive joined by a comma. A sibling host can set a cookie of the name that stands in front.
-    values = parse_cookie(environ.get("HTTP_COOKIE", "").replace(",", ";")).getlist(name)
+    # A sibling host can set a cookie of the name that stands in front.
+    values = _read_cookies(environ, name)
     return next(filter(tokens.is_well_formed, values), values[0] if values else "")
+
+
+def _read_cookies(environ: Environ, name: str) -> list[str]:
+    # Two Cookie fields arrive joined by a comma.
+    return parse_cookie(environ.get("HTTP_COOKIE", "").replace(",", ";")).getlist(name)
 
 
 def require_same_origin(environ: Environ) -> None:

@@ -26,12 +26,14 @@ from app.cli.terminal import (
     yes,
 )
 from app.errors import InvalidForm
+from app.rules.device_names import made_up_name
 from app.rules.imports import ImportedUser, Line
 from app.rules.operators import Filter
 from app.rules.passwords import MAX_EXTRA_ROUNDS, MAX_ROUNDS
 from app.rules.relying_party import why_none
 from app.rules.webauthn import b64url
 from app.stores.passkeys import Passkey
+from app.stores.remembered_records import Remembered
 from app.stores.user_records import User
 from app.web.services import services
 from app.wire.account import ChangePasswordSchema
@@ -65,16 +67,21 @@ def show(named: str, as_json: bool) -> None:
     """Show one user, by id or e-mail address, and how many sessions they have."""
     user = find_user(named)
     sessions = list(services().operators.sessions(Filter(), user.id))
+    remembered = services().remembered.list(user.id)
     last_used_at = max((session.last_used_at for session in sessions), default=None)
     if as_json:
         say_json(
             _as_record(user)
             | {"sessions": len(sessions), "last_used_at": iso(last_used_at)}
             | {"passkeys": [_passkey_as_record(passkey) for passkey in user.passkeys]}
+            | {"remembered": [_remembered_as_record(device) for device in remembered]}
         )
         return
     for name, value in (*_as_record(user).items(), ("sessions", len(sessions)), ("last used", iso(last_used_at))):
         say(f"{name.replace('_', ' '):<18}", "-" if value is None else str(value))
+    for device in remembered:
+        used = f"since {iso(device.began_at)}, used {iso(device.last_used_at)}, ends {iso(_ends_at(device))}"
+        say(f"{'remembered':<18}", made_up_name(device.client), used)
     for passkey in user.passkeys:
         say(
             f"{'passkey':<18}",
@@ -149,6 +156,17 @@ def reset_mfa(named: str, yes: bool) -> None:
     confirm(f"Take the second factor of {user.email} away and end all their sessions?", yes)
     require_still_there(services().operators.reset_mfa(user))
     say(f"{user.email} has no second factor any more, all their sessions have ended.")
+
+
+@users.command("forget-remembered")
+@_user
+def forget_remembered(named: str) -> None:
+    """Ask for a second factor on every device again that was spared it. Sessions go on."""
+    user = find_user(named)
+    count = services().operators.forget_remembered(user)
+    if not count:
+        raise NothingThere(f"{user.email} has no remembered device.")
+    say(f"{counted(count, 'remembered device')} of {user.email} forgotten.")
 
 
 @users.command("import")
@@ -236,6 +254,22 @@ def _passkey_as_record(passkey: Passkey) -> dict[str, Any]:
         "backup_eligible": passkey.backup_eligible,
         "created_at": iso(passkey.created_at),
         "last_used_at": iso(passkey.last_used_at),
+    }
+
+
+def _ends_at(device: Remembered) -> int:
+    return services().remembered.ends_at(device)
+
+
+def _remembered_as_record(device: Remembered) -> dict[str, Any]:
+    return {
+        "id": device.id,
+        "device": made_up_name(device.client),
+        "ip": device.client.ip,
+        "location": device.client.location,
+        "created_at": iso(device.began_at),
+        "last_used_at": iso(device.last_used_at),
+        "ends_at": iso(_ends_at(device)),
     }
 
 

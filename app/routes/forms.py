@@ -114,11 +114,20 @@ def show_second_step(template: str, problems: Problems, asked: SecondFactorAsked
         asked: None shows the page again. The form has what the page needs.
     """
     if asked:
-        ticket, webauthn, offered = asked.ticket, asked.webauthn, asked.offered
+        ticket, webauthn, offered, may_remember = asked.ticket, asked.webauthn, asked.offered, asked.may_remember
     else:
         ticket, webauthn = (request.form.get(name, "") for name in ("ticket", "webauthn"))
         offered = frozenset(request.form.get("offered", "totp backup").split())
-    return render_template(template, problems=problems, ticket=ticket, webauthn=webauthn or "", offered=offered)
+        may_remember = "may_remember" in request.form
+    return render_template(
+        template,
+        problems=problems,
+        ticket=ticket,
+        webauthn=webauthn or "",
+        offered=offered,
+        may_remember=may_remember,
+        remember_for=times.span(services().remembered.ttl_s) if may_remember else "",
+    )
 
 
 def next_path() -> str:

@@ -27,7 +27,16 @@ from app.rules.second_steps import SecondFactorAsked
 from app.stores.session_records import Ended, Session
 from app.times import iso
 from app.tokens import id_from_url, id_in_url
-from app.web.cookies import CLEARS_COOKIES, PROVES, SETS_SESSION, clear_cookies, has_session_cookie, sign_in_browser
+from app.web.cookies import (
+    CLEARS_COOKIES,
+    PROVES,
+    SETS_REMEMBERED,
+    SETS_SESSION,
+    clear_cookies,
+    has_session_cookie,
+    own_remembered,
+    sign_in_browser,
+)
 from app.web.guards import (
     SUPER_PROPERTIES,
     all_sessions,
@@ -130,11 +139,20 @@ def register(body: BrowserRegister) -> ResponseReturnValue:
 @takes(BrowserLoginSchema)
 @limited(LOGIN_ADDRESS, LOGIN, LOGIN_ACCOUNT)
 @reads(SUPER_PROPERTIES)
-@answers(SignedInByCookieSchema, CodeAskedSchema, headers=[replace(SETS_SESSION, always=False)])
+@answers(SignedInByCookieSchema, CodeAskedSchema, headers=[replace(SETS_SESSION, always=False), SETS_REMEMBERED])
 @refuses(InvalidLogin)
 def log_in(body: BrowserLogin) -> ResponseReturnValue:
-    """Sign a browser in, or ask for a second factor if one is on."""
-    outcome = services().accounts.log_in(body.login, body.password, client(), on_public_computer=body.public_computer)
+    """Sign a browser in, or ask for a second factor if one is on.
+
+    A browser that is remembered is not asked. The session that it gets so has proved nothing but the password.
+    """
+    outcome = services().accounts.log_in(
+        body.login,
+        body.password,
+        client(),
+        remembered=own_remembered(),
+        on_public_computer=body.public_computer,
+    )
     if isinstance(outcome, SecondFactorAsked):
         return code_asked_body(outcome)
     sign_in_browser(outcome)
@@ -146,12 +164,12 @@ def log_in(body: BrowserLogin) -> ResponseReturnValue:
 @takes(BrowserLoginCodeSchema)
 @limited(LOGIN_ADDRESS, LOGIN, CODE_ACCOUNT)
 @reads(SUPER_PROPERTIES)
-@answers(SignedInByCookieSchema, headers=[SETS_SESSION])
+@answers(SignedInByCookieSchema, headers=[SETS_SESSION, SETS_REMEMBERED])
 @refuses(InvalidTicket, InvalidCode)
 def log_in_with_code(body: BrowserLoginCode) -> ResponseReturnValue:
     """Finish a login with a TOTP code, a backup code or a passkey."""
     signed_in = services().second_steps.finish_login(
-        body.ticket, body.method, body.code, body.login_instance_id, client()
+        body.ticket, body.method, body.code, body.login_instance_id, client(), remember=body.remember
     )
     sign_in_browser(signed_in)
     return {"user_id": signed_in.user_id} | signed_in_body(signed_in)

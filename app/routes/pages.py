@@ -25,7 +25,7 @@ from app.routes.forms import (
 from app.rules.second_steps import SecondFactorAsked
 from app.rules.sign_ins import SignedIn
 from app.translations import LANGUAGES
-from app.web.cookies import clear_cookies, sign_in_browser
+from app.web.cookies import clear_cookies, own_remembered, sign_in_browser
 from app.web.guards import client, end_own_session, require_same_origin, takes_form
 from app.web.limits import CODE_ACCOUNT, LOGIN, LOGIN_ACCOUNT, LOGIN_ADDRESS, REGISTER, limited
 from app.web.services import services
@@ -35,8 +35,8 @@ from app.wire.sign_in import (
     BrowserLoginSchema,
     BrowserRegister,
     BrowserRegisterSchema,
-    LoginCode,
-    LoginCodeSchema,
+    PageLoginCode,
+    PageLoginCodeSchema,
 )
 
 bp = page_blueprint("pages")
@@ -134,6 +134,7 @@ def log_in(body: BrowserLogin) -> ResponseReturnValue:
         body.login,
         body.password,
         client(),
+        remembered=own_remembered(),
         on_public_computer=body.public_computer,
         attempt=attempt_of(request.form.get("nonce", "")),
     )
@@ -145,13 +146,19 @@ def log_in(body: BrowserLogin) -> ResponseReturnValue:
 @bp.post("/login/code")
 @require_same_origin
 @shows_page_on_refusal(lambda problems: _login_page(problems) if "ticket" in problems else _code_page(problems))
-@takes_form(LoginCodeSchema)
+@takes_form(PageLoginCodeSchema)
 @limited(LOGIN_ADDRESS, LOGIN, CODE_ACCOUNT)
-def log_in_with_code(body: LoginCode) -> ResponseReturnValue:
-    attempt = attempt_of(body.ticket, body.code)
-    return _sign_in_and_go_on(
-        services().second_steps.finish_login(body.ticket, answered_by(), body.code, None, client(), attempt=attempt)
+def log_in_with_code(body: PageLoginCode) -> ResponseReturnValue:
+    signed_in = services().second_steps.finish_login(
+        body.ticket,
+        answered_by(),
+        body.code,
+        None,
+        client(),
+        remember=body.remember,
+        attempt=attempt_of(body.ticket, body.code),
     )
+    return _sign_in_and_go_on(signed_in)
 
 
 @bp.get("/register")

@@ -4,12 +4,13 @@ The settings of the service: config.py.
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
-from app.errors import Unauthorized, UnknownSession
+from app.errors import Unauthorized, UnknownDevice, UnknownSession
 from app.languages import words
 from app.languages.texts import gettext, lazy_gettext, ngettext
 from app.routes.forms import HOME, Problems, lead_to_page, next_path, page_blueprint, shows_page_on_refusal
@@ -18,8 +19,8 @@ from app.rules.profile import ProfileChange
 from app.stores.passkeys import MAX_PASSKEYS, Passkey
 from app.stores.session_records import Session
 from app.stores.user_records import User
-from app.tokens import id_from_url
-from app.web.cookies import renew_session_cookie
+from app.tokens import id_from_url, id_hash
+from app.web.cookies import own_remembered, renew_session_cookie
 from app.web.guards import (
     caller,
     client,
@@ -63,6 +64,8 @@ _DONE = {
     "removed": lazy_gettext("Your authenticator app is removed."),
     "over": lazy_gettext("That was over already."),
     "alone": lazy_gettext("All other sessions were over already."),
+    "forgotten": lazy_gettext("That device asks for your second factor again."),
+    "all-forgotten": lazy_gettext("Every device asks for your second factor again."),
     "none": lazy_gettext("Tick the sessions to log out, then press the button below them."),
 }
 
@@ -93,6 +96,10 @@ def _security_page(problems: Problems, form: str = "") -> str:
         on_public_computer=session.on_public_computer,
         max_passkeys=MAX_PASSKEYS,
         new_passkey_name=_new_passkey_name(words.name_of(session), user.passkeys),
+        remembers=services().remembered.ttl_s > 0,
+        remembered=services().remembered.list(user.id) if user.has_mfa else [],
+        remembered_until=services().remembered.ends_at,
+        own_remembered=set(map(id_hash, own_remembered())),
     )
 
 
@@ -307,7 +314,25 @@ def renew_codes() -> ResponseReturnValue:
     return render_template("codes.html", codes=codes, fresh=False)
 
 
+@bp.post("/security/remembered")
+@require_session
+def forget_remembered() -> ResponseReturnValue:
+    """Forget one remembered device, or all. One that is forgotten already is no problem."""
+    if "all" in request.form:
+        services().remembered.forget_all(caller().user_id, caller())
+        return redirect(url_for("settings.show_security", done="all-forgotten"), 303)
+    with suppress(UnknownDevice):
+        services().remembered.forget(caller(), request.form.get("one", ""))
+    return redirect(url_for("settings.show_security", done="forgotten"), 303)
+
+
 lead_to_page(bp, "/settings/sessions", "/sessions/end", "/sessions/confirm")
 lead_to_page(
-    bp, "/settings/security", "/security/password", "/security/totp/off", "/security/codes", "/security/passkeys"
+    bp,
+    "/settings/security",
+    "/security/password",
+    "/security/totp/off",
+    "/security/codes",
+    "/security/passkeys",
+    "/security/remembered",
 )

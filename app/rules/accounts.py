@@ -5,7 +5,7 @@ forgotten password: recovery.py. The second step of a login: second_steps.py.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from app.errors import InvalidForm, InvalidLogin, Unauthorized
@@ -16,6 +16,7 @@ from app.rules.email_addresses import normal_forms, normalise_email
 from app.rules.keyring import Keyring
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
+from app.rules.remembered import RememberedDevices
 from app.rules.second_steps import SecondFactorAsked, SecondSteps
 from app.rules.sign_ins import SignedIn, SignIns
 from app.snowflakes import NOBODY, new_snowflake
@@ -36,6 +37,7 @@ class Accounts:
         sign_ins: SignIns,
         passwords: Passwords,
         second_steps: SecondSteps,
+        remembered: RememberedDevices,
         keyring: Keyring,
         notices: Notices,
         *,
@@ -47,6 +49,7 @@ class Accounts:
         self._passwords = passwords
         self._brought_passwords = BroughtPasswords(users, passwords)
         self._second_steps = second_steps
+        self._remembered = remembered
         self._keyring = keyring
         self._notices = notices
         self._clock = clock
@@ -144,11 +147,19 @@ class Accounts:
         return self.get(user_id)
 
     def log_in(
-        self, login: str, password: str, client: Client, *, on_public_computer: bool = False, attempt: str = ""
+        self,
+        login: str,
+        password: str,
+        client: Client,
+        *,
+        remembered: Sequence[str] = (),
+        on_public_computer: bool = False,
+        attempt: str = "",
     ) -> SignedIn | SecondFactorAsked:
-        """Check a password. Sign in, or ask for a second factor if MFA is on.
+        """Check a password. Sign in, or ask for a second factor if MFA is on and the browser is not remembered.
 
         Args:
+            remembered: The values in the browser's cookie of remembered devices. On a public computer none counts.
             attempt: A hash of the form that asks, "" if no form does: see stores/session_records.py, NewSession.
 
         Raises:
@@ -162,7 +173,8 @@ class Accounts:
             raise InvalidLogin
         user = self._brought_passwords.renew(user, password, check)
         if user.has_mfa:
-            return self._second_steps.ask(user, "login", on_public_computer=on_public_computer)
+            spared = None if on_public_computer else self._remembered.log_in(user, remembered, client, attempt)
+            return spared or self._second_steps.ask(user, "login", on_public_computer=on_public_computer)
         signed_in = self._sign_ins.open(
             user, client, "password", ("pwd",), on_public_computer=on_public_computer, attempt=attempt
         )

@@ -17,6 +17,7 @@ from app.rules.accounts import Accounts
 from app.rules.devices import Devices
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
+from app.rules.remembered import RememberedDevices
 from app.stores.activities import REMOVAL_OF, Activity
 from app.stores.factors import MfaType
 from app.stores.scripts import ForeignKey
@@ -27,7 +28,17 @@ from app.stores.wiring import Stores
 from app.watch import audit
 
 Act = Literal[
-    "create", "disable", "enable", "delete", "set-password", "reset-mfa", "end", "end-all", "import", "replay"
+    "create",
+    "disable",
+    "enable",
+    "delete",
+    "set-password",
+    "reset-mfa",
+    "forget-remembered",
+    "end",
+    "end-all",
+    "import",
+    "replay",
 ]
 
 _BATCH = 200  # users read in one round trip
@@ -113,6 +124,7 @@ class Operators:
         accounts: Accounts,
         devices: Devices,
         passwords: Passwords,
+        remembered: RememberedDevices,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._users = stores.users
@@ -122,6 +134,7 @@ class Operators:
         self._accounts = accounts
         self._devices = devices
         self._passwords = passwords
+        self._remembered = remembered
         self._clock = clock
 
     def find(self, named: str) -> User | None:
@@ -203,6 +216,12 @@ class Operators:
             audit.credentials_changed("passkey_removed", user.id)
             self._notices.tell("passkey_removed", user.id, Client())
         return self._record("reset-mfa", user_id=user.id)
+
+    def forget_remembered(self, user: User) -> int:
+        """Forget the remembered devices of a user. Return how many there were."""
+        count = self._remembered.forget_all(user.id)
+        self._record("forget-remembered", user_id=user.id, devices=count)
+        return count
 
     def end(self, sessions: Iterable[Session]) -> Iterator[int]:
         """End sessions, in steps.

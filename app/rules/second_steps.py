@@ -12,6 +12,7 @@ from app import tokens
 from app.errors import InvalidTicket
 from app.rules.devices import Devices
 from app.rules.notices import Notices
+from app.rules.remembered import RememberedDevices
 from app.rules.second_factor import SecondFactor
 from app.rules.sign_ins import SignedIn, SignIns, amr_with, audit_wrong_answer
 from app.stores.factors import MfaType
@@ -29,6 +30,7 @@ class SecondFactorAsked:
     Attributes:
         offered: The names of the factors that the user may answer with.
         webauthn: What a browser is asked for a passkey, as a text in JSON; None if the user cannot answer with one.
+        may_remember: The browser may ask to be spared the code from then on.
     """
 
     user_id: str
@@ -36,6 +38,7 @@ class SecondFactorAsked:
     instance: str
     offered: frozenset[str]
     webauthn: str | None
+    may_remember: bool
 
 
 class SecondSteps:
@@ -47,6 +50,7 @@ class SecondSteps:
         sign_ins: SignIns,
         second_factor: SecondFactor,
         notices: Notices,
+        remembered: RememberedDevices,
         *,
         ticket_ttl_s: int,
         clock: Callable[[], float] = time.time,
@@ -57,6 +61,7 @@ class SecondSteps:
         self._sign_ins = sign_ins
         self._second_factor = second_factor
         self._notices = notices
+        self._remembered = remembered
         self._ticket_ttl_s = ticket_ttl_s
         self._clock = clock
 
@@ -91,7 +96,8 @@ class SecondSteps:
         audit.code_asked(user.id)
         offers = {offer["type"]: offer for offer in self._second_factor.offers(user, held.challenge)}
         webauthn = offers["webauthn"]["challenge"] if "webauthn" in offers else None
-        return SecondFactorAsked(user.id, ticket, held.instance, frozenset(offers), webauthn)
+        may_remember = purpose == "login" and bool(self._remembered.ttl_s) and not on_public_computer
+        return SecondFactorAsked(user.id, ticket, held.instance, frozenset(offers), webauthn, may_remember)
 
     def read(self, ticket: str, purpose: TicketPurpose) -> tuple[tokens.Claim, Ticket]:
         """Return the claim and the record of a ticket.
@@ -121,12 +127,14 @@ class SecondSteps:
         instance: str | None,
         client: Client,
         *,
+        remember: bool = False,
         attempt: str = "",
     ) -> SignedIn:
         """Answer the ticket of a login with a second factor, and sign in.
 
         Args:
             code: Of a passkey, what the browser answered, in JSON.
+            remember: Spare the browser the code from now on. On a public computer that is not done.
             attempt: A hash of the ticket and the code if a form asks; "" if no form does.
 
         Raises:
@@ -134,7 +142,7 @@ class SecondSteps:
             InvalidTicket: The ticket is not valid any more, belongs to another login, or the credentials have changed.
         """
         try:
-            return self._answer_login(ticket, mfa_type, code, instance, client, attempt)
+            return self._answer_login(ticket, mfa_type, code, instance, client, attempt, remember=remember)
         except InvalidTicket:
             again = self._sign_ins.repeat(ticket, client, mfa_type, attempt)
             if again:
@@ -143,7 +151,15 @@ class SecondSteps:
             raise
 
     def _answer_login(
-        self, ticket: str, mfa_type: MfaType, code: str, instance: str | None, client: Client, attempt: str
+        self,
+        ticket: str,
+        mfa_type: MfaType,
+        code: str,
+        instance: str | None,
+        client: Client,
+        attempt: str,
+        *,
+        remember: bool,
     ) -> SignedIn:
         """Use up the ticket and the code, and open the session, in one step."""
         claim, held = self.read(ticket, "login")
@@ -157,18 +173,24 @@ class SecondSteps:
         token, session = self._devices.prepare(
             user.id, client, amr, on_public_computer=held.on_public_computer, attempt=attempt
         )
+        is_remembered = remember and self._remembered.ttl_s and not held.on_public_computer
+        value, device = self._remembered.prepare(user.id, client) if is_remembered else ("", None)
         change = Change(
             credentials_version=user.credentials_version,
             same_credentials=True,
             unset=["password_warning"] if user.password_warning else None,
             opens=session,
+            remembers=device,
         )
         verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer, change, client)
         audit_wrong_answer(verdict, answer.factor, user.id)
         if verdict == "wrong":
             self._notices.tell_of_wrong_code(user.id, client)
         self._second_factor.require_right(verdict, user, client)
-        signed_in = self._sign_ins.note(
-            user.id, token, client, answer.factor, on_public_computer=held.on_public_computer
-        )
-        return replace(signed_in, password_warning=user.password_warning)
+        with self._remembered.forgotten_if_unconfirmed(user.id, device.id_hash if device else None):
+            signed_in = self._sign_ins.note(
+                user.id, token, client, answer.factor, on_public_computer=held.on_public_computer
+            )
+        if device:
+            audit.device_remembered(user.id, session.id_hash)
+        return replace(signed_in, remembered=value, password_warning=user.password_warning)

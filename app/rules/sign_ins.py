@@ -3,7 +3,7 @@
 The checks: accounts.py for logins and registrations, recovery.py for resets.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from app import tokens
@@ -55,12 +55,14 @@ class SignedIn:
     Attributes:
         password_warning: Why the password that an import brought could not be a new one here, as a fault of
             passwords.py; None if there is nothing to tell.
+        remembered: A value for the cookie of a remembered browser; "" if there is none.
     """
 
     user_id: str
     token: str
     on_public_computer: bool = False
     password_warning: str | None = None
+    remembered: str = field(default="", repr=False)
 
 
 class SignIns:

@@ -23,6 +23,7 @@ from app.rules.profile import Profiles
 from app.rules.reauthentication import Reauthentication
 from app.rules.recovery import Recovery
 from app.rules.relying_party import relying_party
+from app.rules.remembered import RememberedDevices
 from app.rules.replay import Replay
 from app.rules.second_factor import SecondFactor
 from app.rules.second_steps import SecondSteps
@@ -61,6 +62,8 @@ class RuleSettings(Protocol):
     def mfa_ticket_ttl_s(self) -> int: ...
     @property
     def mfa_proof_ttl_s(self) -> int: ...
+    @property
+    def remember_ttl_s(self) -> int: ...
     @property
     def totp_window(self) -> int: ...
     @property
@@ -102,6 +105,7 @@ class Rules:
         )
         self.activities = Activities(stores.activities, stores.sessions, self.devices, stores.lifetimes, clock)
         sign_ins = SignIns(users, self.devices, notices, stores.activities)
+        self.remembered = RememberedDevices(stores.remembered, self.devices, sign_ins, settings.remember_ttl_s, clock)
         self.reauthentication = Reauthentication(
             users,
             tickets,
@@ -120,11 +124,12 @@ class Rules:
             sign_ins,
             self.second_factor,
             notices,
+            self.remembered,
             ticket_ttl_s=settings.mfa_ticket_ttl_s,
             clock=clock,
         )
         self.accounts = Accounts(
-            users, self.devices, sign_ins, passwords, self.second_steps, keyring, notices, clock=clock
+            users, self.devices, sign_ins, passwords, self.second_steps, self.remembered, keyring, notices, clock=clock
         )
         self.passkeys = Passkeys(
             users,
@@ -152,7 +157,7 @@ class Rules:
             notices,
             stores.activities,
         )
-        self.operators = Operators(stores, notices, self.accounts, self.devices, passwords, clock)
+        self.operators = Operators(stores, notices, self.accounts, self.devices, passwords, self.remembered, clock)
         self.replay = Replay(users, self.operators, passwords, notices, clock)
         self.imports = Imports(users, keyring, clock)
 

@@ -6,6 +6,7 @@ const form = document.getElementById("passkey");
 const button = form.querySelector("button");
 const said = document.getElementById("passkey-said");
 const answer = form.elements.code;
+const tick = document.getElementById("remember"); // in the other form, if there is one
 const why = whyNot();
 
 let isBusy = false;
@@ -16,6 +17,7 @@ async function ask() {
   said.textContent = "";
   try {
     answer.value = await usePasskey(form.dataset.challenge);
+    if (tick && tick.form !== form) form.elements.remember.checked = tick.checked;
     form.requestSubmit(); // comes back here with the answer, and is sent
   } catch (failure) {
     said.textContent = whyFailed(failure);

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from app.stores.connection.client import RedisClient
 from app.stores.remembered_records import Remembered, parse_remembered
-from app.stores.scripts import SessionScripts, WaitPolicy
+from app.stores.scripts import WAIT_AND_GO_ON, SessionScripts, WaitPolicy
 from app.stores.session_records import Client, known_fields
 from app.stores.sessions import CallerGone
 from app.stores.users import Change, changed_keys
@@ -19,6 +19,8 @@ class RememberedStore:
         self._redis = redis
         self._keys = scripts.keys
         self._sign_in = scripts.register("sign_in_remembered", WaitPolicy(refuses=bool))
+        # A sign-in that is made must not be refused.
+        self._forget_own = scripts.register("forget_remembered", WAIT_AND_GO_ON)
         # What a failover brought back would spare a code once more.
         self._forget = scripts.register("forget_remembered", WaitPolicy(refuses=lambda _: True))
 
@@ -67,8 +69,8 @@ class RememberedStore:
         return bool(self._run_forget(user_id, {"id": device_id, "caller": caller}))
 
     def forget_own(self, user_id: str, id_hash: str) -> None:
-        """Forget the device whose cookie has a value with this hash."""
-        self._run_forget(user_id, {"id_hash": id_hash})
+        """Forget the device whose cookie has a value with this hash. Too few replicas are no error."""
+        self._forget_own(user_id, [self._keys.remembered(user_id)], {"id_hash": id_hash})
 
     def forget_all(self, user_id: str, caller: str | None = None) -> int:
         """Forget all devices of a user. Return how many there were.

@@ -18,7 +18,7 @@ from app.watch.events import Event, Reason
 
 log = logging.getLogger("keyrack.audit")
 
-How = Literal["registration", "password", "webauthn", "totp", "backup", "reset", "adopted"]
+How = Literal["registration", "password", "webauthn", "totp", "backup", "reset", "remembered", "adopted"]
 WhyNot = Literal[
     "unknown_account",
     "wrong_password",
@@ -129,6 +129,20 @@ def _sessions_ended(user_id: str, reason: str, sessions: Sequence[str], by: str 
         _write_line("sessions_ended", **fields, actor={"user_id": user_id, "session": by})
     else:
         _write_line("sessions_ended", **fields)
+
+
+def device_remembered(user_id: str, session: str) -> None:
+    """Record that a browser is spared the code from now on.
+
+    Args:
+        session: id_hash of the session that its login has opened.
+    """
+    _write_line("device_remembered", user_id=user_id, session=session)
+
+
+def devices_forgotten(user_id: str, count: int) -> None:
+    """Record that remembered devices were forgotten without a change of credentials."""
+    _write_line("devices_forgotten", user_id=user_id, count=count)
 
 
 def credentials_changed(what: Credential, user_id: str, session: str | None = None, passkey: str | None = None) -> None:

@@ -1,13 +1,21 @@
-"""The cookies of a browser's session and proof, and what a browser clears when it is signed out.
+"""The cookies of a browser: its session, its proof, of whom it is remembered; what it clears when it is signed out.
 The cookies of a request are read in callers/identity.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from flask import Response, after_this_request, request
 
 from app import tokens
-from app.callers.identity import PROOF_COOKIE, SESSION_COOKIE, read_cookie_token
+from app.callers.identity import (
+    PROOF_COOKIE,
+    REMEMBERED_APART,
+    REMEMBERED_COOKIE,
+    SESSION_COOKIE,
+    read_cookie_token,
+    read_remembered,
+)
 from app.rules.sign_ins import SignedIn
 from app.web.services import services
 from app.wire.contract import Header
@@ -28,6 +36,13 @@ RENEWS_SESSION = Header(
 SETS_PROOF = Header(
     "Set-Cookie",
     f"`{PROOF_COOKIE}`: the proof (HttpOnly, Secure, SameSite=Strict, Path=/), with its lifetime as Max-Age",
+)
+SETS_REMEMBERED = Header(
+    "Set-Cookie",
+    f"`{REMEMBERED_COOKIE}`: spares this browser the code at a login (HttpOnly, Secure, SameSite=Strict, Path=/). Its "
+    "Max-Age ends with the time for which the browser is remembered. Each login that it spares a code gives it another "
+    "value",
+    always=False,
 )
 PROVES = replace(SETS_PROOF, meaning=f"{SETS_PROOF.meaning}. Set if the body had the answer", always=False)
 CLEARS_COOKIES = (
@@ -55,6 +70,12 @@ def sign_in_browser(signed_in: SignedIn) -> None:
     # The new cookie replaces the old one. The former session would live on, and nobody could end it with its token.
     services().devices.end_former_session(read_cookie_token(request.environ))
     _set_session(signed_in.token, signed_in.on_public_computer)
+    _renew_remembered(signed_in)
+
+
+def own_remembered() -> Sequence[str]:
+    """Return the values in the cookie by which this browser is remembered."""
+    return read_remembered(request.environ)
 
 
 def renew_session_cookie(token: str | None) -> None:
@@ -85,6 +106,38 @@ def clear_cookies() -> None:
         response.delete_cookie(SESSION_COOKIE, path="/", secure=True, httponly=True, samesite="Lax")
         response.delete_cookie(PROOF_COOKIE, path="/", secure=True, httponly=True, samesite="Strict")
         response.headers["Clear-Site-Data"] = _CLEARED
+        return response
+
+
+def _renew_remembered(signed_in: SignedIn) -> None:
+    """Give this browser the new value by which it is remembered, if there is one. Forget a public computer."""
+    held = own_remembered()
+    if signed_in.on_public_computer:
+        services().remembered.forget_browser(signed_in.user_id, held)
+    elif not signed_in.remembered:
+        return
+    others = [value for value in held if (claim := tokens.read(value)) and claim.user_id != signed_in.user_id]
+    kept = [*([signed_in.remembered] if signed_in.remembered else []), *others]
+    if kept != held:
+        _set_remembered(kept)
+
+
+def _set_remembered(values: Sequence[str]) -> None:
+    # What is over in one of them counts no more on the server, whatever the browser keeps.
+    latest = max((claim.at for claim in map(tokens.read, values) if claim), default=0)
+    max_age = latest + services().remembered.ttl_s - int(services().clock())
+
+    @after_this_request
+    def _(response: Response) -> Response:
+        response.set_cookie(
+            REMEMBERED_COOKIE,
+            REMEMBERED_APART.join(values),
+            max_age=max(0, min(max_age, _LONGEST_KEPT_S)),
+            path="/",
+            secure=True,
+            httponly=True,
+            samesite="Strict",
+        )
         return response
 
 

@@ -48,6 +48,12 @@ PUBLIC_COMPUTER = {
     "examples": [False],
 }
 
+REMEMBER = {
+    "description": "Ask for no code at the next logins in this browser, for `REMEMBER_TTL`; passed over on a public "
+    "computer",
+    "examples": [False],
+}
+
 PASSWORD_AS_PROOF = {"description": "A proof without a challenge, where MFA is off"} | PASSWORD
 CODE_AS_PROOF = {"description": "A proof without a challenge, where MFA is on: a TOTP or backup code"} | CODE
 

@@ -226,6 +226,17 @@ class OwnEndedSessionSchema(ResponseSchema):
     )
 
 
+class RememberedDeviceSchema(ResponseSchema):
+    id = _text(metadata=USER_ID)
+    deviceName = _text(metadata={"examples": ["Firefox on Linux"]})  # noqa: N815
+    ip = _nullable("203.0.113.7")
+    location = _nullable("Vienna, Vienna, Austria")
+    createdAt = _time()  # noqa: N815
+    lastUsedAt = _time()  # noqa: N815
+    endsAt = _time()  # noqa: N815
+    isCurrent = _flag(metadata={"description": "Whether it is the browser that asks"})  # noqa: N815
+
+
 class MessageSchema(ResponseSchema):
     message = _text(metadata={"description": "What was done, for people", "examples": ["Session revoked."]})
 

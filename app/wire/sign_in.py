@@ -17,6 +17,7 @@ from app.wire.fields import (
     MFA_TYPE,
     PASSWORD,
     PUBLIC_COMPUTER,
+    REMEMBER,
     TICKET,
     USERNAME,
     USERNAME_CHECKS,
@@ -121,11 +122,21 @@ class LoginPasskeySchema(LoginCodeSchema):
 
 
 @dataclass(frozen=True)
-class BrowserLoginCode(LoginCode):
+class PageLoginCode(LoginCode):
+    remember: bool = False
+
+
+class PageLoginCodeSchema(LoginCodeSchema):
+    into = PageLoginCode
+    remember = Flag(metadata=REMEMBER)
+
+
+@dataclass(frozen=True)
+class BrowserLoginCode(PageLoginCode):
     method: MfaType = "totp"
 
 
-class BrowserLoginCodeSchema(LoginCodeSchema):
+class BrowserLoginCodeSchema(PageLoginCodeSchema):
     into = BrowserLoginCode
     method = Text(
         metadata={"description": "The kind of the code; `totp` if left out"}, validate=MFA_TYPE, load_default="totp"

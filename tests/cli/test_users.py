@@ -1,5 +1,7 @@
 """`flask users`: each command does what it says, asks before it harms, and shows nothing that could fool a terminal."""
 
+import re
+
 import pytest
 
 from app import create_app
@@ -8,6 +10,7 @@ from app.stores.connection.connect import connect
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, new_notice_id
 from app.stores.passkeys import Passkey
+from app.stores.session_records import Client
 from app.stores.users import Change
 from app.web.services import EXTENSION
 from tests.authenticator import Authenticator
@@ -267,3 +270,23 @@ def test_users_are_told_what_operators_changed(run, with_totp, redis, command, k
     run("users", command, with_totp.email, "--yes", given=f"{NEW}\n")
     [notice] = [fields["notice"] for _, fields in redis.xrange(keys.mail) if f'"{kind}"' in fields["notice"]]
     assert with_totp.user_id in notice
+
+
+def test_remembered_devices_are_shown_and_forgotten(run, with_totp, app, users):
+    assert run("users", "forget-remembered", with_totp.email).exit_code == 1
+    for platform in ("Firefox", "Chrome"):
+        client = Client(os="Linux", platform=platform, ip="192.0.2.1")
+        _, device = app.extensions[EXTENSION].remembered.prepare(with_totp.user_id, client)
+        users.change(with_totp.user_id, Change(same_credentials=True, remembers=device))
+    assert re.search("remembered +Firefox on Linux", run("users", "show", with_totp.email).out)
+    [shown] = run("users", "show", with_totp.email, "--json").json
+    assert {(one["device"], one["ip"]) for one in shown["remembered"]} == {
+        ("Firefox on Linux", "192.0.2.1"),
+        ("Chrome on Linux", "192.0.2.1"),
+    }
+    ran = run("users", "forget-remembered", with_totp.email)
+    assert "2 remembered devices" in ran.out
+    acts = [(line["act"], line["devices"]) for line in ran.audit if line["event"] == "operator_acted"]
+    assert acts == [("forget-remembered", 2)]
+    assert run("users", "show", with_totp.email, "--json").json[0]["remembered"] == []
+    assert run("sessions", "list", "--user", with_totp.email, "--json").json
