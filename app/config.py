@@ -1,6 +1,6 @@
 """Every setting, with its name in the environment, type, default and meaning, and the checks of their values."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from email.headerregistry import Address
 from pathlib import Path
@@ -10,8 +10,9 @@ from app import setting_parsers as parsers
 from app.rules.adoption_keys import AdoptionKeys
 from app.rules.breached_passwords import read_breached
 from app.rules.passwords import MAX_ROUNDS, MIN_ROUNDS
-from app.rules.relying_party import read_origins, read_rp_id, relying_party
+from app.rules.relying_party import read_origins, read_rp_id
 from app.rules.totp import LEAST_SECRET_BITS, SECRET_BITS
+from app.setting_checks import clashes, problem_with_encoding
 from app.setting_parsers import MailServer, Networks
 from app.translations import LANGUAGES, SOURCE
 
@@ -281,18 +282,6 @@ class Settings:
     )
 
 
-def _is_text(raw: str) -> bool:
-    """Tell whether a value can be encoded in UTF-8.
-
-    Python turns invalid UTF-8 in the environment into lone surrogates. Text with surrogates cannot be encoded again.
-    """
-    return not any("\ud800" <= char <= "\udfff" for char in raw)
-
-
-def _is_quoted(raw: str) -> bool:
-    return len(raw) > 1 and raw[0] == raw[-1] and raw[0] in "\"'"
-
-
 def variable(name: str) -> str:
     """Return the environment variable of a field of Settings."""
     return name.removesuffix("_s").upper()
@@ -313,11 +302,9 @@ def load_settings(env: Mapping[str, str]) -> Settings:
         if raw is None:
             problems.append(f"{name} is not set: {setting.metadata['meaning']}")
             continue
-        if not _is_text(raw):
-            problems.append(f"{name} must be text in UTF-8")
-            continue
-        if _is_quoted(raw):
-            problems.append(f"{name} is in quotes, which would be part of the value; docker's --env-file keeps them")
+        problem_of_all = problem_with_encoding(raw)
+        if problem_of_all:
+            problems.append(f"{name} {problem_of_all}")
             continue
         try:
             values[setting.name] = setting.metadata["parse"](raw)
@@ -331,23 +318,7 @@ def load_settings(env: Mapping[str, str]) -> Settings:
             values["smtp_ehlo_name"] = parsers.ehlo_name_of(values["public_url"])
         except ValueError as problem:
             problems.append(f"SMTP_EHLO_NAME is not set, and the host of PUBLIC_URL does not do: it {problem}")
-    problems += _clashes(values)
+    problems += clashes(values)
     if problems:
         raise ConfigError("Keyrack cannot start:\n" + "\n".join(f"- {problem}" for problem in problems))
     return Settings(**values)
-
-
-def _clashes(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the problems of settings that do not fit together. Those that are bad by themselves are not in `values`."""
-    since, until = values.get("adopt_jwt_since"), values.get("adopt_jwt_until")
-    if since is not None and until is not None and since >= until:
-        yield "ADOPT_JWT_UNTIL must be later than ADOPT_JWT_SINCE"
-    if {"public_url", "webauthn_rp_id", "webauthn_origins"} <= values.keys():
-        try:
-            relying_party(values["public_url"], values["webauthn_rp_id"], values["webauthn_origins"])
-        except ValueError as problem:
-            yield str(problem)
-    if {"web_threads", "bcrypt_concurrency", "bcrypt_queue"} <= values.keys():
-        busy = values["bcrypt_concurrency"] + values["bcrypt_queue"]
-        if values["web_threads"] <= busy:
-            yield "WEB_THREADS must be more than BCRYPT_CONCURRENCY and BCRYPT_QUEUE together"

@@ -48,7 +48,7 @@ def page_expression() -> str:
     paths = {path.removeprefix("/") for path in methods_by_path() if not path.startswith(API)}
     wide = {path.removesuffix(VARIES) for path in paths if path.endswith(VARIES)}
     own = sorted(path for path in paths if path.endswith(VARIES) or not path.startswith(tuple(wide)))
-    return f"/({'|'.join(path.replace('.json', chr(92) + '.json') for path in own)})"
+    return f"/({'|'.join(path.replace(VARIES, '~').replace('.', chr(92) + '.').replace('~', VARIES) for path in own)})"
 
 
 def expressions(name: str) -> Iterator[str]:

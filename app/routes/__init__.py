@@ -20,6 +20,7 @@ from app.routes import (
     sessions,
     settings,
     users,
+    well_known,
 )
 from app.web.front import API
 
@@ -44,4 +45,5 @@ def blueprints(chosen: Settings) -> list[tuple[Blueprint, str | None]]:
         *((bp, None) for bp in (document.bp, document.pages_bp, pages.bp, recovery_pages.bp)),
         (settings.bp, "/settings"),
         (activity.pages_bp, "/settings"),
+        (well_known.bp, "/.well-known"),
     ]

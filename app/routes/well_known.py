@@ -1,0 +1,32 @@
+"""Where browsers and password managers find the pages of an account (RFC 8615)."""
+
+from flask import redirect
+from flask.typing import ResponseReturnValue
+
+from app.errors import NotFound
+from app.web.services import services
+from app.web.surfaces import PageBlueprint
+
+bp = PageBlueprint("well_known", __name__)
+
+_MANAGE = "/settings/security"
+
+
+@bp.get("/change-password")
+def change_password() -> ResponseReturnValue:
+    """Lead to the page where a password is changed (W3C, A Well-Known URL for Changing Passwords)."""
+    return redirect(_MANAGE)
+
+
+@bp.get("/passkey-endpoints")
+def show_passkey_endpoints() -> ResponseReturnValue:
+    """Tell where passkeys are added and removed (W3C, Passkey Endpoints).
+
+    Raises:
+        NotFound: There are no passkeys here.
+    """
+    site = services().settings.public_url
+    if site is None or services().passkeys.party is None:
+        raise NotFound
+    page = f"{site}{_MANAGE}#passkeys"
+    return {"enroll": page, "manage": page}
