@@ -46,4 +46,5 @@ def blueprints(chosen: Settings) -> list[tuple[Blueprint, str | None]]:
         (settings.bp, "/settings"),
         (activity.pages_bp, "/settings"),
         (well_known.bp, "/.well-known"),
+        (well_known.pages_bp, "/.well-known"),
     ]

@@ -82,6 +82,11 @@ class LocationMetadataSchema(ResponseSchema):
     promotional_email_opt_in = fields.Nested(OptInSchema, required=True)
 
 
+class PasskeyEndpointsSchema(ResponseSchema):
+    enroll = _text(metadata={"examples": ["https://accounts.example.com/settings/security#passkeys"]})
+    manage = _text(metadata={"examples": ["https://accounts.example.com/settings/security#passkeys"]})
+
+
 class StrengthSchema(ResponseSchema):
     guesses_log10 = fields.Float(
         required=True,
