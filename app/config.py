@@ -240,6 +240,7 @@ class Settings:
         "the same by user over all sessions; more of them end the sessions, but no longer stop logins under way",
         "20 per hour",
     )
+    rate_limit_data: str = _setting(parsers.rate, "copies of all that is kept of a user, by user", "10 per hour")
     ipv6_network_budgets: int = _setting(
         parsers.whole(1, 65_536),
         "limits by address count IPv6 by the /64; all of a /48 together has so many budgets of one address",

@@ -60,6 +60,7 @@ ENVIRONMENT = {
     "RATE_LIMIT_END_OTHERS": "10000 per minute",
     "RATE_LIMIT_END_OTHERS_USER": "10000 per minute",
     "RATE_LIMIT_FORGOT": "10000 per minute",
+    "RATE_LIMIT_DATA": "10000 per minute",
     "RATE_LIMIT_NEW_FACTOR": "10000 per minute",
     "VERIFY_LEASE": "0",  # nothing but gunicorn's worker holds one
     "SMTP_URL": "smtp://127.0.0.1:1",  # notices are queued; no test of routes delivers them

@@ -35,6 +35,7 @@ from app.rules.webauthn import b64url
 from app.stores.passkeys import Passkey
 from app.stores.remembered_records import Remembered
 from app.stores.user_records import User
+from app.web.own_data import copy_of
 from app.web.services import services
 from app.wire.account import ChangePasswordSchema
 from app.wire.imports import ImportedUserSchema
@@ -88,6 +89,15 @@ def show(named: str, as_json: bool) -> None:
             passkey.name,
             f"added {iso(passkey.created_at)}, used {iso(passkey.last_used_at) or '-'}",
         )
+
+
+@users.command()
+@_user
+def export(named: str) -> None:
+    """Print all that is kept of a user as JSON, but no secret: what they may ask for."""
+    user = find_user(named)
+    services().operators.record_export(user)
+    say_json(copy_of(user.id))
 
 
 @users.command("list")

@@ -83,7 +83,7 @@ def _confirm_page(problems: Problems) -> str:
     return render_template("confirm.html", problems=problems, user=user, count=len(asked))
 
 
-def _security_page(problems: Problems, form: str = "") -> str:
+def security_page(problems: Problems, form: str = "") -> str:
     user = services().accounts.get(caller().user_id)
     session = _own_session()
     return render_template(
@@ -91,6 +91,7 @@ def _security_page(problems: Problems, form: str = "") -> str:
         problems={form: problems},
         user=user,
         proved=caller().proved,
+        proved_lately=has_proof_or_login(),
         notice=_notice(),
         leads_on=request.args.get("done", "").startswith("weak-") and next_path() != HOME,
         on_public_computer=session.on_public_computer,
@@ -215,12 +216,12 @@ def confirm_ending() -> ResponseReturnValue:
 @bp.get("/security")
 @require_session
 def show_security() -> ResponseReturnValue:
-    return _security_page({})
+    return security_page({})
 
 
 @bp.post("/security/password")
 @require_session
-@shows_page_on_refusal(lambda problems: _security_page(problems, "password"))
+@shows_page_on_refusal(lambda problems: security_page(problems, "password"))
 @takes_form(ChangePasswordSchema)
 @limited(STEP_UP, STEP_UP_USER)
 def change_password(body: ChangePassword) -> ResponseReturnValue:
@@ -237,7 +238,7 @@ def change_password(body: ChangePassword) -> ResponseReturnValue:
 
 @bp.post("/security/passkeys")
 @require_session
-@shows_page_on_refusal(lambda problems: _security_page(_say_of_ticket(problems), "passkeys"))
+@shows_page_on_refusal(lambda problems: security_page(_say_of_ticket(problems), "passkeys"))
 @takes_form(AddPasskeySchema)
 @limited(STEP_UP, STEP_UP_USER, NEW_FACTOR)
 def add_passkey(body: AddPasskey) -> ResponseReturnValue:
@@ -289,7 +290,7 @@ def enable_totp(body: EnableTotp) -> ResponseReturnValue:
 
 @bp.post("/security/totp/off")
 @require_session
-@shows_page_on_refusal(lambda problems: _security_page(problems, "off"))
+@shows_page_on_refusal(lambda problems: security_page(problems, "off"))
 @limited(STEP_UP, STEP_UP_USER)
 def disable_totp() -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)
@@ -303,7 +304,7 @@ def disable_totp() -> ResponseReturnValue:
 
 @bp.post("/security/codes")
 @require_session
-@shows_page_on_refusal(lambda problems: _security_page(problems, "codes"))
+@shows_page_on_refusal(lambda problems: security_page(problems, "codes"))
 @limited(STEP_UP, STEP_UP_USER)
 def renew_codes() -> ResponseReturnValue:
     user = services().accounts.get(caller().user_id)

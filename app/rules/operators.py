@@ -38,6 +38,7 @@ Act = Literal[
     "end",
     "end-all",
     "import",
+    "export",
     "replay",
 ]
 
@@ -272,6 +273,10 @@ class Operators:
             with suppress(ForeignKey):
                 self._sessions.finish_expired(user_id)
                 yield user_id
+
+    def record_export(self, user: User) -> None:
+        """Record that an operator took a copy of all that is kept of a user."""
+        self._record("export", user_id=user.id)
 
     def record_import(self, counts: Mapping[str, int]) -> None:
         """Record an import, with the number of lines for each outcome."""

@@ -16,6 +16,7 @@ from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.rules.notices import Notices
 from app.rules.operators import Operators
+from app.rules.own_data import OwnData
 from app.rules.passkey_starts import PasskeyStarts
 from app.rules.passkeys import Passkeys
 from app.rules.passwords import Passwords
@@ -104,6 +105,10 @@ class Rules:
             _make_adoption(stores, settings, clock),
         )
         self.activities = Activities(stores.activities, stores.sessions, self.devices, stores.lifetimes, clock)
+        self.own_data_store = stores.own_data
+        self.own_data = OwnData(
+            stores.own_data, users, stores.activities, stores.remembered, self.devices, stores.lifetimes, clock
+        )
         sign_ins = SignIns(users, self.devices, notices, stores.activities)
         self.remembered = RememberedDevices(stores.remembered, self.devices, sign_ins, settings.remember_ttl_s, clock)
         self.reauthentication = Reauthentication(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 # What the settings RATE_LIMIT_… count, as Flask-Limiter has it in the names of counters: "scopes"
 LIMIT_SCOPES = (
-    *("code_account", "end_others", "end_others_user", "forgot", "login", "login_account", "login_address"),
+    *("code_account", "data", "end_others", "end_others_user", "forgot", "login", "login_account", "login_address"),
     *("new_factor", "register", "step_up", "step_up_user"),
 )
 

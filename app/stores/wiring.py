@@ -16,6 +16,7 @@ from app.stores.lifetimes import Lifetimes
 from app.stores.links import LinkStore
 from app.stores.mail import MailStore
 from app.stores.notices import NoticeStore
+from app.stores.own_data import OwnDataStore
 from app.stores.remembered import RememberedStore
 from app.stores.scripts import SessionScripts
 from app.stores.sessions import SessionStore
@@ -53,6 +54,7 @@ class Stores:
         self.users = UserStore(redis, scripts, wait)
         self.sessions = SessionStore(redis, scripts)
         self.activities = ActivityStore(redis, scripts)
+        self.own_data = OwnDataStore(redis, self.keys, clock)
         self.adoptions = AdoptionStore(redis, scripts)
         self.tickets = TicketStore(redis, scripts)
         self.links = LinkStore(redis, scripts, clock)

@@ -14,6 +14,7 @@ STEP_UP_USER    by user                  RATE_LIMIT_STEP_UP_USER    these, over 
 NEW_FACTOR      by user                  RATE_LIMIT_NEW_FACTOR      passkeys added, TOTP turned on
 END_OTHERS      by session               RATE_LIMIT_END_OTHERS      endings of all other sessions
 END_OTHERS_USER by user                  RATE_LIMIT_END_OTHERS_USER those that also stop logins under way
+DATA            by user                  RATE_LIMIT_DATA            copies of all that is kept of a user
 RESET           by link                  RATE_LIMIT_STEP_UP         new passwords by a link, and their MFA answers
 RESET_CODE      by user                  RATE_LIMIT_CODE_ACCOUNT    wrong codes of resets, over all links
 
@@ -281,5 +282,6 @@ STEP_UP_USER = _shared_limit(
 NEW_FACTOR = _shared_limit("rate_limit_new_factor", by_user, "user", counts="done")
 END_OTHERS = _shared_limit("rate_limit_end_others", by_session, "session", counts="done")
 END_OTHERS_USER = _shared_limit("rate_limit_end_others_user", by_user, "user")
+DATA = _shared_limit("rate_limit_data", by_user, "user", counts="done")
 RESET = _shared_limit("rate_limit_step_up", by_link, "link")
 RESET_CODE = _shared_limit("rate_limit_code_account", by_link_user, "user, wrong codes alone", counts="wrong")
