@@ -61,6 +61,11 @@ def time_of_day(at: float) -> str:
     return f"{format_skeleton('Hm', datetime.fromtimestamp(at, UTC), locale=_formats())} UTC"
 
 
+def moment_ahead(at: float, now: float) -> str:
+    """Return a time to come as in "21:40 UTC", with the date if it is a day away or more."""
+    return time_of_day(at) if at - now < _DAY_S else date_and_time(at)
+
+
 def date_and_time(at: float) -> str:
     """Return a time as in "16 July 2025, 23:34 UTC"."""
     return f"{_date(datetime.fromtimestamp(at, UTC))}, {time_of_day(at)}"

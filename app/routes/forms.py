@@ -147,6 +147,7 @@ def _template_names() -> dict[str, Any]:
         "iso": iso,
         "minutes_ago": lambda at: times.minutes_ago(at, now),
         "moment": times.date_and_time,
+        "moment_ahead": lambda at: times.moment_ahead(at, now),
         "words_of": activity_words.words_of,
         "device_in": activity_words.device_in,
         "id_in_url": id_in_url,

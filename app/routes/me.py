@@ -308,6 +308,8 @@ def _session_body(session: Session) -> dict[str, Any]:
         "lastActiveAt": iso(session.last_used_at),
         "createdAt": iso(session.began_at),
         "isCurrent": session.id_hash == caller().id_hash,
+        "endsAt": iso(services().devices.expires_at(session)),
+        "publicComputer": session.on_public_computer,
     }
 
 

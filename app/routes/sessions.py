@@ -106,5 +106,6 @@ def _extended_body(session: Session) -> dict[str, Any]:
         "last_seen_location": session.client.location,
         "last_seen_location_info": _place_body(session.client.place or Place()),
         "amr": session.amr,
+        "public_computer": session.on_public_computer,
         "is_current": session.id_hash == caller().id_hash,
     }

@@ -182,6 +182,7 @@ def show_sessions(record: User | None) -> ResponseReturnValue:
         current=[session for session in sessions if session.id_hash == caller().id_hash],
         others=[session for session in sessions if session.id_hash != caller().id_hash],
         ended=services().devices.list_ended(caller().user_id),
+        ends_at=services().devices.expires_at,
         retention_days=services().settings.retention_days,
         notice=_notice(),
     )

@@ -27,6 +27,12 @@ function dress() {
   for (const time of document.querySelectorAll("time")) {
     time.title = new Date(time.dateTime).toLocaleString(document.documentElement.lang, { dateStyle: "long", timeStyle: "short" });
   }
+  for (const time of document.querySelectorAll(".until")) {
+    const at = new Date(time.dateTime);
+    const isNear = at - Date.now() < 24 * 60 * 60 * 1000;
+    time.textContent = at.toLocaleString(document.documentElement.lang, isNear
+      ? { timeStyle: "short" } : { dateStyle: "long", timeStyle: "short" });
+  }
   for (const row of document.querySelectorAll(".row")) {
     const [box, button] = [row.querySelector("input"), row.querySelector(".end")];
     const id = (row.dataset.id ??= box.value);

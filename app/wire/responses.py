@@ -198,6 +198,7 @@ class SessionSchema(ResponseSchema):
         allow_none=True,
         metadata={"description": "By what it was opened; null if a release before has opened it"},
     )
+    public_computer = fields.Boolean(metadata={"description": "Whether it ends soon, whatever its use"})
     is_current = fields.Boolean(metadata={"description": "Whether it is the caller's own", "examples": [True]})
 
 
@@ -212,6 +213,8 @@ class OwnSessionSchema(ResponseSchema):
     location = _nullable("Vienna, Vienna, Austria")
     lastActiveAt = _time()  # noqa: N815
     createdAt = _time()  # noqa: N815
+    endsAt = _time()  # noqa: N815 - if it is not used again
+    publicComputer = _flag(metadata={"description": "Whether it ends soon, whatever its use"})  # noqa: N815
     isCurrent = _flag(metadata={"description": "Whether it is the caller's own"})  # noqa: N815
 
 

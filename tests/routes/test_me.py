@@ -1,7 +1,8 @@
 """The cookie API: sign in, and the devices signed in, for browsers and their like."""
 
 import base64
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 
 import pyotp
 import pytest
@@ -158,6 +159,7 @@ def test_list_has_the_fields_of_the_contract_and_no_secret(alice, alices_other):
     assert {session["deviceName"] for session in mine} == {"Firefox on Linux", "Chrome on Windows"}
     for session in mine:
         fields = ["id", "deviceName", "ip", "location", "lastActiveAt", "createdAt", "isCurrent"]
+        fields += ["endsAt", "publicComputer"]
         assert list(session) == fields
         assert len(session["id"]) == 43
         assert session["createdAt"].endswith("+00:00")
@@ -730,6 +732,24 @@ def test_a_session_on_a_public_computer_ends_soon_whatever_its_use(alice, at_pub
     [ended] = alice.get("/me/sessions/ended").json
     assert (ended["id"], ended["reason"]) == (own, "expired")
     assert datetime.fromisoformat(ended["endedAt"]).timestamp() == began_at + 12 * HOUR_S
+
+
+def test_lists_tell_which_session_is_on_a_public_computer_and_when_it_ends(alice, at_public_computer, clock):
+    """By the cookie API, in the extended list, and on the page."""
+    ends_at = int(clock()) + 12 * HOUR_S
+    public, other = sorted(listed(alice), key=lambda session: not session["publicComputer"])
+    assert (public["id"], public["publicComputer"]) == (current(at_public_computer), True)
+    assert datetime.fromisoformat(public["endsAt"]).timestamp() == ends_at
+    assert (other["publicComputer"], other["endsAt"] > public["endsAt"]) == (False, True)
+    extended = alice.get(API + "/auth/sessions?extended=true").json["user_sessions"]
+    assert sorted((one["public_computer"], one["id"]) for one in extended) == [
+        (False, other["id"]),
+        (True, public["id"]),
+    ]
+    page = alice.get("/settings/sessions").text
+    at = datetime.fromtimestamp(ends_at, UTC)
+    assert re.search(rf"Public computer, ends by <time [^>]*>{at:%H:%M} UTC</time>", page)
+    assert page.count("Public computer") == 1
 
 
 def test_a_session_that_is_not_on_one_goes_on(alice, clock):
