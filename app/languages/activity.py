@@ -21,6 +21,8 @@ _WHAT: Mapping[ActivityKind, LazyText] = {
     "passkey_removed": lazy_gettext("Passkey removed"),
     "passkey_renamed": lazy_gettext("Passkey renamed"),
     "backup_codes_renewed": lazy_gettext("New backup codes made"),
+    "device_remembered": lazy_gettext("Device remembered: no code at its next logins"),
+    "devices_forgotten": lazy_gettext("Remembered devices forgotten"),
     "disabled": lazy_gettext("Account disabled"),
     "enabled": lazy_gettext("Account enabled again"),
 }

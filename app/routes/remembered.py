@@ -13,7 +13,7 @@ from app.stores.remembered_records import Remembered
 from app.times import iso
 from app.tokens import id_hash
 from app.web.cookies import own_remembered
-from app.web.guards import caller, require_session
+from app.web.guards import caller, client, require_session
 from app.web.services import services
 from app.web.surfaces import CookieBlueprint
 from app.wire.contract import Parameter, answers, reads, refuses
@@ -43,7 +43,7 @@ def forget(device_id: str) -> ResponseReturnValue:
 
     No proof is needed. Its sessions go on.
     """
-    services().remembered.forget(caller(), device_id)
+    services().remembered.forget(caller(), device_id, client())
     return {"message": "Device forgotten."}
 
 
@@ -55,7 +55,7 @@ def forget_all() -> ResponseReturnValue:
 
     No proof is needed. Their sessions go on.
     """
-    services().remembered.forget_all(caller().user_id, caller())
+    services().remembered.forget_all(caller(), client())
     return {"message": "All remembered devices have been forgotten."}
 
 

@@ -321,10 +321,10 @@ def renew_codes() -> ResponseReturnValue:
 def forget_remembered() -> ResponseReturnValue:
     """Forget one remembered device, or all. One that is forgotten already is no problem."""
     if "all" in request.form:
-        services().remembered.forget_all(caller().user_id, caller())
+        services().remembered.forget_all(caller(), client())
         return redirect(url_for("settings.show_security", done="all-forgotten"), 303)
     with suppress(UnknownDevice):
-        services().remembered.forget(caller(), request.form.get("one", ""))
+        services().remembered.forget(caller(), request.form.get("one", ""), client())
     return redirect(url_for("settings.show_security", done="forgotten"), 303)
 
 

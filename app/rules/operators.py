@@ -220,7 +220,7 @@ class Operators:
 
     def forget_remembered(self, user: User) -> int:
         """Forget the remembered devices of a user. Return how many there were."""
-        count = self._remembered.forget_all(user.id)
+        count = self._remembered.forget_by_operator(user.id)
         self._record("forget-remembered", user_id=user.id, devices=count)
         return count
 

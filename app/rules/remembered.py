@@ -17,6 +17,7 @@ from app.rules.checks import Caller
 from app.rules.devices import Devices
 from app.rules.sign_ins import SignedIn, SignIns
 from app.snowflakes import new_snowflake
+from app.stores.activities import Activity
 from app.stores.connection.connect import StoreError
 from app.stores.remembered import RememberedStore
 from app.stores.remembered_records import NewRemembered, Remembered
@@ -111,27 +112,31 @@ class RememberedDevices:
         """Return the Unix seconds at which a device is forgotten by time."""
         return min(device.ends_at, device.began_at + self.ttl_s)
 
-    def forget(self, caller: Caller, device_id: str) -> None:
+    def forget(self, caller: Caller, device_id: str, client: Client) -> None:
         """Forget a device of the caller's user.
 
         Raises:
             UnknownDevice: The user has no such device.
             Unauthorized: The caller's session is over.
         """
-        if not self._store.forget(caller.user_id, device_id, caller.id_hash):
+        if not self._store.forget(caller.user_id, device_id, caller.id_hash, Activity("devices_forgotten", client)):
             raise UnknownDevice
         audit.devices_forgotten(caller.user_id, 1)
 
-    def forget_all(self, user_id: str, caller: Caller | None = None) -> int:
-        """Forget all devices of a user. Return how many there were.
-
-        Args:
-            caller: The user's session that asks; None for an operator.
+    def forget_all(self, caller: Caller, client: Client) -> None:
+        """Forget all devices of the caller's user.
 
         Raises:
             Unauthorized: The caller's session is over.
         """
-        count = self._store.forget_all(user_id, caller.id_hash if caller else None)
+        told = Activity("devices_forgotten", client)
+        count = self._store.forget_all(caller.user_id, caller.id_hash, told)
+        if count:
+            audit.devices_forgotten(caller.user_id, count)
+
+    def forget_by_operator(self, user_id: str) -> int:
+        """Forget all devices of a user. Return how many there were."""
+        count = self._store.forget_all(user_id, None, Activity("devices_forgotten", is_operators=True))
         if count:
             audit.devices_forgotten(user_id, count)
         return count

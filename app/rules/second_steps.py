@@ -15,6 +15,7 @@ from app.rules.notices import Notices
 from app.rules.remembered import RememberedDevices
 from app.rules.second_factor import SecondFactor
 from app.rules.sign_ins import SignedIn, SignIns, amr_with, audit_wrong_answer
+from app.stores.activities import Activity
 from app.stores.factors import MfaType
 from app.stores.session_records import Client
 from app.stores.tickets import Ticket, TicketPurpose, TicketStore
@@ -179,7 +180,8 @@ class SecondSteps:
             credentials_version=user.credentials_version,
             same_credentials=True,
             unset=["password_warning"] if user.password_warning else None,
-            opens=session,
+            activity=[Activity("device_remembered", client)] if device else None,
+            opens=replace(session, remembered=device.id) if device else session,
             remembers=device,
         )
         verdict = self._tickets.redeem_login(user.id, claim.id_hash, answer, change, client)

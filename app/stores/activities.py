@@ -43,6 +43,8 @@ ActivityKind = Literal[
     "passkey_removed",
     "passkey_renamed",
     "backup_codes_renewed",
+    "device_remembered",
+    "devices_forgotten",
     "disabled",
     "enabled",
 ]

@@ -6,6 +6,7 @@ How one is judged and used: lua/remembered.lua. What forgets all of a user: lua/
 
 from collections.abc import Sequence
 
+from app.stores.activities import Activity
 from app.stores.connection.client import RedisClient
 from app.stores.remembered_records import Remembered, parse_remembered
 from app.stores.scripts import WAIT_AND_GO_ON, SessionScripts, WaitPolicy
@@ -57,31 +58,33 @@ class RememberedStore:
         argument = {"device": device, "change": change.as_argument()}
         return bool(self._sign_in(user_id, changed_keys(self._keys, user_id), argument))
 
-    def forget(self, user_id: str, device_id: str, caller: str) -> bool:
+    def forget(self, user_id: str, device_id: str, caller: str, told: Activity) -> bool:
         """Forget a device by its id. Return False if the user has no such device.
 
         Args:
             caller: id_hash of the session that asks.
+            told: What the user is told of it under "Activity".
 
         Raises:
             CallerGone: The caller's session is over.
         """
-        return bool(self._run_forget(user_id, {"id": device_id, "caller": caller}))
+        return bool(self._run_forget(user_id, {"id": device_id, "caller": caller, "activity": told.row()}))
 
     def forget_own(self, user_id: str, id_hash: str) -> None:
         """Forget the device whose cookie has a value with this hash. Too few replicas are no error."""
         self._forget_own(user_id, [self._keys.remembered(user_id)], {"id_hash": id_hash})
 
-    def forget_all(self, user_id: str, caller: str | None = None) -> int:
+    def forget_all(self, user_id: str, caller: str | None, told: Activity) -> int:
         """Forget all devices of a user. Return how many there were.
 
         Args:
             caller: As for `forget`; None for an operator.
+            told: As for `forget`.
 
         Raises:
             CallerGone: The caller's session is over.
         """
-        return self._run_forget(user_id, {"caller": caller} if caller else {})
+        return self._run_forget(user_id, {"activity": told.row()} | ({"caller": caller} if caller else {}))
 
     def _run_forget(self, user_id: str, argument: dict[str, str]) -> int:
         count = int(self._forget(user_id, [self._keys.remembered(user_id)], argument))

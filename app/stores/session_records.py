@@ -104,6 +104,8 @@ class NewSession:
         attempt: A hash of the form that asks, in base64; "" if no form does. If the form is sent twice, as by a double
             click, the session of the first time ends.
         amr, adopted_at, ends_by: As those of Session.
+        remembered: The id of the remembered device that the session is opened on; "" if there is none. It is forgotten
+            if the session is ended from elsewhere.
     """
 
     id_hash: str
@@ -115,6 +117,7 @@ class NewSession:
     amr: tuple[Amr, ...] | None = None
     adopted_at: int | None = None
     ends_by: int | None = None
+    remembered: str = ""
 
     def as_argument(self) -> dict[str, Any]:
         """Return it as lua/sign_in.lua reads it."""
@@ -123,6 +126,8 @@ class NewSession:
             fields["on_public_computer"] = True
         if self.amr:
             fields["amr"] = self.amr
+        if self.remembered:
+            fields["remembered"] = self.remembered
         ends = {"adopted_at": self.adopted_at, "ends_by": self.ends_by}
         fields |= {name: at for name, at in ends.items() if at is not None}
         attempt = {"attempt": self.attempt} if self.attempt else {}

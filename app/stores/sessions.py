@@ -179,6 +179,8 @@ class SessionStore:
     def end(self, user_id: str, id_hashes: Sequence[str], reason: Reason, caller: str | None = None) -> int:
         """End sessions of one user. Hashes that are not theirs are skipped.
 
+        The remembered device on which a session was opened is forgotten, unless the session ends itself.
+
         Args:
             id_hashes: 1 to 64 hashes, each standard base64 of 32 bytes (SHA-256 of the token).
             caller: id_hash of the session that asks; None for an operator.
@@ -190,7 +192,7 @@ class SessionStore:
             CallerGone: The caller's session is over.
         """
         argument = {"id_hashes": list(id_hashes), "reason": reason} | ({"caller": caller} if caller else {})
-        count = int(self._end(user_id, (), argument))
+        count = int(self._end(user_id, [self._keys.remembered(user_id)], argument))
         if count < 0:
             raise CallerGone
         return count
@@ -200,7 +202,8 @@ class SessionStore:
 
         The request goes on even if too few replicas confirm this, because that must not refuse the new sign-in.
         """
-        self._end_former(user_id, (), {"id_hashes": [id_hash], "reason": "logout", "caller": id_hash})
+        argument = {"id_hashes": [id_hash], "reason": "logout", "caller": id_hash}
+        self._end_former(user_id, [self._keys.remembered(user_id)], argument)
 
     def rename(self, user_id: str, id_hash: str, name: str | None, caller: str) -> bool:
         """Give a session the name that its user chose; None removes the name.

@@ -329,6 +329,27 @@ def test_the_setting_switches_it_off(alice, remembered, make_app):
     assert "Don’t ask" not in page.text
 
 
+def test_logging_a_device_out_from_elsewhere_forgets_it(alice, remembered, new_browser):
+    """And logging out of it oneself does not."""
+    log_in(remembered, alice)
+    remembered.post("/logout")
+    assert is_spared(remembered, alice)
+    own = own_session(remembered)["id_hash"]
+    assert alice.end([own]).status_code == 204
+    assert not is_spared(remembered, alice)
+
+
+def test_the_activity_tells_of_remembered_devices(alice, remembered):
+    log_in(remembered, alice)
+    remembered.post("/me/remembered/forget-all")
+    told = [(one["type"], one["amr"]) for one in remembered.get("/me/activity").json]
+    assert ("devices_forgotten", None) in told
+    assert ("signed_in", ["pwd", "remembered"]) in told
+    assert ("device_remembered", None) in told
+    page = show(remembered, "/settings/activity")
+    assert "Device remembered: no code at its next logins" in page.text
+
+
 def test_sign_ins_and_what_is_forgotten_are_on_record(alice, new_browser, caplog):
     browser = remember(new_browser(), alice)
     log_in(browser, alice)

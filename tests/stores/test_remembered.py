@@ -2,10 +2,12 @@
 credentials."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 
 import pytest
 
+from app.stores.activities import Activity
 from app.stores.factors import JudgedAnswer
 from app.stores.keys import unprefixed as keys
 from app.stores.links import Link
@@ -27,6 +29,7 @@ LAPTOP = Client(
     place=Place("CH", "Switzerland", None, "Bern"),
 )
 PASSKEY = Passkey("cred-1", "11", "Phone", b"\x01key", 0, (), True, 7)
+TOLD = Activity("devices_forgotten", LAPTOP)
 NUMBERS = count(1)
 
 
@@ -248,6 +251,31 @@ def test_the_link_of_a_foreign_sign_in_forgets_all_devices(remember, remembered,
     assert names(remembered) == []
 
 
+def test_ending_a_session_from_elsewhere_forgets_the_device_that_it_was_opened_on(
+    sign_in, remembered, sessions, users, opening, clock
+):
+    """The owner of a stolen laptop ends its session. Whoever has it, and the password that it keeps, is asked again.
+
+    The session that was opened with a code counts, and each that a later login opened. Logging out oneself is no loss.
+    """
+    now = int(clock())
+    for name in ("one", "two", "three"):
+        change = opening(remembers=NewRemembered(name, f"id of {name}", now, now + TTL, LAPTOP))
+        change = replace(change, opens=replace(change.opens, remembered=f"id of {name}"))
+        assert users.change("1", change)
+        if name == "one":
+            sessions.end("1", [change.opens.id_hash], "revoked", SESSION)
+    assert sorted(names(remembered)) == ["three", "two"]
+    change = opening()
+    assert sign_in("two", "next", change=change)
+    by_itself = opening()
+    assert sign_in("next", "last", change=by_itself)
+    sessions.end("1", [by_itself.opens.id_hash], "logout", by_itself.opens.id_hash)
+    assert sorted(names(remembered)) == ["last", "three"]
+    sessions.end("1", [change.opens.id_hash], "admin")
+    assert names(remembered) == ["three"]
+
+
 def test_a_change_by_the_release_before_counts_too(sign_in, remember, redis):
     """It knows of no devices, but the credentials version grows."""
     remember("cookie")
@@ -292,17 +320,17 @@ def test_what_is_over_makes_room_and_goes_with_the_last(remember, remembered, re
 def test_devices_are_forgotten_by_id_all_or_by_their_own_value(remember, remembered, sessions):
     for name in ("one", "two", "three", "four"):
         remember(name)
-    assert remembered.forget("1", "id of one", SESSION)
-    assert not remembered.forget("1", "id of one", SESSION)
+    assert remembered.forget("1", "id of one", SESSION, TOLD)
+    assert not remembered.forget("1", "id of one", SESSION, TOLD)
     remembered.forget_own("1", "two")
     assert sorted(names(remembered)) == ["four", "three"]
     sessions.end("1", [SESSION], "revoked")
     with pytest.raises(CallerGone):
-        remembered.forget("1", "id of three", SESSION)
+        remembered.forget("1", "id of three", SESSION, TOLD)
     with pytest.raises(CallerGone):
-        remembered.forget_all("1", SESSION)
-    assert remembered.forget_all("1", OTHER) == 2
-    assert remembered.forget_all("1") == 0
+        remembered.forget_all("1", SESSION, TOLD)
+    assert remembered.forget_all("1", OTHER, TOLD) == 2
+    assert remembered.forget_all("1", None, TOLD) == 0
     assert names(remembered) == []
 
 

@@ -26,7 +26,7 @@ CHANGED = ["user", "backup_codes", "passkeys", "links", "remembered"]
 CALLS = {
     "open_session": (["user"], {"credentials_version": "1", "opens": OPENS}),
     "touch_session": ([], {"id_hash": HASH, "every_s": 60, "client": {}}),
-    "end_sessions": ([], {"id_hashes": [HASH, OTHER], "reason": "revoked", "caller": HASH}),
+    "end_sessions": (["remembered"], {"id_hashes": [HASH, OTHER], "reason": "revoked", "caller": HASH}),
     "rename_session": ([], {"id_hash": HASH, "caller": HASH, "name": "x"}),
     "finish_expired": ([], {}),
     "adopt_session": (["user"], {"id_hash": OTHER, "signed_hash": "s", "issued_at": 1, "opens": OPENS}),
@@ -55,7 +55,7 @@ CALLS = {
         {"device": {"id_hash": "cookie", "renewed": "next", "ttl_s": 9999999999, "client": {}}}
         | {"change": {"opens": OPENS}},
     ),
-    "forget_remembered": (["remembered"], {"caller": HASH}),
+    "forget_remembered": (["remembered"], {"caller": HASH, "activity": '{"kind":"x"}'}),
     "open_link": (["links"], {"id_hash": "l", "purpose": "reset", "record": '{"expires_at":9999999999}'}),
     "end_by_link": (["links", "remembered"], {"id_hash": "not_me"}),
     "note_activity": (["user"], {"row": "{}"}),

@@ -191,3 +191,24 @@ def test_a_reset_is_refused_whole_and_its_link_stays_good(app, alice, full):
     assert alice.is_signed_in
     full(maxmemory="0")
     assert alice.post("/auth/reset", body).status_code == 200
+
+
+def test_a_remembered_device_is_let_in_by_nobody_and_forgotten_all_the_same(with_totp, app, full):
+    """What is refused leaves the device remembered, with the value that its browser has."""
+    browsers = [app.test_client() for _ in range(2)]
+    login = {"login": with_totp.email, "password": PASSWORD}
+    for browser in browsers:
+        ticket = browser.post("/login", json=login).json["ticket"]
+        body = {"ticket": ticket, "code": with_totp.backup_codes.pop(), "remember": True}
+        assert browser.post("/login/mfa", json=body).status_code == 200
+    full()
+    before = len(with_totp.id_hashes())
+    assert browsers[0].post("/login", json=login).status_code == 503
+    assert len(with_totp.id_hashes()) == before
+    full("0")
+    assert "mfa" not in browsers[0].post("/login", json=login).json
+    full()
+    [own] = [one["id"] for one in browsers[1].get("/me/remembered").json if one["isCurrent"]]
+    assert browsers[1].delete(f"/me/remembered/{own}").status_code == 200
+    assert browsers[1].post("/me/remembered/forget-all").status_code == 200
+    assert browsers[1].get("/me/remembered").json == []

@@ -1,7 +1,7 @@
 """The Lua scripts. Each is one atomic step. Their callers: stores/scripts.py for sessions, stores/jobs.py for jobs.
 
-A script is one or more shared files, the openings (session.lua, factors.lua, sign_in.lua, remembered.lua, change.lua,
-jobs.lua), then its own file.
+A script is one or more shared files, the openings (session.lua, factors.lua, sign_in.lua, remembered.lua,
+forgetting.lua, change.lua, jobs.lua), then its own file.
 """
 
 import re
@@ -17,6 +17,8 @@ from app.stores.lua.types import refuse_foreign_keys
 _HERE = Path(__file__).parent
 _CHANGING = ("session", "factors", "sign_in", "remembered", "change")
 _OPENINGS = {
+    "end_sessions": ("session", "forgetting"),
+    "forget_remembered": ("session", "forgetting"),
     "open_session": ("session", "sign_in"),
     "adopt_session": ("session", "sign_in"),
     "redeem_ticket": _CHANGING,

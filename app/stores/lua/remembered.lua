@@ -34,19 +34,19 @@ local function remember(new)
   tidy_remembered(new.id_hash, new.cap)
 end
 
--- Tell whether a device is remembered, and give it its next value: id_hash, renewed (the next id_hash), ttl_s, client.
--- It is asked for a code if one of the clocks says that its time is over, or that it has not begun.
+-- Give a remembered device its next value: id_hash, renewed (the next id_hash), ttl_s, client. Returns it; nothing if it
+-- is not remembered. It is asked for a code if one of the clocks says that its time is over, or that it has not begun.
 local function use_remembered(asked)
   local device = read(redis.call("HGET", remembered, asked.id_hash), "ends_at")
   if not device or type(device.began_at) ~= "number" then
-    return false
+    return
   end
   local ends_at = math.min(device.ends_at, device.began_at + asked.ttl_s)
   if ends_at <= call.latest or device.began_at > call.latest then
-    return false
+    return
   end
   if device.credentials_version ~= redis.call("HGET", user, "epoch") then
-    return false
+    return
   end
   for _, name in ipairs({ "os", "platform", "form", "location", "place", "ip" }) do
     device[name] = asked.client[name]
@@ -54,7 +54,7 @@ local function use_remembered(asked)
   device.last_used_at = call.now
   redis.call("HSET", remembered, asked.renewed, cjson.encode(device))  -- first, so that a full Redis refuses all of it
   redis.call("HDEL", remembered, asked.id_hash)
-  return true
+  return device
 end
 
 local function forget_remembered()
