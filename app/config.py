@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app import setting_parsers as parsers
+from app.brand import Colour, Picture, read_colour, read_name, read_picture
 from app.rules.adoption_keys import AdoptionKeys
 from app.rules.breached_passwords import read_breached
 from app.rules.passwords import MAX_ROUNDS, MIN_ROUNDS
@@ -195,9 +196,19 @@ class Settings:
         "",
     )
     service_name: str = _setting(
-        parsers.service_name,
+        read_name,
         "what the service is called in pages, mails and authenticator apps",
         "Keyrack",
+    )
+    service_logo: Picture | None = _setting(
+        parsers.optional(read_picture),
+        "path of an SVG or PNG with the logo of the service; without it Keyrack's own",
+        "",
+    )
+    service_colour: Colour | None = _setting(
+        parsers.optional(read_colour),
+        "colour of links and buttons in pages and mails, as in `#3450cf`; dark pages have a lighter shade of it",
+        "",
     )
     default_language: str = _setting(
         parsers.one_of(*LANGUAGES),

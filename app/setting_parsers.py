@@ -21,7 +21,6 @@ from app.rules.relying_party import origin_of
 from app.stores.connection import redis_url
 from app.stores.connection.connect import StoreError
 from app.stores.keys import OWN_NAMES
-from app.text import has_hidden
 from app.times import iso_seconds
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
@@ -112,13 +111,6 @@ def redis(raw: str) -> str:
             "must be a URL: redis://host:port/0, unix:///path, redis+sentinel://host:port,host:port/service/0 or "
             "redis+cluster://host:port,host:port, with rediss for TLS, options of redis-py and files that can be read"
         ) from None
-    return raw
-
-
-def service_name(raw: str) -> str:
-    """Return a name for people. Authenticator apps read a colon as its end."""
-    if not 1 <= len(raw) <= 64 or ":" in raw or has_hidden(raw):
-        raise ValueError("must be a name of 1 to 64 characters, without a colon and hidden characters")
     return raw
 
 

@@ -82,7 +82,6 @@ class Letters:
         keyring: Keyring,
         mail_from: Address,
         public_url: str,
-        service_name: str,
         default_language: str,
     ) -> None:
         self._users = users
@@ -90,7 +89,6 @@ class Letters:
         self._keyring = keyring
         self._from = mail_from
         self._public_url = public_url
-        self._service_name = service_name
         self._default_language = default_language
 
     def compose(self, notice: Notice) -> EmailMessage | None:
@@ -116,7 +114,6 @@ class Letters:
         message = _begin(self._from, recipient, str(wording.subject), notice.at, message_id)
         words = {
             "wording": wording,
-            "service_name": self._service_name,
             "facts": _facts(notice),
             "link": self._public_url + wording.path + self._issue_secret(notice, user),
             "forgot": None if wording.path in ("/forgot", "/reset", "/revert") else self._public_url + "/forgot",

@@ -24,7 +24,6 @@ def make_delivery(
         keyring,
         settings.mail_from,
         settings.public_url,
-        settings.service_name,
         settings.default_language,
     )
     return Delivery(stores.mails, open_transport(route, name), letters.compose, clock)

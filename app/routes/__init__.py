@@ -5,6 +5,7 @@ from flask import Blueprint
 from app.config import Settings
 from app.routes import (
     activity,
+    brand,
     document,
     gateway,
     health,
@@ -45,6 +46,7 @@ def blueprints(chosen: Settings) -> list[tuple[Blueprint, str | None]]:
         *((bp, None) for bp in (document.bp, document.pages_bp, pages.bp, recovery_pages.bp)),
         (settings.bp, "/settings"),
         (activity.pages_bp, "/settings"),
+        (brand.make_blueprint(chosen), None),
         (well_known.bp, "/.well-known"),
         (well_known.pages_bp, "/.well-known"),
     ]

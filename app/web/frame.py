@@ -22,6 +22,8 @@ _OF_SCRIPTS = "script"  # the context that scripts/catalogues.py gives their tex
 def init_frame(app: Flask, settings: Settings) -> None:
     app.jinja_env.globals.update(
         service_name=settings.service_name,
+        service_logo=settings.service_logo,
+        service_colour=settings.service_colour,
         language_of_page=language_of_page,
         direction_of_page=direction_of_page,
         languages=_languages(),

@@ -49,7 +49,7 @@ def link_rules(links, clock):
 
 @pytest.fixture
 def letters(users, link_rules):
-    return Letters(users, link_rules, KEYRING, FROM, SITE, "Keyrack", "en")
+    return Letters(users, link_rules, KEYRING, FROM, SITE, "en")
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_who_reads_redis_cannot_make_the_secret_of_a_link(app, users, links, use
     secrets = set()
     for key, user_id in (("k", "1"), ("o", "1"), ("k", "2")):
         keyring = Keyring([key * 32])
-        letters = Letters(users, Links(links, keyring, clock), keyring, FROM, SITE, "Keyrack", "en")
+        letters = Letters(users, Links(links, keyring, clock), keyring, FROM, SITE, "en")
         if not users.get(user_id):
             user(f"{user_id}@example.com", user_id)
         with app.app_context():
