@@ -6,6 +6,7 @@ In the language of the page or mail; in English where the API asks. Names for op
 from collections.abc import Sequence
 
 from app.languages.texts import gettext, lazy_gettext
+from app.languages.times import minutes_ago
 from app.rules.device_names import parts_of
 from app.stores.session_records import Amr, Client, Ended, Session
 
@@ -29,14 +30,14 @@ _WHY = {
     "admin": lazy_gettext("By an operator"),
 }
 
+# With how long ago it was, as in "2 minutes ago"
 _WHY_HERE = {
-    "logout": lazy_gettext("You logged out on this device."),
-    "revoked": lazy_gettext("This device was logged out."),
-    "evicted": lazy_gettext("This device was logged out to make room for a newer one."),
-    "expired": lazy_gettext("Your session on this device expired. Please log in again."),
-    "password_change": lazy_gettext("Your password was changed on another device, which logged this one out."),
-    "mfa_change": lazy_gettext("Two-factor authentication was changed, which logged this device out."),
-    "admin": lazy_gettext("This device was logged out by an operator."),
+    "revoked": lazy_gettext("This device was logged out, %(ago)s."),
+    "evicted": lazy_gettext("This device was logged out to make room for a newer one, %(ago)s."),
+    "expired": lazy_gettext("Your session on this device expired %(ago)s. Please log in again."),
+    "password_change": lazy_gettext("Your password was changed on another device %(ago)s, which logged this one out."),
+    "mfa_change": lazy_gettext("Two-factor authentication was changed %(ago)s, which logged this device out."),
+    "admin": lazy_gettext("This device was logged out by an operator, %(ago)s."),
 }
 
 
@@ -80,13 +81,15 @@ def why_ended(ended: Ended) -> str:
     return str(_WHY[ended.reason])
 
 
-def why_ended_here(ended: Ended) -> str:
-    """Return why a session ended, as text for the login page of the device whose session ended."""
-    if ended.by == ended.session:
-        return str(_WHY_HERE["logout"])
+def why_ended_here(ended: Ended, now: float) -> str:
+    """Return why a session ended, as text for the login page of its device; "" for who logged out."""
+    if ended.reason == "logout" or ended.by == ended.session:
+        return ""
+    ago = minutes_ago(ended.ended_at, now)
     if ended.reason == "revoked" and ended.by:
-        return gettext("This device was logged out from %(device)s.", device=_within_a_sentence(ended.by))
-    return str(_WHY_HERE[ended.reason])
+        device = _within_a_sentence(ended.by)
+        return gettext("This device was logged out from %(device)s, %(ago)s.", device=device, ago=ago)
+    return str(_WHY_HERE[ended.reason]) % {"ago": ago}
 
 
 def _within_a_sentence(session: Session) -> str:

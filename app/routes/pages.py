@@ -121,7 +121,7 @@ def show_login() -> ResponseReturnValue:
         return redirect(next_path(), 303)
     ended = services().devices.how_it_ended(token)
     notice = gettext("Your session is over. Please log in again.") if token else ""
-    return _login_page({}, words.why_ended_here(ended) if ended else notice)
+    return _login_page({}, words.why_ended_here(ended, services().clock()) if ended else notice)
 
 
 @bp.post("/login/form")

@@ -68,7 +68,7 @@ def test_by_password(alone):
     expect(laptop.get_by_text("You are logged in nowhere else.")).to_be_visible()
     expect(laptop.locator(".past")).to_contain_text("You signed it out from Firefox on Linux")
     expect(laptop.get_by_role("heading", name="Other Sessions")).to_be_focused()
-    expect_led_out(tablet, "This device was logged out from Firefox on Linux.")
+    expect_led_out(tablet, "This device was logged out from Firefox on Linux")
 
 
 def test_within_five_minutes_no_second_question(alice, alone, new_window):
@@ -150,7 +150,7 @@ def test_all_others(alice, alone, new_window):
     expect(question(laptop)).to_have_accessible_name("Enter Password to Log Out 2 Sessions")
     answer(laptop, PASSWORD)
     expect(laptop.get_by_text("You are logged in nowhere else.")).to_be_visible()
-    expect_led_out(tablet, "This device was logged out from Firefox on Linux.")
+    expect_led_out(tablet, "This device was logged out from Firefox on Linux")
     phone.goto(DEVICES)
     expect(phone).to_have_url(re.compile("/login"))
 
@@ -272,7 +272,7 @@ def test_a_session_that_ended_meanwhile_is_led_out_by_any_click(alone):
     expect(row(laptop, "Safari on iOS")).to_have_count(0)
     row(tablet, "Firefox on Linux").get_by_role("button", name="Log Out of Session").click()
     expect(tablet).to_have_url(re.compile("/login"))
-    expect(tablet.get_by_role("status")).to_contain_text("This device was logged out from Firefox on Linux.")
+    expect(tablet.get_by_role("status")).to_contain_text("This device was logged out from Firefox on Linux")
 
 
 def test_the_list_is_fresh_when_the_window_has_the_focus_again(alice, alone, new_window):

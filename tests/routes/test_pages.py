@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pyotp
 import pytest
 
+from app import tokens
 from tests.device import PASSWORD
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
@@ -430,13 +431,16 @@ def test_what_clients_say_is_shown_as_text(new_browser):
 
 
 @pytest.mark.parametrize("end", ["one", "all"])
-def test_an_ended_session_hears_why(alice, alices_other, end):
+def test_an_ended_session_hears_why(alice, alices_other, end, clock):
     fill(
         alice, "/settings/sessions/end", **{end: show(alice, "/settings/sessions").field("/settings/sessions/end", end)}
     )
+    clock.advance(120)
     answer = alices_other.get("/settings/sessions")
     assert answer.status_code == 303
-    assert "This device was logged out from Firefox on Linux." in show(alices_other, answer.location).text
+    assert (
+        "This device was logged out from Firefox on Linux, 2 minutes ago." in show(alices_other, answer.location).text
+    )
 
 
 def test_a_changed_password_is_why(alice, alices_other):
@@ -449,6 +453,26 @@ def test_an_expired_session_is_why(alice, alices_other, clock):
     clock.advance(31 * 24 * 3600)
     assert not is_signed_in(alice)
     assert "expired" in show(alices_other, "/login").text
+
+
+def test_who_logged_out_elsewhere_by_the_same_session_hears_nothing(alice, app):
+    """As by a program that has the token of the browser."""
+    token = alice.get_cookie("__Host-session").value
+    assert app.test_client().post("/api/v9/auth/logout", headers={"Authorization": token}).status_code == 204
+    assert 'class="notice"' not in show(alice, "/login").text
+
+
+def test_whoever_guesses_learns_nothing(alice, alices_other, new_browser):
+    """Only the token of the session that ended is told why. One that is made up hears what any would."""
+    fill(alice, "/settings/sessions/end", all="all")
+    user, *rest = alices_other.get_cookie("__Host-session").value.split(".")
+    made_up = ".".join([user, rest[0], rest[1][:-4] + "AAAA"])
+    guesser = new_browser()
+    guesser.set_cookie("__Host-session", made_up, secure=True)
+    of_nobody = new_browser()
+    of_nobody.set_cookie("__Host-session", tokens.issue("7", 0), secure=True)
+    seen = [re.findall('class="notice"[^>]*>([^<]*)', show(one, "/login").text) for one in (guesser, of_nobody)]
+    assert seen == [["Your session is over. Please log in again."]] * 2
 
 
 def test_log_out(alice, alices_other):

@@ -55,32 +55,36 @@ def test_kinds(client, kind):
 @pytest.mark.parametrize(
     ("reason", "text", "there"),
     [
-        ("logout", "You logged out", "You logged out on this device."),
-        ("revoked", "You signed it out", "This device was logged out."),
-        ("evicted", "Signed out to make room", "This device was logged out to make room for a newer one."),
-        ("expired", "Expired", "Your session on this device expired. Please log in again."),
+        ("logout", "You logged out", ""),
+        ("revoked", "You signed it out", "This device was logged out, 2 minutes ago."),
+        (
+            "evicted",
+            "Signed out to make room",
+            "This device was logged out to make room for a newer one, 2 minutes ago.",
+        ),
+        ("expired", "Expired", "Your session on this device expired 2 minutes ago. Please log in again."),
         (
             "password_change",
             "Password changed",
-            "Your password was changed on another device, which logged this one out.",
+            "Your password was changed on another device 2 minutes ago, which logged this one out.",
         ),
         (
             "mfa_change",
             "Two-factor authentication changed",
-            "Two-factor authentication was changed, which logged this device out.",
+            "Two-factor authentication was changed 2 minutes ago, which logged this device out.",
         ),
-        ("admin", "By an operator", "This device was logged out by an operator."),
+        ("admin", "By an operator", "This device was logged out by an operator, 2 minutes ago."),
     ],
 )
 def test_reasons(reason, text, there):
     ended = Ended(session(), 0, reason, None)
-    assert (why_ended(ended), why_ended_here(ended)) == (text, there)
+    assert (why_ended(ended), why_ended_here(ended, 120)) == (text, there)
 
 
 def test_the_device_that_did_it_is_named():
     ended = Ended(session(), 0, "revoked", session("b", name="My laptop"))
     assert why_ended(ended) == "You signed it out from My laptop"
-    assert why_ended_here(ended) == "This device was logged out from My laptop."
+    assert why_ended_here(ended, 120) == "This device was logged out from My laptop, 2 minutes ago."
 
 
 def test_an_unknown_device_fits_into_the_sentence():
@@ -90,4 +94,4 @@ def test_an_unknown_device_fits_into_the_sentence():
 
 def test_one_that_ended_itself_logged_out():
     ended = Ended(session(), 0, "revoked", session())
-    assert (why_ended(ended), why_ended_here(ended)) == ("You logged out", "You logged out on this device.")
+    assert (why_ended(ended), why_ended_here(ended, 120)) == ("You logged out", "")
