@@ -1,16 +1,12 @@
-"""`flask users …`: create, change, import and delete users. The rules: rules/operators.py and rules/imports.py."""
+"""`flask users …`: create, change and delete users. The rules: rules/operators.py. Imports: import_users.py."""
 
-import sys
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
-import orjson
-from marshmallow import ValidationError
 
+from app.cli.import_users import import_users
 from app.cli.replay import replay
 from app.cli.terminal import (
-    PARTLY,
     CommandGroup,
     NothingThere,
     as_json,
@@ -25,12 +21,8 @@ from app.cli.terminal import (
     say_json,
     yes,
 )
-from app.errors import InvalidForm
 from app.rules.device_names import made_up_name
-from app.rules.imports import ImportedUser, Line
 from app.rules.operators import Filter
-from app.rules.passwords import MAX_EXTRA_ROUNDS, MAX_ROUNDS
-from app.rules.relying_party import why_none
 from app.rules.webauthn import b64url
 from app.stores.passkeys import Passkey
 from app.stores.remembered_records import Remembered
@@ -38,13 +30,11 @@ from app.stores.user_records import User
 from app.web.own_data import copy_of
 from app.web.services import services
 from app.wire.account import ChangePasswordSchema
-from app.wire.imports import ImportedUserSchema
 from app.wire.sign_in import RegisterSchema
-
-_MAX_LINE = 64 * 1024
 
 users = CommandGroup("users", help="Who may sign in.")
 users.add_command(replay)
+users.add_command(import_users)
 _user = click.argument("named", metavar="USER")
 
 
@@ -177,72 +167,6 @@ def forget_remembered(named: str) -> None:
     if not count:
         raise NothingThere(f"{user.email} has no remembered device.")
     say(f"{counted(count, 'remembered device')} of {user.email} forgotten.")
-
-
-@users.command("import")
-@click.argument("file", type=click.File("rb"))
-@click.option("--slow-hashes", is_flag=True, help="Take hashes that are far slower than BCRYPT_ROUNDS, too.")
-@click.option("--refuse-tokens", is_flag=True, help="Adopt no token that the service before gave these users.")
-@as_json
-def import_users(file: BinaryIO, slow_hashes: bool, refuse_tokens: bool, as_json: bool) -> None:
-    """Import users from FILE, or from the input with -. Each line is a JSON object.
-
-    The fields are in docs/import.md. Bad lines are skipped and named on the error output.
-    """
-    counts = {"imported": 0, "there": 0, "bad": 0}
-    schema = ImportedUserSchema()
-    schema.most_rounds = MAX_ROUNDS if slow_hashes else services().settings.bcrypt_rounds + MAX_EXTRA_ROUNDS
-    if services().passkeys.party is None:
-        schema.why_no_passkeys = why_none(services().settings.public_url)
-    try:
-        for result in services().imports.run(_read_lines(file, schema), refuse_tokens=refuse_tokens):
-            counts[result.verdict] += 1
-            if result.note:
-                click.echo(f"line {result.number}: {result.note}", err=True)
-    finally:  # an interrupted run, or a run without Redis, has still written a part
-        services().operators.record_import(counts)
-        _show_counts(counts, as_json)
-    if counts["bad"]:
-        click.get_current_context().exit(PARTLY)
-
-
-def _show_counts(counts: dict[str, int], as_json: bool) -> None:
-    if as_json:
-        say_json(counts)
-    else:
-        say(f"{counts['imported']} imported, {counts['there']} already there, {counted(counts['bad'], 'bad line')}.")
-
-
-def _read_lines(file: BinaryIO, schema: ImportedUserSchema) -> Iterator[Line]:
-    """Yield each line that is not blank. On a terminal a bar shows the progress."""
-    size = _size(file) if sys.stderr.isatty() else None
-    if size is None:
-        yield from (_read_line(number, raw, schema) for number, raw in enumerate(file, 1) if raw.strip())
-        return
-    with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
-        for number, raw in enumerate(file, 1):
-            bar.update(len(raw))
-            if raw.strip():
-                yield _read_line(number, raw, schema)
-
-
-def _size(file: BinaryIO) -> int | None:
-    return file.seek(0, 2) - file.seek(0) if file.seekable() else None
-
-
-def _read_line(number: int, raw: bytes, schema: ImportedUserSchema) -> Line:
-    """Return the user that a line describes, or a sentence that says what is wrong. Never repeat the line's text."""
-    try:
-        data = orjson.loads(raw) if len(raw) <= _MAX_LINE else None
-    except ValueError:
-        data = None
-    if not isinstance(data, dict):
-        return Line(number, "is not a JSON object of 64 KB at most")
-    try:
-        user: ImportedUser = schema.load(data)
-    except ValidationError as problem:
-        return Line(number, InvalidForm(problem.messages_dict).plainly())
-    return Line(number, user)
 
 
 def _show(user: User, as_json: bool) -> None:

@@ -1,20 +1,22 @@
 """Imports: users of another service, many at once, with their password hashes, TOTP secrets and passkeys.
 
-How a line is read: wire/imports.py. The command: cli/users.py. The form of a file: docs/import.md.
+What a line says: import_lines.py. How it is read: wire/imports.py. The command: cli/import_users.py. The form of a
+file: docs/import.md.
 """
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal
 
 from app.rules.adoption import CLOCKS_APART_S
 from app.rules.email_addresses import normal_forms
+from app.rules.import_lines import ImportedPasskey, ImportedUser, Line, Result
 from app.rules.keyring import Keyring
 from app.snowflakes import new_snowflake
-from app.stores.new_users import NewUser, Outcome
+from app.stores.factors import USUAL_TOTP
+from app.stores.new_users import NewUser
 from app.stores.passkeys import Passkey
 from app.stores.scripts import ForeignKey
 from app.stores.users import Change, UserStore
@@ -22,100 +24,50 @@ from app.stores.users import Change, UserStore
 _BATCH = 500  # users written in one go
 _WAIT_S = 1  # between two tries of lines whose address is claimed
 
-LineVerdict = Literal["imported", "there", "bad"]
-
 
 @dataclass(frozen=True, slots=True)
-class Email:
-    """An e-mail address, as given (but trimmed), and in its normalised form."""
-
-    given: str
-    normalised: str
-
-
-@dataclass(frozen=True, slots=True)
-class ImportedPasskey:
-    """A passkey that a line describes. The fields mean what they do in Passkey.
+class _Candidate:
+    """A line whose user is not there yet.
 
     Attributes:
-        created_at: None means now.
+        line_with_id: The number of an earlier line that has the same id; None if none has.
     """
 
-    cred_id: str
-    public_key: bytes = field(repr=False)
-    sign_count: int = 0
-    transports: tuple[str, ...] = ()
-    name: str = "Passkey"
-    backup_eligible: bool | None = None
-    created_at: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ImportedUser:
-    """The user that a line describes.
-
-    Attributes:
-        totp_secret: Base32.
-        created_at: Unix seconds; None means now.
-        id: A snowflake. If it is taken, or None, the user gets a new id.
-        tokens_valid_since: Unix seconds, the fraction dropped. Tokens of the service before that were issued earlier
-            are not adopted. None means that all are.
-        cleaned: The fields from which outer spaces or hidden characters were taken.
-    """
-
-    email: Email
-    username: str
-    password_hash: str = field(repr=False)
-    global_name: str | None = None
-    totp_secret: str | None = field(default=None, repr=False)
-    created_at: int | None = None
-    id: str | None = None
-    disabled: bool = False
-    tokens_valid_since: int | None = None
-    passkeys: Sequence[ImportedPasskey] | None = None
-    cleaned: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of the file.
-
-    Attributes:
-        number: Counted from 1.
-        user: The user that the line describes, or a sentence that says what is wrong with the line.
-    """
-
-    number: int
-    user: ImportedUser | str
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The outcome of a line.
-
-    Attributes:
-        note: A sentence for the operator; "" if there is nothing to say.
-    """
-
-    number: int
-    verdict: LineVerdict
-    note: str = ""
+    line: Line
+    told: ImportedUser
+    line_with_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    number: int
-    wanted_id: str | None
-    cleaned: Sequence[str]
+    candidate: _Candidate
     user: NewUser
 
-    def note(self, outcome: Outcome) -> str:
-        if outcome != "created":
-            return ""
-        notes = [f"{field}: imported without its outer spaces and hidden characters" for field in self.cleaned]
-        if self.wanted_id not in (None, self.user.id):
-            notes.append(f"id: is somebody else's; imported as {self.user.id}")
-        return "; ".join(notes)
+    def result(self) -> Result:
+        """Return the result of a line whose user was written."""
+        told, line = self.candidate.told, self.candidate.line
+        notes = [*told.notes]
+        if self.candidate.line_with_id or told.id not in (None, self.user.id):
+            notes.append(f"{_whose(self.candidate)}; imported as {self.user.id}")
+        return Result(line.number, "imported", "; ".join(notes), line, self.user.id)
+
+
+class _Earlier:
+    """What earlier lines of the file have. It keeps hashes of this process alone: 200 bytes a line."""
+
+    def __init__(self) -> None:
+        self._lines_by_email: dict[int, int] = {}
+        self._lines_by_id: dict[int, int] = {}
+
+    def line_with_email(self, number: int, user: ImportedUser) -> int | None:
+        first = self._lines_by_email.setdefault(hash(user.email.normalised), number)
+        return None if first == number else first
+
+    def line_with_id(self, number: int, user: ImportedUser) -> int | None:
+        if user.old_id is None:
+            return None
+        first = self._lines_by_id.setdefault(hash(user.old_id), number)
+        return None if first == number else first
 
 
 class Imports:
@@ -131,7 +83,7 @@ class Imports:
         self._clock = clock
         self._wait = wait
 
-    def run(self, lines: Iterable[Line], *, refuse_tokens: bool = False) -> Iterator[Result]:
+    def run(self, lines: Iterable[Line], *, refuse_tokens: bool = False, dry_run: bool = False) -> Iterator[Result]:
         """Write the users of all lines, a batch at a time.
 
         A user whose address is taken is skipped, so a second run of a file changes nothing. A claim of an address
@@ -140,23 +92,23 @@ class Imports:
 
         Args:
             refuse_tokens: Adopt no token of the service before that was issued to one of these users until now.
+            dry_run: Write nothing, and yield what would be.
 
         Yields:
             The result of each line, in no order.
         """
         rest = iter(lines)
+        earlier = _Earlier()
         waiting: list[_Attempt] = []
         is_claimed = False
         while True:
             read = list(islice(rest, _BATCH))
-            yield from (Result(line.number, "bad", line.user) for line in read if isinstance(line.user, str))
-            new = [(line.number, line.user) for line in read if isinstance(line.user, ImportedUser)]
-            there = {number for number, user in new if self._is_there_in_former_form(user)}
-            yield from (Result(number, "there") for number in sorted(there))
-            attempts = [
-                *waiting,
-                *(self._prepare(number, user, refuse_tokens) for number, user in new if number not in there),
-            ]
+            results, candidates = self._sort_out(read, earlier)
+            yield from results
+            if dry_run:
+                yield from map(self._foretell, candidates)
+                candidates = []
+            attempts = [*waiting, *(self._prepare(candidate, refuse_tokens) for candidate in candidates)]
             if not read and not attempts:
                 return
             if is_claimed and not read:
@@ -173,14 +125,49 @@ class Imports:
                     with suppress(ForeignKey):
                         self._users.change(attempt.user.id, Change(refuse_tokens=True, same_credentials=True))
                     waiting.append(replace(attempt, user=replace(attempt.user, id=new_snowflake(self._clock()))))
+                elif outcome == "created":
+                    yield attempt.result()
                 else:
-                    yield Result(attempt.number, "imported" if outcome == "created" else "there", attempt.note(outcome))
+                    line, told = attempt.candidate.line, attempt.candidate.told
+                    yield Result(line.number, "there", line=line, user_id=self._id_of(told))
 
-    def _is_there_in_former_form(self, user: ImportedUser) -> bool:
-        return any(map(self._users.id_of, normal_forms(user.email.given)[1:]))
+    def _sort_out(self, lines: Sequence[Line], earlier: _Earlier) -> tuple[Sequence[Result], Sequence[_Candidate]]:
+        """Return the results of lines that bring nobody new, and the other lines."""
+        results: list[Result] = []
+        candidates: list[_Candidate] = []
+        for line in lines:
+            user = line.user
+            if isinstance(user, str):
+                results.append(Result(line.number, "bad", user, line))
+            elif first := earlier.line_with_email(line.number, user):
+                results.append(Result(line.number, "double", f"email: is that of line {first}, too", line))
+            elif there := self._id_of(user, former_forms_alone=True):
+                results.append(Result(line.number, "there", line=line, user_id=there))
+            else:
+                candidates.append(_Candidate(line, user, earlier.line_with_id(line.number, user)))
+        return results, candidates
 
-    def _prepare(self, number: int, user: ImportedUser, refuse_tokens: bool) -> _Attempt:
-        return _Attempt(number, user.id, user.cleaned, self._new_user(user, refuse_tokens))
+    def _foretell(self, candidate: _Candidate) -> Result:
+        """Return the result that a line would have."""
+        line, told = candidate.line, candidate.told
+        if there := self._id_of(told):
+            return Result(line.number, "there", line=line, user_id=there)
+        notes = [*told.notes]
+        if candidate.line_with_id or (told.id and self._users.get(told.id)):
+            notes.append(f"{_whose(candidate)}; would get a new one")
+        return Result(line.number, "imported", "; ".join(notes), line)
+
+    def _id_of(self, user: ImportedUser, *, former_forms_alone: bool = False) -> str | None:
+        """Return the id of the user who has the address of a line; None if there is none.
+
+        Args:
+            former_forms_alone: Look for the forms alone in which earlier releases kept it.
+        """
+        forms = normal_forms(user.email.given)
+        return next(filter(None, map(self._users.id_of, forms[1:] if former_forms_alone else forms)), None)
+
+    def _prepare(self, candidate: _Candidate, refuse_tokens: bool) -> _Attempt:
+        return _Attempt(candidate, self._new_user(candidate.told, refuse_tokens))
 
     def _new_user(self, user: ImportedUser, refuse_tokens: bool) -> NewUser:
         now = self._clock()
@@ -192,7 +179,8 @@ class Imports:
             global_name=user.global_name,
             password_hash=user.password_hash,
             created_at=int(now) if user.created_at is None else user.created_at,
-            totp_secret=self._keyring.encrypt(user.totp_secret) if user.totp_secret else None,
+            totp_secret=self._keyring.encrypt(user.totp.secret) if user.totp else None,
+            totp_parameters=user.totp.parameters if user.totp else USUAL_TOTP,
             disabled=user.disabled,
             tokens_valid_since=_tokens_valid_since(user, now, refuse_tokens),
             passkeys=[_passkey(passkey, now) for passkey in user.passkeys or ()],
@@ -210,6 +198,7 @@ def _passkey(imported: ImportedPasskey, now: float) -> Passkey:
         backup_eligible=imported.backup_eligible,
         # Links of mails take off what was set since their factor, so none may be of the future.
         created_at=int(now) if imported.created_at is None else min(imported.created_at, int(now)),
+        last_used_at=imported.last_used_at,
     )
 
 
@@ -218,3 +207,9 @@ def _tokens_valid_since(user: ImportedUser, now: float, refuse_tokens: bool) -> 
     if not (refuse_tokens or user.disabled):
         return user.tokens_valid_since
     return max(user.tokens_valid_since or 0, int(now) + CLOCKS_APART_S + 1)
+
+
+def _whose(candidate: _Candidate) -> str:
+    """Return the note on an id that another user has."""
+    line = candidate.line_with_id
+    return f"id: is that of line {line}, too" if line else "id: is somebody else's"

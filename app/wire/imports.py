@@ -1,132 +1,57 @@
-"""The shape of a line in the file of `flask users import`. How lines are imported: rules/imports.py."""
+"""The shape of a line in the file of `flask users import`. Its fields: import_fields.py.
+
+How lines are imported: rules/imports.py.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import Any
 
-from marshmallow import ValidationError, fields, pre_load, validates, validates_schema
+from marshmallow import ValidationError, fields, pre_load, validates_schema
 
-from app.rules import totp, webauthn
-from app.rules.cose import BadKey, cose_from_pem, plain_key
-from app.rules.email_addresses import may_be_imported, normalise_email
-from app.rules.imports import Email, ImportedPasskey, ImportedUser
-from app.rules.passwords import MAX_ROUNDS, MIN_ROUNDS
+from app.rules.import_lines import ImportedPasskey, ImportedUser
+from app.rules.password_hashes import MAX_COST
 from app.stores.passkeys import MAX_PASSKEYS
 from app.text import visible
-from app.times import iso_seconds
-from app.wire.fields import (
-    GLOBAL_NAME_CHECKS,
-    NO_EMAIL,
-    REQUIRED,
-    USERNAME_CHECKS,
-    Flag,
-    Items,
-    Nested,
-    Text,
-    WireSchema,
-    length,
+from app.wire.fields import GLOBAL_NAME_CHECKS, REQUIRED, USERNAME_CHECKS, Items, Nested, Text, WireSchema, length
+from app.wire.import_fields import (
+    TOTP_PARAMETERS,
+    Counter,
+    CredentialId,
+    ForeignEmailAddress,
+    ForeignHash,
+    Moment,
+    PublicKey,
+    Snowflake,
+    SqlFlag,
+    Totp,
+    Transports,
 )
 
-# The last characters of salt and digest have spare bits, which must be 0. Otherwise bcrypt raises (salt), or no
-# password matches (digest).
-_BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]")
-
 _MAX_NAME = 32  # characters of a passkey's name
+_FIELD_NAME = re.compile("[A-Za-z0-9_.-]{1,40}")
+# How services write that nobody has a password: Django a mark and letters, others a mark alone.
+_NO_PASSWORD = re.compile(r"![A-Za-z0-9]{0,64}|\*|x")
 
 
-class Snowflake(fields.Field[str]):
-    """The id of a user, as a text or a number."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
-        text = str(value)
-        if isinstance(value, bool) or not re.fullmatch("[1-9][0-9]{0,19}", text) or int(text) >= 2**64:
-            raise ValidationError("NUMBER_TYPE_COERCE: Must be a snowflake.")
-        return text
+def _drop_empty(line: Any) -> Any:
+    """Return an object without the fields that are null or empty, which are as if they were absent."""
+    if not isinstance(line, dict):  # refused as soon as it is loaded
+        return line
+    return {name: value for name, value in line.items() if value is not None and value != ""}
 
 
-class Moment(fields.Field[int]):
-    """A time in Unix seconds or ISO 8601, loaded as Unix seconds. A time without a zone is in UTC."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
-        try:
-            at = iso_seconds(value) if isinstance(value, str) else int(value)
-        except (TypeError, ValueError, OverflowError):
-            at = -1
-        if isinstance(value, bool) or not 0 <= at < 2**32:
-            raise ValidationError("DATE_TIME_TYPE_PARSE: Must be a time, ISO 8601 or Unix seconds.")
-        return int(at)
-
-
-class SqlFlag(Flag):
-    """A flag. It may be 0 or 1, because MySQL and MariaDB write their booleans so."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
-        return super()._deserialize(bool(value) if isinstance(value, int) and value in (0, 1) else value)
-
-
-class ForeignEmailAddress(Text):
-    """An e-mail address of another service, loaded together with its normalised form.
-
-    Its owner logs in with it, so it need not be one that may register here.
-    """
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        email = super()._deserialize(value, *args, **kwargs)
-        if not may_be_imported(email):
-            raise ValidationError(NO_EMAIL)
-        return Email(email, normalise_email(email))
-
-
-class TotpSecret(fields.Field[str]):
-    """A base32 secret. It may be shorter than Keyrack's own, because other services issue shorter secrets."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
-        secret = totp.read_secret(value, totp.LEAST_SECRET_BITS) if isinstance(value, str) else None
-        if secret is None:
-            raise ValidationError("BASE_TYPE_BAD_FORMAT: Must be a base32 secret of 80 bits or more.")
-        return secret
-
-
-class CredentialId(fields.Field[str]):
-    """The id of a passkey in base64 or base64url, loaded as base64url without padding."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
-        try:
-            raw = webauthn.read_base64(value) if isinstance(value, str) else b""
-        except ValueError:
-            raw = b""
-        if not 0 < len(raw) <= webauthn.MAX_CRED_ID:
-            raise ValidationError("BASE_TYPE_BAD_FORMAT: Must be a credential id in base64.")
-        return webauthn.b64url(raw)
-
-
-class PublicKey(fields.Field[bytes]):
-    """A public key, as COSE in base64 or base64url, or in PEM; loaded as COSE."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bytes:
-        text = value.strip() if isinstance(value, str) else ""
-        try:
-            return cose_from_pem(text.encode()) if text.startswith("-") else plain_key(webauthn.read_base64(text))
-        except (BadKey, ValueError):
-            raise ValidationError(
-                "BASE_TYPE_BAD_FORMAT: Must be a COSE key in base64 or a key in PEM, of a kind that is verified here."
-            ) from None
-
-
-class Counter(fields.Field[int]):
-    """The counter of a passkey."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
-            raise ValidationError("NUMBER_TYPE_COERCE: Must be a whole number below 4,294,967,296.")
-        return value
-
-
-class Transports(fields.Field[tuple[str, ...]]):
-    """The names of transports. What is none is passed over, as in what browsers tell."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> tuple[str, ...]:
-        return webauthn.read_transports(value)
+def _unknown_fields(line: Any, known: Collection[str]) -> Mapping[str, str]:
+    """Return a sentence for each field that no line has. Its name is told, if it has the form of one."""
+    unknown = [name for name in line if name not in known] if isinstance(line, dict) else []
+    plain = {re.sub("[^a-z0-9]", "", name.lower()): name for name in known}
+    problems = {}
+    for name in unknown:
+        shown = name if _FIELD_NAME.fullmatch(name) else "a field"
+        meant = get_close_matches(re.sub("[^a-z0-9]", "", name.lower()), plain, 1, 0.8)
+        problems[shown] = f"Unknown field, {plain[meant[0]]} is known" if meant else "Unknown field"
+    return problems
 
 
 class ImportedPasskeySchema(WireSchema):
@@ -139,43 +64,82 @@ class ImportedPasskeySchema(WireSchema):
     sign_count = Counter()
     transports = Transports()
     name = Text(validate=GLOBAL_NAME_CHECKS)
-    backup_eligible = SqlFlag(allow_none=True)
-    created_at = Moment(allow_none=True)
+    backup_eligible = SqlFlag()
+    created_at = Moment()
+    last_used_at = Moment()
 
     @pre_load
     def _clean(self, data: Any, **_: Any) -> Any:
-        if not isinstance(data, dict):  # refused as soon as it is loaded
-            return data
-        name = data.get("name")
-        shown = (visible(visible(name).strip()[:_MAX_NAME]).strip() or None) if isinstance(name, str) else name
-        told = data | {"name": shown}
-        return {field: value for field, value in told.items() if value is not None}
+        told = _drop_empty(data)
+        name = told.get("name") if isinstance(told, dict) else None
+        if not isinstance(name, str):
+            return told
+        return _drop_empty(told | {"name": visible(visible(name).strip()[:_MAX_NAME]).strip()})
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _refuse_unknown(self, _: Any, sent: Any, **__: Any) -> None:
+        known = {field.data_key or name for name, field in self.fields.items()}
+        for name, problem in _unknown_fields(sent, known).items():
+            raise ValidationError(f"BASE_TYPE_UNKNOWN: {name}: {problem}.")
 
 
 class ImportedUserSchema(WireSchema):
     """A line. Names follow the rules of registration, once outer spaces and hidden characters are taken from them.
 
     Attributes:
-        most_rounds: The highest cost that a password hash may have.
+        most_cost: The highest cost that a password hash may have, in that of bcrypt.
         why_no_passkeys: Why passkeys cannot be used here, as a sentence; "" if they can. They are a second factor, so
             whoever has one that cannot be used would be locked out.
+        drops_unusable: Take a user whose hash cannot be used here without it.
+        takes_any_id: Take an id that is no snowflake, and give a new one.
     """
 
     into = ImportedUser
-    most_rounds = MAX_ROUNDS
+    most_cost = float(MAX_COST)
     why_no_passkeys = ""
+    drops_unusable = False
+    takes_any_id = False
 
     email = ForeignEmailAddress(required=True)
     username = Text(required=True, validate=USERNAME_CHECKS)
-    password_hash = Text(required=True)
-    global_name = Text(allow_none=True, validate=GLOBAL_NAME_CHECKS)
-    totp_secret = TotpSecret(allow_none=True)
-    created_at = Moment(allow_none=True)
-    id = Snowflake(allow_none=True)
+    password_hash = ForeignHash()
+    global_name = Text(validate=GLOBAL_NAME_CHECKS)
+    totp = Totp(data_key="totp_secret")
+    created_at = Moment()
+    id = Snowflake()
+    old_id = fields.String()
     disabled = SqlFlag()
-    tokens_valid_since = Moment(allow_none=True)
-    passkeys = Items(Nested(ImportedPasskeySchema), allow_none=True, validate=length(0, MAX_PASSKEYS))
-    cleaned = fields.List(fields.String())
+    tokens_valid_since = Moment()
+    passkeys = Items(Nested(ImportedPasskeySchema), validate=length(0, MAX_PASSKEYS))
+    notes = fields.List(fields.String())
+
+    @pre_load
+    def _clean(self, data: Any, **_: Any) -> Any:
+        told = _drop_empty(data)
+        if not isinstance(told, dict):
+            return told
+        told.pop("old_id", None)  # our own field, which no line has
+        texts = {name: told[name] for name in ("email", "username", "global_name") if isinstance(told.get(name), str)}
+        clean = {name: visible(text).strip() for name, text in texts.items()}
+        told |= clean | {
+            "notes": [
+                f"{name}: imported without its outer spaces and hidden characters"
+                for name, text in clean.items()
+                if text != texts[name]
+            ]
+        }
+        if not told.get("global_name"):
+            told.pop("global_name", None)
+        self._drop_hash(told)
+        self._read_id(told)
+        return told
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _refuse_unknown(self, _: Any, sent: Any, **__: Any) -> None:
+        known = {field.data_key or name for name, field in self.fields.items()} - {"old_id", "notes"}
+        problems = _unknown_fields(sent, known | TOTP_PARAMETERS.keys())
+        if problems:
+            raise ValidationError({name: [f"BASE_TYPE_UNKNOWN: {problem}."] for name, problem in problems.items()})
 
     @validates_schema
     def _check_passkeys(self, data: Mapping[str, Any], **_: Any) -> None:
@@ -185,27 +149,26 @@ class ImportedUserSchema(WireSchema):
         if len(set(ids)) < len(ids):
             raise ValidationError("BASE_TYPE_CHOICES: Must not have one passkey twice.", "passkeys")
 
-    @validates("password_hash")
-    def _check_bcrypt_hash(self, hashed: str, **_: Any) -> None:
-        match = _BCRYPT.fullmatch(hashed)
-        if not match or not MIN_ROUNDS <= int(match[1]) <= MAX_ROUNDS:
-            costs = f"of a cost from {MIN_ROUNDS} to {MAX_ROUNDS}"
-            raise ValidationError(f"BASE_TYPE_BAD_FORMAT: Must be bcrypt's ($2a$, $2b$, $2y$), {costs}.")
-        if int(match[1]) > self.most_rounds:
-            raise ValidationError(
-                f"BASE_TYPE_MAX: Takes {2 ** (int(match[1]) - self.most_rounds)} times as long as the slowest that is "
-                f"taken, of cost {self.most_rounds}. --slow-hashes takes it nevertheless."
-            )
+    def _drop_hash(self, line: dict[str, Any]) -> None:
+        """Take the hash of a line away if it says that there is no password, or may be dropped and cannot be used."""
+        given = line.get("password_hash")
+        if isinstance(given, str) and _NO_PASSWORD.fullmatch(given):
+            del line["password_hash"]
+        elif given is not None and self.drops_unusable:
+            try:
+                self.fields["password_hash"].deserialize(given)
+            except ValidationError:
+                del line["password_hash"]
+                line["notes"].append("password_hash: cannot be used here; imported without a password")
 
-    @pre_load
-    def _clean(self, data: Any, **_: Any) -> Any:
-        if not isinstance(data, dict):  # refused as soon as it is loaded
-            return data
-        texts = {name: data.get(name) for name in ("email", "username", "global_name")}
-        clean: dict[str, str | None] = {
-            name: visible(text).strip() for name, text in texts.items() if isinstance(text, str)
-        }
-        cleaned = [name for name, text in clean.items() if text != texts[name]]
-        if clean.get("global_name") == "":
-            clean["global_name"] = None
-        return data | clean | {"cleaned": cleaned}
+    def _read_id(self, line: dict[str, Any]) -> None:
+        """Note the id that a line has, and take it away if it is no snowflake and need not be one."""
+        given = line.get("id")
+        if isinstance(given, bool) or not isinstance(given, str | int):
+            return
+        line["old_id"] = str(given)
+        try:
+            self.fields["id"].deserialize(given)
+        except ValidationError:
+            if self.takes_any_id:
+                del line["id"]

@@ -29,6 +29,12 @@ class Ran:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
+def counts(ran):
+    """What an import said in JSON of the outcomes that every import has."""
+    [told] = ran.json[-1:]
+    return {name: told[name] for name in ("imported", "there", "bad")}
+
+
 @pytest.fixture
 def run(app):
     def run_one(*args, given=None):

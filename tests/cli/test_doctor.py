@@ -39,7 +39,26 @@ def test_warnings_alone_end_with_1(examine):
     ran = examine(SECRET_KEYS=RANDOM)
     assert ran.exit_code == 1
     assert [line.split()[0] for line in ran.stdout.splitlines()] == [
-        *["ok", "ok", "ok", "ok", "WARN", "WARN", "WARN", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "ok"],
+        *[
+            "ok",
+            "ok",
+            "ok",
+            "ok",
+            "WARN",
+            "WARN",
+            "WARN",
+            "ok",
+            "ok",
+            "ok",
+            "ok",
+            "ok",
+            "ok",
+            "ok",
+            "ok",
+            "ok",
+            "ok",
+            "ok",
+        ],
     ]
     assert examine().exit_code == 5
 
@@ -309,3 +328,13 @@ def test_where_passkeys_can_be_used(examine, users, alice):
     for public_url, why in reasons.items():
         level, said = line(PUBLIC_URL=public_url)
         assert (level, said.startswith(f"Users have passkeys that cannot be used: {why}")) == ("fail", True)
+
+
+def test_the_file_of_breached_passwords_is_looked_at(make_app, tmp_path):
+    """It may have been replaced since the start."""
+    path = tmp_path / "breached.txt"
+    path.write_text("A" * 40 + ":1\n" + "B" * 40 + ":2\n", encoding="ascii")
+    runner = make_app(BREACHED_PASSWORDS=str(path)).test_cli_runner()
+    assert "No new password may be in the file" in runner.invoke(args=["doctor"]).stdout
+    path.write_text("B" * 40 + ":1\n" + "A" * 40 + ":2\n", encoding="ascii")
+    assert "FAIL  breached" in runner.invoke(args=["doctor"]).stdout

@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import bcrypt
 import pytest
 
-from app.rules.imports import Email, ImportedUser, Imports, Line, Result
+from app.rules.import_lines import Email, ImportedUser, Line, Result
+from app.rules.imports import Imports
 from app.rules.keyring import Keyring
 from app.stores.keys import unprefixed as keys
+from tests.cli.conftest import counts
 from tests.device import PASSWORD, Device
 from tests.web.test_secrets import dump
 
@@ -41,7 +43,7 @@ def log_in(device, email="alice@example.com"):
 def test_hashes_of_every_kind_sign_in(run_import, new_device, redis, kind):
     """And one of a lower cost than is set is renewed with the first login, as any is."""
     hashed = f"${kind}${HASH.split('$', 2)[2]}"
-    assert run_import(GOOD | {"password_hash": hashed}).json == [{"imported": 1, "there": 0, "bad": 0}]
+    assert counts(run_import(GOOD | {"password_hash": hashed})) == {"imported": 1, "there": 0, "bad": 0}
     assert log_in(new_device()).status_code == 200
     wrong = new_device().post("/auth/login", {"login": GOOD["email"], "password": "wrong password"})
     assert wrong.status_code == 400
@@ -64,11 +66,11 @@ def test_a_hash_of_a_far_higher_cost_is_refused_unless_asked_for(run_import, use
         for cost in (6, 7, 16)
     ]
     ran = run_import(*slow)
-    assert ran.json == [{"imported": 1, "there": 0, "bad": 2}]
-    assert "line 2: password_hash: Takes 2 times as long as the slowest that is taken, of cost 6." in ran.err
-    assert "line 3: password_hash: Takes 1024 times as long" in ran.err
+    assert counts(ran) == {"imported": 1, "there": 0, "bad": 2}
+    assert "line 2: password_hash: Takes 2.0 times as long as the slowest that is taken, of bcrypt's cost 6." in ran.err
+    assert "line 3: password_hash: Takes 1024.0 times as long" in ran.err
     assert [users.get(user_id) is None for user_id in ("6", "7", "16")] == [False, True, True]
-    assert run_import(*slow, options=["--slow-hashes"]).json == [{"imported": 2, "there": 1, "bad": 0}]
+    assert counts(run_import(*slow, options=["--slow-hashes"])) == {"imported": 2, "there": 1, "bad": 0}
 
 
 def test_a_hash_of_a_password_that_another_system_sent_decomposed(run_import, new_device, users):
@@ -119,7 +121,7 @@ def test_a_second_factor_comes_along(run_import, new_device, clock, redis, secre
     ],
 )
 def test_everything_told_is_kept(run_import, users, told, at):
-    line = GOOD | {"id": 123456789012345678, "global_name": "Alice A.", "created_at": told, "unknown": [1]}
+    line = GOOD | {"id": 123456789012345678, "global_name": "Alice A.", "created_at": told}
     assert run_import(line).exit_code == 0
     user = users.get("123456789012345678")
     assert (user.email, user.username, user.global_name, user.created_at) == (GOOD["email"], "alice", "Alice A.", at)
@@ -172,14 +174,14 @@ def test_no_token_of_before_counts_where_the_operator_says_so(run_import, redis)
         (GOOD | {"email": None}, "email: This field is required"),
         (GOOD | {"username": "a"}, "username: Must be between"),
         (GOOD | {"username": "\u202e\u200b "}, "username: Must be between"),
-        (GOOD | {"password_hash": "hunter22"}, "password_hash: Must be bcrypt's"),
-        (GOOD | {"password_hash": HASH + "\n"}, "password_hash: Must be bcrypt's"),
-        (GOOD | {"password_hash": HASH.replace("$04$", "$31$")}, "password_hash: Must be bcrypt's"),
-        (GOOD | {"password_hash": HASH.replace("$2b$", "$2x$")}, "password_hash: Must be bcrypt's"),
-        (GOOD | {"password_hash": HASH[:28] + "v" + HASH[29:]}, "password_hash: Must be bcrypt's"),
-        (GOOD | {"password_hash": HASH[:-1] + "v"}, "password_hash: Must be bcrypt's"),
-        (GOOD | {"totp_secret": "hunter22"}, "totp_secret: Must be a base32"),
-        (GOOD | {"totp_secret": 7}, "totp_secret: Must be a base32"),
+        (GOOD | {"password_hash": "hunter22"}, "password_hash: Must be a hash of"),
+        (GOOD | {"password_hash": HASH + "\n"}, "password_hash: Must be a hash of"),
+        (GOOD | {"password_hash": HASH.replace("$04$", "$31$")}, "password_hash: Must be of a cost"),
+        (GOOD | {"password_hash": HASH.replace("$2b$", "$2x$")}, "password_hash: Must be a hash of"),
+        (GOOD | {"password_hash": HASH[:28] + "v" + HASH[29:]}, "password_hash: Must be a hash of"),
+        (GOOD | {"password_hash": HASH[:-1] + "v"}, "password_hash: Must be a hash of"),
+        (GOOD | {"totp_secret": "hunter22"}, "totp_secret: Must be base32"),
+        (GOOD | {"totp_secret": 7}, "totp_secret: Must be a text"),
         (GOOD | {"created_at": 1600000000000}, "created_at: Must be a time"),
         (GOOD | {"created_at": "yesterday"}, "created_at: Must be a time"),
         (GOOD | {"created_at": True}, "created_at: Must be a time"),
@@ -197,7 +199,7 @@ def test_a_bad_line_is_told_and_passed_over(run_import, user_ids, line, said):
     """By its number and a reason, without what stands in it; the lines around it go in."""
     others = [GOOD | {"email": f"{name}@example.com", "id": name} for name in ("1", "3")]
     ran = run_import(others[0], line, others[1])
-    assert (ran.exit_code, ran.json) == (5, [{"imported": 2, "there": 0, "bad": 1}])
+    assert (ran.exit_code, counts(ran)) == (5, {"imported": 2, "there": 0, "bad": 1})
     assert ran.err.startswith("line 2: ")
     assert said in ran.err
     assert ran.err.count("\n") == 1
@@ -214,7 +216,7 @@ def test_an_interrupted_run_is_on_record(run_import, monkeypatch):
 
     monkeypatch.setattr(Imports, "run", interrupted)
     ran = run_import(GOOD)
-    assert (ran.exit_code, ran.json) == (4, [{"imported": 1, "there": 0, "bad": 0}])
+    assert (ran.exit_code, counts(ran)) == (4, {"imported": 1, "there": 0, "bad": 0})
     assert [(line["event"], line["act"], line["imported"]) for line in ran.audit] == [("operator_acted", "import", 1)]
 
 
@@ -236,11 +238,11 @@ FOREIGN = [
 @pytest.mark.parametrize(("kept", "typed"), FOREIGN)
 def test_an_address_that_another_service_took_signs_in(run_import, new_device, redis, kept, typed):
     """Though it could not register here; it is found in any case, and a link for a reset goes to it."""
-    assert run_import(GOOD | {"email": kept}).json == [{"imported": 1, "there": 0, "bad": 0}]
+    assert counts(run_import(GOOD | {"email": kept})) == {"imported": 1, "there": 0, "bad": 0}
     assert log_in(new_device(), typed).status_code == 200
     assert new_device().post("/auth/forgot", {"login": typed}).status_code == 200
     assert redis.xlen(keys.mail) == 1
-    assert run_import(GOOD | {"email": typed}).json == [{"imported": 0, "there": 1, "bad": 0}]
+    assert counts(run_import(GOOD | {"email": typed})) == {"imported": 0, "there": 1, "bad": 0}
 
 
 @pytest.mark.parametrize(
@@ -263,7 +265,7 @@ def test_an_address_that_another_service_took_signs_in(run_import, new_device, r
 def test_what_nobody_sees_costs_nobody_their_account(run_import, users, new_device, field, given, kept):
     """Outer spaces and hidden characters are taken out, and the operator hears of it."""
     ran = run_import(GOOD | {"id": "7", field: given})
-    assert (ran.exit_code, ran.json) == (0, [{"imported": 1, "there": 0, "bad": 0}])
+    assert (ran.exit_code, counts(ran)) == (0, {"imported": 1, "there": 0, "bad": 0})
     assert ran.err == f"line 1: {field}: imported without its outer spaces and hidden characters\n"
     assert getattr(users.get("7"), field) == kept
     assert log_in(new_device(), given if field == "email" else GOOD["email"]).status_code == 200
@@ -282,17 +284,17 @@ def test_names_with_joiners_come_as_they_are(run_import, users, name):
 
 
 def test_blank_lines_are_nothing(run_import):
-    assert run_import("", GOOD, "  ", "").json == [{"imported": 1, "there": 0, "bad": 0}]
+    assert counts(run_import("", GOOD, "  ", "")) == {"imported": 1, "there": 0, "bad": 0}
 
 
 def test_a_second_run_changes_nothing(run_import, redis, alice):
     """Also for who registered themselves in the meantime, and for twins within the file."""
     lines = [GOOD | {"email": f"{number}@Example.com"} for number in range(520)]
     lines += [GOOD | {"email": "Alice@EXAMPLE.com"}, lines[0], lines[510]]
-    assert run_import(*lines).json == [{"imported": 520, "there": 3, "bad": 0}]
+    assert counts(run_import(*lines)) == {"imported": 520, "there": 1, "bad": 0}
     before = dump(redis)
     ran = run_import(*lines)
-    assert (ran.exit_code, ran.json) == (0, [{"imported": 0, "there": 523, "bad": 0}])
+    assert (ran.exit_code, counts(ran)) == (5, {"imported": 0, "there": 521, "bad": 0})
     assert dump(redis) == before
     assert {redis.ttl(key) for key in redis.scan_iter(match="email:*")} == {-1}
     assert alice.is_signed_in
@@ -303,10 +305,10 @@ def test_a_run_whose_last_answer_was_lost_is_completed_by_the_next(run_import, r
     line = GOOD | {"id": "7"}
     run_import(line)
     redis.expire(keys.email(GOOD["email"]), 60)
-    assert run_import(line).json == [{"imported": 0, "there": 1, "bad": 0}]
+    assert counts(run_import(line)) == {"imported": 0, "there": 1, "bad": 0}
     assert redis.ttl(keys.email(GOOD["email"])) == -1
     redis.delete(keys.email(GOOD["email"]))
-    assert run_import(line).json == [{"imported": 0, "there": 1, "bad": 0}]
+    assert counts(run_import(line)) == {"imported": 0, "there": 1, "bad": 0}
     assert users.id_of(GOOD["email"]) == "7"
 
 
@@ -314,15 +316,19 @@ def test_an_id_that_is_taken_is_not_given_twice(run_import, users, redis):
     """Whoever has it keeps it; the other has an id of their own, and the operator hears of it."""
     lines = [GOOD | {"id": "7"}, GOOD | {"id": "7", "email": "bob@example.com", "username": "bob"}]
     ran = run_import(*lines)
-    assert ran.json == [{"imported": 2, "there": 0, "bad": 0}]
-    assert "line 2: id: is somebody else's" in ran.err
+    assert counts(ran) == {"imported": 2, "there": 0, "bad": 0}
+    assert "line 2: id: is that of line 1, too; imported as " in ran.err
     assert users.get("7").email == "alice@example.com"
     assert users.get(users.id_of("bob@example.com")).username == "bob"
-    assert run_import(*lines).json == [{"imported": 0, "there": 2, "bad": 0}]
+    assert counts(run_import(*lines)) == {"imported": 0, "there": 2, "bad": 0}
 
 
 def test_standard_input_is_a_file_too(run):
-    assert run("users", "import", "-", "--json", given=json.dumps(GOOD)).json == [{"imported": 1, "there": 0, "bad": 0}]
+    assert counts(run("users", "import", "-", "--json", given=json.dumps(GOOD))) == {
+        "imported": 1,
+        "there": 0,
+        "bad": 0,
+    }
     assert run("users", "import", "/nowhere/at/all").exit_code == 2
 
 
@@ -397,8 +403,8 @@ def test_registrations_at_the_same_time(imports, users, user_ids, redis, clock):
 )
 def test_another_spelling_of_one_mailbox_is_one_account(run_import, other):
     """Quotes that are not needed and the dot of the root change nothing for a mail server (RFC 5321, 4.1.2)."""
-    assert run_import(GOOD).json == [{"imported": 1, "there": 0, "bad": 0}]
-    assert run_import(GOOD | {"email": other}).json[-1] == {"imported": 0, "there": 1, "bad": 0}
+    assert counts(run_import(GOOD)) == {"imported": 1, "there": 0, "bad": 0}
+    assert counts(run_import(GOOD | {"email": other})) == {"imported": 0, "there": 1, "bad": 0}
 
 
 def test_an_address_that_is_kept_in_the_form_of_an_earlier_release_is_taken(run_import, users, new_device):
@@ -406,4 +412,4 @@ def test_an_address_that_is_kept_in_the_form_of_an_earlier_release_is_taken(run_
     email = "j\u030cx@example.com"
     users.create("7", email, email=email, username="jx", global_name=None, password_hash=HASH, created_at=1)
     for spelling in ("\u01f0x@example.com", "J\u030cx@example.com", email):
-        assert run_import(GOOD | {"email": spelling}).json == [{"imported": 0, "there": 1, "bad": 0}]
+        assert counts(run_import(GOOD | {"email": spelling})) == {"imported": 0, "there": 1, "bad": 0}

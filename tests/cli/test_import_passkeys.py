@@ -10,6 +10,7 @@ from webauthn.helpers import encode_cbor
 
 from app.stores.keys import unprefixed as keys
 from tests.authenticator import EDDSA, ES256, ML_DSA_87, RS256, Authenticator, b64url
+from tests.cli.conftest import counts
 from tests.cli.test_import import GOOD, SECRET, run_import  # noqa: F401 - a fixture
 from tests.device import PASSWORD
 from tests.rules.test_webauthn import GOOD_KEY
@@ -65,7 +66,7 @@ def test_no_passkey_was_made_in_the_future(run_import, key, users, clock):  # no
 def test_a_passkey_signs_in_as_before(run_import, new_device, key, users):  # noqa: F811 - a fixture
     """It is asked for after the password, its counter goes on, and its name and times are kept."""
     passkey = told(key.credentials[0], transports=["usb", "nfc"], created_at="2024-05-06T07:08:09Z")
-    assert run_import(line(passkey)).json == [{"imported": 1, "there": 0, "bad": 0}]
+    assert counts(run_import(line(passkey))) == {"imported": 1, "there": 0, "bad": 0}
     device = log_in_with(new_device(), key)
     assert device.get("/users/@me").json["authenticator_types"] == [1]
     [kept] = users.get(ALICE).passkeys
@@ -83,7 +84,7 @@ def test_a_key_may_be_in_pem_and_its_id_in_standard_base64(run_import, new_devic
     device = Authenticator(f"https://{RP_ID}")
     made = device.add(RP_ID, base64.urlsafe_b64decode(ALICE + "="), alg)
     passkey = {"id": base64.b64encode(made.id).decode(), "public_key": pem(made), "sign_count": 0, "name": "Key"}
-    assert run_import(line(passkey)).json == [{"imported": 1, "there": 0, "bad": 0}]
+    assert counts(run_import(line(passkey))) == {"imported": 1, "there": 0, "bad": 0}
     assert users.get(ALICE).passkeys[0].public_key == made.public_key
     assert log_in_with(new_device(), device).is_signed_in
 
@@ -108,7 +109,7 @@ def test_ten_come_and_what_is_left_out_is_made_up(run_import, users):  # noqa: F
     names = ["x" * 40, " \u202eKey\u200b ", "\u200b", "", None, *"abcde"]
     rows = [told(device.add(RP_ID, None), name=name) for name in names]
     rows[9] = {"id": rows[9]["id"], "public_key": rows[9]["public_key"], "transports": None, "backup_eligible": 1}
-    assert run_import(line(*rows)).json == [{"imported": 1, "there": 0, "bad": 0}]
+    assert counts(run_import(line(*rows))) == {"imported": 1, "there": 0, "bad": 0}
     kept = {passkey.cred_id: passkey for passkey in users.get(ALICE).passkeys}
     shown = [kept[row["id"]].name for row in rows]
     assert shown == ["x" * 32, "Key", *["Passkey"] * 3, *"abcd", "Passkey"]
@@ -119,7 +120,7 @@ def test_ten_come_and_what_is_left_out_is_made_up(run_import, users):  # noqa: F
 
 @pytest.mark.parametrize("passkeys", [None, []])
 def test_no_passkeys_are_no_factor(run_import, users, redis, passkeys):  # noqa: F811
-    assert run_import(line() | {"passkeys": passkeys}).json == [{"imported": 1, "there": 0, "bad": 0}]
+    assert counts(run_import(line() | {"passkeys": passkeys})) == {"imported": 1, "there": 0, "bad": 0}
     assert not users.get(ALICE).has_mfa
     assert not redis.exists(keys.passkeys(ALICE))
 
@@ -143,7 +144,7 @@ ROW = {"id": "AAAA", "public_key": b64url(encode_cbor(GOOD_KEY))}
 def test_a_bad_passkey_makes_a_bad_line(run_import, user_ids, passkeys):  # noqa: F811
     """Nobody is imported without a factor that they had."""
     ran = run_import(line() | {"passkeys": passkeys})
-    assert (ran.exit_code, ran.json) == (5, [{"imported": 0, "there": 0, "bad": 1}])
+    assert (ran.exit_code, counts(ran)) == (5, {"imported": 0, "there": 0, "bad": 1})
     assert ran.err.startswith("line 1: passkeys: ")
     assert user_ids() == set()
 
@@ -171,7 +172,7 @@ def test_passkeys_are_refused_where_they_are_of_no_use(make_app, users, tmp_path
 def test_a_second_run_adds_no_passkey_and_undoes_no_counter(run_import, new_device, key, users):  # noqa: F811
     run_import(line(told(key.credentials[0])))
     log_in_with(new_device(), key)
-    assert run_import(line(told(key.credentials[0]), ROW)).json == [{"imported": 0, "there": 1, "bad": 0}]
+    assert counts(run_import(line(told(key.credentials[0]), ROW))) == {"imported": 0, "there": 1, "bad": 0}
     assert [passkey.sign_count for passkey in users.get(ALICE).passkeys] == [8]
 
 
