@@ -459,7 +459,7 @@ def test_who_logged_out_elsewhere_by_the_same_session_hears_nothing(alice, app):
     """As by a program that has the token of the browser."""
     token = alice.get_cookie("__Host-session").value
     assert app.test_client().post("/api/v9/auth/logout", headers={"Authorization": token}).status_code == 204
-    assert 'class="notice"' not in show(alice, "/login").text
+    assert 'class="notice"' not in alice.get("/login").text
 
 
 def test_whoever_guesses_learns_nothing(alice, alices_other, new_browser):
@@ -471,7 +471,7 @@ def test_whoever_guesses_learns_nothing(alice, alices_other, new_browser):
     guesser.set_cookie("__Host-session", made_up, secure=True)
     of_nobody = new_browser()
     of_nobody.set_cookie("__Host-session", tokens.issue("7", 0), secure=True)
-    seen = [re.findall('class="notice"[^>]*>([^<]*)', show(one, "/login").text) for one in (guesser, of_nobody)]
+    seen = [re.findall('class="notice"[^>]*>([^<]*)', one.get("/login").text) for one in (guesser, of_nobody)]
     assert seen == [["Your session is over. Please log in again."]] * 2
 
 
