@@ -14,6 +14,7 @@ _WHAT: Mapping[ActivityKind, LazyText] = {
     "step_up": lazy_gettext("Confirmed"),
     "step_up_refused": lazy_gettext("Confirmation refused"),
     "password_changed": lazy_gettext("Password changed"),
+    "password_warned": lazy_gettext("Your password from another service was found to be weak"),
     "renamed": lazy_gettext("Name changed"),
     "totp_on": lazy_gettext("Authenticator app added"),
     "totp_off": lazy_gettext("Authenticator app removed"),

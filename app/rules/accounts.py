@@ -171,7 +171,7 @@ class Accounts:
             why: audit.WhyNot = "disabled" if check.matches else "wrong_password"
             self._sign_ins.record_refusal(why if user else "unknown_account", user, client, self.digest_of(login))
             raise InvalidLogin
-        user = self._brought_passwords.renew(user, password, check)
+        user = self._brought_passwords.renew(user, password, check, client)
         if user.has_mfa:
             spared = None if on_public_computer else self._remembered.log_in(user, remembered, client, attempt)
             return spared or self._second_steps.ask(user, "login", on_public_computer=on_public_computer)

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from app.rules.password_hashes import MAX_BYTES
 from app.rules.passwords import PasswordCheck, Passwords, compose
+from app.stores.activities import Activity
+from app.stores.session_records import Client
 from app.stores.user_records import User
 from app.stores.users import Change, UserStore
 
@@ -16,7 +18,7 @@ class BroughtPasswords:
         self._users = users
         self._passwords = passwords
 
-    def renew(self, user: User, password: str, check: PasswordCheck) -> User:
+    def renew(self, user: User, password: str, check: PasswordCheck, client: Client) -> User:
         """Renew the hash of a right password, if it is outdated, and look whether an import brought a weak one.
 
         A hash of another form or cost takes another time than that for an unknown account, which reveals that this one
@@ -31,6 +33,9 @@ class BroughtPasswords:
         if warning and user.has_mfa:
             fields["password_warning"] = warning
         if fields:
-            change = Change(credentials_version=user.credentials_version, same_credentials=True, set=fields)
+            told = [Activity("password_warned", client)] if warning else []
+            change = Change(
+                credentials_version=user.credentials_version, same_credentials=True, set=fields, activity=told
+            )
             self._users.change(user.id, change)
         return replace(user, password_warning=warning) if check.is_brought else user

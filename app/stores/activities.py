@@ -36,6 +36,7 @@ ActivityKind = Literal[
     "step_up",
     "step_up_refused",
     "password_changed",
+    "password_warned",
     "renamed",
     "totp_on",
     "totp_off",

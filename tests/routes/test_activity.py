@@ -2,12 +2,15 @@
 
 from typing import get_args
 
+import bcrypt
 import pytest
 
 from app.languages import activity
+from app.rules.password_hashes import to_keep
 from app.stores.activities import ActivityKind
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import new_notice_id
+from app.stores.users import Change
 from app.web.services import EXTENSION
 from tests.authenticator import Authenticator
 from tests.device import PASSWORD, Device
@@ -15,6 +18,7 @@ from tests.passkeys import CREDENTIALS, add, prove, sign_in
 
 LINUX = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Version/17.0 Mobile Safari/604.1"
+ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 DAY_S = 24 * 3600
 
 
@@ -193,6 +197,7 @@ def _every_kind(alice, app, new_device, clock):
     alice.post("/auth/forgot", {"login": alice.email})
     alice.patch("/users/@me", {"username": "al", "password": PASSWORD})
     alice.enable_totp(clock())
+    _remember_and_forget(alice, app)
     proof = {"X_Discord_MFA_Authorization": alice.prove()}
     alice.post("/users/@me/mfa/codes", {"password": PASSWORD, "regenerate": True}, **proof)
     proof = {"X_Discord_MFA_Authorization": _prove_by_code(alice, clock)}
@@ -203,9 +208,20 @@ def _every_kind(alice, app, new_device, clock):
     assert run(args=["users", "reset-mfa", alice.email, "--yes"]).exit_code == 0
     new = "a new battery\na new battery\n"
     assert run(args=["users", "set-password", alice.email, "--yes"], input=new).exit_code == 0
+    weak = to_keep(bcrypt.hashpw(b"password1", bcrypt.gensalt(4)).decode())  # as an import brings it
+    services.profiles._users.change(alice.user_id, Change(set={"password_hash": weak}, same_credentials=True))
+    assert log_in(new_device(), alice.email, "password1").status_code == 200
     assert run(args=["users", "disable", alice.email, "--yes"]).exit_code == 0
     assert run(args=["users", "enable", alice.email]).exit_code == 0
     return services.activities.list(alice.user_id)
+
+
+def _remember_and_forget(alice, app):
+    browser = app.test_client()
+    ticket = browser.post("/login", json={"login": alice.email, "password": PASSWORD}, headers=ORIGIN).json["ticket"]
+    body = {"ticket": ticket, "code": alice.backup_codes.pop(), "remember": True}
+    assert browser.post("/login/mfa", json=body, headers=ORIGIN).status_code == 200
+    assert browser.post("/me/remembered/forget-all", json={}, headers=ORIGIN).status_code == 200
 
 
 def _prove_by_code(alice, clock):
