@@ -102,7 +102,6 @@ def test_nobody_signs_in_by_a_passkey(alice, new_device, full):
     full()
     body = {"ticket": begun["ticket"], "credential": phone.get(begun["challenge"])}
     assert new_device().post("/auth/conditional/finish", body).status_code == 503
-    assert new_device().post("/auth/passwordless/start").status_code == 503
     assert len(alice.id_hashes()) == 1
 
 
@@ -133,6 +132,14 @@ def test_a_browser_ends_all_others(alice, phone, browser, full, path, send):
     assert not alice.is_signed_in
     assert not phone.is_signed_in
     assert browser.get("/me/sessions").status_code == 200
+
+
+def test_what_happens_on_the_way_to_an_ending_is_in_the_activity(app, alice, phone, full):
+    """It is written with what it tells of, and never stands in its way."""
+    full()
+    assert alice.end([phone.id_hash]).status_code == 204
+    rows = app.test_client().get("/me/activity", headers={"Authorization": alice.token}).json
+    assert [row["type"] for row in rows][:2] == ["sessions_ended", "step_up"]
 
 
 def test_a_browser_ends_one(alice, phone, browser, full):
