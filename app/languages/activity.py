@@ -46,6 +46,8 @@ def words_of(happened: Happened) -> str:
     if isinstance(happened, Endings):
         return words.why_ended(happened.ended[0])
     what = str(_WHAT[happened.kind])
+    if happened.amr and not happened.is_operators:
+        return gettext("%(what)s with %(means)s", what=what, means=words.means_of(happened.amr))
     details = _details_of(happened)
     return gettext("%(what)s: %(details)s", what=what, details=details) if details else what
 
@@ -65,6 +67,4 @@ def device_in(happened: Happened) -> str | None:
 def _details_of(happened: Activity) -> str:
     if happened.is_operators:
         return gettext("by an operator")
-    if happened.amr:
-        return words.means_of(happened.amr)
     return str(_DETAILS.get(happened.detail, happened.detail))  # else it is a name that the user chose

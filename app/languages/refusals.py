@@ -39,6 +39,7 @@ SENTENCES = frozenset(
         marked("An account can have {1} passkeys. Remove one first."),
         marked("You could not log in any more: you have no password. Set one, or add another passkey first."),
         marked("Session not found"),
+        marked("Device not found"),
         marked("You are being rate limited."),
         marked("Request entity too large"),
         marked("{1}: Bad Request"),

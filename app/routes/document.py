@@ -9,6 +9,8 @@ from flask.typing import ResponseReturnValue
 
 from app.document.openapi_generator import make_document
 from app.document.reference import Reference
+from app.languages.choice import in_language
+from app.translations import SOURCE
 from app.web.surfaces import PageBlueprint
 from app.wire.contract import Header, answers
 
@@ -29,10 +31,15 @@ def show_document() -> ResponseReturnValue:
 
 @pages_bp.get("/docs")
 def show_docs() -> ResponseReturnValue:
-    """Show the document as a page for people."""
-    return _answer_cached(
-        "text/html; charset=utf-8", lambda: render_template("docs.html", reference=Reference(_document())).encode()
-    )
+    """Show the document as a page for people, in English."""
+    answer = _answer_cached("text/html; charset=utf-8", _make_page)
+    answer.headers["Content-Language"] = SOURCE
+    return answer
+
+
+def _make_page() -> bytes:
+    with in_language(SOURCE):  # whoever asks first: it is made once
+        return render_template("docs.html", reference=Reference(_document())).encode()
 
 
 def _document() -> dict[str, Any]:

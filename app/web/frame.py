@@ -16,7 +16,7 @@ from app.languages.refusals import sentences_in_words
 from app.translations import FOLDER, LANGUAGES
 from app.web.surfaces import is_answered_by_page
 
-_OF_SCRIPTS = "script"  # the context that scripts/catalogues.py gives their texts
+_OF_SCRIPTS = b"script"  # the context that scripts/catalogues.py gives their texts
 
 
 def init_frame(app: Flask, settings: Settings) -> None:
@@ -46,7 +46,9 @@ def _texts_of_scripts(language: str) -> Mapping[str, str | Sequence[str]]:
         catalogue = read_mo(file)
     texts: dict[str, str | Sequence[str]] = {**sentences_in_words()}
     for message in catalogue:
-        if message.context == _OF_SCRIPTS and message.string:
+        # A Catalog that read_mo returns has contexts as bytes (Babel 2.18.0).
+        context = message.context.encode() if isinstance(message.context, str) else message.context
+        if context == _OF_SCRIPTS and message.string:
             texts[message.id if isinstance(message.id, str) else message.id[0]] = message.string
     return texts
 
@@ -59,7 +61,7 @@ def _languages() -> Sequence[tuple[str, str]]:
 
 def _say_language(answer: Response) -> Response:
     """Name the language of a page, and what it depends on, for whoever keeps pages although they say no-store."""
-    if answer.mimetype == "text/html" and is_answered_by_page():
-        answer.headers.setdefault("Content-Language", language_of_page())
+    if answer.mimetype == "text/html" and is_answered_by_page() and "Content-Language" not in answer.headers:
+        answer.headers["Content-Language"] = language_of_page()
         answer.vary.update(("Accept-Language", "Cookie"))
     return answer

@@ -15,7 +15,11 @@ from app.mail.wordings import WORDINGS
 
 APP = Path(__file__).parents[2] / "app"
 FOR_DEVELOPERS = {"docs.html", "docs.js"}  # the page of the API, which is in English
-TEMPLATES = sorted(path for path in (APP / "templates").rglob("*.*") if path.name not in FOR_DEVELOPERS)
+TEMPLATES = sorted(
+    path
+    for path in (APP / "templates").rglob("*.*")
+    if path.suffix in (".html", ".txt") and path.name not in FOR_DEVELOPERS
+)
 SCRIPTS = sorted(path for path in (APP / "static").glob("*.js") if path.name not in FOR_DEVELOPERS)
 CODE = [
     *(APP / "routes" / name for name in ("forms.py", "pages.py", "recovery_pages.py", "settings.py")),
@@ -135,7 +139,7 @@ NOT_ON_PAGES = {
     "Value must be one of *.",
 }
 FOR_THE_API = [APP / "errors.py", *sorted((APP / "wire").glob("*.py")), *sorted((APP / "rules").glob("*.py"))]
-FOR_OPERATORS = {"imports.py", "responses.py"}
+FOR_OPERATORS = {"import_fields.py", "imports.py", "responses.py"}
 
 
 def sentences(path):

@@ -51,7 +51,7 @@ def test_a_sign_in_tells_by_what_and_from_where(alice, new_device, told, clock):
     clock.advance(60)
     new_device(User_Agent=IPHONE).log_in(alice)
     newest, first = told(alice)
-    assert words([newest, first]) == ["Logged in: a password"] * 2
+    assert words([newest, first]) == ["Logged in with a password"] * 2
     assert (newest["deviceName"], newest["amr"], newest["ip"]) == ("Safari on iOS", ["pwd"], "127.0.0.1")
     assert first["deviceName"] == "Firefox on Linux"
 
@@ -253,7 +253,7 @@ def test_a_passkey_alone(alice, app, new_device, told, clock):
     assert sign_in(new_device(), phone).status_code == 200
     clock.advance(60)
     assert sign_in(new_device(), phone, counter=0).status_code == 400
-    assert words(told(alice))[:2] == ["Login refused: passkey not accepted", "Logged in: a passkey"]
+    assert words(told(alice))[:2] == ["Login refused: passkey not accepted", "Logged in with a passkey"]
 
 
 def test_a_reset_tells_of_the_new_password_and_of_the_sign_in(alice, app, told, clock):
@@ -263,6 +263,6 @@ def test_a_reset_tells_of_the_new_password_and_of_the_sign_in(alice, app, told, 
     alice.token = alice.post("/auth/reset", {"token": secret, "password": "a new battery"}).json["token"]
     assert set(words(told(alice))[:3]) == {
         "Password changed: by a link from a mail",
-        "Logged in: a link by mail",
+        "Logged in with a link by mail",
         "Password changed",
     }
