@@ -10,6 +10,7 @@ import pytest
 from app.rules.password_hashes import read_hash
 from app.stores.factors import TotpParameters
 from app.stores.keys import unprefixed as keys
+from app.stores.mail import new_notice_id
 from app.wire import keycloak
 from tests.cli.conftest import counts
 from tests.cli.test_import import GOOD, HASH, SECRET, log_in, run_import  # noqa: F401 - a fixture
@@ -262,7 +263,7 @@ def test_on_a_terminal_messages_stand_after_the_bar(app, tmp_path, monkeypatch):
 # Passwords
 
 
-def test_who_has_no_password_comes_along_and_is_let_in_by_mail(run_import, run, new_device, redis, users):  # noqa: F811
+def test_who_has_no_password_comes_along_and_no_password_signs_in(run_import, new_device, users):  # noqa: F811
     people = [person("ada"), person("bea", password_hash=None), person("cleo", password_hash="!2evfoviRB0vpqo4hqwNWH")]
     del people[0]["password_hash"]
     ran = run_import(*people, person("dora", password_hash="*"))
@@ -273,8 +274,24 @@ def test_who_has_no_password_comes_along_and_is_let_in_by_mail(run_import, run, 
         for typed in (PASSWORD, "", "!", "*"):
             answer = new_device().post("/auth/login", {"login": email, "password": typed})
             assert answer.status_code == 400
-        assert new_device().post("/auth/forgot", {"login": email}).status_code == 200
-    assert redis.xlen(keys.mail) == 4
+
+
+@pytest.mark.parametrize("secret", [None, SECRET])
+def test_they_are_let_in_by_the_mail_for_a_new_password(run_import, app, new_device, redis, users, clock, secret):  # noqa: F811
+    """After their second factor, if they have one."""
+    run_import(person("ada", password_hash="", totp_secret=secret))
+    user = users.get(users.id_of("ada@example.com"))
+    assert new_device().post("/auth/forgot", {"login": "ada@example.com"}).status_code == 200
+    [(_, queued)] = redis.xrange(keys.mail)
+    assert user.id in json.dumps(queued)
+    links = app.extensions["keyrack"].links
+    link = links.issue_reset(user.id, user.secrets_version, clock(), new_notice_id())
+    body = {"token": link, "password": PASSWORD}
+    if secret:
+        body["ticket"] = new_device().post("/auth/reset", body).json["ticket"]
+        body |= {"code": pyotp.TOTP(SECRET).at(int(clock())), "method": "totp"}
+    assert "token" in new_device().post("/auth/reset", body).json
+    assert users.get(user.id).password_hash.startswith("$2b$")
 
 
 def test_how_they_get_in_is_said(run, make_app, tmp_path):
