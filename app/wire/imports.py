@@ -45,6 +45,8 @@ def _drop_empty(line: Any) -> Any:
 def _unknown_fields(line: Any, known: Collection[str]) -> Mapping[str, str]:
     """Return a sentence for each field that no line has. Its name is told, if it has the form of one."""
     unknown = [name for name in line if name not in known] if isinstance(line, dict) else []
+    if not unknown:  # as in nearly every line
+        return {}
     plain = {re.sub("[^a-z0-9]", "", name.lower()): name for name in known}
     problems = {}
     for name in unknown:
