@@ -1,12 +1,14 @@
 """Every way to a new password: none takes one that holds what its user is called."""
 
+import hashlib
+
 import pytest
 
 from app.errors import InvalidForm
 from app.stores.mail import new_notice_id
 from app.tokens import id_hash
 from app.web.services import EXTENSION
-from tests.device import PASSWORD, errors
+from tests.device import PASSWORD, Device, errors
 
 HOLDS = "I am Wonderland!"
 BAD = ["PASSWORD_BAD_PASSWORD"]
@@ -124,3 +126,45 @@ def test_no_operator_sets_it(device, wired):
     with pytest.raises(InvalidForm):
         wired.operators.create("dave@example.com", "dave", "Wonderland", HOLDS)
     assert device.is_signed_in
+
+
+LEAKED = "leaked ages ago"
+SAID_OF_LEAKED = "Password has been in a data leak"
+
+
+def test_no_way_takes_one_of_a_data_leak(make_app, tmp_path, clock):
+    """Each way that the tests above walk, with words of its own."""
+    path = tmp_path / "breached.txt"
+    path.write_text(hashlib.sha1(LEAKED.encode()).hexdigest() + ":7\n", encoding="ascii")
+    app = make_app(BREACHED_PASSWORDS=str(path))
+    wired = app.extensions[EXTENSION]
+    device = Device(app.test_client(use_cookies=False)).register("carol@example.com")
+    anybody = Device(app.test_client(use_cookies=False))
+    registration = {"email": "dave@example.com", "username": "dave", "password": LEAKED}
+    change = {"password": PASSWORD, "new_password": LEAKED}
+    reset = {"token": reset_link(wired, device), "password": LEAKED}
+    browser = app.test_client()
+    assert browser.post("/login", json={"login": device.email, "password": PASSWORD}).status_code == 200
+    refused = [
+        anybody.post("/auth/register", registration),
+        app.test_client().post("/register", json=registration),
+        app.test_client().post("/register/form", data=registration),
+        device.patch("/users/@me", change),
+        browser.post("/settings/security/password", data=change),
+        anybody.post("/auth/reset", reset),
+        app.test_client().post("/reset/form", data=reset),
+    ]
+    assert [(answer.status_code, SAID_OF_LEAKED in answer.text) for answer in refused] == [(400, True)] * len(refused)
+    assert not anybody.post("/auth/password/validate", {"password": LEAKED}).json["valid"]
+    user = wired.accounts.get(device.user_id)
+    with pytest.raises(InvalidForm):
+        wired.operators.set_password(user, LEAKED)
+    with pytest.raises(InvalidForm):
+        wired.operators.create("dave@example.com", "dave", None, LEAKED)
+    device.enable_totp(clock())
+    factor = id_hash(wired.accounts.get(device.user_id).totp_secret)
+    revert = wired.links.issue_revert(device.user_id, factor, clock(), new_notice_id())
+    answer = anybody.post("/auth/revert", {"token": revert, "password": LEAKED})
+    assert (answer.status_code, SAID_OF_LEAKED in answer.text) == (400, True)
+    path.unlink()
+    assert anybody.post("/auth/register", registration).status_code == 201
