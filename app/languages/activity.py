@@ -45,6 +45,8 @@ def words_of(happened: Happened) -> str:
     """Return what happened, as in "Login refused: wrong password"."""
     if isinstance(happened, Endings):
         return words.why_ended(happened.ended[0])
+    if happened.amr:
+        return gettext("Logged in with %(means)s", means=words.means_of(happened.amr))
     what = str(_WHAT[happened.kind])
     if happened.amr and not happened.is_operators:
         return gettext("%(what)s with %(means)s", what=what, means=words.means_of(happened.amr))

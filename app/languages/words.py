@@ -17,7 +17,7 @@ _OPENED_BY = {
     "webauthn": lazy_gettext("a passkey"),
     "remembered": lazy_gettext("a remembered device"),
     "mail": lazy_gettext("a link by mail"),
-    "adopted": lazy_gettext("the service before"),
+    "adopted": lazy_gettext("a token of the service before"),
 }
 
 _WHY = {
