@@ -53,15 +53,19 @@ Outcome = Literal["created", "email_taken", "claimed", "id_taken"]
 
 # Each script uses keys of one user, or one key, so that a Cluster can run it. It checks and writes in one step, so that
 # it never overwrites the key of another user.
-# KEYS: the record, and the passkeys if there are any. ARGV: the number of the record's arguments, these, the passkeys'.
+# Devices that are remembered of a former record, which Redis has lost, are forgotten: its credentials were others.
+# KEYS: the record, remembered devices, and the passkeys if there are any. ARGV: the number of the record's arguments,
+# these, the passkeys'.
 _WRITE = """
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return 0
 end
-if KEYS[2] then
-  redis.call('HSET', KEYS[2], unpack(ARGV, ARGV[1] + 2))
+if KEYS[3] then
+  redis.call('HSET', KEYS[3], unpack(ARGV, ARGV[1] + 2))
 end
-return redis.call('HSET', KEYS[1], unpack(ARGV, 2, ARGV[1] + 1))
+redis.call('HSET', KEYS[1], unpack(ARGV, 2, ARGV[1] + 1))
+redis.call('DEL', KEYS[2])
+return 1
 """
 _KEEP = "return redis.call('GET', KEYS[1]) == ARGV[1] and {redis.call('PERSIST', KEYS[1])} or false"
 _RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
@@ -178,7 +182,8 @@ class NewUsers:
         return "EVAL", _WRITE, len(keys), *keys, len(fields), *fields, *passkeys
 
     def _written_keys(self, user: NewUser) -> Sequence[str]:
-        return [self._keys.user(user.id), *([self._keys.passkeys(user.id)] if user.passkeys else [])]
+        passkeys = [self._keys.passkeys(user.id)] if user.passkeys else []
+        return [self._keys.user(user.id), self._keys.remembered(user.id), *passkeys]
 
     def _keep(self, user: NewUser) -> RedisCommand:
         return "EVAL", _KEEP, 1, self._keys.email(user.normalised_email), user.id

@@ -11,6 +11,7 @@ from app.stores.factors import JudgedAnswer, MfaType
 from app.stores.lifetimes import Lifetimes
 from app.stores.links import Link
 from app.stores.passkeys import MAX_PASSKEYS, Passkey
+from app.stores.remembered_records import MAX_REMEMBERED, NewRemembered
 from app.stores.session_records import Client, Ended, Session
 from app.stores.sessions import CallerGone
 from app.stores.tickets import MAX_WRONG_ANSWERS, AnswerVerdict, Ticket, TicketPurpose
@@ -35,6 +36,7 @@ class Record:
     name: str | None = None
     on_public_computer: bool = False
     formers: tuple[str, ...] = ()
+    device: str = ""
 
     def move_on(self, id_hash: str) -> "Record":
         """This record under another hash. Of the hashes that it had, the first and the newest are kept."""
@@ -53,6 +55,18 @@ class Held:
         record = self.record or Record(int(at), Client())
         told = record.proved_at, record.name, record.on_public_computer
         return Session(user_id, id_hash, record.began_at, at, record.client, *told)
+
+
+@dataclass(frozen=True)
+class RememberedDevice:
+    """version: the user's credentials version when it was remembered"""
+
+    id: str
+    began_at: int
+    last_used_at: float
+    ends_at: int
+    client: Client
+    version: int
 
 
 @dataclass
@@ -90,6 +104,7 @@ class UserModel:
     secrets_changed_at: int = 0
     links: dict[str, Link] = field(default_factory=dict)
     devices: dict[str, float] = field(default_factory=dict)
+    remembered: dict[str, RememberedDevice] = field(default_factory=dict)
     told: dict[str, tuple[float, int]] = field(default_factory=dict)
     orphans: set[str] = field(default_factory=set)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -122,13 +137,15 @@ class UserModel:
     def last_used_at(self, id_hash: str) -> float | None:
         return self.sessions[id_hash].last_used_at if id_hash in self.sessions else None
 
-    def open(self, id_hash: str, client: Client, credentials_version: str, cap: int, is_public: bool) -> bool:
+    def open(
+        self, id_hash: str, client: Client, credentials_version: str, cap: int, is_public: bool, device: str = ""
+    ) -> bool:
         if not self.exists or credentials_version != str(self.credentials_version) or "disabled" in self.fields:
             return False
         self.finish_expired()
         while len(self.sessions) >= cap:
             self._finish(self.by_use[0], "evicted")
-        record = Record(int(self.clock()), client, on_public_computer=is_public)
+        record = Record(int(self.clock()), client, on_public_computer=is_public, device=device)
         self.sessions[id_hash] = Held(self.clock(), record)
         self._tell("AUTH_SESSION_CREATE", id_hash)
         return True
@@ -165,6 +182,9 @@ class UserModel:
         count = 0
         for id_hash in id_hashes:
             if self.is_live(id_hash):
+                record = self.sessions[id_hash].record
+                if id_hash != caller and record and record.device:
+                    self.forget_device(record.device)
                 self._finish(id_hash, reason, (caller, by))
                 count += 1
             elif id_hash in self.sessions:
@@ -243,8 +263,12 @@ class UserModel:
             raise PasskeyChangeRefused("last_way_in")
         if change.add_passkey and (len(self.passkeys) >= MAX_PASSKEYS or change.add_passkey.cred_id in self.passkeys):
             raise PasskeyChangeRefused("too_many" if len(self.passkeys) >= MAX_PASSKEYS else "is_there")
+        if change.opens and "disabled" in self.fields:
+            return None
         if change.link is not None and not self._takes_reset(change.link):
             return None
+        if change.end_others or not change.same_credentials:
+            self.remembered.clear()
         if not change.same_credentials:
             self.credentials_version += 1
             named = {"password_hash", "totp_secret"} & {*(change.set or ())}
@@ -268,6 +292,10 @@ class UserModel:
             held = self.sessions[change.new_id_hash] = self.sessions.pop(change.caller)
             held.record = held.record and held.record.move_on(change.caller)
             self._tell("AUTH_SESSION_CHANGE", change.new_id_hash, change.reason, change.caller)
+        if new := change.opens:
+            self.open(new.id_hash, new.client, str(self.credentials_version), new.cap, False, new.remembered)
+        if change.remembers:
+            self._remember(change.remembers)
         return str(self.credentials_version)
 
     def _forget_factor(self, name: MfaType) -> None:
@@ -315,9 +343,37 @@ class UserModel:
         self.exists = False
         for of_theirs in (
             *(self.fields, self.backup_codes, self.passkeys, self.sessions, self.ended, self.tickets),
-            *(self.given, self.proofs, self.links, self.devices, self.told, self.orphans),
+            *(self.given, self.proofs, self.links, self.devices, self.told, self.orphans, self.remembered),
         ):
             of_theirs.clear()
+
+    # Remembered devices
+
+    def _remember(self, new: NewRemembered) -> None:
+        at = int(self.clock())
+        version = self.credentials_version
+        self.remembered = {one: kept for one, kept in self.remembered.items() if kept.ends_at > self.clock()}
+        by_use = sorted(self.remembered, key=lambda one: self.remembered[one].last_used_at)
+        for one in by_use[: max(0, len(by_use) - MAX_REMEMBERED + 1)]:
+            del self.remembered[one]
+        self.remembered[new.id_hash] = RememberedDevice(new.id, new.began_at, at, new.ends_at, new.client, version)
+
+    def sign_in_remembered(self, value: str, renewed: str, client: Client, ttl_s: int, change: Change) -> bool:
+        device = self.remembered.get(value)
+        if not device or not change.opens or change.credentials_version != str(self.credentials_version):
+            return False
+        is_over = min(device.ends_at, device.began_at + ttl_s) <= self.clock()
+        if is_over or device.version != self.credentials_version or "disabled" in self.fields or not self.exists:
+            return False
+        del self.remembered[value]
+        self.remembered[renewed] = replace(device, client=client, last_used_at=self.clock())
+        self.change(replace(change, opens=replace(change.opens, remembered=device.id)))
+        return True
+
+    def forget_device(self, device_id: str) -> bool:
+        held = len(self.remembered)
+        self.remembered = {one: kept for one, kept in self.remembered.items() if kept.id != device_id}
+        return len(self.remembered) < held
 
     # Tickets and proofs; their time runs out in Redis, by its own clock, in no example
 
@@ -406,6 +462,7 @@ class UserModel:
         if link is None or link.purpose != "not_me":
             return None
         del self.links[id_hash]
+        self.remembered.clear()
         known_as = {link.session} | {
             id_hash for id_hash, held in self.sessions.items() if held.record and link.session in held.record.formers
         }

@@ -17,11 +17,14 @@ from hypothesis.stateful import (
 )
 from redis import RedisCluster
 
-from app.stores.factors import JudgedAnswer
+from app.stores.activities import Activity
+from app.stores.factors import USUAL_TOTP, JudgedAnswer
 from app.stores.keys import unprefixed as keys
 from app.stores.links import Link
 from app.stores.passkeys import Passkey
-from app.stores.session_records import Client
+from app.stores.remembered import RememberedStore
+from app.stores.remembered_records import NewRemembered
+from app.stores.session_records import Client, NewSession
 from app.stores.sessions import CallerGone
 from app.stores.tickets import MAX_WRONG_ANSWERS, Ticket, TicketStore
 from app.stores.users import Change, PasskeyChangeRefused
@@ -145,11 +148,12 @@ def crowded(machine):
 
 
 class Stores(RuleBasedStateMachine):
-    """stores: redis, sessions, users, tickets, links, notices, clock and what hears the channel, by name.
+    """stores: redis, sessions, users, tickets, links, notices, remembered, clock and what hears the channel, by name.
 
     users     the model of each user that ever was
     opened    user and id_hash of each session that ever was
-    given     user and id_hash of each ticket that ever was; likewise `mailed` of links, and `proofs`
+    given     user and id_hash of each ticket that ever was; likewise `mailed` of links, `proofs`, and
+    `values` of remembered devices
     """
 
     def __init__(self, stores):
@@ -159,6 +163,7 @@ class Stores(RuleBasedStateMachine):
         self.numbers = itertools.count(1)
         self.users = {}
         self.opened, self.given, self.mailed, self.proofs = [], [], [], []
+        self.values = []
 
     def teardown(self):
         """Also where a step failed half-way: nothing of one example is there, or heard, in the next."""
@@ -182,6 +187,10 @@ class Stores(RuleBasedStateMachine):
     @property
     def open_tickets(self):
         return [(user_id, named) for user_id, user in self.users.items() for named in user.tickets]
+
+    @property
+    def good_values(self):
+        return [(user_id, value) for user_id, user in self.users.items() for value in user.remembered]
 
     def good_links(self, purpose):
         named = [(user_id, one) for user_id, user in self.users.items() for one in user.links if user.link(one)]
@@ -663,6 +672,68 @@ class Stores(RuleBasedStateMachine):
         for user_id, named in self.mailed[-newest:]:
             assert self.stores.links.get(user_id, named) == self.users[user_id].link(named)
 
+    # Remembered devices
+
+    def opening(self, user_id, off=0, **more):
+        """The change of a login that opens a session."""
+        new = NewSession(self.new_hash(), int(self.stores.clock()), LAPTOP, 50, **more)
+        self.opened.append((user_id, new.id_hash))
+        return Change(credentials_version=self.credentials_version_of(user_id, off), same_credentials=True, opens=new)
+
+    @rule(user_id=USERS, off=MOSTLY, ttl_s=st.sampled_from([MINUTE, 30 * DAY]), client=CLIENTS)
+    def remember(self, user_id, off, ttl_s, client):
+        now, number = int(self.stores.clock()), str(next(self.numbers))
+        device = NewRemembered(self.new_hash(), number, now, now + ttl_s, client)
+        change = replace(self.opening(user_id, off, remembered=number), remembers=device)
+        expected = outcome(self.users[user_id].change, change)
+        assert outcome(self.stores.users.change, user_id, change) == expected
+        self.values.append((user_id, device.id_hash))
+
+    @precondition(lambda self: self.values)
+    @rule(
+        value=of_model(lambda machine: [*machine.good_values * 5, *machine.values]),
+        as_user=st.sampled_from([None] * 5) | USERS,
+        off=MOSTLY,
+        ttl_s=st.sampled_from([30 * DAY, 30 * DAY, DAY]),
+        seconds=st.sampled_from([0, 0, MINUTE, 30 * DAY - 1, 30 * DAY]),
+        then=st.sampled_from(["nothing", "again", "end it", "log out"]),
+    )
+    def log_in_with_a_password_alone(self, value, as_user, off, ttl_s, seconds, then):
+        """And with the same value again, which is another one by then; or the session ends by another, or by itself."""
+        owner, sent = value
+        user_id = as_user or owner
+        self.stores.clock.advance(seconds)
+        for _ in range(2 if then == "again" else 1):
+            change, renewed = self.opening(user_id, off), self.new_hash()
+            expected = self.users[user_id].sign_in_remembered(sent, renewed, LAPTOP, ttl_s, change)
+            assert self.stores.remembered.sign_in(user_id, sent, renewed, LAPTOP, ttl_s, change) == expected
+            self.values.append((user_id, renewed))
+        if then == "end it":
+            self.end_named(user_id, [self.opened[-1][1]], "admin", None)
+        elif then == "log out":
+            self.log_out(self.opened[-1])
+
+    @rule(session=SESSIONS, which=st.integers(0, 3))
+    def forget_a_device(self, session, which):
+        user_id, caller = session
+        ids = sorted(device.id for device in self.users[user_id].remembered.values())
+        named = ids[which] if which < len(ids) else "another"
+        is_live = self.users[user_id].is_live(caller)
+        expected = self.users[user_id].forget_device(named) if is_live else CallerGone
+        told = Activity("devices_forgotten", LAPTOP)
+        assert outcome(self.stores.remembered.forget, user_id, named, caller, told) == expected
+
+    @invariant()
+    def the_same_devices_are_remembered(self):
+        for user_id, user in self.users.items():
+            kept = {device.id_hash: device for device in self.stores.remembered.list(user_id)}
+            assert kept.keys() == user.remembered.keys()
+            for value, expected in user.remembered.items():
+                device = kept[value]
+                assert (device.id, device.client) == (expected.id, expected.client)
+                assert (device.began_at, device.ends_at) == (expected.began_at, expected.ends_at)
+                assert abs(device.last_used_at - expected.last_used_at) < 0.01
+
     # Notices
 
     @rule(user_id=USERS, device=st.sampled_from("abc"), is_surprise=st.booleans())
@@ -732,6 +803,8 @@ class Stores(RuleBasedStateMachine):
             assert held.pop("secrets_version") == str(model.secrets_version)
             assert held.pop("secrets_changed_at") == model.secrets_changed_at
             assert (held.pop("replayed_at"), held.pop("totp_since")) == (0, 0)
+            assert user.totp_parameters == USUAL_TOTP
+            del held["totp_parameters"]
             factors = {"totp"} if "totp_secret" in model.fields else set()
             assert held.pop("factors") == factors | ({"webauthn"} if model.passkeys else set())
             del held["passkeys"]
@@ -755,6 +828,7 @@ def test_the_stores_keep_what_the_model_keeps(redis, store, scripts, sessions, u
         tickets=TicketStore(store, scripts, max_open=OPEN_TICKETS),
         links=links,
         notices=notices,
+        remembered=RememberedStore(store, scripts),
         clock=clock,
         listener=listener,
     )

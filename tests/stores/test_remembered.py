@@ -346,6 +346,16 @@ def test_what_is_none_of_ours_spares_nothing(sign_in, remember, remembered, redi
     assert sign_in("cookie")
 
 
+def test_a_user_who_is_written_anew_has_no_remembered_device(remember, remembered, users, redis):
+    """As by an import after Redis has lost the record: the credentials version begins again, with other credentials."""
+    remember("cookie")
+    redis.delete(keys.user("1"), keys.email("a@x.example"))
+    assert users.create(
+        "1", "a@x.example", email="a@x.example", username="a", global_name=None, password_hash="other", created_at=7
+    )
+    assert names(remembered) == []
+
+
 def test_a_deleted_user_leaves_no_device(remember, users, redis):
     remember("cookie")
     users.change("1", Change(set={"disabled": "1"}, end_others="admin"))
