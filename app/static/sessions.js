@@ -2,7 +2,7 @@
 
 import { call, leave, problem } from "./calls.js";
 import { prove } from "./ask.js";
-import { counted, text } from "./texts.js";
+import { counted, locale, text } from "./texts.js";
 
 const said = document.getElementById("said");
 
@@ -25,7 +25,7 @@ function say(words) {
 /** Adds what the rows come without: exact times in the reader's own zone, labels that name the device, the pencil. */
 function dress() {
   for (const time of document.querySelectorAll("time")) {
-    time.title = new Date(time.dateTime).toLocaleString(document.documentElement.lang, { dateStyle: "long", timeStyle: "short" });
+    time.title = new Date(time.dateTime).toLocaleString(locale, { dateStyle: "long", timeStyle: "short" });
   }
   for (const time of document.querySelectorAll(".until")) {
     const at = new Date(time.dateTime);

@@ -1,9 +1,13 @@
 // What scripts say, in the language of the page. A page in English carries no texts along: they are written in English.
 
 const texts = JSON.parse(document.getElementById("texts")?.textContent ?? "{}");
-const rules = new Intl.PluralRules(document.documentElement.lang);
+const language = document.documentElement.lang;
+const rules = new Intl.PluralRules(language);
 const KINDS = ["zero", "one", "two", "few", "many", "other"]; // in the order of a catalogue's forms
 const kinds = KINDS.filter((kind) => rules.resolvedOptions().pluralCategories.includes(kind));
+
+/** How the reader writes times in the language of the page: as the browser is set up, where that has the same language. */
+export const locale = navigator.languages.find((one) => one.split("-")[0] === language.split("-")[0]) ?? language;
 
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 
