@@ -264,12 +264,13 @@ class Operators:
                 yield 0 if user else sum(self._end(self._sessions.list(one)))
 
     def tidy(self) -> Iterator[str]:
-        """End the expired sessions of all users, and forget sessions that ended too long ago.
+        """End the expired sessions of all users, and forget sessions that ended, and what happened, too long ago.
 
         Yields:
             The id of each user whose sessions were checked.
         """
-        for user_id in chain(self._users.ids_with_sessions(), self._users.ids_with_ended()):
+        users = self._users
+        for user_id in chain(users.ids_with_sessions(), users.ids_with_ended(), users.ids_with_activity()):
             with suppress(ForeignKey):
                 self._sessions.finish_expired(user_id)
                 yield user_id

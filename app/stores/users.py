@@ -179,6 +179,10 @@ class UserStore:
         """Yield the ids of users with sessions that ended lately."""
         return self._ids_with(self._keys.ended)
 
+    def ids_with_activity(self) -> Iterator[str]:
+        """Yield the ids of users to whose account something happened lately."""
+        return self._ids_with(self._keys.activity)
+
     def _ids_with(self, key: Callable[[str], str]) -> Iterator[str]:
         for found in self._redis.scan(key("*")):
             user_id = self._keys.user_id_in(found)

@@ -155,6 +155,22 @@ def test_tidying_forgets_that_of_who_has_no_session(alice, app, redis, clock):
     assert list(redis.scan_iter(keys.all_of_user(alice.user_id))) == [keys.known_devices(alice.user_id)]
 
 
+def test_tidying_forgets_the_old_rows_of_who_never_signed_in(app, redis, new_device, clock):
+    """As of an imported account that somebody tries to get into all the time: its key never expires by itself."""
+    made = app.test_cli_runner().invoke(
+        args=["users", "create", "carol@example.com", "--username", "carol"], input=f"{PASSWORD}\n{PASSWORD}\n"
+    )
+    assert made.exit_code == 0, made.output
+    log_in(new_device(), "carol@example.com", "wrong")
+    clock.advance(29 * DAY_S)
+    log_in(new_device(), "carol@example.com", "wrong")
+    [key] = redis.scan_iter("user:*:activity")
+    assert redis.zcard(key) == 2
+    clock.advance(2 * DAY_S)
+    list(app.extensions[EXTENSION].operators.tidy())
+    assert redis.zcard(key) == 1
+
+
 def test_rows_of_a_clock_that_was_ahead_push_out_nothing(alice, make_app, told, clock, redis):
     """They count as of now, once it is set right, though Redis' clock was ahead as well."""
     clock.advance(9 * DAY_S)
