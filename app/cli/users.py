@@ -217,4 +217,5 @@ def _as_record(user: User) -> dict[str, Any]:
         "disabled": user.disabled,
         "mfa_enabled": user.has_mfa,
         "backup_codes_left": user.backup_codes_left,
+        "language": user.language,
     }

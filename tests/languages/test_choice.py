@@ -136,3 +136,9 @@ def test_the_api_speaks_english(make_app):
     other.post("/logout")
     [ended] = browser.get("/me/sessions/ended", headers=GERMAN).json
     assert ended["explanation"] == "You logged out"
+
+
+def test_the_language_is_in_the_copy_of_ones_data(app):
+    browser = app.test_client()
+    browser.post("/register", json=FORM, headers=GERMAN)
+    assert browser.get("/me/data").json["account"]["language"] == "de"
