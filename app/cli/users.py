@@ -87,6 +87,7 @@ def export(named: str) -> None:
     """Print all that is kept of a user as JSON, but no secret: what they may ask for."""
     user = find_user(named)
     services().operators.record_export(user)
+    services().own_data.record_copy(user.id, None)
     say_json(copy_of(user.id))
 
 

@@ -25,6 +25,7 @@ _WHAT: Mapping[ActivityKind, LazyText] = {
     "device_remembered": lazy_gettext("Device remembered: no code at its next logins"),
     "devices_forgotten": lazy_gettext("Remembered devices forgotten"),
     "disabled": lazy_gettext("Account disabled"),
+    "data_copied": lazy_gettext("A copy of your data was made"),
     "enabled": lazy_gettext("Account enabled again"),
 }
 _DETAILS: Mapping[str, LazyText] = {

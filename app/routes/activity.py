@@ -16,6 +16,7 @@ from app.stores.user_records import User
 from app.times import iso
 from app.web.guards import (
     caller,
+    client,
     has_proof_or_login,
     prove,
     require_proof,
@@ -60,6 +61,7 @@ def show_data() -> ResponseReturnValue:
     """
     if not has_proof_or_login():
         require_proof()
+    services().own_data.record_copy(caller().user_id, client())
     body = orjson.dumps(copy_of(caller().user_id), option=orjson.OPT_INDENT_2)
     return Response(body, mimetype="application/json", headers={DISPOSITION.name: _FILE})
 

@@ -17,6 +17,7 @@ from app.stores.remembered_records import Remembered
 from app.stores.session_records import Client, Ended, Session
 from app.stores.users import UserStore
 from app.times import iso
+from app.watch import audit
 
 
 class OwnData:
@@ -53,6 +54,16 @@ class OwnData:
             "ended_sessions": [_ended(one) for one in ended],
             "activity": [_activity(one) for one in happened],
         }
+
+    def record_copy(self, user_id: str, client: Client | None) -> None:
+        """Record that a copy is given out, before it is. The user sees it under "Activity": it may be a thief who asks.
+
+        Args:
+            client: Who asks; None for an operator.
+        """
+        audit.data_copied(user_id)
+        told = Activity("data_copied", client) if client else Activity("data_copied", is_operators=True)
+        self._activities.note(user_id, told)
 
     def _session(self, session: Session) -> dict[str, Any]:
         return _begun(session) | {

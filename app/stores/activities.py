@@ -48,6 +48,7 @@ ActivityKind = Literal[
     "devices_forgotten",
     "disabled",
     "enabled",
+    "data_copied",
 ]
 REMOVAL_OF: Mapping[MfaType, ActivityKind] = {"totp": "totp_off", "webauthn": "passkey_removed"}
 # Whoever causes one of these has proved nothing by it, so lua/session.lua keeps half of the rows for the others.

@@ -140,6 +140,11 @@ def device_remembered(user_id: str, session: str) -> None:
     _write_line("device_remembered", user_id=user_id, session=session)
 
 
+def data_copied(user_id: str) -> None:
+    """Record that a copy of all that is kept of a user was given out: to a session, the actor, or to an operator."""
+    _write_line("data_copied", user_id=user_id)
+
+
 def devices_forgotten(user_id: str, count: int) -> None:
     """Record that remembered devices were forgotten without a change of credentials."""
     _write_line("devices_forgotten", user_id=user_id, count=count)

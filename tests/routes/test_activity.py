@@ -214,6 +214,10 @@ def _every_kind(alice, app, new_device, clock):
     alice.patch("/users/@me", {"username": "al", "password": PASSWORD})
     alice.enable_totp(clock())
     _remember_and_forget(alice, app)
+    copied = app.test_client().get(
+        "/me/data", headers={"Authorization": alice.token, "X-Discord-MFA-Authorization": alice.prove()}
+    )
+    assert copied.status_code == 200
     proof = {"X_Discord_MFA_Authorization": alice.prove()}
     alice.post("/users/@me/mfa/codes", {"password": PASSWORD, "regenerate": True}, **proof)
     proof = {"X_Discord_MFA_Authorization": _prove_by_code(alice, clock)}

@@ -150,5 +150,17 @@ def test_an_operator_exports_the_same(busy, app, data):
     assert app.test_cli_runner().invoke(args=["users", "export", "nobody@example.com"]).exit_code != 0
 
 
+def test_each_copy_is_on_record_for_operators_and_for_the_user(alice, app, data, caplog):
+    """Whoever has stolen a session and its password may want one."""
+    with caplog.at_level("INFO", "keyrack.audit"):
+        copy = data(alice).json
+        assert app.test_cli_runner().invoke(args=["users", "export", alice.email]).exit_code == 0
+    assert [record.message for record in caplog.records].count("data_copied") == 2
+    told = [(one["kind"], one["by_operator"]) for one in data(alice).json["activity"]]
+    assert ("data_copied", False) in told
+    assert ("data_copied", True) in told
+    assert "data_copied" in [one["kind"] for one in copy["activity"]]
+
+
 def test_bobs_is_not_alices(busy, bob, data):
     assert busy.email not in data(bob).text
