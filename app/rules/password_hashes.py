@@ -54,7 +54,8 @@ class PasswordHash:
 
     Attributes:
         cost: The cost of a hash of bcrypt that takes as long.
-        matches: Tells whether a password belongs to it. Its work does not depend on the password.
+        matches: Tells whether a password belongs to it. Its work does not depend on the password. It raises MemoryError
+            if the machine has none left for it.
         is_ours: It was made here.
     """
 
@@ -135,6 +136,8 @@ def _read_argon2(found: re.Match[str]) -> PasswordHash:
             return argon2.low_level.verify_secret(hashed, password, kind)
         except argon2.exceptions.VerifyMismatchError:
             return False
+        except argon2.exceptions.Argon2Error:  # its parameters are within bounds
+            raise MemoryError from None
 
     return PasswordHash(math.log2(memory_kib * passes / _KIB), matches)
 
@@ -167,14 +170,17 @@ def _read_phc_pbkdf2(found: re.Match[str]) -> PasswordHash:
 
 def _scrypt_key(password: bytes, salt: bytes, parameters: tuple[int, int, int], size: int) -> bytes:
     n, r, p = parameters
-    return hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, maxmem=2 * MAX_MEMORY_MIB * 2**20, dklen=size)
+    try:
+        return hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, maxmem=2 * MAX_MEMORY_MIB * 2**20, dklen=size)
+    except ValueError:  # its parameters are within bounds
+        raise MemoryError from None
 
 
 def _require_scrypt(n: int, r: int, p: int) -> float:
     """Return the cost of scrypt, if such parameters are possible."""
     if not (n > 1 and n.bit_count() == 1 and r and p):
         raise UnusableHash("Must have an N that is a power of two, r and p.")
-    _require_memory(128 * r * (n + p))
+    _require_memory(128 * r * max(n, p))
     return math.log2(n * r * p / _BLOCKS)
 
 

@@ -4,6 +4,7 @@ The forms of hashes: password_hashes.py. How these wait for their turn: hash_que
 breached_passwords.py.
 """
 
+import logging
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -13,13 +14,14 @@ from typing import Literal, TypeVar
 
 import bcrypt
 
-from app.errors import InvalidForm
+from app.errors import InvalidForm, Unavailable
 from app.rules.breached_passwords import BreachedPasswords
 from app.rules.hash_queue import HashQueue
 from app.rules.password_hashes import (
     MAX_BYTES,
     MAX_COMPOSED,
     MAX_COST,
+    MAX_MEMORY_MIB,
     MIN_COST,
     PasswordHash,
     UnusableHash,
@@ -47,6 +49,7 @@ FAULTS: Mapping[Fault, str] = {  # as "CODE: message" of a form
 }
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 def _load_common() -> dict[str, int]:
@@ -134,7 +137,8 @@ class PasswordCheck:
 class Passwords:
     """Hashes and verifies passwords.
 
-    `hash` and `verify` raise errors.Unavailable if the queue is full, or if their turn does not come within 15 seconds.
+    `hash` and `verify` raise errors.Unavailable if the queue is full, if their turn does not come within 15 seconds, or
+    if there is no memory for a hash of another service.
     """
 
     def __init__(self, rounds: int, concurrency: int, queue: int, breached: BreachedPasswords | None = None) -> None:
@@ -208,7 +212,13 @@ class Passwords:
     def _run_in_turn(self, work: Callable[[], T], cost: float) -> T:
         """Run work with a hash of this cost in the turn of the caller's network."""
         extra = cost - self._rounds
-        return self._queue.run(work, context.network(), 2.0**extra, is_long=extra > MAX_EXTRA_ROUNDS)
+        try:
+            return self._queue.run(work, context.network(), 2.0**extra, is_long=extra > MAX_EXTRA_ROUNDS)
+        except MemoryError:
+            log.error(
+                "there is no memory for the hash of a password: argon2 and scrypt take up to %d MiB", MAX_MEMORY_MIB
+            )
+            raise Unavailable from None
 
 
 def _read(hashed: str | None) -> PasswordHash | None:

@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import subprocess
+import sys
 
 import bcrypt
 import pytest
@@ -190,3 +192,27 @@ def test_bcrypt_of_another_service_is_kept_apart_from_ours(kind):
     for length, by_ours in ((71, False), (72, True), (73, False)):
         assert read_hash(ours).matches(b"x" * length) is by_ours
         assert read_hash(to_keep(text)).matches(b"x" * length) is (length >= 72)
+
+
+def test_where_memory_runs_out_the_answer_is_a_clear_no():
+    """503 for that login alone, which gateways send elsewhere; never an error of the library's own."""
+    script = (
+        "import resource\n"
+        "from app.errors import Unavailable\n"
+        "from app.rules.passwords import Passwords\n"
+        "passwords = Passwords(4, 1, 2)\n"
+        f"salt, digest = {_SALT_B64!r}, {_D!r}\n"
+        "hashes = [f'$argon2id$v=19$m=262144,t=1,p=1${salt}${digest}', f'$scrypt$ln=18,r=8,p=1${salt}${digest}',\n"
+        "          f'$firescrypt$ln=18,r=8,p=1${salt}${digest}$Bw==${digest}']\n"
+        "passwords.verify('x', hashes[0][:9] + '$v=19$m=8,t=1,p=1$' + salt + '$' + digest)\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 100 * 2**20,) * 2)\n"
+        "for hashed in hashes:\n"
+        "    try:\n"
+        "        passwords.verify('x', hashed)\n"
+        "    except Unavailable:\n"
+        "        print('unavailable', flush=True)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout == "unavailable\n" * 3
+    assert ran.stderr.count("no memory for the hash of a password") == 3
