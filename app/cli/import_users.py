@@ -3,8 +3,8 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -60,7 +60,9 @@ def import_users(
         report = _Report(rejected, mapped)
         try:
             lines = _read_lines(file, schema)
-            for result in services().imports.run(lines, refuse_tokens=refuse_tokens, dry_run=dry_run):
+            for result in services().imports.run(
+                lines, refuse_tokens=refuse_tokens, dry_run=dry_run, finds_ids=bool(ids)
+            ):
                 report.add(result)
         finally:  # an interrupted run, or a run without Redis, has still written a part
             if not dry_run:
@@ -153,7 +155,9 @@ def _reasons(result: Result) -> list[str]:
 
 @contextmanager
 def _created(path: Path | None) -> Iterator[BinaryIO | None]:
-    """Create a file that its owner alone can read. A file that is there already stays as it is.
+    """Create a file that its owner alone can read, and remove it in the end if it is empty.
+
+    A file that is there already stays as it is.
 
     Raises:
         Unusable: It is there, or cannot be created.
@@ -167,8 +171,13 @@ def _created(path: Path | None) -> Iterator[BinaryIO | None]:
         raise Unusable(f"{path} is there already. Name a new file.") from None
     except OSError as problem:
         raise Unusable(f"{path} cannot be written: {problem.strerror}.") from None
-    with os.fdopen(number, "wb") as file:
-        yield file
+    try:
+        with os.fdopen(number, "wb") as file:
+            yield file
+    finally:
+        with suppress(OSError):
+            if not path.stat().st_size:
+                path.unlink()
 
 
 def _write(file: BinaryIO | None, row: bytes) -> None:
@@ -185,13 +194,23 @@ def _read_lines(file: BinaryIO, schema: ImportedUserSchema) -> Iterator[Line]:
     """Yield each line that is not blank. On a terminal a bar shows the progress."""
     size = _size(file) if sys.stderr.isatty() else None
     if size is None:
-        yield from (_read_line(number, raw, schema) for number, raw in enumerate(file, 1) if raw.strip())
+        yield from _read_each(file, schema)
         return
     with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
-        for number, raw in enumerate(file, 1):
-            bar.update(len(raw))
-            if raw.strip():
-                yield _read_line(number, raw, schema)
+        yield from _read_each(_with_progress(file, bar.update), schema)
+
+
+def _with_progress(file: BinaryIO, note: Callable[[int], None]) -> Iterator[bytes]:
+    for raw in file:
+        note(len(raw))
+        yield raw
+
+
+def _read_each(file: Iterable[bytes], schema: ImportedUserSchema) -> Iterator[Line]:
+    for number, line in enumerate(file, 1):
+        raw = line.removeprefix(_BOM)  # also where files that have one each were put together
+        if raw.strip():
+            yield _read_line(number, raw, schema)
 
 
 def _size(file: BinaryIO) -> int | None:
@@ -200,7 +219,6 @@ def _size(file: BinaryIO) -> int | None:
 
 def _read_line(number: int, raw: bytes, schema: ImportedUserSchema) -> Line:
     """Return the user that a line describes, or a sentence that says what is wrong. Never repeat the line's text."""
-    raw = raw.removeprefix(_BOM)  # also where files that have one each were put together
     data = _parse(raw)
     if isinstance(data, str):
         return Line(number, data, raw)

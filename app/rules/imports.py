@@ -83,7 +83,14 @@ class Imports:
         self._clock = clock
         self._wait = wait
 
-    def run(self, lines: Iterable[Line], *, refuse_tokens: bool = False, dry_run: bool = False) -> Iterator[Result]:
+    def run(
+        self,
+        lines: Iterable[Line],
+        *,
+        refuse_tokens: bool = False,
+        dry_run: bool = False,
+        finds_ids: bool = False,
+    ) -> Iterator[Result]:
         """Write the users of all lines, a batch at a time.
 
         A user whose address is taken is skipped, so a second run of a file changes nothing. A claim of an address
@@ -93,6 +100,7 @@ class Imports:
         Args:
             refuse_tokens: Adopt no token of the service before that was issued to one of these users until now.
             dry_run: Write nothing, and yield what would be.
+            finds_ids: Look up the id of each user who was there before, at the cost of a trip.
 
         Yields:
             The result of each line, in no order.
@@ -129,7 +137,8 @@ class Imports:
                     yield attempt.result()
                 else:
                     line, told = attempt.candidate.line, attempt.candidate.told
-                    yield Result(line.number, "there", line=line, user_id=self._id_of(told))
+                    there = self._id_of(told) if finds_ids else None
+                    yield Result(line.number, "there", line=line, user_id=there)
 
     def _sort_out(self, lines: Sequence[Line], earlier: _Earlier) -> tuple[Sequence[Result], Sequence[_Candidate]]:
         """Return the results of lines that bring nobody new, and the other lines."""

@@ -44,7 +44,7 @@ def lines(*people):
 
 def test_a_byte_order_mark_is_no_part_of_a_line(run_file):
     """Nor where files that have one each were put together."""
-    raw = codecs.BOM_UTF8 + lines(person("ada")) + codecs.BOM_UTF8 + lines(person("bea"))
+    raw = codecs.BOM_UTF8 + b"\n" + lines(person("ada")) + codecs.BOM_UTF8 + lines(person("bea"))
     assert counts(run_file(raw)) == {"imported": 2, "there": 0, "bad": 0}
 
 
@@ -181,6 +181,14 @@ def test_a_file_that_is_there_is_not_written_over(run_import, tmp_path, user_ids
         assert "is there already" in ran.err
         assert run_import(person("ada"), options=[option, "/nowhere/at/all"]).exit_code == 2
     assert user_ids() == set()
+
+
+def test_a_file_for_nothing_is_not_kept(run_import, tmp_path):  # noqa: F811
+    """So that the same command can be run again, as after one that found Redis away."""
+    paths = [tmp_path / "ids", tmp_path / "rejects"]
+    for _ in range(2):
+        run_import(options=["--ids", str(paths[0]), "--rejects", str(paths[1])])
+        assert [path.exists() for path in paths] == [False, False]
 
 
 # What is left out
