@@ -4,7 +4,8 @@ For programs and for operators, whose language is English: app/times.py.
 """
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Literal
 
 from babel import Locale
@@ -53,7 +54,7 @@ def day(at: float, now: float) -> str:
     """Return a date as in "16 July", with the year if it is not this year."""
     then = datetime.fromtimestamp(at, UTC)
     is_of_this_year = then.year == datetime.fromtimestamp(now, UTC).year
-    return format_skeleton("MMMMd", then, locale=_formats()) if is_of_this_year else _date(then)
+    return _date(then.date(), _formats(), with_year=not is_of_this_year)
 
 
 def time_of_day(at: float) -> str:
@@ -68,16 +69,25 @@ def moment_ahead(at: float, now: float) -> str:
 
 def date_and_time(at: float) -> str:
     """Return a time as in "16 July 2025, 23:34 UTC"."""
-    return f"{_date(datetime.fromtimestamp(at, UTC))}, {time_of_day(at)}"
-
-
-def _date(then: datetime) -> str:
-    return format_date(then, "long", locale=_formats())
+    return f"{_date(datetime.fromtimestamp(at, UTC).date(), _formats())}, {time_of_day(at)}"
 
 
 def _whole(passed: float, unit_s: int, unit: _Unit) -> str:
-    then = timedelta(seconds=-(int(passed / unit_s) * unit_s))
-    return format_timedelta(then, granularity=unit, threshold=math.inf, add_direction=True, locale=_formats())
+    return _counted(int(passed / unit_s) * unit_s, unit, _formats())
+
+
+# A list has the same few days and spans again and again, and each takes as long to write as the rest of its row.
+
+
+@lru_cache(maxsize=1024)
+def _date(day: date, locale: Locale, *, with_year: bool = True) -> str:
+    return format_date(day, "long", locale=locale) if with_year else format_skeleton("MMMMd", day, locale=locale)
+
+
+@lru_cache(maxsize=1024)
+def _counted(passed_s: int, unit: _Unit, locale: Locale) -> str:
+    then = timedelta(seconds=-passed_s)
+    return format_timedelta(then, granularity=unit, threshold=math.inf, add_direction=True, locale=locale)
 
 
 def _formats() -> Locale:

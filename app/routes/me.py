@@ -21,8 +21,9 @@ from app.errors import (
     UnknownSession,
 )
 from app.languages.choice import language_asked_for
-from app.languages.words import name_of, why_ended
+from app.languages.words import why_ended
 from app.routes.login import code_asked_body, signed_in_body
+from app.rules.device_names import name_of
 from app.rules.second_steps import SecondFactorAsked
 from app.stores.session_records import Ended, Session
 from app.times import iso

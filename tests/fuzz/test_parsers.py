@@ -435,6 +435,7 @@ def test_every_device_has_a_name_and_a_kind(client):
     assert name
     assert "None" not in name or "None" in f"{client.os}{client.platform}".replace("None", "", 2)
     assert device_names.kind_of(client) in get_args(device_names.DeviceKind)
+    assert words.made_up_name(client) == name, "pages in English say what the API says"
 
 
 @given(SESSIONS, REASONS, st.none() | SESSIONS)
