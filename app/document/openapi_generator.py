@@ -47,6 +47,9 @@ Sensitive requests need a recent proof. Without one the answer is 401 with code 
 first request again, with the proof in `X-Discord-MFA-Authorization` or in the cookie `__Secure-recent_mfa`. A client
 that knows no challenges sends `password`, or with MFA on `code`, in the body of the first request.
 
+A browser whose user wished so at a login (`remember` at `/login/mfa`) is asked for no code at the next ones, by the
+cookie `__Host-remembered`. It counts at `/login` alone, and proves nothing.
+
 Every answer has an `X-Request-Id`. It is that of the request, if that has 1 to 64 letters, digits, dots, dashes and
 underscores. An unknown path is answered with 404, a wrong method with 405 and `Allow`.
 

@@ -72,11 +72,9 @@ class RememberedDevices:
             unset=["password_warning"] if user.password_warning else None,
             opens=session,
         )
-        renewed_hash = tokens.id_hash(renewed)
-        if not self._store.sign_in(user.id, claim.id_hash, renewed_hash, client, self.ttl_s, change):
+        if not self._store.sign_in(user.id, claim.id_hash, tokens.id_hash(renewed), client, self.ttl_s, change):
             return self._repeat(user, client, attempt)
-        with self.forgotten_if_unconfirmed(user.id, renewed_hash):
-            signed_in = self._sign_ins.note(user.id, token, client, "remembered", on_public_computer=False)
+        signed_in = self._sign_ins.note(user.id, token, client, "remembered", on_public_computer=False)
         return replace(signed_in, remembered=renewed, password_warning=user.password_warning)
 
     def _repeat(self, user: User, client: Client, attempt: str) -> SignedIn | None:

@@ -19,7 +19,9 @@ class RememberedStore:
     def __init__(self, redis: RedisClient, scripts: SessionScripts) -> None:
         self._redis = redis
         self._keys = scripts.keys
-        self._sign_in = scripts.register("sign_in_remembered", WaitPolicy(refuses=bool))
+        # As the login without a code: were it refused, each further try would push out one more session. A failover
+        # gives the device its former value, which its browser has no more: then it is asked for a code.
+        self._sign_in = scripts.register("sign_in_remembered", WAIT_AND_GO_ON)
         # A sign-in that is made must not be refused.
         self._forget_own = scripts.register("forget_remembered", WAIT_AND_GO_ON)
         # What a failover brought back would spare a code once more.

@@ -188,10 +188,6 @@ class Stores(RuleBasedStateMachine):
     def open_tickets(self):
         return [(user_id, named) for user_id, user in self.users.items() for named in user.tickets]
 
-    @property
-    def good_values(self):
-        return [(user_id, value) for user_id, user in self.users.items() for value in user.remembered]
-
     def good_links(self, purpose):
         named = [(user_id, one) for user_id, user in self.users.items() for one in user.links if user.link(one)]
         return [(user_id, one) for user_id, one in named if self.users[user_id].links[one].purpose == purpose]
@@ -689,29 +685,41 @@ class Stores(RuleBasedStateMachine):
         assert outcome(self.stores.users.change, user_id, change) == expected
         self.values.append((user_id, device.id_hash))
 
-    @precondition(lambda self: self.values)
     @rule(
-        value=of_model(lambda machine: [*machine.good_values * 5, *machine.values]),
+        user_id=USERS,
         as_user=st.sampled_from([None] * 5) | USERS,
         off=MOSTLY,
         ttl_s=st.sampled_from([30 * DAY, 30 * DAY, DAY]),
-        seconds=st.sampled_from([0, 0, MINUTE, 30 * DAY - 1, 30 * DAY]),
-        then=st.sampled_from(["nothing", "again", "end it", "log out"]),
+        between=st.sampled_from(["nothing"] * 4 + ["end others", "renew the hash", "sign in", "enable"]),
+        seconds=st.sampled_from([0, 0, 0, DAY - 1, DAY, 30 * DAY - 1, 30 * DAY]),
+        then=st.sampled_from(["nothing", "end it", "log out"]),
     )
-    def log_in_with_a_password_alone(self, value, as_user, off, ttl_s, seconds, then):
-        """And with the same value again, which is another one by then; or the session ends by another, or by itself."""
-        owner, sent = value
-        user_id = as_user or owner
+    def log_in_with_a_password_alone(self, user_id, as_user, off, ttl_s, between, seconds, then):
+        """In a browser that is remembered, and with the same value again, which is another one by then.
+
+        The session ends by an operator, or by itself.
+        """
+        self.remember(user_id, 0, 30 * DAY, LAPTOP)
+        (owner, sent), session = self.values[-1], self.opened[-1]
+        {
+            "nothing": lambda: None,
+            "end others": lambda: self.end_others(session),
+            "renew the hash": lambda: self.renew_the_hash_of_a_password(owner, 0),
+            "sign in": lambda: self.open(owner, LAPTOP, 0, 50),
+            "enable": lambda: self.change(owner, unset=["disabled"]),
+        }[between]()
         self.stores.clock.advance(seconds)
-        for _ in range(2 if then == "again" else 1):
-            change, renewed = self.opening(user_id, off), self.new_hash()
-            expected = self.users[user_id].sign_in_remembered(sent, renewed, LAPTOP, ttl_s, change)
-            assert self.stores.remembered.sign_in(user_id, sent, renewed, LAPTOP, ttl_s, change) == expected
-            self.values.append((user_id, renewed))
+        for value in (sent, sent):
+            change, renewed = self.opening(as_user or owner, off), self.new_hash()
+            expected = self.users[as_user or owner].sign_in_remembered(value, renewed, LAPTOP, ttl_s, change)
+            told = self.stores.remembered.sign_in(as_user or owner, value, renewed, LAPTOP, ttl_s, change)
+            assert told == expected
+            self.values.append((as_user or owner, renewed))
+        first = self.opened[-2]
         if then == "end it":
-            self.end_named(user_id, [self.opened[-1][1]], "admin", None)
+            self.end_named(first[0], [first[1]], "admin", None)
         elif then == "log out":
-            self.log_out(self.opened[-1])
+            self.log_out(first)
 
     @rule(session=SESSIONS, which=st.integers(0, 3))
     def forget_a_device(self, session, which):

@@ -40,6 +40,15 @@ def proof(make_app, alice, phone):
     return at_once.prove()
 
 
+@pytest.fixture
+def with_totp_at_once(make_app, alice, clock):
+    """Alice with TOTP, which was turned on where nobody waits for replicas."""
+    at_once = type(alice)(make_app().test_client(use_cookies=False))
+    at_once.token, at_once.email, at_once.user_id = alice.token, alice.email, alice.user_id
+    at_once.enable_totp(clock())
+    return at_once
+
+
 @alone
 def test_an_ending_that_no_replica_has(alice, phone, proof, caplog):
     """It holds where it was done, is on record, and who asks again is not told more than is known."""
@@ -240,3 +249,27 @@ def test_what_a_replica_has_is_told_as_done(alice, phone, proof, redis, cluster)
 @pytest.mark.parametrize("app", [2], indirect=True)
 def test_more_replicas_than_there_are(alice):
     assert_unconfirmed(alice.post("/auth/logout"))
+
+
+@alone
+def test_a_device_that_no_replica_knows_is_not_remembered(make_app, app, with_totp_at_once, redis):
+    """Nobody gets its cookie. Who has one signs in with it as with a password alone."""
+    browser, login = app.test_client(), {"login": with_totp_at_once.email, "password": PASSWORD}
+    ticket = browser.post("/login", json=login).json["ticket"]
+    body = {"ticket": ticket, "code": with_totp_at_once.backup_codes.pop(), "remember": True}
+    answer = browser.post("/login/mfa", json=body)
+    assert answer.status_code == 503
+    assert "__Host-remembered" not in str(answer.headers)
+    assert not redis.exists(keys.remembered(with_totp_at_once.user_id))
+
+    browser = make_app().test_client()
+    ticket = browser.post("/login", json=login).json["ticket"]
+    body = {"ticket": ticket, "code": with_totp_at_once.backup_codes.pop(), "remember": True}
+    assert browser.post("/login/mfa", json=body).status_code == 200
+    waiting = app.test_client()
+    waiting.set_cookie("__Host-remembered", browser.get_cookie("__Host-remembered").value, secure=True)
+    answer = waiting.post("/login", json=login)
+    assert (answer.status_code, "mfa" in answer.json) == (200, False)
+    answer = waiting.post("/me/remembered/forget-all")
+    assert answer.status_code == 503
+    assert not redis.exists(keys.remembered(with_totp_at_once.user_id))
