@@ -70,6 +70,17 @@ class Settings:
         "time for which a browser is not asked for a code again, if the user wished that at a login; 0 switches it off",
         "30d",
     )
+    verify_email: str = _setting(
+        parsers.one_of("optional", "required"),
+        "`required` lets nobody log in before the address is verified, but on the device that registered; needs "
+        "`SMTP_URL`",
+        "optional",
+    )
+    deletion_delay_s: int = _setting(
+        parsers.span,
+        "time after which an account that its user has deleted is gone; until then they can come back",
+        "14d",
+    )
     max_sessions_per_user: int = _setting(
         parsers.whole(1, 50), "sessions that a user can have; one more login ends the least recently used one", "50"
     )
@@ -233,6 +244,9 @@ class Settings:
     rate_limit_register: str = _setting(parsers.rate, "registrations, by address", "10 per hour")
     rate_limit_forgot: str = _setting(
         parsers.rate, "requests for a password reset, by address and by account", "5 per hour"
+    )
+    rate_limit_verify: str = _setting(
+        parsers.rate, "mails with a link that verifies an address, by user and by address mailed", "5 per hour"
     )
     rate_limit_step_up: str = _setting(
         parsers.rate, "wrong answers to a challenge and wrong passwords given again, by session", "10 per 15 minutes"

@@ -3,12 +3,15 @@
 ApiError
 ├── InvalidForm            400  50035   a body whose fields are wrong
 │   ├── InvalidLogin                    wrong e-mail or password, or a disabled account
-│   ├── PasswordMismatch                of a caller who gives their password again
-│   ├── PasswordMissing                 of a caller who must give it again
-│   ├── InvalidLink                     a link from a mail: made up, used, expired or superseded
-│   ├── InvalidCredential               a new passkey that does not hold, or that the user has
-│   ├── TooManyPasskeys                 one more than a user may have
-│   └── LastWayIn                       the last passkey of a user without a password
+│   └── OneProblem
+│       ├── PasswordMismatch            of a caller who gives their password again
+│       ├── PasswordMissing             of a caller who must give it again
+│       ├── InvalidLink                 a link from a mail: made up, used, expired or superseded
+│       ├── EmailTaken                  an address that is another account's
+│       ├── VerificationRequired        a right login before the address is verified
+│       ├── InvalidCredential           a new passkey that does not hold, or that the user has
+│       ├── TooManyPasskeys             one more than a user may have
+│       └── LastWayIn                   the last passkey of a user without a password
 ├── InvalidJson            400  50109   a body that is not JSON
 ├── MfaAlreadyOn           400  60001
 ├── MfaNotOn               400  60002
@@ -134,52 +137,63 @@ class InvalidLogin(InvalidForm):
         return "Login or password is invalid."
 
 
-class PasswordMismatch(InvalidForm):
-    is_wrong_answer = True
+class OneProblem(InvalidForm):
+    """A body with one wrong field, by default the one that the class names."""
 
-    def __init__(self) -> None:
-        super().__init__({"password": f"PASSWORD_DOES_NOT_MATCH: {MISMATCH}"})
+    field: ClassVar[str]
+    problem: ClassVar[str]
+    sentence: ClassVar[str]
+    names_field: ClassVar[bool] = False
 
-
-class PasswordMissing(InvalidForm):
-    def __init__(self) -> None:
-        super().__init__({"password": "BASE_TYPE_REQUIRED: This field is required"})
-
-
-class InvalidLink(InvalidForm):
-    def __init__(self) -> None:
-        super().__init__({"token": f"TOKEN_INVALID: {self.plainly()}"})
+    def __init__(self, field: str | None = None) -> None:
+        super().__init__({field or self.field: f"{self.problem}: {self.sentence}"})
 
     def plainly(self) -> str:
-        return "This link has expired or was used already."
+        return super().plainly() if self.names_field else self.sentence
 
 
-class InvalidCredential(InvalidForm):
+class PasswordMismatch(OneProblem):
+    names_field = True
+    is_wrong_answer = True
+    field, problem, sentence = "password", "PASSWORD_DOES_NOT_MATCH", MISMATCH
+
+
+class PasswordMissing(OneProblem):
+    names_field = True
+    field, problem, sentence = "password", "BASE_TYPE_REQUIRED", "This field is required"
+
+
+class InvalidLink(OneProblem):
+    field, problem, sentence = "token", "TOKEN_INVALID", "This link has expired or was used already."
+
+
+class EmailTaken(OneProblem):
+    names_field = True
+    field, problem, sentence = "email", "EMAIL_ALREADY_REGISTERED", "Email is already registered."
+
+
+class VerificationRequired(OneProblem):
+    """A right login of a user who must verify their address first. A mail with the link is on its way."""
+
+    field, problem = "login", "ACCOUNT_LOGIN_VERIFICATION_EMAIL"  # as Discord's clients know it
+    sentence = "Please verify your email address first: we have sent you a link. Then log in again."
+
+
+class InvalidCredential(OneProblem):
     """A new passkey whose answer does not hold, or that the user has already."""
 
-    def __init__(self) -> None:
-        super().__init__({"credential": f"INVALID_CREDENTIAL: {self.plainly()}"})
-
-    def plainly(self) -> str:
-        return "This passkey could not be added."
+    field, problem, sentence = "credential", "INVALID_CREDENTIAL", "This passkey could not be added."
 
 
-class TooManyPasskeys(InvalidForm):
-    def __init__(self) -> None:
-        super().__init__({"credential": f"TOO_MANY_PASSKEYS: {self.plainly()}"})
-
-    def plainly(self) -> str:
-        return "An account can have 10 passkeys. Remove one first."
+class TooManyPasskeys(OneProblem):
+    field, problem, sentence = "credential", "TOO_MANY_PASSKEYS", "An account can have 10 passkeys. Remove one first."
 
 
-class LastWayIn(InvalidForm):
+class LastWayIn(OneProblem):
     """The last passkey of a user without a password, who could not log in any more without it."""
 
-    def __init__(self) -> None:
-        super().__init__({"password": f"LAST_WAY_IN: {self.plainly()}"})
-
-    def plainly(self) -> str:
-        return "You could not log in any more: you have no password. Set one, or add another passkey first."
+    field, problem = "password", "LAST_WAY_IN"
+    sentence = "You could not log in any more: you have no password. Set one, or add another passkey first."
 
 
 class InvalidJson(ApiError):

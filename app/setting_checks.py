@@ -21,6 +21,8 @@ def problem_with_encoding(raw: str) -> str | None:
 
 def clashes(values: Mapping[str, Any]) -> Iterator[str]:
     """Yield the problems of settings that do not fit together. Those that are bad by themselves are not in `values`."""
+    if values.get("verify_email") == "required" and not values.get("smtp_url"):
+        yield "VERIFY_EMAIL=required needs SMTP_URL: nobody could verify an address"
     since, until = values.get("adopt_jwt_since"), values.get("adopt_jwt_until")
     if since is not None and until is not None and since >= until:
         yield "ADOPT_JWT_UNTIL must be later than ADOPT_JWT_SINCE"

@@ -15,10 +15,11 @@ import click
 import maxminddb
 from flask.cli import with_appcontext
 
+from app import times
 from app.callers.location import is_private
 from app.cli.canary import PRETENDED, Canary, Connection, ProbeError, find_seen_address, throw_away_user, try_paths
 from app.cli.mail_check import check_mail
-from app.cli.terminal import PARTLY, RedisAway, SingleCommand, as_json, iso, say, say_json
+from app.cli.terminal import PARTLY, RedisAway, SingleCommand, as_json, counted, iso, say, say_json
 from app.config import Settings
 from app.rules.adoption_keys import AdoptionKeys
 from app.rules.breached_passwords import problem_of
@@ -96,6 +97,7 @@ def _findings(through: str | None, paths: tuple[str, ...], mail_to: str | None) 
     yield check_rights(wired.find_missing_rights())
     yield check_leases(settings.verify_lease_s, wired.why_no_lease())
     yield check_keys(wired.find_foreign_keys())
+    yield _check_deletions(wired)
     yield _check_totp_secret(wired)
     yield _check_passkeys(wired)
     yield check_breached(settings.breached_passwords)
@@ -122,6 +124,18 @@ def _check_totp_secret(wired: Services) -> Finding:
         advice = "Name the secret under which it was stored among them; until then codes and backup codes are refused."
         return fail("totp secret", "SECRET_KEYS cannot read a stored TOTP secret.", advice)
     return ok("totp secret", "SECRET_KEYS can read a stored TOTP secret.")
+
+
+def _check_deletions(wired: Services) -> Finding:
+    """Say whether accounts are deleted that are due, and when that was last done."""
+    overdue = wired.leaving.overdue()
+    last = (
+        f"last came to its end {times.ago(overdue.tidied_at, wired.clock())}" if overdue.tidied_at else "has never run"
+    )
+    if not overdue.users:
+        return ok("deletions", f"No account waits for its deletion. `flask users tidy` {last}.")
+    said = f"{counted(overdue.users, 'account')} should have been deleted a day ago. `flask users tidy` {last}."
+    return warn("deletions", said, "Run it daily, by a timer.")
 
 
 def _check_passkeys(wired: Services) -> Finding:

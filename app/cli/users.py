@@ -15,6 +15,7 @@ from app.cli.terminal import (
     find_user,
     iso,
     load_typed,
+    progress,
     read_new_password,
     require_still_there,
     say,
@@ -134,6 +135,17 @@ def delete(named: str, yes: bool) -> None:
     say(f"{user.email} is deleted.")
 
 
+@users.command()
+@as_json
+def tidy(as_json: bool) -> None:
+    """Delete the users who have deleted their accounts and are due. To be run daily."""
+    count = sum(1 for _ in progress(services().operators.tidy_users(), "Deleting"))
+    if as_json:
+        say_json({"deleted": count})
+    else:
+        say(f"{counted(count, 'user')} deleted.")
+
+
 @users.command("set-password")
 @_user
 @yes
@@ -174,7 +186,16 @@ def _show(user: User, as_json: bool) -> None:
     if as_json:
         say_json(_as_record(user))
         return
-    marks = [mark for mark, is_so in (("disabled", user.disabled), ("mfa", user.has_mfa)) if is_so]
+    marks = [
+        mark
+        for mark, is_so in (
+            ("disabled", user.disabled and user.left != "deleted"),
+            (f"deleted on {iso(user.delete_at)}", user.left == "deleted"),
+            ("unverified", user.unverified),
+            ("mfa", user.has_mfa),
+        )
+        if is_so
+    ]
     say(f"{user.id:<20}", f"{user.email:<32}", f"{user.username:<20}", iso(user.created_at) or "", *marks)
 
 
@@ -215,7 +236,11 @@ def _as_record(user: User) -> dict[str, Any]:
         "username": user.username,
         "global_name": user.global_name,
         "created_at": iso(user.created_at),
+        "verified": not user.unverified,
+        "pending_email": services().addresses.pending_of(user),
         "disabled": user.disabled,
+        "left": user.left,
+        "delete_at": iso(user.delete_at),
         "mfa_enabled": user.has_mfa,
         "backup_codes_left": user.backup_codes_left,
         "language": user.language,

@@ -9,7 +9,7 @@ from email.message import EmailMessage
 
 from app.jobs.worker import TAKEN_OVER_AFTER_S, JobWorker
 from app.mail.transport import Transport
-from app.rules.links import RESET_TTL_S
+from app.rules.links import RESET_TTL_S, VERIFY_TTL_S
 from app.snowflakes import NOBODY
 from app.stores.mail import MailStore, Notice
 
@@ -44,7 +44,9 @@ class Delivery(JobWorker[Notice]):
             self._transport.send(message)
 
     def why_outdated(self, content: Notice) -> str | None:
-        """Return why a mail with a link for a reset is dropped; None if it must be sent, as every other mail."""
+        """Return why a mail with a link is dropped; None if it must be sent, as every mail that tells something."""
+        if content.kind in ("verify", "new_address") and self._clock() - content.at > VERIFY_TTL_S:
+            return "its link was asked for too long ago"
         # Of several that wait, as while the mail server is away, only the newest is sent.
         if content.kind != "reset":
             return None

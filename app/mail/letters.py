@@ -19,9 +19,9 @@ from app.languages.choice import in_language
 from app.languages.texts import gettext
 from app.languages.words import made_up_name
 from app.mail.refusals import RecipientRefused
-from app.mail.wordings import WORDINGS
+from app.mail.wordings import WITH_FORGOT, WORDINGS
 from app.rules.device_names import kind_of
-from app.rules.email_addresses import mailbox, may_be_imported
+from app.rules.email_addresses import mailbox, may_be_imported, normalise_email
 from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.stores.mail import Notice
@@ -95,28 +95,39 @@ class Letters:
         """Return the mail for a notice. For the same notice it is the same mail, with the same link.
 
         Returns:
-            None if the user is gone or disabled, or if the credentials changed after a reset was requested.
+            None if the user is gone or disabled (but not if they have left), if the credentials changed after a reset
+            was requested, or if there is nothing to verify or to put back any more.
 
         Raises:
             RecipientRefused: No mail can be sent to the user's address.
         """
         user = self._users.get(notice.user_id)
-        if user is None or user.disabled or (notice.kind == "reset" and notice.secrets_version != user.secrets_version):
+        if user is None or user.is_shut_out:
             return None
-        recipient = _recipient(user.email)
+        if notice.kind == "reset" and notice.secrets_version != user.secrets_version:
+            return None
+        addressed = self._address(notice, user)
+        if addressed is None:
+            return None
+        email, secret = addressed
+        recipient = _recipient(email)
         with in_language(notice.language if notice.language in LANGUAGES else self._default_language):
-            return self._write(notice, user, recipient)
+            return self._write(notice, user, recipient, secret)
 
-    def _write(self, notice: Notice, user: User, recipient: Address) -> EmailMessage:
-        """Return a mail in the language of this context."""
+    def _write(self, notice: Notice, user: User, recipient: Address, secret: str) -> EmailMessage:
+        """Return a mail in the language of this context.
+
+        Args:
+            secret: That of its link; "" for a link that only leads to a page.
+        """
         wording = WORDINGS[notice.kind]
         message_id = self._keyring.hash_of_mail("Message-ID", notice.id).hex()[:32]
         message = _begin(self._from, recipient, str(wording.subject), notice.at, message_id)
         words = {
             "wording": wording,
-            "facts": _facts(notice),
-            "link": self._public_url + wording.path + self._issue_secret(notice, user),
-            "forgot": None if wording.path in ("/forgot", "/reset", "/revert") else self._public_url + "/forgot",
+            "facts": _facts(notice) | _due(notice, user),
+            "link": self._public_url + wording.path + (f"#{secret}" if secret else ""),
+            "forgot": None if wording.path not in WITH_FORGOT else self._public_url + "/forgot",
             "site": self._public_url,
         }
         text, html = (render_template(f"mail/letter.{form}", **words) for form in ("txt", "html"))
@@ -124,15 +135,34 @@ class Letters:
         message.add_alternative(html, subtype="html", cte=_encoding(html))
         return message
 
+    def _address(self, notice: Notice, user: User) -> tuple[str, str] | None:
+        """Return the address of a mail, and the secret of its link, which is issued now; "" for a link that only leads
+        to a page.
+
+        A browser never sends what is behind the # to a server, so the secret is in no log.
+
+        Returns:
+            None if there is nothing to tell any more.
+        """
+        if notice.kind == "address_changed":  # to the former address
+            restore = self._links.find_restore(user.id, notice.id)
+            return (restore[1], restore[0]) if restore else None
+        if notice.kind in ("verify", "new_address"):
+            awaited = user.pending_email if notice.kind == "new_address" else user.email if user.unverified else None
+            if awaited is None or self._keyring.digest(normalise_email(awaited)) != notice.factor:
+                return None
+            since = user.pending_since if notice.kind == "new_address" else 0
+            return awaited, self._links.issue_verify(user.id, awaited, since, notice.at, notice.id)
+        return user.email, self._issue_secret(notice, user)
+
     def _issue_secret(self, notice: Notice, user: User) -> str:
-        """Issue the secret of a link and return it as a URL fragment; "" for a link that only leads to a page."""
-        # A browser never sends the fragment to a server, so the secret is in no log.
+        """Issue the secret of a link to the user's own address; "" for a link that only leads to a page."""
         if notice.kind == "sign_in":
-            return "#" + self._links.issue_not_me(user.id, notice.session, notice.id)
+            return self._links.issue_not_me(user.id, notice.session, notice.id)
         if notice.kind in ("totp_on", "passkey_added"):
-            return "#" + self._links.issue_revert(user.id, notice.factor, notice.at, notice.id)
+            return self._links.issue_revert(user.id, notice.factor, notice.at, notice.id)
         if notice.kind == "reset":
-            return "#" + self._links.issue_reset(user.id, notice.secrets_version, notice.at, notice.id)
+            return self._links.issue_reset(user.id, notice.secrets_version, notice.at, notice.id)
         return ""
 
 
@@ -193,6 +223,13 @@ def _facts(notice: Notice) -> dict[str, str]:
         gettext("Address"): visible(client.ip or "").strip() or unknown,
         gettext("Time"): times.date_and_time(notice.at),
     }
+
+
+def _due(notice: Notice, user: User) -> dict[str, str]:
+    """Return when the account is to be deleted, for the mail that tells of it."""
+    if notice.kind != "account_deleted" or not user.delete_at:
+        return {}
+    return {gettext("Deletion"): times.date_and_time(user.delete_at)}
 
 
 def _keep_known_parts(client: Client) -> Client:

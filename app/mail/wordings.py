@@ -31,6 +31,7 @@ class Wording:
 _DEVICES = (_("See your devices"), "/settings/sessions")
 _SECURITY = (_("Look at your security settings"), "/settings/security")
 _FORGOT = (_("Set a new password"), "/forgot")
+_COME_BACK = (_("Take my account back"), "/login?undelete=1")
 _NOT_YOU = _(
     "If this was you, there is nothing to do. If it was not, set a new password at once: that ends every session."
 )
@@ -170,4 +171,60 @@ WORDINGS: Mapping[NoticeKind, Wording] = {
             "nothing to do: your password stays as it is."
         ),
     ),
+    "verify": Wording(
+        _("Verify your email address"),
+        _("Somebody, we hope you, has registered with this address."),
+        _("Verify the address"),
+        "/verify",
+        _("The link works once, within 48 hours. If you did not register, there is nothing to do."),
+    ),
+    "new_address": Wording(
+        _("Verify your new email address"),
+        _("Somebody, we hope you, wants this to be the address of their account."),
+        _("Verify the address"),
+        "/verify",
+        _(
+            "The link works once, within 48 hours; until then the account keeps the address that it has. If you did "
+            "not ask for it, there is nothing to do."
+        ),
+    ),
+    "address_changed": Wording(
+        _("Your email address was changed"),
+        _("Your account has another email address now. Mails no longer come here."),
+        _("This wasn't me"),
+        "/revert",
+        _(
+            "If this was you, there is nothing to do. If it was not, the link puts this address back, takes off what "
+            "was set up since, ends every session and lets you set a new password. It works once, within 48 hours."
+        ),
+    ),
+    "account_disabled": Wording(
+        _("Your account is disabled"),
+        _("Your account was disabled, and every device is logged out."),
+        *_COME_BACK,
+        _(
+            "The account stays as it is until you log in by that page. If it was not you who disabled it, log in "
+            "there and set a new password at once."
+        ),
+    ),
+    "account_deleted": Wording(
+        _("Your account will be deleted"),
+        _(
+            "Your account was deleted, and every device is logged out. All that is kept of it is removed at the time "
+            "told last."
+        ),
+        *_COME_BACK,
+        _(
+            "Until then, logging in by that page takes it back. If it was not you who deleted it, log in there and "
+            "set a new password at once."
+        ),
+    ),
+    "came_back": Wording(
+        _("Your account is back"),
+        _("Somebody has logged in to your account, which was disabled or deleted, and took that back."),
+        *_DEVICES,
+        _NOT_YOU,
+    ),
 }
+# The pages after whose link another one is offered, for a new password
+WITH_FORGOT = ("/settings/sessions", "/settings/security", "/not-me", "/login?undelete=1")

@@ -4,6 +4,7 @@ from flask import Blueprint
 
 from app.config import Settings
 from app.routes import (
+    account,
     activity,
     brand,
     document,
@@ -20,6 +21,7 @@ from app.routes import (
     remembered,
     sessions,
     settings,
+    settings_account,
     users,
     well_known,
 )
@@ -31,7 +33,7 @@ def blueprints(chosen: Settings) -> list[tuple[Blueprint, str | None]]:
 
     The routes for gateways and for Prometheus are left out if their secret is not set.
     """
-    api = [login.bp, registration.bp, recovery.bp, sessions.bp, mfa.bp, passkeys.bp, users.bp]
+    api = [login.bp, registration.bp, recovery.bp, account.bp, sessions.bp, mfa.bp, passkeys.bp, users.bp]
     asked_by_gateway = [(gateway.bp, "/gateway")] if chosen.gateway_secret else []
     asked_by_prometheus = [(health.metrics_bp, None)] if chosen.metrics_secret else []
     return [
@@ -46,6 +48,7 @@ def blueprints(chosen: Settings) -> list[tuple[Blueprint, str | None]]:
         *((bp, None) for bp in (document.bp, document.pages_bp, pages.bp, recovery_pages.bp)),
         (settings.bp, "/settings"),
         (activity.pages_bp, "/settings"),
+        (settings_account.bp, "/settings"),
         (brand.make_blueprint(chosen), None),
         (well_known.bp, "/.well-known"),
         (well_known.pages_bp, "/.well-known"),

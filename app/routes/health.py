@@ -4,12 +4,14 @@ The checks before the start: app/serving/checkup.py.
 """
 
 import logging
+from contextlib import suppress
 
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 
 from app.errors import Unavailable
 from app.rules.totp import STEP_S
+from app.stores.connection.connect import StoreError
 from app.watch import metrics
 from app.web.guards import require_secret
 from app.web.services import services
@@ -60,4 +62,6 @@ def is_ready() -> ResponseReturnValue:
 def tell_metrics() -> ResponseReturnValue:
     """Return the metrics of all processes of this instance, for Prometheus."""
     require_secret(services().settings.metrics_secret or "")
+    with suppress(StoreError):  # the others are told without Redis, too
+        metrics.DELETIONS_OVERDUE.set(services().leaving.overdue().users)
     return Response(metrics.render(), content_type=metrics.CONTENT_TYPE)

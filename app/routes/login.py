@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app.errors import InvalidCode, InvalidLogin, InvalidTicket, NothingToSwap, UnknownSession
+from app.errors import InvalidCode, InvalidLogin, InvalidTicket, NothingToSwap, UnknownSession, VerificationRequired
 from app.languages.choice import language_asked_for
 from app.rules.second_steps import SecondFactorAsked
 from app.rules.sign_ins import SignedIn
@@ -52,10 +52,10 @@ def register(body: Register) -> ResponseReturnValue:
 @limited(LOGIN_ADDRESS, LOGIN, LOGIN_ACCOUNT)
 @reads(SUPER_PROPERTIES)
 @answers(SignedInSchema, CodeAskedSchema)
-@refuses(InvalidLogin)
+@refuses(InvalidLogin, VerificationRequired)
 def log_in(body: Login) -> ResponseReturnValue:
     """Sign a device in, or ask for a second factor if one is on."""
-    outcome = services().accounts.log_in(body.login, body.password, client())
+    outcome = services().accounts.log_in(body.login, body.password, client(), comes_back=body.undelete)
     if isinstance(outcome, SecondFactorAsked):
         return code_asked_body(outcome)
     return {"user_id": outcome.user_id, "token": outcome.token} | signed_in_body(outcome)

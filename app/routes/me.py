@@ -19,6 +19,7 @@ from app.errors import (
     MfaRequired,
     Unauthorized,
     UnknownSession,
+    VerificationRequired,
 )
 from app.languages.choice import language_asked_for
 from app.languages.words import why_ended
@@ -141,7 +142,7 @@ def register(body: BrowserRegister) -> ResponseReturnValue:
 @limited(LOGIN_ADDRESS, LOGIN, LOGIN_ACCOUNT)
 @reads(SUPER_PROPERTIES)
 @answers(SignedInByCookieSchema, CodeAskedSchema, headers=[replace(SETS_SESSION, always=False), SETS_REMEMBERED])
-@refuses(InvalidLogin)
+@refuses(InvalidLogin, VerificationRequired)
 def log_in(body: BrowserLogin) -> ResponseReturnValue:
     """Sign a browser in, or ask for a second factor if one is on.
 
@@ -153,6 +154,7 @@ def log_in(body: BrowserLogin) -> ResponseReturnValue:
         client(),
         remembered=own_remembered(),
         on_public_computer=body.public_computer,
+        comes_back=body.undelete,
     )
     if isinstance(outcome, SecondFactorAsked):
         return code_asked_body(outcome)

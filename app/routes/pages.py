@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from app.errors import Unauthorized
 from app.languages import words
 from app.languages.choice import COOKIE, language_asked_for
-from app.languages.texts import gettext
+from app.languages.texts import gettext, lazy_gettext
 from app.routes.forms import (
     HOME,
     Problems,
@@ -45,6 +45,15 @@ _LANGUAGE_KEPT_S = 400 * 24 * 60 * 60  # browsers keep no cookie longer (RFC 626
 
 
 # Pages that are shown from more than one place
+
+
+_DONE = {
+    "verified": lazy_gettext("Your email address is verified."),
+    "disabled": lazy_gettext("Your account is disabled. Tick the box below when you log in, and it is back."),
+    "deleted": lazy_gettext(
+        "Your account will be deleted. Until then, tick the box below when you log in, and it is back."
+    ),
+}
 
 
 def _login_page(problems: Problems, notice: str = "") -> str:
@@ -121,7 +130,8 @@ def show_login() -> ResponseReturnValue:
         return redirect(next_path(), 303)
     ended = services().devices.how_it_ended(token)
     notice = gettext("Your session is over. Please log in again.") if token else ""
-    return _login_page({}, words.why_ended_here(ended, services().clock()) if ended else notice)
+    notice = words.why_ended_here(ended, services().clock()) if ended else notice
+    return _login_page({}, str(_DONE.get(request.args.get("done", ""), notice)))
 
 
 @bp.post("/login/form")
@@ -137,6 +147,7 @@ def log_in(body: BrowserLogin) -> ResponseReturnValue:
         remembered=own_remembered(),
         on_public_computer=body.public_computer,
         attempt=attempt_of(request.form.get("nonce", "")),
+        comes_back=body.undelete,
     )
     if isinstance(outcome, SecondFactorAsked):
         return _code_page({}, outcome)

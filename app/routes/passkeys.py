@@ -8,7 +8,16 @@ from typing import Any
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app.errors import InvalidCode, InvalidCredential, InvalidTicket, LastWayIn, MfaRequired, NotFound, TooManyPasskeys
+from app.errors import (
+    InvalidCode,
+    InvalidCredential,
+    InvalidTicket,
+    LastWayIn,
+    MfaRequired,
+    NotFound,
+    TooManyPasskeys,
+    VerificationRequired,
+)
 from app.routes.login import USER_SETTINGS
 from app.routes.mfa import codes_body
 from app.stores.passkeys import Passkey
@@ -163,13 +172,13 @@ def start_by_autofill() -> ResponseReturnValue:
 @limited(LOGIN_ADDRESS)
 @reads(SUPER_PROPERTIES)
 @answers(SignedInSchema)
-@refuses(InvalidTicket, InvalidCode, NotFound)
+@refuses(InvalidTicket, InvalidCode, VerificationRequired, NotFound)
 def finish(body: FinishSignIn) -> ResponseReturnValue:
     """Sign a device in by a passkey alone, however that began.
 
     The passkey must have verified its user. Then it is both factors in one.
     """
-    signed_in = services().passkeys.finish_sign_in(body.ticket, body.credential, client())
+    signed_in = services().passkeys.finish_sign_in(body.ticket, body.credential, client(), comes_back=body.undelete)
     return {"user_id": signed_in.user_id, "token": signed_in.token, "user_settings": USER_SETTINGS}
 
 
@@ -189,14 +198,18 @@ def start_in_browser(body: StartSignIn) -> ResponseReturnValue:
 @limited(LOGIN_ADDRESS)
 @reads(SUPER_PROPERTIES)
 @answers(SignedInByCookieSchema, headers=[SETS_SESSION])
-@refuses(InvalidTicket, InvalidCode, NotFound)
+@refuses(InvalidTicket, InvalidCode, VerificationRequired, NotFound)
 def finish_in_browser(body: FinishBrowserSignIn) -> ResponseReturnValue:
     """Sign a browser in by a passkey alone.
 
     The passkey must have verified its user. Then it is both factors in one.
     """
     signed_in = services().passkeys.finish_sign_in(
-        body.ticket, body.credential, client(), on_public_computer=body.public_computer
+        body.ticket,
+        body.credential,
+        client(),
+        on_public_computer=body.public_computer,
+        comes_back=body.undelete,
     )
     sign_in_browser(signed_in)
     return {"user_id": signed_in.user_id, "user_settings": USER_SETTINGS}

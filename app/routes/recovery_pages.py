@@ -1,11 +1,12 @@
-"""The pages behind links in mails: a new password, and "This wasn't me". A GET of them changes nothing.
-The API of a reset: recovery.py.
+"""The pages behind links in mails: a new password, a verified address, and "This wasn't me". A GET of them changes
+nothing. The API of a reset: recovery.py; of an address: account.py.
 """
 
 from flask import redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from app.languages.texts import gettext
+from app.routes.account import signed_in_user
 from app.routes.forms import (
     Problems,
     answered_by,
@@ -22,6 +23,7 @@ from app.web.cookies import sign_in_browser
 from app.web.guards import client, require_same_origin, takes_form
 from app.web.limits import END_BY_LINK, FORGOT, FORGOT_ADDRESS, LOGIN_ADDRESS, RESET, RESET_CODE, limited
 from app.web.services import services
+from app.wire.account import Verify, VerifySchema
 from app.wire.recovery import (
     BrowserReset,
     BrowserResetSchema,
@@ -58,6 +60,10 @@ def _revert_page(problems: Problems) -> str:
     return render_template("revert.html", problems=problems)
 
 
+def _verify_page(problems: Problems) -> str:
+    return render_template("verify.html", problems=problems)
+
+
 def _not_me_page(problems: Problems) -> str:
     return render_template("not_me.html", problems=problems)
 
@@ -70,6 +76,7 @@ def _sign_in_and_go_on(signed_in: SignedIn) -> ResponseReturnValue:
 lead_to_page(bp, "/forgot", "/forgot/form")
 lead_to_page(bp, "/reset", "/reset/form", "/reset/code")
 lead_to_page(bp, "/revert", "/revert/form")
+lead_to_page(bp, "/verify", "/verify/form")
 lead_to_page(bp, "/not-me", "/not-me/form")
 
 
@@ -136,6 +143,25 @@ def revert(body: Revert) -> ResponseReturnValue:
     if signed_in is None:
         return render_template("login.html", problems={}, notice=REVERTED)
     return _sign_in_and_go_on(signed_in)
+
+
+@bp.get("/verify")
+def show_verify() -> ResponseReturnValue:
+    return _verify_page({})
+
+
+@bp.post("/verify/form")
+@require_same_origin
+@shows_page_on_refusal(_verify_page)
+@takes_form(VerifySchema)
+@limited(LOGIN_ADDRESS)
+def verify(body: Verify) -> ResponseReturnValue:
+    """Verify the address. Nobody is signed in by it: the account may be one that a stranger made with the address."""
+    own = signed_in_user()
+    verified = services().addresses.verify(body.token, client())
+    if verified.user_id == own:
+        return redirect(url_for("settings.show_security", done="verified"), 303)
+    return redirect(url_for("pages.show_login", done="verified"), 303)
 
 
 @bp.get("/not-me")

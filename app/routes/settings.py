@@ -1,7 +1,8 @@
 """The pages of a user who is signed in: devices, password and second factor. All works without JavaScript.
-The settings of the service: config.py.
+Address, and leaving: settings_account.py. The settings of the service: config.py.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -39,6 +40,7 @@ from app.wire.passkeys import MAX_NAME, AddPasskey, AddPasskeySchema
 bp = page_blueprint("settings")
 
 _MAX_AT_ONCE = 64
+_DAY_S = 24 * 60 * 60
 _DONE = {
     "passkey": lazy_gettext("Your passkey is added."),
     "passkey-renamed": lazy_gettext("The passkey has its new name."),
@@ -66,6 +68,11 @@ _DONE = {
     "alone": lazy_gettext("All other sessions were over already."),
     "forgotten": lazy_gettext("That device asks for your second factor again."),
     "all-forgotten": lazy_gettext("Every device asks for your second factor again."),
+    "verified": lazy_gettext("Your email address is verified."),
+    "address": lazy_gettext("Your email address is changed."),
+    "address-asked": lazy_gettext("We have sent a link to your new address. It counts once you have used that link."),
+    "address-kept": lazy_gettext("Your email address stays as it is."),
+    "mailed": lazy_gettext("We have sent you the link once more."),
     "none": lazy_gettext("Tick the sessions to log out, then press the button below them."),
 }
 
@@ -90,6 +97,8 @@ def security_page(problems: Problems, form: str = "") -> str:
         "security.html",
         problems={form: problems},
         user=user,
+        pending=services().addresses.pending_of(user),
+        deletion_days=math.ceil(services().leaving.deletion_delay_s / _DAY_S),
         proved=caller().proved,
         proved_lately=has_proof_or_login(),
         notice=_notice(),

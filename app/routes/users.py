@@ -12,7 +12,8 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from app import tokens
-from app.errors import ApplicationFailed, InvalidCode, InvalidJson, MfaRequired
+from app.errors import ApplicationFailed, EmailTaken, InvalidCode, InvalidJson, MfaRequired
+from app.routes.account import count_mail_to
 from app.routes.login import USER_SETTINGS
 from app.stores.user_records import User
 from app.web.application import Method, Outcome, Reply
@@ -27,7 +28,7 @@ from app.web.guards import (
     takes,
     user_record,
 )
-from app.web.limits import STEP_UP, STEP_UP_USER, limited
+from app.web.limits import STEP_UP, STEP_UP_USER, VERIFY, VERIFY_MAILBOX, counts_itself, limited
 from app.web.services import services
 from app.wire.account import OWN_FIELDS, ChangeUser, ChangeUserSchema
 from app.wire.contract import answers, refuses
@@ -73,13 +74,15 @@ def show_me(record: User | None) -> ResponseReturnValue:
 @require_session
 @takes(ChangeUserSchema)
 @limited(STEP_UP, STEP_UP_USER)
+@counts_itself(VERIFY, VERIFY_MAILBOX)
 @answers(ChangedUserSchema, headers=[RENEWS_SESSION, PROVES])
-@refuses(MfaRequired, InvalidCode, ApplicationFailed)
+@refuses(EmailTaken, MfaRequired, InvalidCode, ApplicationFailed)
 def change_me(body: ChangeUser) -> ResponseReturnValue:
-    """Change the password, the username and the name that others see: all that is asked for, or nothing.
+    """Change the password, the address, the username and the name that others see: all that is asked for, or nothing.
 
-    With a new password, every other session ends. The caller's own session goes on with a new token. After that, the
-    fields that Keyrack does not have are passed on to the application behind the gateway.
+    Another address is `pending_email` until the link that is mailed to it was used. With a new password, every other
+    session ends, and the caller's own goes on with a new token. After that, the fields that Keyrack does not have are
+    passed on to the application behind the gateway.
     """
     user = services().accounts.get(caller().user_id)
     others = _read_others(body)
@@ -91,6 +94,10 @@ def change_me(body: ChangeUser) -> ResponseReturnValue:
         services().profiles.require_names_apart(user, body, body.password or "")
         if user.has_mfa:
             require_proof_or_answer(body)
+    changed = body.changed
+    if body.email is not None and services().addresses.is_another(user, body.email):
+        count_mail_to(body.email)
+        changed.append("email")
     user, token = services().profiles.change(caller(), user, body, client())
     renew_session_cookie(token)
     renewed = {"token": token} if token else {}
@@ -98,7 +105,7 @@ def change_me(body: ChangeUser) -> ResponseReturnValue:
     reply = _ask_application("PATCH", user, id_hash, others) if others else None
     if reply and reply.outcome != "answered":
         problems = {"errors": reply.errors} if reply.errors else {}
-        raise ApplicationFailed(body.changed, _NOT_TAKEN[reply.outcome], **renewed, **problems)
+        raise ApplicationFailed(changed, _NOT_TAKEN[reply.outcome], **renewed, **problems)
     fields = (reply and reply.fields) or _ask_application("GET", user, id_hash).fields
     return user_body(user, fields) | renewed
 
@@ -114,7 +121,8 @@ def user_body(user: User, fields: Mapping[str, Any] = MappingProxyType({})) -> d
         "username": user.username,
         "global_name": user.global_name,
         "email": user.email,
-        "verified": False,
+        "pending_email": services().addresses.pending_of(user),
+        "verified": not user.unverified,
         "mfa_enabled": user.has_mfa,
         "authenticator_types": services().second_factor.authenticator_types(user),
     }

@@ -51,12 +51,14 @@ class Devices(Checks):
         *,
         on_public_computer: bool = False,
         attempt: str = "",
+        comes_back: bool = False,
     ) -> str | None:
         """Sign a device in.
 
         Args:
             credentials_version: The user's version when the login began.
             amr: By what it is opened.
+            comes_back: It takes it back that the user has left.
 
         Returns:
             The new token; None if the credentials have changed since then.
@@ -72,6 +74,7 @@ class Devices(Checks):
             on_public_computer=on_public_computer,
             attempt=attempt,
             amr=amr,
+            comes_back=comes_back,
         )
         return token if opened else None
 

@@ -10,6 +10,7 @@ from app.text import has_hidden, visible
 
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()  # in an intranet, addresses may end in .local or .test
 
+NO_EMAIL = "EMAIL_TYPE_INVALID_EMAIL: Not a well formed email address."
 MAX_EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
 _MAX_LOCAL_LENGTH = 64  # RFC 5321, 4.5.3.1.1
 _NEEDLESS_QUOTES = re.compile(r'^"([\w!#$%&\'*+/=?^`{|}~-]+(?:\.[\w!#$%&\'*+/=?^`{|}~-]+)*)"$')  # RFC 5321, 4.1.2

@@ -63,6 +63,7 @@ class ImportedUser:
         tokens_valid_since: Unix seconds, the fraction dropped. Tokens of the service before that were issued earlier
             are not adopted. None means that all are.
         notes: What was changed or dropped, as sentences for the operator.
+        verified: Whether the address was proved to be the user's; None counts as yes.
     """
 
     email: Email
@@ -74,6 +75,7 @@ class ImportedUser:
     id: str | None = None
     old_id: str | None = None
     disabled: bool = False
+    verified: bool | None = None
     tokens_valid_since: int | None = None
     passkeys: Sequence[ImportedPasskey] | None = None
     notes: Sequence[str] = ()

@@ -191,6 +191,7 @@ class Imports:
             totp_secret=self._keyring.encrypt(user.totp.secret) if user.totp else None,
             totp_parameters=user.totp.parameters if user.totp else USUAL_TOTP,
             disabled=user.disabled,
+            unverified=user.verified is False,
             tokens_valid_since=_tokens_valid_since(user, now, refuse_tokens),
             passkeys=[_passkey(passkey, now) for passkey in user.passkeys or ()],
         )

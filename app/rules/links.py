@@ -18,21 +18,26 @@ from app.rules.keyring import Keyring
 from app.stores.links import Link, LinkPurpose, LinkStore
 from app.stores.passkeys import Passkey
 from app.stores.session_records import Client
+from app.stores.users import NewLink
 
 RESET_TTL_S = 60 * 60
 NOT_ME_TTL_S = 48 * 60 * 60
 REVERT_TTL_S = 48 * 60 * 60
+VERIFY_TTL_S = 48 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
 class OpenLink:
-    """An open link that sets a new password: for a reset, or to take off a factor that somebody else has turned on.
+    """An open link that sets a new password, or verifies an address.
 
     Attributes:
         id_hash: The hash of its secret.
         secrets_version: For a reset, the user's when the link was asked for.
         factor: To take a factor off, how it is named: `factor_of_totp` or `factor_of_passkey`.
-        told_at: To take a factor off, when the mail told of it, Unix seconds.
+        told_at: To take a factor off, when the mail told of it; to put a former address back, when the other one was
+            asked for. Unix seconds.
+        email: The address that the link puts back, or verifies; "" for other links.
+        since: When the address that the link verifies was asked for, Unix seconds.
     """
 
     user_id: str
@@ -40,6 +45,8 @@ class OpenLink:
     secrets_version: str
     factor: str = ""
     told_at: int = 0
+    email: str = ""
+    since: int = 0
 
 
 def factor_of_totp(sealed_secret: str) -> str:
@@ -88,6 +95,35 @@ class Links:
         """
         return self._issue(user_id, Link("revert", "", "", asked_at + REVERT_TTL_S, factor), notice_id)
 
+    def issue_verify(self, user_id: str, email: str, since: int, asked_at: float, notice_id: str) -> str:
+        """Issue the secret of a link that verifies an address, for 48 hours after it was asked for.
+
+        Args:
+            since: When the user asked for the address, Unix seconds.
+            asked_at: When the link was asked for, Unix seconds.
+            notice_id: The notice that the link is mailed with.
+        """
+        return self._issue(
+            user_id, Link("verify", "", "", asked_at + VERIFY_TTL_S, email=email, since=since), notice_id
+        )
+
+    def new_restore(self, user_id: str, email: str, since: int, notice_id: str) -> NewLink:
+        """Return a link for a change to open: it puts a former address back, for 48 hours after the change.
+
+        Args:
+            email: The former address.
+            since: When the other address was asked for, Unix seconds.
+            notice_id: The notice that the link is mailed with.
+        """
+        link = Link("revert", "", "", self._clock() + REVERT_TTL_S, email=email, since=since)
+        return NewLink(tokens.id_hash(self._secret(user_id, "revert", notice_id)), link.as_text(), REVERT_TTL_S)
+
+    def find_restore(self, user_id: str, notice_id: str) -> tuple[str, str] | None:
+        """Return the secret of a link that puts a former address back, and that address; None if it works no more."""
+        secret = self._secret(user_id, "revert", notice_id)
+        link = self._store.get(user_id, tokens.id_hash(secret))
+        return (secret, link.email) if link and link.email else None
+
     def read_reset(self, secret: str) -> OpenLink:
         """Return the reset link with this secret.
 
@@ -98,11 +134,18 @@ class Links:
         return OpenLink(claim.user_id, claim.id_hash, link.secrets_version)
 
     def read_revert(self, secret: str) -> OpenLink:
-        """Return the link with this secret that takes off a factor. It raises as `read_reset` does."""
+        """Return the link with this secret that takes off a factor, or puts a former address back.
+
+        It raises as `read_reset` does.
+        """
         claim, link = self._read(secret, "revert")
-        return OpenLink(
-            claim.user_id, claim.id_hash, link.secrets_version, link.factor, int(link.expires_at - REVERT_TTL_S)
-        )
+        told_at = link.since if link.email else int(link.expires_at - REVERT_TTL_S)
+        return OpenLink(claim.user_id, claim.id_hash, link.secrets_version, link.factor, told_at, link.email)
+
+    def read_verify(self, secret: str) -> OpenLink:
+        """Return the link with this secret that verifies an address. It raises as `read_reset` does."""
+        claim, link = self._read(secret, "verify")
+        return OpenLink(claim.user_id, claim.id_hash, "", email=link.email, since=link.since)
 
     def _read(self, secret: str, purpose: LinkPurpose) -> tuple[tokens.Claim, Link]:
         claim = tokens.read(secret)
@@ -127,7 +170,10 @@ class Links:
         return claim.user_id, client
 
     def _issue(self, user_id: str, link: Link, notice_id: str) -> str:
-        core = self._keyring.hash_of_mail(f"{link.purpose} of {user_id}", notice_id)
-        secret = tokens.compose(user_id, 0, core)  # the link's time is in Redis
+        secret = self._secret(user_id, link.purpose, notice_id)
         self._store.open(user_id, tokens.id_hash(secret), link)
         return secret
+
+    def _secret(self, user_id: str, purpose: LinkPurpose, notice_id: str) -> str:
+        core = self._keyring.hash_of_mail(f"{purpose} of {user_id}", notice_id)
+        return tokens.compose(user_id, 0, core)  # the link's time is in Redis

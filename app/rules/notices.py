@@ -37,16 +37,40 @@ class Notices:
     def are_sent(self) -> bool:
         return self._mail is not None
 
-    def tell(self, kind: NoticeKind, user_id: str, client: Client, session: str = "", factor: str = "") -> None:
+    def tell(
+        self,
+        kind: NoticeKind,
+        user_id: str,
+        client: Client,
+        session: str = "",
+        factor: str = "",
+        notice_id: str | None = None,
+    ) -> None:
         """Queue a notice about an act of `client`.
 
         Args:
             session: The id_hash of the session that the notice is about.
             factor: For a factor that was set, how its link names it: see rules/links.py.
+            notice_id: The id of a notice whose link is open already; None makes a new one.
         """
         if self._mail:
             with _log_if_lost(kind):
-                self._mail.add(Notice(kind, user_id, self._clock(), client, session, factor=factor))
+                named = {"id": notice_id} if notice_id else {}
+                self._mail.add(Notice(kind, user_id, self._clock(), client, session, factor=factor, **named))
+
+    def send_verification(self, kind: NoticeKind, user_id: str, client: Client, digest: str) -> None:
+        """Queue the mail with a link that verifies an address.
+
+        Args:
+            digest: The keyed hash of the address.
+        """
+        self.tell(kind, user_id, client, factor=digest)
+
+    def send_verification_at_login(self, user_id: str, client: Client, digest: str) -> None:
+        """Queue that mail for a user who may log in only after it, at most three an hour."""
+        with _log_if_lost("verify"):
+            if self._store.count(user_id, "verify") <= _ONE_BY_ONE:
+                self.send_verification("verify", user_id, client, digest)
 
     def send_reset(self, user_id: str, secrets_version: str, client: Client) -> None:
         """Queue the mail with a link for a new password. It works only while the user has this secrets version.

@@ -15,6 +15,7 @@ from app import times
 from app.rules import device_names
 from app.rules.accounts import Accounts
 from app.rules.devices import Devices
+from app.rules.leaving import Leaving
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
 from app.rules.remembered import RememberedDevices
@@ -40,6 +41,7 @@ Act = Literal[
     "import",
     "export",
     "replay",
+    "tidy",
 ]
 
 _BATCH = 200  # users read in one round trip
@@ -124,16 +126,17 @@ class Operators:
         notices: Notices,
         accounts: Accounts,
         devices: Devices,
+        leaving: Leaving,
         passwords: Passwords,
         remembered: RememberedDevices,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._users = stores.users
         self._sessions = stores.sessions
-        self._mails = stores.mails
         self._notices = notices
         self._accounts = accounts
         self._devices = devices
+        self._leaving = leaving
         self._passwords = passwords
         self._remembered = remembered
         self._clock = clock
@@ -141,8 +144,7 @@ class Operators:
     def find(self, named: str) -> User | None:
         """Return a user by id or e-mail address; None if there is no such user."""
         user = self._users.get(named) if named.isdecimal() else None
-        user_id = None if user else self._accounts.id_of(named)
-        return self._users.get(user_id) if user_id else user
+        return user or self._accounts.find(named)
 
     def users(self) -> Iterator[User]:
         """Return all users, in no order."""
@@ -172,20 +174,15 @@ class Operators:
 
     def disable(self, user: User) -> bool:
         """End every session of a user and let no login finish. Return False if the user is gone."""
-        return self._accounts.disable(user.id) and self._record("disable", user_id=user.id)
+        return self._leaving.disable(user.id) and self._record("disable", user_id=user.id)
 
     def enable(self, user: User) -> bool:
         """Let a user sign in again. Return False if the user is gone."""
-        return self._accounts.enable(user.id) and self._record("enable", user_id=user.id)
+        return self._leaving.enable(user.id) and self._record("enable", user_id=user.id)
 
     def delete(self, user: User) -> bool:
         """Remove a user and all their data in Redis. Return False if the user is gone."""
-        # Queued mails are removed first. If this failed after the deletion, a second try could not find the user.
-        self._mails.forget(user.id)
-        if not self._accounts.delete(user.id):
-            return False
-        self._mails.forget(user.id)  # mails that were queued during the deletion
-        return self._record("delete", user_id=user.id)
+        return self._leaving.delete(user.id) and self._record("delete", user_id=user.id)
 
     def set_password(self, user: User, password: str) -> bool:
         """Set a password, end every session and stop logins under way. Return False if the user is gone.
@@ -278,6 +275,17 @@ class Operators:
     def record_export(self, user: User) -> None:
         """Record that an operator took a copy of all that is kept of a user."""
         self._record("export", user_id=user.id)
+
+    def tidy_users(self) -> Iterator[str]:
+        """Delete the users who have deleted their accounts and are due. Yield the id of each."""
+        count = 0
+        try:
+            for user_id in self._leaving.tidy(self.users()):
+                count += 1
+                yield user_id
+        finally:
+            if count:
+                self._record("tidy", users=count)
 
     def record_import(self, counts: Mapping[str, int]) -> None:
         """Record an import, with the number of lines for each outcome."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from app import tokens
 from app.errors import InvalidCode, InvalidCredential, InvalidTicket, LastWayIn, NotFound, TooManyPasskeys
 from app.rules import webauthn
+from app.rules.addresses import Addresses
 from app.rules.checks import Caller
 from app.rules.devices import Devices
 from app.rules.factors import PasskeyFactor
@@ -38,6 +39,7 @@ class Passkeys:
         tickets: TicketStore,
         devices: Devices,
         sign_ins: SignIns,
+        addresses: Addresses,
         second_factor: SecondFactor,
         notices: Notices,
         party: RelyingParty | None,
@@ -51,6 +53,7 @@ class Passkeys:
         self._tickets = tickets
         self._devices = devices
         self._sign_ins = sign_ins
+        self._addresses = addresses
         self._second_factor = second_factor
         self._notices = notices
         self._factor = PasskeyFactor(party)
@@ -205,15 +208,19 @@ class Passkeys:
             mediation="conditional" if conditional else None,
         )
 
-    def finish_sign_in(self, ticket: str, text: str, client: Client, *, on_public_computer: bool = False) -> SignedIn:
+    def finish_sign_in(
+        self, ticket: str, text: str, client: Client, *, on_public_computer: bool = False, comes_back: bool = False
+    ) -> SignedIn:
         """Sign in by a passkey that has verified its user, which is both factors in one.
 
         Args:
             ticket: It is used up, whatever the text is.
             text: What the browser answered, in JSON. It names the user.
+            comes_back: It takes it back that the user has left. Without it, such a user counts as disabled.
 
         Raises:
             InvalidTicket: The ticket is not valid any more, or the credentials have changed.
+            VerificationRequired: The user must verify the address first.
             InvalidCode: The answer is wrong, or the user unknown or disabled. Each case takes equal work.
             NotFound: There is no relying party.
         """
@@ -229,23 +236,38 @@ class Passkeys:
             audit.sign_in_failed("invalid_ticket")
             raise InvalidTicket
         answer = self._factor.judge(user_id, user.passkeys if user else (), text, challenge, needs_uv=True)
-        if user is None or user.disabled or answer is None:
-            reason: audit.WhyNot = "disabled" if user and user.disabled else "wrong_passkey"
-            self._sign_ins.record_refusal(reason, user, client)
+        is_disabled = user is not None and user.disabled and not (comes_back and user.left)
+        if user is None or is_disabled or answer is None:
+            self._sign_ins.record_refusal("disabled" if is_disabled else "wrong_passkey", user, client)
             raise InvalidCode
-        return self._open(user, answer, client, on_public_computer=on_public_computer)
+        self._addresses.require_verified(user, client)
+        return self._open(user, answer, client, on_public_computer=on_public_computer, comes_back=comes_back)
 
-    def _open(self, user: User, answer: JudgedAnswer, client: Client, *, on_public_computer: bool) -> SignedIn:
+    def _open(
+        self, user: User, answer: JudgedAnswer, client: Client, *, on_public_computer: bool, comes_back: bool
+    ) -> SignedIn:
         token, session = self._devices.prepare(
             user.id, client, ("webauthn",), on_public_computer=on_public_computer, attempt=""
         )
-        change = Change(credentials_version=user.credentials_version, same_credentials=True, opens=session)
+        change = Change(
+            credentials_version=user.credentials_version,
+            same_credentials=True,
+            comes_back=comes_back or None,
+            opens=session,
+        )
         verdict = self._tickets.sign_in_by_passkey(user.id, answer, change, client)
         if verdict == "unknown":
             self._sign_ins.record_refusal("credentials_changed", user, client)
         audit_wrong_answer(verdict, answer.factor, user.id)
         self._second_factor.require_right(verdict, user, client)
-        return self._sign_ins.note(user.id, token, client, "webauthn", on_public_computer=on_public_computer)
+        return self._sign_ins.note(
+            user.id,
+            token,
+            client,
+            "webauthn",
+            on_public_computer=on_public_computer,
+            came_back=comes_back and user.left is not None,
+        )
 
     def _require_party(self) -> RelyingParty:
         if self.party is None:

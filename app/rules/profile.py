@@ -1,14 +1,15 @@
-"""The user's own record as the user changes it: names and password.
+"""The user's own record as the user changes it: names, address and password.
 
-Registration and login: accounts.py. A forgotten password: recovery.py. The second factor: second_factor.py.
+How an address is changed: addresses.py. Registration and login: accounts.py. A forgotten password: recovery.py. The
+second factor: second_factor.py.
 """
 
 from dataclasses import dataclass, replace
 
 from app import tokens
 from app.errors import InvalidForm, PasswordMismatch, PasswordMissing, Unauthorized, UnknownUser
+from app.rules.addresses import Addresses
 from app.rules.checks import Caller
-from app.rules.email_addresses import normalise_email
 from app.rules.notices import Notices
 from app.rules.passwords import FAULTS, Passwords, holds
 from app.snowflakes import is_user_id
@@ -47,8 +48,16 @@ class ProfileChange:
 
 
 class Profiles:
-    def __init__(self, users: UserStore, passwords: Passwords, notices: Notices, activities: ActivityStore) -> None:
+    def __init__(
+        self,
+        users: UserStore,
+        addresses: Addresses,
+        passwords: Passwords,
+        notices: Notices,
+        activities: ActivityStore,
+    ) -> None:
         self._users = users
+        self._addresses = addresses
         self._passwords = passwords
         self._notices = notices
         self._activities = activities
@@ -101,13 +110,13 @@ class Profiles:
         """Refuse what cannot be changed, before the user proves anything for it.
 
         Raises:
-            InvalidForm: The e-mail address is another (the user's own, in any spelling, is no change), or the new
-                password holds it or a name.
+            InvalidForm: The new e-mail address is none, or the new password holds it or a name.
         """
-        if change.email is not None and normalise_email(change.email) != normalise_email(user.email):
-            raise InvalidForm({"email": "BASE_TYPE_CHOICES: The address of an account cannot be changed here."})
+        self._addresses.require_possible(user, change.email)
         if change.new_password is not None:
-            self._passwords.require_fit("new_password", change.new_password, *_renamed(user, change).names)
+            self._passwords.require_fit(
+                "new_password", change.new_password, *_renamed(user, change).names, change.email
+            )
 
     def require_names_apart(self, user: User, change: ProfileChange, password: str) -> None:
         """Refuse new names that the password of the user holds. With a new password it goes, and that one is looked at.
@@ -115,7 +124,7 @@ class Profiles:
         Raises:
             InvalidForm: It holds one.
         """
-        given = {"username": change.username, "global_name": change.global_name}
+        given = {"email": change.email, "username": change.username, "global_name": change.global_name}
         new = {field: name for field, name in given.items() if name != getattr(user, field)}
         problems = {field: FAULTS["holds_name"] for field, name in new.items() if holds(password, name)}
         if problems and change.new_password is None:
@@ -124,6 +133,8 @@ class Profiles:
     def change(self, caller: Caller, user: User, change: ProfileChange, client: Client) -> tuple[User, str | None]:
         """Change all fields in one step. A new password ends every other session and replaces the caller's token.
 
+        A new address is pending until its link was used.
+
         Args:
             user: As it was when `require_password` was asked, if the change needs the password.
 
@@ -131,28 +142,36 @@ class Profiles:
             The user after it, and the new token if there is a new password.
 
         Raises:
-            InvalidForm: As `require_possible` does.
+            InvalidForm: As `require_possible` does; EmailTaken as `Addresses.begin` does.
             PasswordMismatch: The credentials changed after the password was checked.
             Unauthorized: The session or the user is gone.
         """
         self.require_possible(user, change)
         names = {"username": change.username, "global_name": change.global_name}
+        address = self._addresses.begin(user, change.email)
         asked = Change(
             credentials_version=user.credentials_version if change.needs_password else None,
             same_credentials=True,
             caller=caller.id_hash,
-            set={name: text for name, text in names.items() if text},
-            unset=["global_name"] if change.global_name == "" else [],
-            activity=[Activity("renamed", client)] if _renamed(user, change) != user else [],
+            set={**{name: text for name, text in names.items() if text}, **(address.set if address else {})},
+            unset=[*(["global_name"] if change.global_name == "" else []), *(address.unset if address else ())],
+            activity=[
+                *([Activity("renamed", client)] if _renamed(user, change) != user else []),
+                *([Activity(address.activity, client)] if address else []),
+            ],
         )
         token = None
         if change.new_password is not None:
             token = tokens.issue(user.id, caller.began_at)
             asked = self._with_password(asked, change.new_password, token, client)
         if (asked.set or asked.unset) and not self._users.change(user.id, asked):
+            if address:
+                self._addresses.give_up(user, address)
             # the credentials changed after the check, so the check does not count any more
             raise PasswordMismatch if change.needs_password else Unauthorized
         self._tell(user, change, token, client)
+        if address:
+            self._addresses.finish(user, address, client)
         return self._users.get(user.id) or user, token
 
     def _with_password(self, asked: Change, new_password: str, token: str, client: Client) -> Change:

@@ -11,6 +11,7 @@ from typing import Literal
 from app import tokens
 from app.errors import InvalidLink, InvalidTicket
 from app.rules.accounts import Accounts
+from app.rules.addresses import Addresses
 from app.rules.devices import Devices
 from app.rules.links import Links, OpenLink, factor_of_passkey, factor_of_totp
 from app.rules.notices import Notices
@@ -34,6 +35,7 @@ class Recovery:
         users: UserStore,
         tickets: TicketStore,
         accounts: Accounts,
+        addresses: Addresses,
         devices: Devices,
         sign_ins: SignIns,
         links: Links,
@@ -46,6 +48,7 @@ class Recovery:
         self._users = users
         self._tickets = tickets
         self._accounts = accounts
+        self._addresses = addresses
         self._devices = devices
         self._sign_ins = sign_ins
         self._links = links
@@ -57,16 +60,17 @@ class Recovery:
 
     def mail_reset_link(self, login: str, client: Client) -> None:
         """Queue a mail with a link for a new password. For an unknown account take equal time, but send no mail."""
-        user_id = self._accounts.id_of(login)
-        user = self._users.get(user_id or NOBODY)
-        audit.reset_asked(user_id, self._accounts.digest_of(login))
-        self._activities.note(user_id, Activity("reset_asked", client))
-        self._notices.send_reset(user_id or NOBODY, user.secrets_version if user else "", client)
+        user = self._accounts.find(login)
+        audit.reset_asked(user.id if user else None, self._accounts.digest_of(login))
+        self._activities.note(user.id if user else None, Activity("reset_asked", client))
+        self._notices.send_reset(user.id if user else NOBODY, user.secrets_version if user else "", client)
 
     def reset(
         self, secret: str, password: str, client: Client, *, on_public_computer: bool = False, attempt: str = ""
     ) -> SignedIn | SecondFactorAsked:
         """Set a new password by a link and sign in. If MFA is on, ask for a second factor first.
+
+        Whoever has left comes back by it. Whoever has the link has the mailbox, so the address is verified.
 
         Args:
             attempt: A hash of the link and the password if a form asks; "" if no form does.
@@ -92,7 +96,7 @@ class Recovery:
             )
             if not self._users.change(user.id, change):
                 raise InvalidLink
-        return self._note_reset(user.id, token, client, on_public_computer)
+        return self._note_reset(user, token, client, on_public_computer)
 
     def finish_reset(self, ticket: str, mfa_type: MfaType, code: str, client: Client, *, attempt: str = "") -> SignedIn:
         """Answer the ticket of a reset with a second factor, set the password that the ticket holds, and sign in.
@@ -126,13 +130,14 @@ class Recovery:
             verdict = self._tickets.redeem_reset(user.id, claim.id_hash, answer, held.session, change, client)
             audit_wrong_answer(verdict, answer.factor, user.id)
             self._second_factor.require_right(verdict, user, client)
-        return self._note_reset(user.id, token, client, held.on_public_computer)
+        return self._note_reset(user, token, client, held.on_public_computer)
 
     def revert(self, secret: str, password: str, client: Client) -> SignedIn | None:
-        """Take off a factor that somebody else has set, set a new password and end every session.
+        """Take back what somebody else has done: take off a factor that was set, or put the former address back.
 
-        Each factor that was set since goes too. None is asked for: whoever holds the mailbox has the account back,
-        whatever else was changed.
+        Each factor that was set since goes too, a new password is set, and every session ends. No factor is asked for:
+        whoever holds the mailbox has the account back, whatever else was changed, and although somebody has left with
+        it.
 
         Returns:
             None if an older factor is left. Then the user logs in with the new password and that factor. Otherwise this
@@ -145,33 +150,46 @@ class Recovery:
         with _record_refusals():
             link = self._links.read_revert(secret)
             user = self._users.get(link.user_id)
-            if user is None or user.disabled:
+            if user is None or user.is_shut_out:
                 raise InvalidLink
             reverted = _reverted_by(link, user)
-            self._passwords.require_fit("password", password, *user.names)
+            self._passwords.require_fit("password", password, *user.names, link.email)
             token, session = self._devices.prepare(user.id, client, ("mail",), on_public_computer=False, attempt="")
             # Not bound to the credentials version: whoever set the factor could move it all the time.
             change = replace(
                 reverted.change,
-                set={"password_hash": self._passwords.hash(password)},
+                set={"password_hash": self._passwords.hash(password), **(reverted.change.set or {})},
+                unset=["pending_email", "pending_since"],
                 end_others="password_change",
                 link=link.id_hash,
+                comes_back=True,
                 activity=[
+                    *([Activity("address_put_back", client, "mail")] if link.email else []),
                     *(Activity(what, client, "mail") for what in reverted.removed),
                     Activity("password_changed", client, "mail"),
                 ],
                 opens=None if reverted.leaves_older else session,
             )
-            if not self._users.change(user.id, change):
+            if link.email:
+                is_done = self._addresses.put_back(user, link.email, change)
+            else:
+                is_done = bool(self._users.change(user.id, change))
+            if not is_done:
                 raise InvalidLink
+        if link.email:
+            audit.account_changed("address_put_back", user.id)
         for what in reverted.removed:
             audit.credentials_changed(what, user.id)
         for what in sorted(set(reverted.removed)):
             self._notices.tell(what, user.id, client)
         self._note_password(user.id, client)
         if reverted.leaves_older:
+            if user.left:
+                self._sign_ins.note_return(user.id, client)
             return None
-        return self._sign_ins.note(user.id, token, client, "reset", on_public_computer=False)
+        return self._sign_ins.note(
+            user.id, token, client, "reset", on_public_computer=False, came_back=user.left is not None
+        )
 
     def require_ticket_for(self, ticket: str, secret: str, password: str) -> None:
         """Raise InvalidTicket if a ticket was not issued for this link and this password."""
@@ -233,16 +251,21 @@ class Recovery:
         change = Change(
             credentials_version=user.credentials_version,
             set={"password_hash": password_hash},
+            unset=["unverified"],
             end_others="password_change",
             link=link,
+            comes_back=True,
             opens=session,
             activity=[Activity("password_changed", client, "mail")],
         )
         return token, change
 
-    def _note_reset(self, user_id: str, token: str, client: Client, on_public_computer: bool) -> SignedIn:
-        self._note_password(user_id, client)
-        return self._sign_ins.note(user_id, token, client, "reset", on_public_computer=on_public_computer)
+    def _note_reset(self, user: User, token: str, client: Client, on_public_computer: bool) -> SignedIn:
+        self._note_password(user.id, client)
+        came_back = user.left is not None
+        return self._sign_ins.note(
+            user.id, token, client, "reset", on_public_computer=on_public_computer, came_back=came_back
+        )
 
     def _note_password(self, user_id: str, client: Client) -> None:
         audit.credentials_changed("password", user_id)
@@ -257,7 +280,7 @@ class _Reverted:
     """What a link takes off.
 
     Attributes:
-        change: The part of a change that does so.
+        change: The part of a change that does so. With a former address, it sets that.
         removed: How the log and the mails call the end of each factor that goes.
         leaves_older: The user has a factor that was set before.
     """
@@ -268,24 +291,27 @@ class _Reverted:
 
 
 def _reverted_by(link: OpenLink, user: User) -> _Reverted:
-    """Return what a link takes off a user. lua/change.lua judges the same once more.
+    """Return what a link takes off a user, or puts back. lua/change.lua judges the same once more.
 
     Raises:
-        InvalidLink: The factor is gone.
+        InvalidLink: The factor is gone, or the address is there already.
     """
     named = next((passkey for passkey in user.passkeys if factor_of_passkey(passkey) == link.factor), None)
     is_totp = user.totp_secret is not None and factor_of_totp(user.totp_secret) == link.factor
-    if named is None and not is_totp:
+    if link.email == user.email if link.email else named is None and not is_totp:
         raise InvalidLink
-    since = min(named.created_at if named else user.totp_since, link.told_at)
+    since = link.told_at if link.email else min(named.created_at if named else user.totp_since, link.told_at)
     removed: list[_Removal] = ["passkey_removed" for passkey in user.passkeys if passkey.created_at >= since]
     takes_totp = is_totp or (user.totp_secret is not None and user.totp_since >= since)
     has_older = len(removed) < len(user.passkeys) or (user.totp_secret is not None and not takes_totp)
     if takes_totp:
         removed.append("totp_off")
     change = Change(
+        set={"email": link.email, "moved_from": user.email} if link.email else None,
+        only_if={"email": user.email} if link.email else None,
+        revert_address=link.email or None,
         revert_passkey=named.cred_id if named else None,
-        revert_totp=None if named else user.totp_secret,
+        revert_totp=user.totp_secret if is_totp and not named else None,
         revert_since=link.told_at,
     )
     return _Reverted(change, removed, has_older)

@@ -74,12 +74,14 @@ class SecondSteps:
         password_hash: str = "",
         *,
         on_public_computer: bool = False,
+        comes_back: bool = False,
     ) -> SecondFactorAsked:
         """Issue the ticket that the user answers with a second factor.
 
         Args:
             link: For a reset, the id_hash of its link.
             password_hash: For a reset, the hash of the new password.
+            comes_back: The right answer takes it back that the user has left.
         """
         ticket = tokens.issue(user.id, self._clock())
         # Ending sessions stops a login that is under way, but no reset: whoever has the password alone could do that.
@@ -92,6 +94,7 @@ class SecondSteps:
             password_hash,
             self._second_factor.new_challenge(user),
             on_public_computer,
+            comes_back,
         )
         self._tickets.open(user.id, tokens.id_hash(ticket), held, self._ticket_ttl_s)
         audit.code_asked(user.id)
@@ -167,7 +170,7 @@ class SecondSteps:
         if (instance or held.instance) != held.instance:
             raise InvalidTicket
         user = self._users.get(claim.user_id)
-        if user is None or not user.is_unchanged_since(held.credentials_version):
+        if user is None or not user.is_unchanged_since(held.credentials_version, comes_back=held.comes_back):
             raise InvalidTicket
         answer = self._second_factor.read_answer(user, mfa_type, code, held.challenge)
         amr = amr_with("pwd", answer.factor)
@@ -181,6 +184,7 @@ class SecondSteps:
             same_credentials=True,
             unset=["password_warning"] if user.password_warning else None,
             activity=[Activity("device_remembered", client)] if device else None,
+            comes_back=held.comes_back or None,
             opens=replace(session, remembered=device.id) if device else session,
             remembers=device,
         )
@@ -191,7 +195,12 @@ class SecondSteps:
         self._second_factor.require_right(verdict, user, client)
         with self._remembered.forgotten_if_unconfirmed(user.id, device.id_hash if device else None):
             signed_in = self._sign_ins.note(
-                user.id, token, client, answer.factor, on_public_computer=held.on_public_computer
+                user.id,
+                token,
+                client,
+                answer.factor,
+                on_public_computer=held.on_public_computer,
+                came_back=held.comes_back and user.left is not None,
             )
         if device:
             audit.device_remembered(user.id, session.id_hash)

@@ -90,25 +90,46 @@ class SignIns:
         *,
         on_public_computer: bool = False,
         attempt: str = "",
+        comes_back: bool = False,
     ) -> SignedIn:
         """Open a session for a user who has passed all checks of a sign-in.
 
         Args:
             amr: By what they have passed.
+            comes_back: It takes it back that the user has left.
 
         Raises:
             InvalidLogin: The credentials have changed since the user was read.
         """
         token = self._devices.open(
-            user.id, user.credentials_version, client, amr, on_public_computer=on_public_computer, attempt=attempt
+            user.id,
+            user.credentials_version,
+            client,
+            amr,
+            on_public_computer=on_public_computer,
+            attempt=attempt,
+            comes_back=comes_back,
         )
         if token is None:
             self.record_refusal("credentials_changed", user, client)
             raise InvalidLogin
-        return self.note(user.id, token, client, how, on_public_computer=on_public_computer)
+        came_back = comes_back and user.left is not None
+        return self.note(user.id, token, client, how, on_public_computer=on_public_computer, came_back=came_back)
 
-    def note(self, user_id: str, token: str, client: Client, how: audit.How, *, on_public_computer: bool) -> SignedIn:
+    def note(
+        self,
+        user_id: str,
+        token: str,
+        client: Client,
+        how: audit.How,
+        *,
+        on_public_computer: bool,
+        came_back: bool = False,
+    ) -> SignedIn:
         """Record a sign-in whose session is open, and tell the user of it.
+
+        Args:
+            came_back: It took it back that the user had left.
 
         Raises:
             Unconfirmed: Too few replicas have confirmed the change that opened the session. After a failover, for
@@ -117,9 +138,16 @@ class SignIns:
         if context.is_unconfirmed():
             self._devices.end_former_session(token)
             raise Unconfirmed
+        if came_back:
+            self.note_return(user_id, client)
         audit.signed_in(user_id, tokens.id_hash(token), how)
         self._notices.tell_of_sign_in(user_id, client, tokens.id_hash(token))
         return SignedIn(user_id, token, on_public_computer)
+
+    def note_return(self, user_id: str, client: Client) -> None:
+        """Record that a user who had left came back, and tell them of it."""
+        audit.account_changed("came_back", user_id)
+        self._notices.tell("came_back", user_id, client)
 
     def repeat(self, secret: str, client: Client, how: audit.How, attempt: str) -> SignedIn | None:
         """Sign in by a form that has signed in a moment ago, as after a double click. That session ends.

@@ -7,12 +7,14 @@ from typing import Protocol
 
 from app.rules.accounts import Accounts
 from app.rules.activities import Activities
+from app.rules.addresses import Addresses
 from app.rules.adoption import Adoption
 from app.rules.adoption_keys import AdoptionKeys
 from app.rules.breached_passwords import BreachedPasswords
 from app.rules.devices import Devices
 from app.rules.imports import Imports
 from app.rules.keyring import Keyring
+from app.rules.leaving import Leaving
 from app.rules.links import Links
 from app.rules.notices import Notices
 from app.rules.operators import Operators
@@ -49,6 +51,10 @@ class RuleSettings(Protocol):
     def webauthn_origins(self) -> Sequence[str]: ...
     @property
     def service_name(self) -> str: ...
+    @property
+    def verify_email(self) -> str: ...
+    @property
+    def deletion_delay_s(self) -> int: ...
     @property
     def max_sessions_per_user(self) -> int: ...
     @property
@@ -110,6 +116,17 @@ class Rules:
             stores.own_data, users, stores.activities, stores.remembered, self.devices, stores.lifetimes, clock
         )
         sign_ins = SignIns(users, self.devices, notices, stores.activities)
+        self.addresses = Addresses(
+            users,
+            stores.addresses,
+            self.links,
+            self.devices,
+            sign_ins,
+            notices,
+            keyring,
+            clock,
+            is_required=settings.verify_email == "required",
+        )
         self.remembered = RememberedDevices(stores.remembered, self.devices, sign_ins, settings.remember_ttl_s, clock)
         self.reauthentication = Reauthentication(
             users,
@@ -133,14 +150,32 @@ class Rules:
             ticket_ttl_s=settings.mfa_ticket_ttl_s,
             clock=clock,
         )
+        self.leaving = Leaving(
+            users,
+            stores.departures,
+            stores.mails,
+            self.addresses,
+            notices,
+            clock,
+            deletion_delay_s=settings.deletion_delay_s,
+        )
         self.accounts = Accounts(
-            users, self.devices, sign_ins, passwords, self.second_steps, self.remembered, keyring, notices, clock=clock
+            users,
+            self.devices,
+            sign_ins,
+            self.addresses,
+            passwords,
+            self.second_steps,
+            self.remembered,
+            notices,
+            clock=clock,
         )
         self.passkeys = Passkeys(
             users,
             tickets,
             self.devices,
             sign_ins,
+            self.addresses,
             self.second_factor,
             notices,
             party,
@@ -148,11 +183,12 @@ class Rules:
             ticket_ttl_s=settings.mfa_ticket_ttl_s,
             clock=clock,
         )
-        self.profiles = Profiles(users, passwords, notices, stores.activities)
+        self.profiles = Profiles(users, self.addresses, passwords, notices, stores.activities)
         self.recovery = Recovery(
             users,
             tickets,
             self.accounts,
+            self.addresses,
             self.devices,
             sign_ins,
             self.links,
@@ -162,7 +198,9 @@ class Rules:
             notices,
             stores.activities,
         )
-        self.operators = Operators(stores, notices, self.accounts, self.devices, passwords, self.remembered, clock)
+        self.operators = Operators(
+            stores, notices, self.accounts, self.devices, self.leaving, passwords, self.remembered, clock
+        )
         self.replay = Replay(users, self.operators, passwords, notices, clock)
         self.imports = Imports(users, keyring, clock)
 

@@ -52,7 +52,8 @@ async function act(what) {
 }
 
 async function logIn(ticket, credential) {
-  const body = { ticket, credential, public_computer: form.elements.public_computer.checked };
+  const ticked = (name) => Boolean(form.elements[name]?.checked);
+  const body = { ticket, credential, public_computer: ticked("public_computer"), undelete: ticked("undelete") };
   const answer = await call("POST", "/login/passkey", body);
   if (answer.status === 200) {
     location.assign(form.elements.next.value);

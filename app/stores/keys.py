@@ -9,7 +9,7 @@ from collections.abc import Sequence
 # What the settings RATE_LIMIT_… count, as Flask-Limiter has it in the names of counters: "scopes"
 LIMIT_SCOPES = (
     *("code_account", "data", "end_others", "end_others_user", "forgot", "login", "login_account", "login_address"),
-    *("new_factor", "register", "step_up", "step_up_user"),
+    *("new_factor", "register", "step_up", "step_up_user", "verify"),
 )
 
 OWN_NAMES = ("user", "email", "passkey_start", "LIMITS", "mail", "leases")  # the first words of keys without a prefix
@@ -51,6 +51,9 @@ class Keys:
             "mail".
         mail_later: Sorted set: notices that failed, scored by the time when they are due again (Unix s).
         mail_dead: Stream: notices that were given up.
+        leaving: Sorted set: ids of users who have deleted their accounts, scored by when they are due for deletion
+            (Unix s). The records decide; this tells those who watch.
+        tidied: String: when `flask users tidy` last came to its end (Unix s).
         leases: Hash: maps the id of each holder of leases to its registration: "<lease in ms> <count>", with " leaving"
             behind it once an ending has waited for it in vain. Also the channel of rounds. Absent in a Cluster.
     """
@@ -66,6 +69,8 @@ class Keys:
         self.mail = f"{self.start}{{mail}}" if prefix else "mail"
         self.mail_later = f"{self.start}{{mail}}:later"
         self.mail_dead = f"{self.start}{{mail}}:dead"
+        self.leaving = f"{self.start}user:leaving"
+        self.tidied = f"{self.start}user:tidied"
         self.leases = f"{self.start}leases"
 
     def type_of(self, key: str) -> str | None:
@@ -75,8 +80,9 @@ class Keys:
         queue = dict(zip((self.mail, self.mail_later, self.mail_dead), QUEUE_TYPES.values(), strict=True))
         if key in queue:
             return queue[key]
-        if key == self.leases:
-            return "hash"
+        of_all = {self.leases: "hash", self.leaving: "zset", self.tidied: "string"}
+        if key in of_all:
+            return of_all[key]
         name = key.removeprefix(self.start)
         if of_user := _OF_USER.fullmatch(name):
             word, another_name = of_user[2] or "", of_user[3]
@@ -112,7 +118,8 @@ class Keys:
         return f"{self.start}user:{{{user_id}}}:*"
 
     def email(self, normalised: str) -> str:
-        """String: the id of the user who has this e-mail address. It has a TTL while a registration claims it."""
+        """String: the id of the user who has this e-mail address. It has a TTL while it is claimed, or kept for a user
+        who has another by now."""
         return f"{self.start}email:{normalised}"
 
     def last_used(self, user_id: str) -> str:

@@ -15,11 +15,12 @@ from app.stores.foreign import read_json
 from app.stores.scripts import WAIT_OR_REFUSE, SessionScripts
 from app.stores.session_records import Client, client_of
 
-LinkPurpose = Literal["not_me", "reset", "revert"]
+LinkPurpose = Literal["not_me", "reset", "revert", "verify"]
 
 _PURPOSES = get_args(LinkPurpose)
 
-_FIELDS = ("purpose", "session", "secrets_version", "expires_at", "factor")  # of a link in Redis, in the order of Link
+# of a link in Redis, in the order of Link, with what stands for one that an earlier release did not keep
+_FIELDS = {"purpose": "", "session": "", "secrets_version": "", "expires_at": 0, "factor": "", "email": "", "since": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,9 @@ class Link:
         session: id_hash of the session that "not_me" ends; "" for a reset.
         secrets_version: The user's secrets version when the reset was requested; "" for "not_me".
         expires_at: Unix seconds.
-        factor: For "revert", the factor that the link takes off, as rules/links.py names it; else "".
+        factor: For "revert", the factor that the link takes off, as rules/links.py names it; "" for an address.
+        email: The address that "verify" verifies, or that "revert" puts back; else "".
+        since: When the address was asked for, Unix seconds: the one that "verify" verifies, or that "revert" replaces.
     """
 
     purpose: LinkPurpose
@@ -38,6 +41,12 @@ class Link:
     secrets_version: str
     expires_at: float
     factor: str = ""
+    email: str = ""
+    since: int = 0
+
+    def as_text(self) -> str:
+        """Return it as Redis has it, in JSON."""
+        return orjson.dumps(dict(zip(_FIELDS, astuple(self), strict=True))).decode()
 
 
 class LinkStore:
@@ -50,7 +59,7 @@ class LinkStore:
 
     def open(self, user_id: str, id_hash: str, link: Link) -> None:
         """Write a link under the hash of its secret. Earlier links stay good, because anybody can ask for one more."""
-        argument = {"id_hash": id_hash, "record": _to_json(link)}
+        argument = {"id_hash": id_hash, "record": link.as_text()}
         self._open(user_id, [self._keys.links(user_id)], argument)
 
     def get(self, user_id: str, id_hash: str) -> Link | None:
@@ -72,13 +81,9 @@ class LinkStore:
         return None if record == 0 else client_of(record)
 
 
-def _to_json(link: Link) -> str:
-    return orjson.dumps(dict(zip(_FIELDS, astuple(link), strict=True))).decode()
-
-
 def _parse_link(raw: str) -> Link | None:
     """Return the link; None if the text is not one of ours."""
     record = read_json(raw)
     if record.get("purpose") not in _PURPOSES or not isinstance(record.get("expires_at"), int | float):
         return None
-    return Link(*(record.get(name, "") for name in _FIELDS))  # an earlier release kept no secrets version
+    return Link(*(record.get(name, absent) for name, absent in _FIELDS.items()))

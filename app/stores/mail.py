@@ -33,6 +33,12 @@ NoticeKind = Literal[
     "suspicious",
     "others_ended",
     "reset",
+    "verify",
+    "new_address",
+    "address_changed",
+    "account_disabled",
+    "account_deleted",
+    "came_back",
 ]
 
 # If no delivery runs, or the mail server is away for long, queued mails must not fill Redis, or nobody could sign in.
@@ -56,7 +62,8 @@ class Notice:
         client: The device that caused the event.
         session: id_hash of the session that the event is about; "" if there is none.
         secrets_version: The user's secrets version when the reset was requested; "" in other notices.
-        factor: For "totp_on" and "passkey_added", the factor as rules/links.py names it; "" in other notices.
+        factor: For "totp_on" and "passkey_added", the factor as rules/links.py names it; for "verify" and
+            "new_address", the keyed hash of the address that is mailed; "" in other notices.
         id: Stays the same however often the notice is tried. A notice that an earlier release queued has another each
             time that it is read.
         language: The user's, of the moment in which the notice was queued, so that a mail that is sent twice is the

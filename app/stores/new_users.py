@@ -14,7 +14,7 @@ from app.stores.factors import USUAL_TOTP, TotpParameters
 from app.stores.keys import Keys
 from app.stores.passkeys import Passkey
 
-_CLAIM_TTL_S = 60  # If a process claims an address and dies, the address is free again after this time.
+CLAIM_TTL_S = 60  # If a process claims an address and dies, the address is free again after this time.
 
 T = TypeVar("T")
 
@@ -30,6 +30,7 @@ class NewUser:
             each counts.
         passkeys: Written in one step with the record.
         language: Of pages and mails; None if nobody knows it.
+        unverified: Nobody has proved yet that the address is the user's.
     """
 
     id: str
@@ -45,6 +46,7 @@ class NewUser:
     tokens_valid_since: int | None = None
     passkeys: Sequence[Passkey] = ()
     language: str | None = None
+    unverified: bool = False
 
 
 # The outcome for one new user. "claimed": another registration with this address is under way, or its process has
@@ -108,7 +110,8 @@ class NewUsers:
     def _judge_taken_addresses(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
         """Judge refused addresses: "email_taken" if the claim is permanent, else "claimed".
 
-        A permanent claim without a record is another application's key, or the record was lost. It never goes.
+        A permanent claim without a record is another application's key, or the record was lost. It never goes. One that
+        lasts longer than a registration's is kept for a user who has changed the address: see stores/addresses.py.
 
         If the owner's record has the address, but the address key still has a TTL, the process may have died between
         the two steps. Then the TTL is removed. Otherwise the address would be free again in a minute.
@@ -119,7 +122,7 @@ class NewUsers:
         emails = self._send_for_each(owners, lambda owner: ("HGET", self._keys.user(owner or ""), "email"))
         unfinished: list[tuple[int, str]] = []
         for number, owner, ttl_s, email in zip(refused, owners, ttls_s, emails, strict=True):
-            is_lasting = ttl_s == -1
+            is_lasting = ttl_s == -1 or (ttl_s is not None and ttl_s > CLAIM_TTL_S)
             outcomes[number] = "email_taken" if is_lasting else "claimed"
             if not is_lasting and _is_address_of(users[number], email):
                 unfinished.append((number, owner))
@@ -174,7 +177,7 @@ class NewUsers:
         return self._redis.write_own(*map(command, items), wait=wait) if items else []
 
     def _claim(self, user: NewUser) -> RedisCommand:
-        return "SET", self._keys.email(user.normalised_email), user.id, "NX", "EX", _CLAIM_TTL_S
+        return "SET", self._keys.email(user.normalised_email), user.id, "NX", "EX", CLAIM_TTL_S
 
     def _write(self, user: NewUser) -> RedisCommand:
         keys, fields = self._written_keys(user), _fields(user)
@@ -212,6 +215,7 @@ def _fields(user: NewUser) -> Sequence[str]:
         "disabled": "1" if user.disabled else None,
         "tokens_valid_since": user.tokens_valid_since,
         "language": user.language,
+        "unverified": "1" if user.unverified else None,
     }
     fields = [(name, str(value)) for name, value in known.items() if value is not None]
     return [*chain.from_iterable(fields)]

@@ -43,7 +43,7 @@ def _time(text: str) -> str | None:
 # Fields of a user's record, and how each is told. A field that is not here is not told, because it may be a secret.
 TOLD: Mapping[str, Callable[[str], Any]] = {
     **dict.fromkeys(("email", "username", "global_name", "language", "password_warning"), str),
-    **dict.fromkeys(("pending_email", "left", "totp_algorithm"), str),
+    **dict.fromkeys(("pending_email", "moved_from", "left", "totp_algorithm"), str),
     **dict.fromkeys(("created_at", "secrets_changed_at", "replayed_at", "tokens_valid_since", "totp_since"), _time),
     **dict.fromkeys(("pending_since", "delete_at"), _time),
     **dict.fromkeys(("epoch", "secrets_version", "totp_step", "totp_ahead", "totp_at"), str),

@@ -68,17 +68,20 @@ class SessionStore:
         on_public_computer: bool = False,
         attempt: str = "",
         amr: tuple[Amr, ...] | None = None,
+        comes_back: bool = False,
     ) -> bool:
         """Open a session. Sign-ins by a code and resets open theirs together with what they change: users.py, Change.
 
         Args:
             credentials_version: The user's version when the login began.
+            comes_back: Take it back that the user has left.
 
         Returns:
             False if the user's credentials have changed since the login began, or the user is disabled or gone.
         """
         opens = NewSession(id_hash, began_at, client, cap, on_public_computer, attempt, amr)
-        argument = {"credentials_version": credentials_version, "opens": opens.as_argument()}
+        argument: dict[str, Any] = {"credentials_version": credentials_version, "opens": opens.as_argument()}
+        argument |= {"comes_back": True} if comes_back else {}
         return bool(self._open(user_id, [self._keys.user(user_id)], argument))
 
     def look_up(self, *reads: Read[Found]) -> list[Found]:

@@ -17,7 +17,11 @@ from app.stores.users import Change, changed_keys
 TicketPurpose = Literal["login", "step_up", "reset", "add_passkey"]
 AnswerVerdict = Literal["right", "last_code", "wrong", "stale_counter", "unknown"]
 
-_FIELDS = ("purpose", "session", "epoch", "instance", "password_hash", "challenge", "public_computer")  # as in Ticket
+# As in Ticket
+_FIELDS = (
+    *("purpose", "session", "epoch", "instance", "password_hash", "challenge"),
+    *("public_computer", "comes_back"),
+)
 
 MAX_WRONG_ANSWERS = 5
 MAX_OPEN_TICKETS = 256  # of a session; together some 100 kB, for as long as a challenge can be answered
@@ -34,6 +38,7 @@ class Ticket:
         password_hash: In a reset, the hash of the new password.
         challenge: What a passkey has to sign as the answer, in base64url; "" if the user cannot answer with one.
         on_public_computer: The session that the right answer opens is on a public computer.
+        comes_back: The right answer takes it back that the user has left.
     """
 
     purpose: TicketPurpose
@@ -43,6 +48,7 @@ class Ticket:
     password_hash: str = field(default="", repr=False)
     challenge: str = ""
     on_public_computer: bool = False
+    comes_back: bool = False
 
 
 class TicketStore:
@@ -62,9 +68,7 @@ class TicketStore:
         further = [self._keys.ticket(user_id, id_hash), self._keys.open_tickets(user_id, ticket.session)]
         argument = {
             "id_hash": id_hash,
-            "ticket": dict(
-                zip(_FIELDS, (*astuple(ticket)[:-1], "1" if ticket.on_public_computer else ""), strict=True)
-            ),
+            "ticket": dict(zip(_FIELDS, map(_as_text, astuple(ticket)), strict=True)),
             "ttl_s": ttl_s,
             "cap": self._max_open,
         }
@@ -185,9 +189,13 @@ class TicketStore:
     def _parse(self, values: Sequence[str | None] | None) -> Ticket | None:
         if values is None or values[0] is None:
             return None
-        session, version, instance, password_hash, challenge, public_computer = (value or "" for value in values[1:])
+        session, version, instance, password_hash, challenge, *flags = (value or "" for value in values[1:])
         purpose = cast(TicketPurpose, values[0])
-        return Ticket(purpose, session, version, instance, password_hash, challenge, bool(public_computer))
+        return Ticket(purpose, session, version, instance, password_hash, challenge, *map(bool, flags))
+
+
+def _as_text(value: str | bool) -> str:
+    return value if isinstance(value, str) else "1" if value else ""
 
 
 def _told(wrong: Activity, right: Activity | None = None) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 from app.stores.factors import KINDS, USUAL_TOTP, MfaType, TotpParameters
 from app.stores.passkeys import Passkey, parse_passkeys
+from app.watch.audit import Left
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,14 @@ class User:
         passkeys: In the order in which they were made.
         factors: The second factors that are on. Backup codes do not count.
         secrets_changed_at: When the secrets last changed while other sessions went on, Unix seconds; 0 for never.
+        unverified: Nobody has used the link that was mailed to the address. A record of the release before says nothing
+            of that, and counts as verified.
+        pending_email: The address that the user has asked for and not verified; None if there is none.
+        pending_since: When it was asked for, Unix seconds.
+        moved_from: The address before the present one, while its key still leads to the user as the only one that does;
+            None once that is settled: see rules/addresses.py.
+        left: How the user has left; None if they have not. Then `disabled` is set, too.
+        delete_at: When the account is to be deleted, Unix seconds; 0 if its deletion has begun; None for never.
         replayed_at: When `flask users replay` last withdrew what a backup had brought back, Unix seconds; 0 for never.
     """
 
@@ -50,6 +60,12 @@ class User:
     totp_parameters: TotpParameters = USUAL_TOTP
     language: str | None = None
     password_warning: str | None = None
+    unverified: bool = False
+    pending_email: str | None = None
+    pending_since: int = 0
+    moved_from: str | None = None
+    left: Left | None = None
+    delete_at: int | None = None
 
     @property
     def names(self) -> tuple[str | None, ...]:
@@ -60,13 +76,23 @@ class User:
     def has_mfa(self) -> bool:
         return bool(self.factors)
 
-    def is_unchanged_since(self, credentials_version: str) -> bool:
-        """Tell whether the user is not disabled and still has this credentials version."""
-        return not self.disabled and self.credentials_version == credentials_version
+    @property
+    def is_shut_out(self) -> bool:
+        """Tell whether the user was disabled by an operator. Who has left may come back."""
+        return self.disabled and self.left is None
+
+    def is_unchanged_since(self, credentials_version: str, *, comes_back: bool = False) -> bool:
+        """Tell whether the user still has this credentials version, and is not disabled.
+
+        Args:
+            comes_back: Who has left does not count as disabled.
+        """
+        is_in = not self.disabled or (comes_back and not self.is_shut_out)
+        return is_in and self.credentials_version == credentials_version
 
     def has_secrets_of(self, secrets_version: str) -> bool:
-        """Tell whether a reset that was asked for under this version may go on: not disabled, the secrets the same."""
-        return not self.disabled and self.secrets_version == secrets_version
+        """Tell whether a reset that was asked for under this version may go on: not shut out, the secrets the same."""
+        return not self.is_shut_out and self.secrets_version == secrets_version
 
 
 def parse_user(user_id: str, fields: Sequence[str], backup_codes_left: int, passkeys: Sequence[str]) -> User | None:
@@ -103,5 +129,11 @@ def _user_of(user_id: str, fields: Sequence[str], backup_codes_left: int, passke
         totp_parameters=TotpParameters.in_record(record),
         language=record.get("language"),
         password_warning=record.get("password_warning"),
+        unverified="unverified" in record,
+        pending_email=record.get("pending_email"),
+        pending_since=int(record.get("pending_since", 0)),
+        moved_from=record.get("moved_from"),
+        left=next((left for left in get_args(Left) if left == record.get("left")), None),
+        delete_at=int(record["delete_at"]) if "delete_at" in record else None,
         factors=frozenset(name for name, kind in KINDS.items() if kind.is_in(record, passkeys)),
     )

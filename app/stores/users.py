@@ -5,7 +5,7 @@ sign-in and passwords: rules/accounts.py. Operators: rules/operators.py.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from redis import ResponseError
@@ -35,6 +35,15 @@ def changed_keys(keys: Keys, user_id: str) -> list[str]:
     return [key(user_id) for key in of_user]
 
 
+@dataclass(frozen=True, slots=True)
+class NewLink:
+    """A link that a change opens: the hash of its secret, its record in JSON, and the time for which it works."""
+
+    id_hash: str
+    record: str
+    ttl_s: int
+
+
 PasskeyRefusal = Literal["is_there", "too_many", "last_way_in"]
 
 
@@ -55,6 +64,20 @@ _PASSKEY_REFUSALS: Mapping[int, PasskeyRefusal] = {-2: "too_many", -3: "is_there
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """A user to be removed.
+
+    Attributes:
+        normal_forms: The forms under which the user's e-mail addresses may be kept.
+        digest: The keyed hash of the e-mail address. Rate limits count under it while no account has the address.
+    """
+
+    user_id: str
+    normal_forms: Sequence[str]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """A change of a user's record or credentials, and its effect on their sessions. A field that is None is left alone.
 
@@ -63,6 +86,7 @@ class Change:
 
     Attributes:
         credentials_version: The change is refused if the user has another version by now.
+        only_if: Maps fields of the user's record to values. The change is refused if one has another value by now.
         same_credentials: True if the user's credentials stay valid, as with a new hash of an old password. Then the
             credentials version does not grow, so logins under way go on. Unless it ends sessions, it is not refused if
             too few replicas confirm it, and remembered devices stay. Every other change forgets them.
@@ -77,22 +101,30 @@ class Change:
         new_id_hash: The new hash of the caller's session.
         reason: The reason in the event about the new hash; not used for anything else.
         end_others: End all sessions except the caller's, for this reason. Without a caller, all sessions end, and all
-            links stop working but those that take a factor off, if one is left.
+            links stop working but those that take a factor off, if one is left, or put a former address back.
+        ends_all: `end_others` ends the caller's session, too.
         refuse_tokens: Adopt no token of the service before that was issued until now. `end_others` does so, too.
         revert_totp, revert_passkey: The encrypted TOTP secret, or the credential id, that `link` takes off with each
             factor that was set since. Without them the link is one for a reset. The change is refused if that factor is
             gone.
-        revert_since: When the mail with that link told of the factor, Unix seconds. If it was set anew later, each
-            factor that was set since that mail goes too.
+        revert_address: The former address that `link` puts back, with each factor that was set since. Links that put
+            back a later address stop working. The change is refused if it is there already.
+        revert_since: When the mail with that link told of the factor, or when the other address was asked for, Unix
+            seconds. If a factor was set anew later, each factor that was set since that mail goes too.
         link: id_hash of the secret of a link. The change uses the link up. It is refused if the link does not work any
             more.
         activity: What it is to the user, who sees it under "Activity". Each change that a user should know of has some.
-        opens: A session to open after all this. The change is refused if the user is disabled. After a link that took a
-            factor off, it is opened only if no factor is left.
+        verifies: `link` is one that verifies an address.
+        open_link: A link to open.
+        comes_back: Take it back that the user has left. The change is refused if the user is disabled for another
+            reason, or due for deletion.
+        opens: A session to open after all this. The change is refused if the user is disabled. After a link that took
+            something back, it is opened only if no factor is left.
         remembers: A device to remember.
     """
 
     credentials_version: str | None = None
+    only_if: Mapping[str, str] | None = None
     same_credentials: bool | None = None
     caller: str | None = None
     set: Mapping[str, str] | None = None
@@ -105,12 +137,17 @@ class Change:
     new_id_hash: str | None = None
     reason: Reason | None = None
     end_others: Reason | None = None
+    ends_all: bool | None = None
     refuse_tokens: bool | None = None
     link: str | None = None
     revert_totp: str | None = field(default=None, repr=False)
     revert_passkey: str | None = None
+    revert_address: str | None = None
     revert_since: int | None = None
     activity: Sequence[Activity] | None = None
+    verifies: bool | None = None
+    open_link: NewLink | None = None
+    comes_back: bool | None = None
     opens: NewSession | None = None
     remembers: NewRemembered | None = None
 
@@ -120,6 +157,7 @@ class Change:
         asked["opens"] = self.opens.as_argument() if self.opens else None
         asked["remembers"] = self.remembers.as_argument() if self.remembers else None
         asked["activity"] = [one.row() for one in self.activity] if self.activity else None
+        asked["open_link"] = asdict(self.open_link) if self.open_link else None
         if self.add_passkey:
             asked["add_passkey"] = {"cred_id": self.add_passkey.cred_id, "record": self.add_passkey.record()}
             asked["max_passkeys"] = MAX_PASSKEYS
@@ -152,10 +190,19 @@ class UserStore:
         password_hash: str,
         created_at: int,
         language: str | None = None,
+        unverified: bool = False,
     ) -> bool:
         """Write a new user. Return False if the e-mail address is taken."""
         user = NewUser(
-            user_id, normalised_email, email, username, global_name, password_hash, created_at, language=language
+            user_id,
+            normalised_email,
+            email,
+            username,
+            global_name,
+            password_hash,
+            created_at,
+            language=language,
+            unverified=unverified,
         )
         return self.create_all([user]) == ["created"]
 
@@ -219,8 +266,9 @@ class UserStore:
         """Change a user and their sessions as one step.
 
         Returns:
-            The credentials version after the change. None if the change was refused: the version is another by now, the
-            link does not work any more, the passkey to remove or to rename is not there, or the user is gone.
+            The credentials version after the change. None if the change was refused: the version or a field is another
+            by now, the link does not work any more, the passkey to remove or to rename is not there, or the user is
+            gone.
 
         Raises:
             CallerGone: The caller's session is over.
@@ -228,7 +276,9 @@ class UserStore:
                 in.
         """
         further = changed_keys(self._keys, user_id)
-        run = self._renew if change.same_credentials and not change.end_others else self._change
+        # An address leads to its user by a key of its own: a failover must not lose one of the two.
+        may_be_lost = change.same_credentials and not change.end_others and "email" not in (change.set or {})
+        run = self._renew if may_be_lost else self._change
         outcome = run(user_id, further, change.as_argument())
         if outcome == -1:
             raise CallerGone
@@ -240,24 +290,23 @@ class UserStore:
         """Remove a user who was written just now and never had a session."""
         self._new_users.take_back(user_id, normalised_email)
 
-    def delete(self, user_id: str, normal_forms: Sequence[str], digest: str) -> None:
-        """Remove a user whose sessions have ended, and all their data in Redis. The record is removed last.
+    def delete(self, *gone: Gone) -> None:
+        """Remove users whose sessions have ended, and all their data in Redis. The records are removed last.
 
-        This reads the names of all keys, because tickets, proofs and rate limits can only be found by name.
-
-        Args:
-            normal_forms: The forms under which the e-mail address may be kept.
-            digest: The keyed hash of the e-mail address. Rate limits count under it while no account has the address.
+        This reads the names of all keys once, because tickets, proofs and rate limits can only be found by name.
         """
         keys = self._keys
-        named = (user_id, digest)
-        found = [keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id), keys.backup_codes(user_id)]
-        found += self._redis.scan(keys.all_of_user(user_id))
+        ids = {one.user_id for one in gone}
+        named = [*ids, *(one.digest for one in gone)]
+        found = [key(user_id) for user_id in ids for key in (keys.last_used, keys.sessions, keys.ended)]
+        pattern = keys.all_of_user(gone[0].user_id if len(gone) == 1 else "*")
+        found += [key for key in self._redis.scan(pattern) if keys.user_id_in(key) in ids]
         found += [counter for counter in self._redis.scan(f"{keys.limits}:*") if keys.is_counter_of(counter, named)]
-        found += [keys.email(form) for form in normal_forms if self.id_of(form) == user_id]
+        found += [keys.email(form) for one in gone for form in one.normal_forms if self.id_of(form) == one.user_id]
         self._redis.write(*(("DEL", key) for key in own_keys(self._redis, keys, found)))
-        [outcome], is_on_replicas = self._redis.send([("DEL", keys.user(user_id))], self._wait)
-        if isinstance(outcome, ResponseError):
-            raise outcome
+        outcomes, is_on_replicas = self._redis.send([("DEL", keys.user(user_id)) for user_id in ids], self._wait)
+        for outcome in outcomes:
+            if isinstance(outcome, ResponseError):
+                raise outcome
         if not is_on_replicas and not context.note_unconfirmed():
             raise Unconfirmed

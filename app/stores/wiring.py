@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 from app.stores.activities import ActivityStore
+from app.stores.addresses import AddressStore
 from app.stores.adopted import AdoptionStore
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
+from app.stores.departures import DepartureStore
 from app.stores.keys import Keys
 from app.stores.leases.connection import Loop
 from app.stores.leases.endings import Endings
@@ -57,6 +59,8 @@ class Stores:
         self.own_data = OwnDataStore(redis, self.keys, clock)
         self.adoptions = AdoptionStore(redis, scripts)
         self.tickets = TicketStore(redis, scripts)
+        self.addresses = AddressStore(redis, self.keys, wait)
+        self.departures = DepartureStore(redis, self.keys)
         self.links = LinkStore(redis, scripts, clock)
         self.remembered = RememberedStore(redis, scripts)
         self.notices = NoticeStore(redis, scripts)

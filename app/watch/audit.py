@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, Literal, get_args
 
+from app import times
 from app.watch import context, metrics
 from app.watch.events import Event, Reason
 
 log = logging.getLogger("keyrack.audit")
 
-How = Literal["registration", "password", "webauthn", "totp", "backup", "reset", "remembered", "adopted"]
+How = Literal["registration", "password", "webauthn", "totp", "backup", "reset", "verify", "remembered", "adopted"]
 WhyNot = Literal[
     "unknown_account",
     "wrong_password",
@@ -28,7 +29,9 @@ WhyNot = Literal[
     "invalid_ticket",
     "invalid_link",
     "credentials_changed",
+    "unverified",
 ]
+Left = Literal["disabled", "deleted"]
 Method = Literal["password", "webauthn", "totp", "backup"]
 Credential = Literal["password", "totp_on", "totp_off", "passkey_added", "passkey_removed", "backup_codes"]
 # What becomes of a token of the service before; the last ones are told by the script that would have adopted it.
@@ -47,7 +50,19 @@ TokenBefore = Literal[
     "before_valid_since",
     "too_many",
 ]
-AccountAct = Literal["registered", "renamed", "disabled", "enabled", "deleted", "replayed"]
+AccountAct = Literal[
+    "registered",
+    "renamed",
+    "verified",
+    "address_asked",
+    "address_changed",
+    "address_put_back",
+    "disabled",
+    "enabled",
+    "came_back",
+    "deleted",
+    "replayed",
+]
 
 # Each metric starts at 0, because Prometheus misses the first increase of a metric that was absent before.
 for _how in get_args(How):
@@ -173,6 +188,16 @@ def reset_asked(user_id: str | None, account: str) -> None:
 
 def account_changed(what: AccountAct, user_id: str) -> None:
     _write_line(f"account_{what}", user_id=user_id)
+
+
+def account_left(user_id: str, how: Left, delete_at: int | None) -> None:
+    """Record that a user has disabled or deleted the account themselves.
+
+    Args:
+        delete_at: When it is to be deleted, Unix seconds; None for never.
+    """
+    due = {"delete_at": times.iso(delete_at)} if delete_at is not None else {}
+    _write_line("account_left", user_id=user_id, how=how, **due)
 
 
 def limit_hit(limit: str, counted_by: str) -> None:

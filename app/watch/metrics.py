@@ -89,6 +89,12 @@ SESSIONS_KEPT = _gauge("sessions_kept", "Sessions that processes keep in memory"
 ENDING_WAIT_SECONDS = _seconds(
     "ending_wait", "Endings that asked the holders of leases, by how long they waited for them", up_to=1
 )
+DELETIONS_OVERDUE = Gauge(
+    "keyrack_deletions_overdue",
+    "Accounts, a hundred at most, that should have been deleted a day ago: `flask users tidy` does not run",
+    registry=_REGISTRY,
+    multiprocess_mode="mostrecent",
+)
 LIMIT_HITS = _counter("limit_hits", "Requests refused because a rate limit was reached", "limit")
 
 

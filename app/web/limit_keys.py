@@ -81,6 +81,11 @@ def by_link_user() -> str:
     return f"reset/{link.user_id if link else by_address()}"
 
 
+def by_mailbox() -> str:
+    """Return the keyed hash of the address that a link is mailed to. The view leaves it in `g`."""
+    return str(g.mailbox)
+
+
 def by_session() -> str:
     return f"{services().devices.first_id_hash(guards.caller())}/{guards.caller().user_id}"
 

@@ -9,6 +9,8 @@ END_BY_LINK     by address               RATE_LIMIT_LOGIN_ADDRESS   the same bud
 REGISTER        by address               RATE_LIMIT_REGISTER        registrations
 FORGOT          by account               RATE_LIMIT_FORGOT          requests for a password reset
 FORGOT_ADDRESS  by address               RATE_LIMIT_FORGOT          requests for a password reset
+VERIFY          by user                  RATE_LIMIT_VERIFY          mails that verify an e-mail address
+VERIFY_MAILBOX  by that address          RATE_LIMIT_VERIFY          mails that verify an e-mail address
 STEP_UP         by session               RATE_LIMIT_STEP_UP         wrong answers to challenges, wrong passwords
 STEP_UP_USER    by user                  RATE_LIMIT_STEP_UP_USER    these, over all sessions, but for the first of each
 NEW_FACTOR      by user                  RATE_LIMIT_NEW_FACTOR      passkeys added, TOTP turned on
@@ -59,6 +61,7 @@ from app.web.limit_keys import (
     by_link,
     by_link_user,
     by_login,
+    by_mailbox,
     by_network,
     by_session,
     by_user,
@@ -237,6 +240,12 @@ def limited(*limits: _SharedLimit) -> Callable[[View], View]:
     return decorate
 
 
+def counts_itself(*limits: _SharedLimit) -> Callable[[View], View]:
+    """Tell in the contract of a view that it counts these limits itself, as soon as it knows for whom."""
+    described = [limit.described for limit in limits]
+    return lambda view: mark(view, limits=described, refusals=[RateLimitExceeded, Unavailable])
+
+
 def _may_be_wrong(body: ProvingBody) -> bool:
     """Tell whether a secret of a body is judged. A request without one is no answer that could be wrong."""
     return body.has_answer and not (body.only_proves and guards.caller().proved)
@@ -271,6 +280,8 @@ END_BY_LINK = _full_redis_lets_pass(LOGIN_ADDRESS)
 REGISTER = _address_limit("rate_limit_register")
 FORGOT = _shared_limit("rate_limit_forgot", lambda: account_key(g.body.login), "account")
 FORGOT_ADDRESS = _address_limit("rate_limit_forgot")
+VERIFY = _shared_limit("rate_limit_verify", by_user, "user")
+VERIFY_MAILBOX = _shared_limit("rate_limit_verify", by_mailbox, "e-mail address that is mailed")
 STEP_UP = _shared_limit("rate_limit_step_up", by_session, "session, wrong answers alone", counts="wrong")
 STEP_UP_USER = _shared_limit(
     "rate_limit_step_up_user",

@@ -65,7 +65,8 @@ class ChangePasswordSchema(WireSchema):
 
 # What the application behind the gateway neither has nor is told, so that nobody is deceived by it.
 OWN_FIELDS = frozenset(
-    {"id", "username", "global_name", "email", "verified", "mfa_enabled", "authenticator_types", "disabled"}
+    {"id", "username", "global_name", "email", "pending_email", "verified", "mfa_enabled", "authenticator_types"}
+    | {"disabled"}
     | {"password", "new_password", "code", "token"}
 )
 
@@ -105,13 +106,49 @@ class ChangeUserSchema(WireSchema):
     )
     code = Text(allow_none=True, metadata=CODE_AS_PROOF)
     new_password = Text(allow_none=True, validate=check_password, metadata=_NEW_PASSWORD)
-    email = EmailAddress(allow_none=True, metadata={"description": "The present one; another is refused"} | EMAIL)
+    email = EmailAddress(
+        allow_none=True,
+        metadata={"description": "Another one counts once the link that is mailed to it was used"} | EMAIL,
+    )
     username = Text(allow_none=True, validate=USERNAME_CHECKS, metadata=USERNAME)
     global_name = _ShownName(allow_none=True, validate=GLOBAL_NAME_CHECKS, metadata=GLOBAL_NAME)
 
     @post_load(pass_original=True)
     def _build(self, data: dict[str, Any], sent: dict[str, Any], **_: Any) -> ChangeUser:
         return ChangeUser(**data, others={name: value for name, value in sent.items() if name not in OWN_FIELDS})
+
+
+@dataclass(frozen=True)
+class Verify:
+    token: str
+
+
+class VerifySchema(WireSchema):
+    into = Verify
+    token = Text(required=True, metadata={"description": "The part of the link in the mail behind `#`"})
+
+
+@dataclass(frozen=True)
+class AskForAddress:
+    email: str
+    password: str | None = None
+
+
+class AskForAddressSchema(WireSchema):
+    into = AskForAddress
+    email = EmailAddress(required=True, metadata=EMAIL)
+    password = Text(allow_none=True, metadata=_OWN_PASSWORD)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leave(ProvingBody):
+    only_proves = False
+
+
+class LeaveSchema(WireSchema):
+    into = Leave
+    password = Text(allow_none=True, metadata=_OWN_PASSWORD)
+    code = Text(allow_none=True, metadata=CODE_AS_PROOF)
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,13 @@ from typing import Any, ClassVar, TypeVar, get_args
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
 
-from app.rules.email_addresses import MAX_EMAIL_LENGTH, may_register, trim_email
+from app.rules.email_addresses import MAX_EMAIL_LENGTH, NO_EMAIL, may_register, trim_email
 from app.rules.password_hashes import MAX_BYTES
 from app.rules.passwords import COMMON, MIN_LENGTH, problem_with
 from app.stores.factors import MfaType
 from app.text import has_hidden
 
 REQUIRED = "BASE_TYPE_REQUIRED: This field is required"
-NO_EMAIL = "EMAIL_TYPE_INVALID_EMAIL: Not a well formed email address."
 _USER_ID = re.compile(r"[0-9]{1,20}")
 _ID_HASH = re.compile(r"[A-Za-z0-9+/]{43}=")
 
@@ -51,6 +50,10 @@ PUBLIC_COMPUTER = {
 REMEMBER = {
     "description": "Ask for no code at the next logins in this browser, for `REMEMBER_TTL`; passed over on a public "
     "computer",
+    "examples": [False],
+}
+UNDELETE = {
+    "description": "Take it back that the account was disabled or deleted. Without it, such an account cannot log in",
     "examples": [False],
 }
 
@@ -132,6 +135,13 @@ class Flag(fields.Boolean):
         if not isinstance(value, bool) and value != "on":
             raise self.make_error("invalid", input=value)
         return bool(value)
+
+
+class Wish(fields.Boolean):
+    """A flag that real clients send in many forms: only true, and the value of a ticked box, mean yes."""
+
+    def deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        return value is True or value == "on"
 
 
 class Nested(fields.Nested):

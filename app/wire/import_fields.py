@@ -7,14 +7,14 @@ from marshmallow import ValidationError, fields
 
 from app.rules import totp, webauthn
 from app.rules.cose import BadKey, cose_from_pem, plain_key
-from app.rules.email_addresses import may_be_imported, normalise_email
+from app.rules.email_addresses import NO_EMAIL, may_be_imported, normalise_email
 from app.rules.import_lines import Email, ImportedTotp
 from app.rules.password_hashes import MAX_COST, UnusableHash, read_hash, to_keep
 from app.rules.totp import LEAST_SECRET_BITS, BadSecret
 from app.stores.factors import USUAL_TOTP
 from app.times import iso_seconds
 from app.wire import keycloak
-from app.wire.fields import NO_EMAIL, Flag, Text
+from app.wire.fields import Flag, Text
 
 TOTP_PARAMETERS = {"totp_algorithm": "algorithm", "totp_digits": "digits", "totp_period": "period_s"}
 

@@ -111,6 +111,7 @@ class ImportedUserSchema(WireSchema):
     id = Snowflake()
     old_id = fields.String()
     disabled = SqlFlag()
+    verified = SqlFlag()
     tokens_valid_since = Moment()
     passkeys = Items(Nested(ImportedPasskeySchema), validate=length(0, MAX_PASSKEYS))
     notes = fields.List(fields.String())

@@ -12,11 +12,13 @@ from app.wire.fields import (
     REQUIRED,
     START_TICKET,
     TICKET,
+    UNDELETE,
     Flag,
     ProvingBody,
     ProvingSchema,
     Text,
     WireSchema,
+    Wish,
     check_name,
     length,
 )
@@ -88,12 +90,14 @@ class StartSignInSchema(WireSchema):
 class FinishSignIn:
     ticket: str
     credential: str
+    undelete: bool = False
 
 
 class FinishSignInSchema(WireSchema):
     into = FinishSignIn
     ticket = Text(required=True, metadata=START_TICKET)
     credential = Text(required=True, metadata=ASSERTION)
+    undelete = Wish(metadata=UNDELETE)
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,15 @@ class ValidatedPasswordSchema(ResponseSchema):
     password_strength = fields.Nested(StrengthSchema, required=True)
 
 
+class VerifiedSchema(ResponseSchema):
+    user_id = _text(metadata=USER_ID)
+    token = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=_TOKEN | {"description": "That of a new session; null for who is signed in, or has a second factor"},
+    )
+
+
 class RegisteredSchema(ResponseSchema):
     user_id = _text(metadata=USER_ID)
 
@@ -263,7 +272,8 @@ class UserSchema(ResponseSchema):
     authenticator_types = fields.List(
         fields.Integer(), required=True, metadata={"description": "1 is a passkey, 2 a TOTP app", "examples": [[2]]}
     )
-    verified = _flag(metadata={"description": "Whether the address was proved to be the user's", "examples": [False]})
+    verified = _flag(metadata={"description": "Whether the address was proved to be the user's", "examples": [True]})
+    pending_email = _nullable("ada@example.net")
     discriminator = _text(metadata={"description": "This and the next are the application's, if it has them"})
     avatar = _nullable("a_1269e74af4df7417b13759eae50c83dc")
     locale = _text(metadata={"examples": ["en-US"]})

@@ -19,12 +19,14 @@ from app.wire.fields import (
     PUBLIC_COMPUTER,
     REMEMBER,
     TICKET,
+    UNDELETE,
     USERNAME,
     USERNAME_CHECKS,
     EmailAddress,
     Flag,
     Text,
     WireSchema,
+    Wish,
     check_email,
     check_password,
 )
@@ -76,6 +78,7 @@ class BrowserRegisterSchema(RegisterSchema):
 class Login:
     login: str
     password: str
+    undelete: bool = False
 
 
 class LoginSchema(WireSchema):
@@ -84,6 +87,7 @@ class LoginSchema(WireSchema):
         required=True, metadata=LOGIN | {"description": "The e-mail address; without `login` the field `email` counts"}
     )
     password = Text(required=True, metadata=PASSWORD)
+    undelete = Wish(metadata=UNDELETE)
 
     @pre_load
     def _read_email_as_login(self, sent: Any, **_: Any) -> Any:

@@ -172,6 +172,8 @@ def test_reset_mfa_takes_passkeys_too(run, alice, new_device, redis):
 def queue_mails(store, clock, alice, bob, new_device, app):
     """For both: one due, one put aside, one given up; and links for those of alice."""
     mails = MailStore(store, clock)
+    for device in (alice, bob):
+        mails.forget(device.user_id)  # those that verify an address
     for _ in range(3):
         for device in (alice, bob):
             new_device().post("/auth/forgot", {"login": device.email})
@@ -290,3 +292,17 @@ def test_remembered_devices_are_shown_and_forgotten(run, with_totp, app, users):
     assert acts == [("forget-remembered", 2)]
     assert run("users", "show", with_totp.email, "--json").json[0]["remembered"] == []
     assert run("sessions", "list", "--user", with_totp.email, "--json").json
+
+
+def test_tidy_deletes_who_is_due_and_doctor_tells_if_it_does_not_run(alice, run, clock):
+    assert alice.post("/users/@me/delete", {"password": PASSWORD}).status_code == 204
+    [shown] = run("users", "show", alice.email, "--json").json
+    assert (shown["left"], shown["disabled"], shown["verified"]) == ("deleted", True, False)
+    assert shown["delete_at"]
+    assert "deleted on" in run("users", "list").out
+    assert "0 users deleted" in run("users", "tidy").out
+    clock.advance(16 * 24 * 3600)
+    assert "1 account should have been deleted" in run("doctor").out
+    assert "1 user deleted" in run("users", "tidy").out
+    assert "No account waits for its deletion" in run("doctor").out
+    assert run("users", "show", alice.email).exit_code == 1

@@ -13,7 +13,10 @@ SECRETS = {
     "GATEWAY_SECRET": "what-the-gateway-shows-to-be-let-in",
     "METRICS_SECRET": "what-prometheus-shows-to-be-let-in",
 }
-PAGES = ("pages.", "recovery_pages.", "settings.", "static", "docs.", "activity_pages.", "well_known_pages.", "brand.")
+PAGES = (
+    *("pages.", "recovery_pages.", "settings.", "settings_account.", "static", "docs.", "activity_pages."),
+    *("well_known_pages.", "brand."),
+)
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_an_operators_end_is_told(service, alice, events, real_redis):
     own = create_app(load_settings(ENVIRONMENT), real_redis)
     id_hash = alice.id_hash
     events.heard()
-    assert own.extensions["keyrack"].accounts.disable(alice.user_id)
+    assert own.extensions["keyrack"].leaving.disable(alice.user_id)
     assert events.brief() == [("AUTH_SESSION_REMOVE", id_hash, "admin")]
     assert not alice.is_signed_in
 

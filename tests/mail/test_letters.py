@@ -19,7 +19,7 @@ from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.stores.mail import Notice, NoticeKind
 from app.stores.session_records import Client
-from app.stores.users import Change
+from app.stores.users import Change, Gone
 from tests.conftest import ENVIRONMENT
 
 # What letters read and write in Redis, users and links, is tested on a real one in tests/stores.
@@ -32,7 +32,15 @@ CLIENT = Client(os="Linux", platform="Firefox", location="Zürich, Zurich, Switz
 AT = 1752708864.7  # 16 July 2025, 23:34:24 UTC
 SESSION = "S" * 43 + "="
 KEYRING = Keyring(["k" * 32])
-LINKED = ("reset", "sign_in", "totp_on", "passkey_added")  # kinds whose mail has a link with a secret
+LINKED = (
+    "reset",
+    "sign_in",
+    "totp_on",
+    "passkey_added",
+    "verify",
+    "new_address",
+    "address_changed",
+)  # kinds whose mail has a link with a secret
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +72,30 @@ def user(users):
 
 
 @pytest.fixture
-def compose(app, letters, user):
+def notice_of(users, clock, links):
+    """Makes a notice to a user, whose record is as it is when that is told."""
+
+    def make(kind, user_id="1", client=CLIENT, keyring=KEYRING, **more):
+        asked = {"pending_email": "new@example.com", "pending_since": str(int(AT))}
+        fields = {"verify": {"unverified": "1"}, "new_address": asked}.get(kind, {})
+        email = asked["pending_email"] if kind == "new_address" else users.get(user_id).email
+        more = {"secrets_version": "0", "factor": keyring.digest(email)} | more
+        notice = Notice(kind, user_id, AT, client, SESSION, **more)
+        restore = Links(links, keyring, clock).new_restore(user_id, "former@example.com", int(AT), notice.id)
+        opened = restore if kind == "address_changed" else None
+        users.change(user_id, Change(same_credentials=True, set=fields, open_link=opened))
+        return notice
+
+    return make
+
+
+@pytest.fixture
+def compose(app, letters, user, notice_of):
     """The mail about a notice to Ada, as it is after it was sent."""
 
     def sent(kind="sign_in", client=CLIENT, address="ada@example.com"):
         with app.app_context():
-            message = letters.compose(Notice(kind, user(address), AT, client, SESSION, secrets_version="0"))
+            message = letters.compose(notice_of(kind, user(address), client))
         return email.message_from_bytes(message.as_bytes(), policy=SMTP)
 
     return sent
@@ -155,14 +181,14 @@ def test_a_reset(compose, link_rules, clock):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_mail_that_is_sent_twice_is_one_mail(app, letters, user, clock, kind):
+def test_a_mail_that_is_sent_twice_is_one_mail(app, letters, user, notice_of, clock, kind):
     """The server may have taken the first: Message-ID, Date and links are the same, and the links work as before."""
-    notice = Notice(kind, user(), AT, CLIENT, SESSION, secrets_version="0")
+    notice = notice_of(kind, user())
     with app.app_context():
         first, again = letters.compose(notice), letters.compose(notice)
         clock.advance(600)
         late = letters.compose(notice)
-        another = letters.compose(Notice(kind, notice.user_id, AT, CLIENT, SESSION, secrets_version="0"))
+        another = letters.compose(notice_of(kind))
     for name in ("Message-ID", "Date", "Subject"):
         assert first[name] == again[name] == late[name]
     assert text_of(first) == text_of(again) == text_of(late)
@@ -171,7 +197,7 @@ def test_a_mail_that_is_sent_twice_is_one_mail(app, letters, user, clock, kind):
 
 
 @pytest.mark.parametrize("kind", LINKED)
-def test_who_reads_redis_cannot_make_the_secret_of_a_link(app, users, links, user, clock, kind):
+def test_who_reads_redis_cannot_make_the_secret_of_a_link(app, users, links, user, notice_of, clock, kind):
     """It needs SECRET_KEYS, and belongs to one user and one kind."""
     secrets = set()
     for key, user_id in (("k", "1"), ("o", "1"), ("k", "2")):
@@ -180,14 +206,14 @@ def test_who_reads_redis_cannot_make_the_secret_of_a_link(app, users, links, use
         if not users.get(user_id):
             user(f"{user_id}@example.com", user_id)
         with app.app_context():
-            message = letters.compose(Notice(kind, user_id, AT, CLIENT, SESSION, secrets_version="0", id="n" * 64))
+            message = letters.compose(notice_of(kind, user_id, keyring=keyring, id="n" * 64))
         secrets.add(links_of(message)[0].rpartition(".")[2])
     assert len(secrets) == 3
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - set(LINKED)))
 def test_no_other_has_a_secret(compose, redis, kind):
-    pages = {SITE + path for path in ("/forgot", "/settings/sessions", "/settings/security")}
+    pages = {SITE + path for path in ("/forgot", "/settings/sessions", "/settings/security", "/login?undelete=1")}
     assert set(links_of(compose(kind))) <= pages
     assert [key for key in redis.scan_iter() if key.endswith(":links")] == []
 
@@ -212,7 +238,7 @@ def test_nothing_is_loaded_from_anywhere(compose):
 @pytest.mark.parametrize("gone", ["deleted", "disabled"])
 def test_who_is_gone_or_disabled_is_told_nothing(app, letters, user, users, redis, gone):
     user()
-    users.delete("1", ["ada@example.com"], "digest") if gone == "deleted" else users.change(
+    users.delete(Gone("1", ["ada@example.com"], "digest")) if gone == "deleted" else users.change(
         "1", Change(set={"disabled": "1"})
     )
     with app.app_context():

@@ -14,6 +14,7 @@ from app.stores.users import Change
 from app.web.services import EXTENSION
 from tests.authenticator import Authenticator
 from tests.device import PASSWORD, Device
+from tests.letters import letters_of
 from tests.passkeys import CREDENTIALS, add, prove, sign_in
 
 LINUX = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
@@ -39,8 +40,8 @@ def told(app):
     return look
 
 
-def log_in(device, login, password):
-    return device.post("/auth/login", {"login": login, "password": password})
+def log_in(device, login, password, **more):
+    return device.post("/auth/login", {"login": login, "password": password, **more})
 
 
 def words(rows):
@@ -204,7 +205,7 @@ def test_a_visitor_logs_in_first(app):
     assert (answer.status_code, answer.location) == (303, "/login?next=/settings/activity")
 
 
-def _every_kind(alice, app, new_device, clock):
+def _every_kind(alice, app, new_device, redis, clock):
     """Does all that an account's activity tells of."""
     services = app.extensions[EXTENSION]
     run = app.test_cli_runner().invoke
@@ -233,7 +234,24 @@ def _every_kind(alice, app, new_device, clock):
     assert log_in(new_device(), alice.email, "password1").status_code == 200
     assert run(args=["users", "disable", alice.email, "--yes"]).exit_code == 0
     assert run(args=["users", "enable", alice.email]).exit_code == 0
+    _move_and_leave(alice, app, new_device, redis, clock)
     return services.activities.list(alice.user_id)
+
+
+def _move_and_leave(alice, app, new_device, redis, clock):
+    services = app.extensions[EXTENSION]
+    new_device().post("/auth/verify", {"token": letters_of(app, redis, "verify")[0].secret})
+    for act in ("disable", "delete"):
+        device = new_device()
+        device.token = log_in(device, alice.email, "password1", undelete=True).json["token"]
+        assert device.post(f"/users/@me/{act}", {"password": "password1"}).status_code == 204
+    device.token = log_in(device, alice.email, "password1", undelete=True).json["token"]
+    answer = device.patch("/users/@me", {"email": "new@example.net", "password": "password1"})
+    assert answer.status_code == 200, answer.json
+    new_device().post("/auth/verify", {"token": letters_of(app, redis, "new_address")[-1].secret})
+    body = {"token": letters_of(app, redis, "address_changed")[-1].secret, "password": "a new battery"}
+    assert new_device().post("/auth/revert", body).status_code == 200
+    assert services.accounts.get(alice.user_id).email == alice.email
 
 
 def _remember_and_forget(alice, app):
@@ -252,9 +270,9 @@ def _prove_by_code(alice, clock):
     return answer.json["token"]
 
 
-def test_every_kind_is_written_by_something_and_has_words(alice, app, new_device, clock):
+def test_every_kind_is_written_by_something_and_has_words(alice, app, new_device, redis, clock):
     """So none is added that is never told, and none that is told without words."""
-    entries = _every_kind(alice, app, new_device, clock)
+    entries = _every_kind(alice, app, new_device, redis, clock)
     with app.test_request_context():
         texts = [activity.words_of(entry) for entry in entries]
     assert {getattr(entry, "kind", "sessions_ended") for entry in entries} == {

@@ -291,10 +291,10 @@ def test_users_tells_the_application_who_a_user_is(gateway, alice, app):
     answer = gateway.get(f"/gateway/users/{alice.user_id}")
     assert (answer.status_code, answer.json) == (200, own | {"disabled": False})
     assert answer.headers["Cache-Control"] == "no-store"
-    accounts = app.extensions["keyrack"].accounts
-    assert accounts.disable(alice.user_id)
+    leaving = app.extensions["keyrack"].leaving
+    assert leaving.disable(alice.user_id)
     assert gateway.get(f"/gateway/users/{alice.user_id}").json == own | {"disabled": True}
-    assert accounts.delete(alice.user_id)
+    assert leaving.delete(alice.user_id)
     answer = gateway.get(f"/gateway/users/{alice.user_id}")
     assert (answer.status_code, answer.json) == (404, {"code": 10013, "message": "Unknown User"})
 

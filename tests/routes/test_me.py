@@ -613,10 +613,10 @@ def test_expiry_and_operators_are_reasons(alice, alices_other, app, clock):
     assert len(listed(alice)) == 1
     assert ended(alice) == [("Chrome on Windows", "expired", "Expired")]
     user_id = alice.get(API + "/users/@me").json["id"]
-    accounts = app.extensions["keyrack"].accounts
+    leaving = app.extensions["keyrack"].leaving
     clock.advance(1)
-    accounts.disable(user_id)
-    accounts.enable(user_id)
+    leaving.disable(user_id)
+    leaving.enable(user_id)
     clock.advance(1)
     signed_in(alice, "/login", LOGIN)
     assert ended(alice)[0] == ("Firefox on Linux", "admin", "By an operator")

@@ -476,7 +476,7 @@ def test_unknown_disabled_and_wrong_get_one_answer(app, with_passkey, phone, new
     removed = Authenticator()
     removed.add("keys.example.com", with_passkey.user_id.encode())
     foreign = sign_in(new_device(), removed)
-    app.extensions[EXTENSION].accounts.disable(with_passkey.user_id)
+    app.extensions[EXTENSION].leaving.disable(with_passkey.user_id)
     disabled = sign_in(new_device(), phone)
     said = [(one.status_code, one.json) for one in (wrong, unknown, foreign, disabled)]
     assert said == [said[0]] * 4

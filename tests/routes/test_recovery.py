@@ -45,7 +45,7 @@ def can_log_in(device, email, password):
 
 def test_forgot_answers_the_same_whoever_is_asked_for(alice, bob, new_device, app, redis):
     """The same answer, and the same work: one notice in the queue, which names nobody where there is nobody."""
-    app.extensions[EXTENSION].accounts.disable(bob.user_id)
+    app.extensions[EXTENSION].leaving.disable(bob.user_id)
     told = []
     for login in (alice.email, " ALICE@Example.com ", bob.email, "nobody@example.com", "not an address", ""):
         before = redis.xlen(keys.mail)
@@ -88,7 +88,7 @@ def test_a_link_works_once_whoever_asks_for_others_meanwhile(alice, new_device, 
 def test_all_links_end_when_all_sessions_end(alice, new_device, app, reset_link, event):
     secrets = [reset_link(alice) for _ in range(3)]
     if event == "disable":
-        app.extensions[EXTENSION].accounts.disable(alice.user_id)
+        app.extensions[EXTENSION].leaving.disable(alice.user_id)
     else:
         list(app.extensions[EXTENSION].operators.end_all(alice.user_id))
     for one in secrets:
@@ -129,7 +129,7 @@ def test_what_happens_right_after_the_new_password_holds(alice, app, redis, stor
     class Meddling(MailStore):
         def add(self, notice):
             if event == "disable":
-                services.accounts.disable(notice.user_id)
+                services.leaving.disable(notice.user_id)
             else:
                 users.change(notice.user_id, Change(end_others="admin"))
 
@@ -140,6 +140,7 @@ def test_what_happens_right_after_the_new_password_holds(alice, app, redis, stor
         users,
         TicketStore(store, scripts),
         ours,
+        services.addresses,
         services.devices,
         SignIns(users, services.devices, services.notices, activities),
         links,
@@ -171,7 +172,7 @@ def test_a_link_dies_with_what_it_was_made_for(alice, new_device, app, reset_lin
     if event == "new password":
         alice.patch("/users/@me", {"password": PASSWORD, "new_password": "yet another one"})
     else:
-        getattr(app.extensions[EXTENSION].accounts, event)(alice.user_id)
+        getattr(app.extensions[EXTENSION].leaving, event)(alice.user_id)
     assert errors(reset(new_device(), secret), "token") == ["TOKEN_INVALID"]
 
 
@@ -195,8 +196,8 @@ def test_the_ticket_of_a_reset_outlives_others_being_ended(with_totp, new_device
 
 def test_a_link_dies_with_a_user_who_comes_back(alice, new_device, app, reset_link, links):
     secret, not_me = reset_link(alice), links.issue_not_me(alice.user_id, alice.id_hash, new_notice_id())
-    app.extensions[EXTENSION].accounts.disable(alice.user_id)
-    app.extensions[EXTENSION].accounts.enable(alice.user_id)
+    app.extensions[EXTENSION].leaving.disable(alice.user_id)
+    app.extensions[EXTENSION].leaving.enable(alice.user_id)
     assert errors(reset(new_device(), secret), "token") == ["TOKEN_INVALID"]
     answer = app.test_client().post("/not-me/form", data={"token": not_me})
     assert answer.status_code == 400

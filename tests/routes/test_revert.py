@@ -126,7 +126,7 @@ def test_it_is_good_for_48_hours_from_the_turning_on(alice, thief, new_device, l
 @pytest.mark.parametrize("event", ["disable", "delete"])
 def test_it_brings_no_user_back(alice, thief, new_device, app, link, event):
     secret = link(alice)
-    getattr(app.extensions[EXTENSION].accounts, event)(alice.user_id)
+    getattr(app.extensions[EXTENSION].leaving, event)(alice.user_id)
     assert errors(revert(new_device(), secret), "token") == EXPIRED
 
 

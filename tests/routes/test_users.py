@@ -148,13 +148,13 @@ def test_one_right_proof_of_several_counts(with_totp):
         *[("username", value) for value in ("a", "", "x" * 33, " ada", "a\u202eda", "a\0b", 5, [], {}, True)],
         *[("global_name", value) for value in ("x" * 33, " Ada", "A\u200bda", 5, [], {}, False)],
         *[("new_password", value) for value in ("short", "", "x" * 73, "password1", "nul\0within", 12345678, [], {})],
-        *[("email", value) for value in ("bob@example.com", "nonsense", "", "x" * 300 + "@example.com", 5, [], {})],
+        *[("email", value) for value in ("nonsense", "", "x" * 300 + "@example.com", 5, [], {})],
         *[("password", value) for value in (5, [], {}, True)],
         *[("code", value) for value in (5, [], {}, True)],
     ],
 )
 def test_a_wrong_field_is_named_and_no_other_is_changed(alice, bob, field, value):
-    """By the rules of registration. The address of an account is changed elsewhere."""
+    """By the rules of registration."""
     before = alice.get("/users/@me").json
     body = {"username": "ada", "global_name": "Ada", "new_password": NEW, "password": PASSWORD} | {field: value}
     assert errors(alice.patch("/users/@me", body), field)
@@ -171,11 +171,11 @@ def test_the_own_address_in_any_spelling_is_no_change(alice, spelling):
     assert (answer.status_code, answer.json) == (200, before)
 
 
-def test_another_address_is_refused_before_a_code_is_used_up(with_totp, clock):
+def test_an_address_that_is_none_is_refused_before_a_code_is_used_up(with_totp, clock):
     clock.advance(30)
     code = with_totp.code(clock())
-    refused = with_totp.patch("/users/@me", {"email": "new@example.com", "password": PASSWORD, "code": code})
-    assert errors(refused, "email") == ["BASE_TYPE_CHOICES"]
+    refused = with_totp.patch("/users/@me", {"email": "new@", "password": PASSWORD, "code": code})
+    assert errors(refused, "email") == ["EMAIL_TYPE_INVALID_EMAIL"]
     body = {"username": "ada", "password": PASSWORD, "code": code}
     assert with_totp.patch("/users/@me", body).status_code == 200
 
@@ -235,7 +235,7 @@ def test_of_two_changes_at_once_each_is_whole(alice, new_device):
 def test_who_is_disabled_or_deleted_changes_nothing(alice, app, redis, act):
     wired = app.extensions["keyrack"]
     caller, user = wired.devices.identify(alice.token), wired.accounts.get(alice.user_id)
-    getattr(wired.accounts, act)(alice.user_id)
+    getattr(wired.leaving, act)(alice.user_id)
     assert alice.patch("/users/@me", {"global_name": "Ada"}).status_code == 401
     with pytest.raises(Unauthorized):
         wired.profiles.change(caller, user, ProfileChange(global_name="Ada"), Client())

@@ -136,7 +136,7 @@ def test_unknown_account_is_named_by_a_digest(new_device, told, growth):
 
 
 def test_disabled_account(app, quiet, new_device, told):
-    app.extensions["keyrack"].accounts.disable(quiet.user_id)
+    app.extensions["keyrack"].leaving.disable(quiet.user_id)
     told()
     new_device().post("/auth/login", {"login": quiet.email, "password": PASSWORD})
     [line] = told()

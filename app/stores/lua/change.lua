@@ -4,6 +4,7 @@
 -- Defines   find_refusal, apply. A change is a table. An absent field changes nothing:
 --             caller               id_hash of the session that asks; the change is refused if this session is over
 --             credentials_version  the change is refused if the user has another version by now
+--             only_if              fields of the user that must have these values, or the change is refused
 --             same_credentials     true if the user's credentials stay valid, so that logins under way go on
 --             set, unset           fields of the user: names to values; names
 --             forget               second factors to remove: names, as in factors.lua
@@ -17,16 +18,24 @@
 --             new_id_hash          the new hash of the caller's session
 --             reason               the reason in the event about the new hash
 --             end_others           end all sessions except the caller's, for this reason
+--             ends_all             `end_others` ends the caller's session, too
 --             refuse_tokens        adopt no token of the service before that was issued until now; so does end_others
 --             link                 id_hash of the secret of a link for a reset; the link is used up
+--             verifies             the link is one that verifies an address, not one for a reset
+--             open_link            a link to open: id_hash, record (JSON), ttl_s
 --             revert_totp          the encrypted TOTP secret, or
 --             revert_passkey       the credential id that the link takes off, with each factor that was set since. The
 --                                  link is one for that, not for a reset. The change is refused if that factor is gone
---             revert_since         when the mail with that link told of the factor (Unix s). If it was set anew later,
---                                  each factor that was set since that mail goes too
+--             revert_address       the former address that the link puts back, taking off each factor that was set since.
+--                                  Links that put back a later address go. The change is refused if it is there already
+--             revert_since         when the mail with that link told of the factor, or when the other address was asked
+--                                  for (Unix s). If the factor was set anew later, each factor that was set since that
+--                                  mail goes too
+--             comes_back           take it back that the user has left; the change is refused if the user is disabled for
+--                                  another reason, or due for deletion
 --             activity             rows that tell the user of the change (JSON: see stores/activities.py)
 --             opens                a new session (see sign_in.lua); the change is refused if the user is disabled. After
---                                  a link that took a factor off, it is opened only if no factor is left
+--                                  a link that took something back, it is opened only if no factor is left
 --             remembers            a device to remember (see remembered.lua)
 local links = KEYS[7]
 local KEPT_FORMERS = 10
@@ -51,9 +60,14 @@ local function refuse_tokens_before()
   end
 end
 
--- Tells whether a change is that of a link that takes a factor off.
+-- Tells whether a change is that of a link that takes a factor off, or puts a former address back.
 local function reverts(change)
-  return change.revert_totp or change.revert_passkey
+  return change.revert_totp or change.revert_passkey or change.revert_address
+end
+
+-- Returns what the link that a change uses up must be for.
+local function purpose_of(change)
+  return reverts(change) and "revert" or change.verifies and "verify" or "reset"
 end
 
 -- Returns when TOTP was turned on (Unix s); 0 if nobody knows.
@@ -61,11 +75,14 @@ local function totp_since()
   return tonumber(redis.call("HGET", user, "totp_since") or 0) or 0
 end
 
--- Returns when the factor that a link takes off was set (Unix s; 0 if nobody knows); nothing if the user has it no more.
--- One that was removed and set anew counts from the first time, or it would shield what was set in between.
+-- Returns when the factor that a link takes off was set (Unix s; 0 if nobody knows), or the address that it replaces was
+-- asked for; nothing if the user has that no more. A factor that was removed and set anew counts from the first time, or
+-- it would shield what was set in between.
 local function find_reverted(change)
   local since
-  if change.revert_passkey then
+  if change.revert_address then
+    since = redis.call("HGET", user, "email") ~= change.revert_address and change.revert_since
+  elseif change.revert_passkey then
     local passkey = passkey_of(change.revert_passkey)
     since = passkey and passkey.created_at
   elseif redis.call("HGET", user, "totp_secret") == change.revert_totp then
@@ -74,16 +91,43 @@ local function find_reverted(change)
   return since and math.min(since, change.revert_since)
 end
 
--- Remove the links that are of no use once all sessions have ended. Where a factor is left, the link that takes it off
--- stays: if it is not the user's own, it would sign in without the new password.
-local function forget_links()
+-- Tells whether a link puts a former address back.
+local function has_address(link)
+  return link.purpose == "revert" and (link.email or "") ~= ""
+end
+
+-- Remove each link that is none of ours, or of which `is_void` says so.
+local function forget_links_if(is_void)
   local held = redis.call("HGETALL", links)
   for i = 1, #held, 2 do
     local link = read(held[i + 1], "expires_at")
-    if not (link and link.purpose == "revert" and has_mfa()) then
+    if not link or is_void(link) then
       redis.call("HDEL", links, held[i])
     end
   end
+end
+
+-- Remove the links that are of no use once all sessions have ended. Where a factor is left, the link that takes it off
+-- stays: if it is not the user's own, it would sign in without the new password. So does the link that puts a former
+-- address back: whoever changed the address gets each mail for a reset.
+local function forget_links()
+  forget_links_if(function(link)
+    return not (has_address(link) or link.purpose == "revert" and has_mfa())
+  end)
+end
+
+-- Remove the links that another address makes void: those that were mailed to the one before.
+-- used   the link that put a former address back, if one did. Those that put back a later one go, too
+local function forget_links_of_address(used)
+  forget_links_if(function(link)
+    local is_later = used and has_address(link) and link.expires_at >= used.expires_at
+    return link.purpose == "reset" or link.purpose == "verify" or is_later
+  end)
+end
+
+local function open_link(new)
+  redis.call("HSET", links, new.id_hash, new.record)
+  redis.call("EXPIRE", links, math.max(redis.call("TTL", links), new.ttl_s))
 end
 
 -- Remove each factor that was set at this time or later, and each of which nobody knows when it was set.
@@ -112,9 +156,14 @@ local function find_refusal(change)
   if not version or (change.credentials_version and version ~= change.credentials_version) then
     return 0
   end
+  for field, value in pairs(change.only_if or {}) do
+    if redis.call("HGET", user, field) ~= value then
+      return 0
+    end
+  end
   if change.link then
     local link = read(redis.call("HGET", links, change.link), "expires_at")
-    if not link or link.purpose ~= (reverts(change) and "revert" or "reset") or link.expires_at <= call.now then
+    if not link or link.purpose ~= purpose_of(change) or link.expires_at <= call.now then
       return 0
     elseif reverts(change) and not find_reverted(change) then
       return 0
@@ -134,7 +183,7 @@ local function find_refusal(change)
       return -3
     end
   end
-  if change.opens and not may_open(version) then
+  if (change.opens or change.comes_back) and not may_open(version, change.comes_back) then
     return 0
   end
 end
@@ -161,12 +210,12 @@ local function changes_factors(change)
 end
 
 -- Remove, add and replace factors and backup codes as a change says.
-local function apply_to_factors(change)
+-- since   of a change that takes something back: what `find_reverted` found
+local function apply_to_factors(change, since)
   for _, name in ipairs(change.forget or {}) do
     factors[name].forget()
   end
   if reverts(change) then
-    local since = find_reverted(change)
     if change.revert_totp then  -- also if nobody knows when it was set
       factors.totp.forget()
     end
@@ -212,6 +261,8 @@ local function apply(change)
   if not change.same_credentials or change.end_others then
     forget_remembered()
   end
+  local since = reverts(change) and find_reverted(change)
+  local used = change.link and read(redis.call("HGET", links, change.link), "expires_at")
   if change.link then
     redis.call("HDEL", links, change.link)
   end
@@ -227,23 +278,37 @@ local function apply(change)
   if set.password_hash then  -- what was to be told of the former password is true no more
     redis.call("HDEL", user, "password_warning")
   end
+  if changes_secrets and not change.same_credentials then
+    -- An address that somebody asked for who knew the former password is not to be verified under the new one.
+    redis.call("HDEL", user, "pending_email", "pending_since")
+  end
   for field, value in pairs(set) do
     redis.call("HSET", user, field, value)
   end
   for _, field in ipairs(change.unset or {}) do
     redis.call("HDEL", user, field)
   end
-  apply_to_factors(change)
+  apply_to_factors(change, since)
 
+  local kept = not change.ends_all and change.caller or nil
   if change.end_others then
     finish_expired()
-    finish_others(change.caller, change.end_others, change.caller and ender(change.caller))
+    finish_others(kept, change.end_others, change.caller and ender(change.caller))
   end
   if change.end_others or change.refuse_tokens then
     refuse_tokens_before()
   end
-  if change.end_others and not change.caller then
+  if change.end_others and not kept then
     forget_links()
+  end
+  if set.email then
+    forget_links_of_address(change.revert_address and used)
+  end
+  if change.open_link then
+    open_link(change.open_link)
+  end
+  if change.comes_back then
+    come_back(change.opens)
   end
   if change.new_id_hash then
     apply_new_hash(change)
