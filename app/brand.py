@@ -4,6 +4,7 @@ The sheet with the other colours: static/keyrack.css. The files: routes/brand.py
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -25,6 +26,12 @@ def read_name(raw: str) -> str:
     if not 1 <= len(raw) <= 64 or ":" in raw or has_hidden(raw):
         raise ValueError("must be a name of 1 to 64 characters, without a colon and hidden characters")
     return raw
+
+
+def file_stem(name: str) -> str:
+    """Return how the names of files begin that people download from a service of this name: "keyrack"."""
+    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub("[^a-z0-9]+", "-", ascii_only.lower()).strip("-") or "account"
 
 
 @dataclass(frozen=True, slots=True)

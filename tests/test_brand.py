@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.brand import READABLE, contrast, read_colour, read_name, read_picture
+from app.brand import READABLE, contrast, file_stem, read_colour, read_name, read_picture
 from app.config import ConfigError, load_settings
 from app.languages.choice import in_language
 from app.stores.mail import Notice
@@ -102,6 +102,29 @@ def test_pages_have_them(make_app, logo):
     sheet = app.test_client().get("/keyrack/colours.css")
     assert (sheet.status_code, sheet.mimetype) == (200, "text/css")
     assert "--accent: #006b3c;" in sheet.text
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("Keyrack", "keyrack"),
+        ("Caf\u00e9 & <Co>", "cafe-co"),
+        ('a"b;c', "a-b-c"),
+        ("\u304b\u304e", "account"),
+        ("-", "account"),
+    ],
+)
+def test_files_are_named_after_the_service(name, stem):
+    """With characters that no header and no file system misreads."""
+    assert file_stem(name) == stem
+
+
+@on_fake
+def test_what_is_downloaded_has_the_name(make_app):
+    app = make_app(**OWN)
+    browser = app.test_client()
+    browser.post("/register", json={"email": "a@example.com", "username": "ada", "password": PASSWORD})
+    assert browser.get("/me/data").headers["Content-Disposition"] == 'attachment; filename="cafe-co-data.json"'
 
 
 @on_fake

@@ -6,6 +6,7 @@ import orjson
 from flask import Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.brand import file_stem
 from app.errors import MfaRequired
 from app.languages import activity
 from app.routes.forms import lead_to_page, page_blueprint, shows_page_on_refusal
@@ -34,8 +35,10 @@ from app.wire.contract import Header, answers, refuses
 bp = CookieBlueprint("activity", __name__)
 pages_bp = page_blueprint("activity_pages")
 
-_FILE = 'attachment; filename="keyrack-data.json"'
-DISPOSITION = Header("Content-Disposition", f"`{_FILE}`, so that a browser keeps it as a file")
+DISPOSITION = Header(
+    "Content-Disposition",
+    '`attachment; filename="keyrack-data.json"`, so that a browser keeps it as a file; named after the service',
+)
 
 
 @bp.get("/me/activity")
@@ -63,7 +66,8 @@ def show_data() -> ResponseReturnValue:
         require_proof()
     services().own_data.record_copy(caller().user_id, client())
     body = orjson.dumps(copy_of(caller().user_id), option=orjson.OPT_INDENT_2)
-    return Response(body, mimetype="application/json", headers={DISPOSITION.name: _FILE})
+    name = f"{file_stem(services().settings.service_name)}-data.json"
+    return Response(body, mimetype="application/json", headers={DISPOSITION.name: f'attachment; filename="{name}"'})
 
 
 @pages_bp.post("/security/data")

@@ -10,6 +10,7 @@ from babel import Locale
 from babel.messages.mofile import read_mo
 from flask import Flask, Response
 
+from app.brand import file_stem
 from app.config import Settings
 from app.languages.choice import current_locale, direction_of_page, language_of_page
 from app.languages.refusals import sentences_in_words
@@ -22,6 +23,7 @@ _OF_SCRIPTS = b"script"  # the context that scripts/catalogues.py gives their te
 def init_frame(app: Flask, settings: Settings) -> None:
     app.jinja_env.globals.update(
         service_name=settings.service_name,
+        file_stem=file_stem(settings.service_name),
         service_logo=settings.service_logo,
         service_colour=settings.service_colour,
         language_of_page=language_of_page,
