@@ -84,6 +84,10 @@ MADE = {
         "$firescrypt$ln=14,r=8,p=1$sPtDhWcd1MfdAw==$xbSou7FOl6mChCyzpCPIQ7tku7nsQMTFtyOZSXXd7tjBa4NtimOx7v42Gv2SfzPQ"
         f"u1oxM2/k4SsbOu73wlKe1A==$Bw==${_KRATOS}",
     ),
+    "Zitadel's passwap, scrypt": (
+        "password",
+        "$scrypt$ln=16,r=8,p=1$cmFuZG9tc2FsdGlzaGFyZA$Rh+NnJNo1I6nRwaNqbDm6kmADswD1+7FTKZ7Ln9D8nQ",
+    ),
     "GoTrue, of Firebase": (
         "mytestpassword",
         f"$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,sk={_GOTRUE}$C0sHCg9ek77hsg==$zKVTMvnWVw5BBOZNUdnsalx4c4c7y/w7IS5p6Ut2"
