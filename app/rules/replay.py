@@ -30,6 +30,8 @@ class Missed:
     Attributes:
         deleted: The user was deleted.
         disabled: Whether the user was disabled in the end; None if that did not change.
+        left: How the user left in the end; None if they did not, or came back.
+        delete_at: When an account that its user deleted is to be gone, Unix seconds.
         forgets: Second factors that must not count as the backup has them: changed, or a code used up.
         removed_passkeys: Our ids of passkeys that were removed one by one.
         withdraws_password: The password of the backup must not count alone: it was changed, or a factor was added.
@@ -37,6 +39,8 @@ class Missed:
 
     deleted: bool = False
     disabled: bool | None = None
+    left: audit.Left | None = None
+    delete_at: int | None = None
     forgets: frozenset[MfaType] = frozenset()
     removed_passkeys: frozenset[str] = frozenset()
     withdraws_password: bool = False
@@ -79,8 +83,8 @@ def _after(missed: Missed, line: Mapping[str, Any]) -> Missed:
     event = line.get("event")
     if event == "account_deleted":
         return replace(missed, deleted=True)
-    if event in ("account_disabled", "account_enabled"):
-        return replace(missed, disabled=event == "account_disabled")
+    if event in ("account_disabled", "account_enabled", "account_left", "account_came_back"):
+        return _after_coming_or_going(missed, line)
     if (
         event == "credentials_changed"
         and line.get("what") == "passkey_removed"
@@ -93,6 +97,19 @@ def _after(missed: Missed, line: Mapping[str, Any]) -> Missed:
     if "backup" in (line.get("how"), line.get("method")) and event in ("signed_in", "step_up_passed"):
         return replace(missed, forgets=missed.forgets | _CODES)
     return missed
+
+
+def _after_coming_or_going(missed: Missed, line: Mapping[str, Any]) -> Missed:
+    how = next((how for how in get_args(audit.Left) if how == line.get("how")), None)
+    due = _seconds(line.get("delete_at")) if how else None
+    return replace(missed, disabled=line["event"] in ("account_disabled", "account_left"), left=how, delete_at=due)
+
+
+def _seconds(text: Any) -> int | None:
+    try:
+        return int(times.iso_seconds(text))
+    except (TypeError, ValueError, AttributeError):
+        return None
 
 
 def _changed_factors(line: Mapping[str, Any]) -> frozenset[MfaType]:
@@ -150,13 +167,15 @@ class Replay:
         fields = {"replayed_at": repr(self._clock())} if missed.changes_credentials else {}
         fields |= {"password_hash": nobodys} if missed.withdraws_password else {}
         fields |= {"disabled": "1"} if missed.disabled else {}
+        fields |= {"left": missed.left} if missed.left else {}
+        fields |= {"delete_at": str(missed.delete_at)} if missed.delete_at is not None else {}
         removed = [passkey for passkey in user.passkeys if passkey.id in missed.removed_passkeys]
         for passkey in removed:  # if the process dies in between, the next run does what is left
             told = Activity("passkey_removed", detail=passkey.name, is_operators=True)
             self._users.change(user.id, Change(remove_passkey=passkey.cred_id, activity=[told]))
         change = Change(
             set=fields,
-            unset=["disabled"] if missed.disabled is False else None,
+            unset=None if missed.disabled is None or missed.left else _unset(disabled=missed.disabled),
             forget=sorted(missed.forgets) or None,
             end_others="admin",
             activity=_activity_of(user, missed),
@@ -178,11 +197,16 @@ def _activity_of(user: User, missed: Missed) -> Sequence[Activity]:
     return [Activity(kind, is_operators=True) for kind in kinds]
 
 
+def _unset(*, disabled: bool) -> Sequence[str]:
+    """Return the fields of a record that go when a user is disabled by an operator, or is let in."""
+    return ["left", "delete_at"] if disabled else ["disabled", "left", "delete_at"]
+
+
 def _left(user: User, missed: Missed, since: float) -> Missed:
     """Return what is not done yet. A record that was replayed since the backup has its credentials done."""
     if missed.deleted:
         return missed
-    if missed.disabled == user.disabled:
-        missed = replace(missed, disabled=None)
+    if (missed.disabled, missed.left) == (user.disabled, user.left):
+        missed = replace(missed, disabled=None, left=None, delete_at=None)
     missed = replace(missed, removed_passkeys=missed.removed_passkeys & {passkey.id for passkey in user.passkeys})
     return replace(missed, forgets=frozenset(), withdraws_password=False) if user.replayed_at >= since else missed

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.times import iso
+from app.web.services import EXTENSION
 from tests.authenticator import Authenticator
 from tests.device import PASSWORD, Device
 from tests.passkeys import CREDENTIALS, add, prove, sign_in
@@ -120,6 +121,24 @@ def test_what_happened_after_the_replay_stays(run, alice, new_device, redis, clo
     assert run("users", "set-password", alice.email, "--yes", given=f"{NEW}\n").exit_code == 0
     assert run("users", "replay", log_file(), "--since", "1h", "--yes").exit_code == 1
     assert may_log_in(new_device, alice.email, NEW)
+
+
+@pytest.mark.parametrize("came_back", [False, True])
+def test_who_had_left_has_left_again(run, alice, new_device, app, redis, clock, log_file, came_back):
+    """Until the day that they were told, and not if they came back since."""
+    backup = Backup(redis)
+    assert alice.post("/users/@me/delete", {"password": PASSWORD}).status_code == 204
+    body = {"login": alice.email, "password": PASSWORD, "undelete": True}
+    if came_back:
+        assert new_device().post("/auth/login", body).status_code == 200
+    due = app.extensions[EXTENSION].accounts.get(alice.user_id).delete_at
+    backup.restore()
+    assert run("users", "replay", log_file(), "--since", "1h", "--yes").exit_code == (1 if came_back else 0)
+    user = app.extensions[EXTENSION].accounts.get(alice.user_id)
+    assert (user.left, user.delete_at) == ((None, None) if came_back else ("deleted", due))
+    assert may_log_in(new_device, alice.email) is came_back
+    assert new_device().post("/auth/login", body).status_code == 200
+    assert run("users", "replay", log_file(), "--since", "1h", "--yes").exit_code == 1, "they have come back since"
 
 
 def passkeys_that_sign_in(new_device, *phones):
