@@ -39,6 +39,7 @@ SENTENCES = frozenset(
         marked("An account can have {1} passkeys. Remove one first."),
         marked("You could not log in any more: you have no password. Set one, or add another passkey first."),
         marked("Session not found"),
+        marked("Please verify your email address first: we have sent you a link. Then log in again."),
         marked("Device not found"),
         marked("You are being rate limited."),
         marked("Request entity too large"),

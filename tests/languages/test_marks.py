@@ -81,6 +81,8 @@ def test_all_of_a_template_is_marked(jinja, path):
     plain = "".join(value for _, kind, value in jinja.lex(source) if kind == "data")
     assert [text for text in Shown(plain).texts if A_TEXT.search(text)] == []
     assert [text for text in constants(jinja.parse(source)) if A_SENTENCE.fullmatch(text)] == []
+    asked = re.findall('data-prove="{{ (.*?)\\(', source)
+    assert set(asked) <= {"pgettext", "npgettext", "what "}, "in a question for a proof, it follows an infinitive"
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)

@@ -1,6 +1,7 @@
 """The language of mails: the user's, of the moment in which a notice was queued."""
 
 import re
+from dataclasses import replace
 from email import message_from_bytes
 from email.policy import SMTP
 from typing import get_args
@@ -9,15 +10,19 @@ import pytest
 
 from app.languages.choice import in_language
 from app.mail.wordings import WORDINGS
-from app.stores.mail import Notice, NoticeKind
+from app.stores.mail import NoticeKind
 from app.stores.session_records import Client
 from app.web.services import EXTENSION
 from tests.device import PASSWORD
+from tests.mail import test_letters
 from tests.mail.test_letters import html_of, links_of, text_of
 
 AT = 1752708864.7  # 16 July 2025, 23:34:24 UTC
 CLIENT = Client(os="Linux", platform="Firefox", location="Zürich, Zurich, Switzerland", ip="203.0.113.7")
 FORM = {"email": "ada@example.com", "username": "ada", "password": PASSWORD}
+
+letters, link_rules = test_letters.letters, test_letters.link_rules  # fixtures
+notice_of, user = test_letters.notice_of, test_letters.user
 
 on_fake = pytest.mark.parametrize("redis", ["fake"], indirect=True)
 
@@ -31,15 +36,16 @@ def ada(app):
 
 
 @pytest.fixture
-def compose(app, ada):
-    """A mail to her, as it is after it was sent."""
-    services = app.extensions[EXTENSION]
-    user_id = services.accounts.id_of(FORM["email"])
+def compose(app, letters, user, notice_of):
+    """A mail about one and the same notice, in each language, as it is after it was sent."""
+    made = {}
 
     def sent(kind, language):
-        notice = Notice(kind, user_id, AT, CLIENT, "S" * 43 + "=", secrets_version="0", id="n" * 64, language=language)
+        if kind not in made:
+            made[kind] = notice_of(kind, user())
         with app.app_context():
-            return message_from_bytes(services.delivery._compose(notice).as_bytes(), policy=SMTP)
+            message = letters.compose(replace(made[kind], language=language))
+        return message_from_bytes(message.as_bytes(), policy=SMTP)
 
     return sent
 
@@ -85,4 +91,4 @@ def test_a_notice_takes_the_language_along(app, ada, redis):
     while job := mails.take(worker, 60):
         queued.append((job.content.kind, job.content.language))
         mails.finish(job)
-    assert queued == [("suspicious", "en"), ("suspicious", "de"), ("suspicious", "")]
+    assert [language for kind, language in queued if kind == "suspicious"] == ["en", "de", ""]

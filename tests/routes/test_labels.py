@@ -9,7 +9,16 @@ from tests.device import PASSWORD
 pytestmark = pytest.mark.parametrize("redis", ["fake"], indirect=True)
 
 FORM = {"email": "ada@example.com", "username": "ada", "password": PASSWORD}
-KNOWN = {"username", "username webauthn", "nickname", "current-password", "new-password", "one-time-code", "off"}
+KNOWN = {
+    "email",
+    "username",
+    "username webauthn",
+    "nickname",
+    "current-password",
+    "new-password",
+    "one-time-code",
+    "off",
+}
 
 
 class Fields(HTMLParser):
