@@ -41,6 +41,7 @@ _MAX_LANES = 16  # of argon2; each is a thread
 # How much work takes as long as one round of bcrypt, of which there are 2^cost: measured with OpenSSL 3 and libargon2.
 _ITERATIONS = {"sha1": 200, "sha256": 160, "sha512": 55}  # of PBKDF2, for each digest that it makes
 _BLOCKS = 150  # N · r · p of scrypt
+_BLOCKS_AROUND = 20  # what scrypt's two rounds of PBKDF2 take, as if N were so much larger
 _KIB = 60  # memory in KiB, times passes, of argon2
 
 
@@ -123,8 +124,9 @@ def _read_bcrypt_sha256(found: re.Match[str]) -> PasswordHash:
 
 def _read_argon2(found: re.Match[str]) -> PasswordHash:
     memory_kib, passes, lanes = (_number(found[name]) for name in ("m", "t", "p"))
-    _decode(found["salt"], 8, _MAX_SALT)
-    _decode(found["digest"])
+    salt, digest = _decode(found["salt"], 8, _MAX_SALT), _decode(found["digest"])
+    if (_plain_b64(salt), _plain_b64(digest)) != (found["salt"], found["digest"]):
+        raise UnusableHash("Has a part whose last letter is not as argon2 writes it.")  # nor does libargon2 read it
     _require_memory(memory_kib * 1024)
     if not (passes and 1 <= lanes <= _MAX_LANES and memory_kib >= 8 * lanes):
         raise UnusableHash(f"Must have passes, 1 to {_MAX_LANES} lanes, and 8 KiB of memory or more for each.")
@@ -180,8 +182,10 @@ def _require_scrypt(n: int, r: int, p: int) -> float:
     """Return the cost of scrypt, if such parameters are possible."""
     if not (n > 1 and n.bit_count() == 1 and r and p):
         raise UnusableHash("Must have an N that is a power of two, r and p.")
+    if n.bit_length() > 16 * r:  # RFC 7914, 6: N below 2^(16 r). OpenSSL raises at any other
+        raise UnusableHash("Must have a smaller N, or a larger r: scrypt knows no such pair.")
     _require_memory(128 * r * max(n, p))
-    return math.log2(n * r * p / _BLOCKS)
+    return math.log2((n + _BLOCKS_AROUND) * r * p / _BLOCKS)
 
 
 def _scrypt(parameters: tuple[int, int, int], salt: bytes, digest: bytes, *, composes: bool = False) -> PasswordHash:
@@ -213,7 +217,7 @@ def _read_firebase(found: re.Match[str]) -> PasswordHash:
     """Read what Firebase's scrypt makes: the project's signer key, encrypted by AES under a key from the password."""
     parameters = 2 ** _number(found["ln"], 63), _number(found["r"]), _number(found["p"])
     cost = _require_scrypt(*parameters)
-    salt, separator = _decode(found["salt"], 1, _MAX_SALT), _decode(found["separator"], 0, _MAX_SALT)
+    salt, separator = _decode(found["salt"], 1, _MAX_SALT), _decode(found["separator"] or "", 0, _MAX_SALT)
     signer_key, digest = _decode(found["key"]), _decode(found["digest"])
 
     def matches(password: bytes) -> bool:
@@ -250,12 +254,17 @@ def _decode(text: str, least: int = _LEAST_DIGEST, most: int = _MAX_DIGEST) -> b
     return raw
 
 
+def _plain_b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode().rstrip("=")
+
+
 def _require_memory(size: int) -> None:
     if size > MAX_MEMORY_MIB * 2**20:
         raise UnusableHash(f"Takes more than {MAX_MEMORY_MIB} MiB of memory at each login.")
 
 
 _B64 = "[A-Za-z0-9+/._-]+={0,2}"
+_PLAIN = "(?:0|[1-9][0-9]*)"  # libargon2 takes no zeros in front
 _SALT, _DIGEST = f"(?P<salt>{_B64})", f"(?P<digest>{_B64})"
 _FORMS: Sequence[tuple[re.Pattern[str], Callable[[re.Match[str]], PasswordHash]]] = [
     (re.compile(form), read)
@@ -263,8 +272,8 @@ _FORMS: Sequence[tuple[re.Pattern[str], Callable[[re.Match[str]], PasswordHash]]
         (rf"(?:bcrypt\$)?{_BCRYPT_TEXT}", _read_bcrypt),
         (rf"bcrypt_sha256\${_BCRYPT_TEXT}", _read_bcrypt_sha256),
         (
-            r"(?:argon2)?(?P<phc>\$argon2(?P<kind>id|i|d)\$(?:v=(?:16|19)\$)?m=(?P<m>[0-9]+),t=(?P<t>[0-9]+),"
-            r"p=(?P<p>[0-9]+)\$(?P<salt>[A-Za-z0-9+/]+)\$(?P<digest>[A-Za-z0-9+/]+))",
+            r"(?:argon2)?(?P<phc>\$argon2(?P<kind>id|i|d)\$(?:v=(?:16|19)\$)?"
+            rf"m=(?P<m>{_PLAIN}),t=(?P<t>{_PLAIN}),p=(?P<p>{_PLAIN})\$(?P<salt>[A-Za-z0-9+/]+)\$(?P<digest>[A-Za-z0-9+/]+))",
             _read_argon2,
         ),
         (

@@ -154,6 +154,11 @@ _D = "A" * 43  # 32 bytes
         (f"$argon2id$v=19$m=65536,t=3,p=4$c2FsdA${_D}", "part of 4 bytes"),
         (f"$argon2id$v=19$m=65536,t=3,p=4${_SALT_B64}$AAAA", "part of 3 bytes"),
         (f"$argon2id$v=19$m=65536,t=3,p=4${_SALT_B64}${'A' * 41}", "no base64"),
+        (f"$argon2id$v=19$m=065536,t=3,p=4${_SALT_B64}${_D}", "Must be a hash of"),
+        (f"$argon2id$v=19$m=65536,t=03,p=4${_SALT_B64}${_D}", "Must be a hash of"),
+        (f"$argon2id$v=19$m=65536,t=3,p=04${_SALT_B64}${_D}", "Must be a hash of"),
+        (f"$argon2id$v=19$m=65536,t=3,p=4${_SALT_B64[:-1]}B${_D}", "last letter"),
+        (f"$argon2id$v=19$m=65536,t=3,p=4${_SALT_B64}${_D[:-1]}B", "last letter"),
         (f"$argon2id$v=20$m=65536,t=3,p=4${_SALT_B64}${_D}", "Must be a hash of"),
         ("pbkdf2_sha256$0$salt$" + _D, "Must have iterations"),
         ("pbkdf2_sha256$4000000000$salt$" + _D, "longer than bcrypt of cost 16"),
@@ -164,6 +169,11 @@ _D = "A" * 43  # 32 bytes
         ("scrypt$16384$salt$0$1$" + _D, "power of two"),
         ("scrypt$1048576$salt$8$1$" + _D, "more than 256 MiB"),
         ("scrypt$16384$salt$8$9999$" + _D, "longer than bcrypt of cost 16"),
+        ("scrypt$65536$salt$1$1$" + _D, "scrypt knows no such pair"),
+        (f"$scrypt$ln=16,r=1,p=1${_SALT_B64}${_D}", "scrypt knows no such pair"),
+        (f"$firescrypt$ln=17,r=1,p=1${_SALT_B64}${_D}$Bw==${_D}", "scrypt knows no such pair"),
+        (f"$scrypt$ln=1,r=1,p=2000000${_SALT_B64}${_D}", "longer than bcrypt of cost 16"),
+        (f"$scrypt$ln=1,r=500000,p=1${_SALT_B64}${_D}", "longer than bcrypt of cost 16"),
         (f"$scrypt$ln=31,r=8,p=1${_SALT_B64}${_D}", "more than 256 MiB"),
         (f"$firescrypt$ln=31,r=8,p=1${_SALT_B64}${_D}$Bw==${_D}", "more than 256 MiB"),
         (f"$firescrypt$ln=999,r=8,p=1${_SALT_B64}${_D}$Bw==${_D}", "number that is too large"),
@@ -173,6 +183,25 @@ _D = "A" * 43  # 32 bytes
 def test_what_cannot_be_checked_or_asks_for_too_much_is_refused_by_a_sentence(text, said):
     with pytest.raises(UnusableHash, match=said):
         read_hash(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"$scrypt$ln=15,r=1,p=1${_SALT_B64}${_D}",
+        f"$scrypt$ln=1,r=1,p=9${_SALT_B64}${_D}",
+        f"scrypt$2$s$9$1${_D}",
+        f"$firescrypt$ln=1,r=1,p=1${_SALT_B64}${_D}$$" + "A" * 22,
+        f"$fbscrypt$v=1,n=1,r=1,p=1,sk={'A' * 171}${_SALT_B64}${_D}",
+        f"$argon2d$m=8,t=1,p=1${'A' * 11}${'A' * 22}",
+        f"$argon2i$v=16$m=128,t=1,p=16${'A' * 342}${'A' * 171}",
+        f"pbkdf2_sha512$1$\0\n ä${'A' * 171}",
+        f"$pbkdf2$1$AA${'-_' * 11}==",
+    ],
+)
+def test_what_is_taken_at_the_edges_can_be_checked(text):
+    """A hash at which its library raises would be found out by its user alone, at each login."""
+    assert not read_hash(text).matches(PASSWORD.encode())
 
 
 def test_work_is_told_in_costs_of_bcrypt():
