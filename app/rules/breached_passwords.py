@@ -64,7 +64,7 @@ def problem_of(path: Path) -> str | None:
             sampled = [_line_after(file, size * number // _SAMPLES) for number in range(_SAMPLES)]
     except OSError as problem:
         return f"cannot be read ({problem.strerror})"
-    found = [_LINE.fullmatch(line) for line in sampled if line]
+    found = [_LINE.fullmatch(line) for line in sampled if line.strip()]
     if not found or not all(found):
         return "must be a file with a line for each password: its SHA-1 in hex, a colon and a number"
     hashes = [match[1].upper() for match in found if match]
@@ -75,7 +75,7 @@ def problem_of(path: Path) -> str | None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[int, int]]:
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # so that a pipe fails instead of waiting
     try:
         yield file, os.fstat(file).st_size
     finally:
@@ -92,6 +92,9 @@ def _search(file: int, size: int, sha1: bytes) -> bool:
             high = middle
             continue
         found = os.pread(file, _HEX, begin).upper()
+        if not found.strip():  # blank lines at the end
+            high = middle
+            continue
         if found == sha1:
             return True
         if found < sha1:
@@ -110,5 +113,7 @@ def _begin_after(file: int, offset: int) -> int | None:
 
 
 def _line_after(file: int, offset: int) -> bytes:
+    """Return the first line that begins at an offset or later; what is there instead if it is too long to be one."""
     begin = _begin_after(file, offset)
-    return b"" if begin is None else os.pread(file, _MAX_LINE, begin).partition(b"\n")[0]
+    found = os.pread(file, _MAX_LINE, offset if begin is None else begin).partition(b"\n")[0]
+    return b"" if begin is None and len(found) < _MAX_LINE else found

@@ -27,10 +27,10 @@ def path(tmp_path):
 @pytest.mark.parametrize("end", ["\r\n", "\n"])
 @pytest.mark.parametrize("lower", [True, False])
 def test_each_is_found_and_none_other(path, count, end, lower):
-    """Whatever ends the lines, in either case, with an end of the last line or without."""
+    """Whatever ends the lines, in either case, with an end of the last line or without, or blank lines after it."""
     known = [f"password {number}" for number in range(count)]
     text = "".join(lines(known, end))
-    for written in (text, text.rstrip()):
+    for written in (text, text.rstrip(), text + 3 * end):
         path.write_bytes((written.lower() if lower else written).encode())
         assert problem_of(path) is None
         breached = BreachedPasswords(path)
@@ -79,6 +79,7 @@ def test_a_file_that_is_gone_lets_all_pass_and_is_told_once(path, caplog):
         (b"x" * 100_000, "a line for each password"),
         ("".join(f"{'A' * 31}{digit}:1\n" for digit in "123").encode(), "a line for each password"),
         ("".join(reversed(lines(map(str, range(400))))).encode(), "sorted by hash"),
+        ("".join(lines("ab")).encode() + b"\0" * 5000, "a line for each password"),
         (("\ufeff" + "".join(lines("ab"))).encode(), "a line for each password"),
     ],
 )
@@ -90,7 +91,8 @@ def test_what_is_no_such_file_is_told_at_start_and_harmless(path, content, said)
 
 
 def test_a_file_that_cannot_be_opened_is_told_at_start(tmp_path):
-    for wrong in (tmp_path, tmp_path / "none.txt"):
+    os.mkfifo(tmp_path / "pipe")
+    for wrong in (tmp_path, tmp_path / "none.txt", tmp_path / "pipe"):
         with pytest.raises(ValueError, match="cannot be read"):
             read_breached(str(wrong))
 
