@@ -58,8 +58,9 @@ ActivityKind = Literal[
     "data_copied",
 ]
 REMOVAL_OF: Mapping[MfaType, ActivityKind] = {"totp": "totp_off", "webauthn": "passkey_removed"}
-# Whoever causes one of these has proved nothing by it, so lua/session.lua keeps half of the rows for the others.
-_UNPROVED: frozenset[ActivityKind] = frozenset(("sign_in_refused", "reset_asked", "step_up_refused"))
+# Whoever causes one of these may have proved nothing (the name that others see needs no password), so lua/session.lua
+# keeps half of the rows for the others.
+_UNPROVED: frozenset[ActivityKind] = frozenset(("sign_in_refused", "reset_asked", "step_up_refused", "renamed"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,15 @@ def test_a_guesser_pushes_out_nothing(alice, new_device, told, redis, clock):
     assert redis.zcard(keys.activity(alice.user_id)) == 51
 
 
+def test_a_thief_who_has_a_session_alone_pushes_out_nothing(alice, told, clock):
+    """The name that others see asks for no password, and is not limited."""
+    for number in range(60):
+        clock.advance(1)
+        assert alice.patch("/users/@me", json={"global_name": f"Thief {number}"}).status_code == 200
+    kinds = [row["type"] for row in told(alice)]
+    assert (kinds.count("renamed"), kinds[-1]) == (50, "signed_in")
+
+
 def test_confirming_over_and_over_pushes_out_nothing(alice, told, clock):
     """Whoever has the password may do so as often as they like."""
     for _ in range(30):
