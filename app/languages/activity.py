@@ -39,6 +39,7 @@ _DETAILS: Mapping[str, LazyText] = {
     "wrong_password": lazy_gettext("wrong password"),
     "wrong_code": lazy_gettext("right password, wrong code"),
     "wrong_passkey": lazy_gettext("passkey not accepted"),
+    "unverified": lazy_gettext("right password, address not verified"),
     "disabled": lazy_gettext("the account is disabled"),
     "credentials_changed": lazy_gettext("the account was changed meanwhile"),
     "password": lazy_gettext("by password"),

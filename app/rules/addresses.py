@@ -178,7 +178,7 @@ class Addresses:
         """
         if self._is_required and user.unverified:
             self._notices.send_verification_at_login(user.id, client, self.digest_of(user.email))
-            audit.sign_in_failed("unverified", user.id)
+            self._sign_ins.record_refusal("unverified", user, client)
             raise VerificationRequired
 
     def verify(self, secret: str, client: Client, *, signed_in_as: str | None = None, opens: bool = False) -> Verified:

@@ -34,7 +34,7 @@ def _counters(user_id: str) -> Iterator[tuple[str, str, str]]:
     """Yield the scope and the name of each counter, as limit_keys.py makes them, and by what it counts in words."""
     for scope in ("login_account", "code_account", "forgot"):
         yield scope, user_id, "account"
-    for scope in ("step_up_user", "end_others_user", "new_factor", "data"):
+    for scope in ("step_up_user", "end_others_user", "new_factor", "data", "verify"):
         yield scope, user_id, "user"
     yield "code_account", f"reset/{user_id}", "user, at resets"
     for id_hash in services().devices.lately_seen(user_id):

@@ -11,6 +11,7 @@ from app.stores.activities import ActivityKind
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import new_notice_id
 from app.stores.users import Change
+from app.watch import audit
 from app.web.services import EXTENSION
 from tests.authenticator import Authenticator
 from tests.device import PASSWORD, Device
@@ -63,6 +64,19 @@ def test_a_wrong_password_tells_from_where(alice, new_device, told, clock):
     newest = told(alice)[0]
     assert (newest["type"], newest["reason"]) == ("sign_in_refused", "wrong_password")
     assert (newest["explanation"], newest["deviceName"]) == ("Login refused: wrong password", "Safari on iOS")
+
+
+def test_a_right_password_of_an_unverified_address_tells_so(make_app, told):
+    app = make_app(VERIFY_EMAIL="required")
+    alice = Device(app.test_client(use_cookies=False)).register("alice@example.com")
+    assert log_in(Device(app.test_client(use_cookies=False)), alice.email, PASSWORD).status_code >= 400
+    assert "Login refused: right password, address not verified" in words(told(alice))
+
+
+def test_every_reason_for_a_refusal_has_words():
+    """But for those of which no user is known."""
+    of_nobody = {"unknown_account", "invalid_ticket", "invalid_link"}
+    assert set(get_args(audit.WhyNot)) - of_nobody <= set(activity._DETAILS)
 
 
 def test_a_wrong_code_tells_that_the_password_was_right(alice, new_device, told, clock):

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from app.stores import own_data
-from app.stores.keys import USER_TYPES
+from app.stores.keys import LIMIT_SCOPES, USER_TYPES
 from app.stores.keys import unprefixed as keys
+from app.web import own_data as own_data_of_web
 from tests.authenticator import Authenticator
 from tests.device import PASSWORD, Device
 from tests.passkeys import add
@@ -60,6 +61,12 @@ def test_every_field_of_the_record_is_told_or_a_secret(busy, redis, data):
     known = set(own_data.TOLD) | own_data.SECRET
     assert {field for field in fields if not field.startswith("adopted:")} <= known
     assert not set(own_data.TOLD) & own_data.SECRET
+
+
+def test_every_limit_is_in_it_but_those_by_address_alone(alice, app):
+    with app.app_context():
+        found = {scope for scope, _, _ in own_data_of_web._counters(alice.user_id)}
+    assert set(LIMIT_SCOPES) - found == {"login_address", "register"}
 
 
 def test_it_has_what_happened(busy, data, clock):

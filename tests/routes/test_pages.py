@@ -35,7 +35,7 @@ class Page(HTMLParser):
         if tag == "form":
             self._action = told.get("action", "")
             self.forms[self._action] = []
-        if tag in ("input", "button") and told.get("name"):
+        if tag in ("input", "button") and told.get("name") and "form" not in told:
             self.forms[self._action].append((told["name"], told.get("value", "")))
 
     def handle_data(self, data):
