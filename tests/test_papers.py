@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app import errors
+from app import errors, form_errors
 from scripts.benchmark import report
 from scripts.benchmark.__main__ import PARTS
 
@@ -44,10 +44,10 @@ def test_every_path_that_a_paper_names_is_there(paper):
 
 
 def test_clients_are_told_of_codes_that_are_there():
-    """By number and status, as the classes of app/errors.py have them."""
+    """By number and status, as the classes of app/errors.py and app/form_errors.py have them."""
     table = re.findall(r"^\| ([0-9, ]+) \| ([0-9]{3}) \|", (ROOT / "docs/clients.md").read_text(encoding="utf-8"), re.M)
     told = {(int(code), int(status)) for codes, status in table for code in codes.split(",")}
-    known = {(kind.code, kind.status) for kind in vars(errors).values() if hasattr(kind, "code")}
+    known = {(kind.code, kind.status) for kind in (vars(errors) | vars(form_errors)).values() if hasattr(kind, "code")}
     assert len(told) > 10
     assert told - known == {(40005, 413)}  # that of a body, in app/web/error_handlers.py
 

@@ -14,7 +14,7 @@ from flask.cli import with_appcontext
 from marshmallow import ValidationError
 
 from app.cli.terminal import PARTLY, Unusable, as_json, counted, say, say_json
-from app.errors import InvalidForm
+from app.form_errors import InvalidForm
 from app.rules.import_lines import ImportedUser, Line, Result
 from app.rules.passwords import MAX_EXTRA_ROUNDS, MAX_ROUNDS
 from app.rules.relying_party import why_none

@@ -25,7 +25,8 @@ from flask.cli import AppGroup, ScriptInfo
 
 from app import times
 from app.config import Settings
-from app.errors import ApiError, InvalidForm, Unconfirmed
+from app.errors import ApiError, Unconfirmed
+from app.form_errors import InvalidForm
 from app.stores.connection.connect import StoreError
 from app.stores.connection.refusals import describe
 from app.stores.user_records import User

@@ -1,8 +1,8 @@
 """The generator of /openapi.json (OpenAPI 3.1) for the JSON surfaces.
 
 It reads the routes, and the docstrings and contracts (wire/contract.py) of their views. A route is in the
-document if its view has the decorator `answers`. Bodies are described by the schemas of wire/, refusals by the classes
-of errors.py (document/refusals.py), groups of routes by the docstrings of their modules.
+document if its view has the decorator `answers`. Bodies are described by the schemas of wire/, refusals by their
+classes (document/refusals.py), groups of routes by the docstrings of their modules.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The refusals in the OpenAPI document: an example for each, and the schema of its body.
 
-The refusals are defined in errors.py. The answers to clients are made in web/error_handlers.py.
+The refusals are defined in errors.py and form_errors.py. The answers to clients are made in web/error_handlers.py.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,7 +10,8 @@ from apispec import APISpec
 from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from app.errors import ApiError, ApplicationFailed, InvalidForm, InvalidSecret, MfaRequired
+from app.errors import ApiError, ApplicationFailed, MfaRequired
+from app.form_errors import InvalidForm, InvalidSecret
 from app.web.error_handlers import cookie_body, plain_body, rate_limited_body
 from app.wire.contract import Header
 from app.wire.fields import TICKET

@@ -8,7 +8,8 @@ from contextlib import suppress
 from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 
-from app.errors import EmailTaken, InvalidCode, InvalidLink, MfaRequired, Unauthorized
+from app.errors import MfaRequired, Unauthorized
+from app.form_errors import EmailTaken, InvalidCode, InvalidLink
 from app.watch.audit import Left
 from app.web.cookies import CLEARS_COOKIES, clear_cookies
 from app.web.guards import (

@@ -17,16 +17,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.urls import iri_to_uri
 
 from app import tokens
-from app.errors import (
-    ApiError,
-    InvalidCode,
-    InvalidForm,
-    InvalidLogin,
-    InvalidPassword,
-    InvalidTicket,
-    Unauthorized,
-    Unavailable,
-)
+from app.errors import ApiError, InvalidTicket, Unauthorized, Unavailable
+from app.form_errors import InvalidCode, InvalidForm, InvalidLogin, InvalidPassword
 from app.languages import activity as activity_words
 from app.languages import times, words
 from app.languages.refusals import in_words

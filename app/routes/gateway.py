@@ -11,7 +11,8 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.errors import InvalidForm, InvalidJson, Unavailable, UnknownUser
+from app.errors import InvalidJson, Unavailable, UnknownUser
+from app.form_errors import InvalidForm
 from app.routes.users import user_body
 from app.rules.sign_ins import acr_of
 from app.stores.session_records import Session

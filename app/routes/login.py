@@ -8,7 +8,8 @@ from typing import Any
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app.errors import InvalidCode, InvalidLogin, InvalidTicket, NothingToSwap, UnknownSession, VerificationRequired
+from app.errors import InvalidTicket, NothingToSwap, UnknownSession
+from app.form_errors import InvalidCode, InvalidLogin, VerificationRequired
 from app.languages.choice import language_asked_for
 from app.rules.second_steps import SecondFactorAsked
 from app.rules.sign_ins import SignedIn

@@ -11,16 +11,8 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.routing import BaseConverter
 
-from app.errors import (
-    InvalidCode,
-    InvalidLogin,
-    InvalidTicket,
-    IsCurrentSession,
-    MfaRequired,
-    Unauthorized,
-    UnknownSession,
-    VerificationRequired,
-)
+from app.errors import InvalidTicket, IsCurrentSession, MfaRequired, Unauthorized, UnknownSession
+from app.form_errors import InvalidCode, InvalidLogin, VerificationRequired
 from app.languages.choice import language_asked_for
 from app.languages.words import why_ended
 from app.routes.login import code_asked_body, signed_in_body

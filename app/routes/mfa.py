@@ -6,7 +6,8 @@ The second step of a login: login.py.
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn, MfaRequired
+from app.errors import InvalidTicket, MfaAlreadyOn, MfaNotOn, MfaRequired
+from app.form_errors import InvalidCode, InvalidSecret
 from app.web.cookies import PROVES, RENEWS_SESSION, SETS_PROOF, renew_session_cookie, set_proof_cookie
 from app.web.guards import caller, client, may_take, require_proof, require_proof_or_answer, require_session, takes
 from app.web.limits import NEW_FACTOR, STEP_UP, STEP_UP_USER, limited

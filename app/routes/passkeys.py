@@ -8,16 +8,8 @@ from typing import Any
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app.errors import (
-    InvalidCode,
-    InvalidCredential,
-    InvalidTicket,
-    LastWayIn,
-    MfaRequired,
-    NotFound,
-    TooManyPasskeys,
-    VerificationRequired,
-)
+from app.errors import InvalidTicket, MfaRequired, NotFound
+from app.form_errors import InvalidCode, InvalidCredential, LastWayIn, TooManyPasskeys, VerificationRequired
 from app.routes.login import USER_SETTINGS
 from app.routes.mfa import codes_body
 from app.stores.passkeys import Passkey

@@ -6,7 +6,8 @@ The pages for it: recovery_pages.py. A change of a known password: users.py.
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app.errors import InvalidCode, InvalidLink, InvalidTicket
+from app.errors import InvalidTicket
+from app.form_errors import InvalidCode, InvalidLink
 from app.routes.login import code_asked_body
 from app.rules.second_steps import SecondFactorAsked
 from app.rules.sign_ins import SignedIn

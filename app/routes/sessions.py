@@ -10,7 +10,8 @@ from flask import Blueprint, abort, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
-from app.errors import InvalidCode, MfaRequired, UnknownSession
+from app.errors import MfaRequired, UnknownSession
+from app.form_errors import InvalidCode
 from app.stores.session_records import Place, Session
 from app.times import iso
 from app.tokens import id_in_url

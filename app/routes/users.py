@@ -12,7 +12,8 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from app import tokens
-from app.errors import ApplicationFailed, EmailTaken, InvalidCode, InvalidJson, MfaRequired
+from app.errors import ApplicationFailed, InvalidJson, MfaRequired
+from app.form_errors import EmailTaken, InvalidCode
 from app.routes.account import count_mail_to
 from app.routes.login import USER_SETTINGS
 from app.stores.user_records import User

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from app.errors import EmailTaken, InvalidLogin, Unauthorized
+from app.errors import Unauthorized
+from app.form_errors import EmailTaken, InvalidLogin
 from app.rules.addresses import Addresses
 from app.rules.brought_passwords import BroughtPasswords
 from app.rules.checks import Caller

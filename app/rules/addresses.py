@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.errors import EmailTaken, InvalidForm, InvalidLink, VerificationRequired
+from app.form_errors import EmailTaken, InvalidForm, InvalidLink, VerificationRequired
 from app.rules.devices import Devices
 from app.rules.email_addresses import MAX_EMAIL_LENGTH, NO_EMAIL, may_register, normal_forms, normalise_email
 from app.rules.keyring import Keyring

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from app.errors import PasswordMismatch
+from app.form_errors import PasswordMismatch
 from app.rules.addresses import Addresses
 from app.rules.checks import Caller
 from app.rules.email_addresses import normal_forms

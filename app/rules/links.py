@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app import tokens
-from app.errors import InvalidLink
+from app.form_errors import InvalidLink
 from app.rules.keyring import Keyring
 from app.stores.links import Link, LinkPurpose, LinkStore
 from app.stores.passkeys import Passkey

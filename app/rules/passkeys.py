@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 
 from app import tokens
-from app.errors import InvalidCode, InvalidCredential, InvalidTicket, LastWayIn, NotFound, TooManyPasskeys
+from app.errors import InvalidTicket, NotFound
+from app.form_errors import InvalidCode, InvalidCredential, LastWayIn, TooManyPasskeys
 from app.rules import webauthn
 from app.rules.addresses import Addresses
 from app.rules.checks import Caller

@@ -14,7 +14,8 @@ from typing import Literal, TypeVar
 
 import bcrypt
 
-from app.errors import InvalidForm, Unavailable
+from app.errors import Unavailable
+from app.form_errors import InvalidForm
 from app.rules.breached_passwords import BreachedPasswords
 from app.rules.hash_queue import HashQueue
 from app.rules.password_hashes import (

@@ -7,7 +7,8 @@ second factor: second_factor.py.
 from dataclasses import dataclass, replace
 
 from app import tokens
-from app.errors import InvalidForm, PasswordMismatch, PasswordMissing, Unauthorized, UnknownUser
+from app.errors import Unauthorized, UnknownUser
+from app.form_errors import InvalidForm, PasswordMismatch, PasswordMissing
 from app.rules.addresses import Addresses
 from app.rules.checks import Caller
 from app.rules.notices import Notices

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from app import tokens
-from app.errors import Forbidden, InvalidForm, InvalidPassword, InvalidTicket, MfaRequired, Unauthorized
+from app.errors import Forbidden, InvalidTicket, MfaRequired, Unauthorized
+from app.form_errors import InvalidForm, InvalidPassword
 from app.rules.checks import Caller
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from app import tokens
-from app.errors import InvalidLink, InvalidTicket
+from app.errors import InvalidTicket
+from app.form_errors import InvalidLink
 from app.rules.accounts import Accounts
 from app.rules.addresses import Addresses
 from app.rules.devices import Devices

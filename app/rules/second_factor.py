@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app import tokens
-from app.errors import InvalidCode, InvalidSecret, InvalidTicket, MfaAlreadyOn, MfaNotOn, Unavailable
+from app.errors import InvalidTicket, MfaAlreadyOn, MfaNotOn, Unavailable
+from app.form_errors import InvalidCode, InvalidSecret
 from app.rules import totp
 from app.rules.checks import Caller
 from app.rules.factors import BackupCodes, Factor, PasskeyFactor, TotpFactor, new_codes

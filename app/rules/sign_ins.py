@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from app import tokens
-from app.errors import InvalidLogin, Unconfirmed
+from app.errors import Unconfirmed
+from app.form_errors import InvalidLogin
 from app.rules.devices import Devices
 from app.rules.notices import Notices
 from app.stores.activities import Activity, ActivityStore

@@ -1,5 +1,5 @@
 """Refusals as HTTP answers, in the form of the surface that got the request.
-All refusals but 413 and 429: errors.py. Their description for the document: document/refusals.py.
+All refusals but 413 and 429: errors.py, form_errors.py. Their description for the document: document/refusals.py.
 """
 
 import logging

@@ -14,7 +14,8 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from app.callers import identity as callers
-from app.errors import Forbidden, InvalidForm, InvalidJson, Unauthorized
+from app.errors import Forbidden, InvalidJson, Unauthorized
+from app.form_errors import InvalidForm
 from app.languages.choice import note_language_of_user
 from app.rules.checks import Caller
 from app.stores.connection.client import Read

@@ -1,7 +1,7 @@
 """The fields that bodies of several surfaces share, with their checks and their descriptions in the document.
 The bodies themselves: the module of each surface.
 
-A check raises ValidationError with a text "CODE: message", as errors.py renders it.
+A check raises ValidationError with a text "CODE: message", as form_errors.py renders it.
 """
 
 import re

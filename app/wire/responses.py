@@ -1,5 +1,5 @@
 """The shape of the body of each successful response.
-The bodies of refusals: errors.py and web/error_handlers.py.
+The bodies of refusals: errors.py, form_errors.py and web/error_handlers.py.
 
 Views write their bodies by hand, because that is fastest. The tests check every answer with these schemas.
 """

@@ -17,7 +17,7 @@ from webauthn.helpers import encode_cbor
 from app import create_app
 from app.cli.import_users import _read_line as read_line
 from app.config import load_settings
-from app.errors import InvalidForm, InvalidLink
+from app.form_errors import InvalidForm, InvalidLink
 from app.rules.cose import plain_key
 from app.rules.email_addresses import normalise_email
 from app.rules.keyring import Keyring

@@ -140,12 +140,13 @@ NOT_ON_PAGES = {
     "Value must be one of {choices}.",
     "Value must be one of *.",
 }
-FOR_THE_API = [APP / "errors.py", *sorted((APP / "wire").glob("*.py")), *sorted((APP / "rules").glob("*.py"))]
+REFUSALS = [APP / "errors.py", APP / "form_errors.py"]
+FOR_THE_API = [*REFUSALS, *sorted((APP / "wire").glob("*.py")), *sorted((APP / "rules").glob("*.py"))]
 FOR_OPERATORS = {"import_fields.py", "imports.py", "responses.py"}
 
 
 def sentences(path):
-    """What a module says in refusals: "CODE: message", in errors.py messages of classes too. * is what is put in."""
+    """What a module says in refusals: "CODE: message", in REFUSALS messages of classes too. * is what is put in."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     within = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in set(ast.walk(tree)) - within:
@@ -158,7 +159,7 @@ def sentences(path):
         found = re.fullmatch(r"[A-Z][A-Z_]{3,}: (.*)", text)
         if found and found[1] not in ("message", "*", "%s"):
             yield found[1]
-    if path.name == "errors.py":
+    if path in REFUSALS:
         for node in ast.walk(tree):
             if isinstance(node, ast.Return | ast.Assign) and isinstance(node.value, ast.Constant):
                 text = node.value.value

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from app.errors import InvalidForm
+from app.form_errors import InvalidForm
 from app.stores.mail import new_notice_id
 from app.tokens import id_hash
 from app.web.services import EXTENSION

@@ -6,7 +6,8 @@ import pytest
 
 from app import create_app, tokens
 from app.config import load_settings
-from app.errors import PasswordMismatch, Unauthorized
+from app.errors import Unauthorized
+from app.form_errors import PasswordMismatch
 from app.rules.profile import ProfileChange
 from app.stores.connection.connect import connect
 from app.stores.session_records import Client

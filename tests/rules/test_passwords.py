@@ -7,7 +7,7 @@ import sys
 import bcrypt
 import pytest
 
-from app.errors import InvalidForm
+from app.form_errors import InvalidForm
 from app.rules.breached_passwords import BreachedPasswords
 from app.rules.password_hashes import to_keep
 from app.rules.passwords import FAULTS, Passwords, compose, fault_of, problem_with, words_of
