@@ -61,14 +61,8 @@ from app.web.services import services
 from app.web.surfaces import CookieBlueprint
 from app.wire.contract import Parameter, answers, known_by, reads, refuses
 from app.wire.fields import ProvingBody
-from app.wire.responses import (
-    CodeAskedSchema,
-    MessageSchema,
-    OwnEndedSessionSchema,
-    OwnSessionSchema,
-    RegisteredSchema,
-    SignedInByCookieSchema,
-)
+from app.wire.responses import CodeAskedSchema, MessageSchema, RegisteredSchema, SignedInByCookieSchema
+from app.wire.session_responses import OwnEndedSessionSchema, OwnSessionSchema
 from app.wire.sessions import (
     RenameSession,
     RenameSessionSchema,

@@ -17,7 +17,8 @@ from app.web.guards import caller, client, require_session
 from app.web.services import services
 from app.web.surfaces import CookieBlueprint
 from app.wire.contract import Parameter, answers, reads, refuses
-from app.wire.responses import MessageSchema, RememberedDeviceSchema
+from app.wire.responses import MessageSchema
+from app.wire.session_responses import RememberedDeviceSchema
 
 bp = CookieBlueprint("remembered", __name__)
 

@@ -28,7 +28,7 @@ from app.web.guards import (
 from app.web.limits import STEP_UP, STEP_UP_USER, limited
 from app.web.services import services
 from app.wire.contract import Parameter, answers, reads, refuses
-from app.wire.responses import UserSessionsSchema
+from app.wire.session_responses import UserSessionsSchema
 from app.wire.sessions import LogoutSessions, LogoutSessionsSchema
 
 bp = Blueprint("sessions", __name__)

@@ -6,19 +6,16 @@ from marshmallow import fields, validate
 
 from app.stores.activities import ActivityKind
 from app.stores.session_records import Amr
-from app.wire.responses import ResponseSchema
+from app.wire.response_fields import ResponseSchema, integer, nullable, text, time
 
 _TYPES = (*get_args(ActivityKind), "sessions_ended")
 
 
 class ActivitySchema(ResponseSchema):
-    type = fields.String(required=True, validate=validate.OneOf(_TYPES), metadata={"examples": ["sign_in_refused"]})
-    at = fields.AwareDateTime(required=True, metadata={"examples": ["2025-07-16T23:34:24.697588+00:00"]})
-    explanation = fields.String(
-        required=True, metadata={"description": "It in words", "examples": ["Login refused: wrong password"]}
-    )
-    reason = fields.String(
-        required=True,
+    type = text(validate=validate.OneOf(_TYPES), metadata={"examples": ["sign_in_refused"]})
+    at = time()
+    explanation = text(metadata={"description": "It in words", "examples": ["Login refused: wrong password"]})
+    reason = text(
         allow_none=True,
         metadata={
             "description": "Why it was refused, or the sessions ended; by what it was confirmed; the name of a passkey",
@@ -31,13 +28,10 @@ class ActivitySchema(ResponseSchema):
         allow_none=True,
         metadata={"description": "Of a sign-in, by what its session was opened (RFC 8176)"},
     )
-    deviceName = fields.String(  # noqa: N815 - as the cookie API spells it
-        required=True,
+    deviceName = text(  # noqa: N815 - as the cookie API spells it
         allow_none=True,
         metadata={"description": "Who did it, or which ended; null for an operator", "examples": ["Firefox on Linux"]},
     )
-    ip = fields.String(required=True, allow_none=True, metadata={"examples": ["203.0.113.7"]})
-    location = fields.String(required=True, allow_none=True, metadata={"examples": ["Bern, Bern, Switzerland"]})
-    sessions = fields.Integer(
-        required=True, metadata={"description": "How many sessions ended by it, in one moment", "examples": [0]}
-    )
+    ip = nullable("203.0.113.7")
+    location = nullable("Bern, Bern, Switzerland")
+    sessions = integer(metadata={"description": "How many sessions ended by it, in one moment", "examples": [0]})
