@@ -810,7 +810,8 @@ class Stores(RuleBasedStateMachine):
             assert held.pop("backup_codes_left") == len(model.backup_codes)
             assert held.pop("secrets_version") == str(model.secrets_version)
             assert held.pop("secrets_changed_at") == model.secrets_changed_at
-            assert (held.pop("replayed_at"), held.pop("totp_since")) == (0, 0)
+            assert (held.pop("replayed_at"), held.pop("totp_since"), held.pop("pending_since")) == (0, 0, 0)
+            assert held.pop("unverified") is False
             assert user.totp_parameters == USUAL_TOTP
             del held["totp_parameters"]
             factors = {"totp"} if "totp_secret" in model.fields else set()
