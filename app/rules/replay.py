@@ -101,15 +101,10 @@ def _after(missed: Missed, line: Mapping[str, Any]) -> Missed:
 
 def _after_coming_or_going(missed: Missed, line: Mapping[str, Any]) -> Missed:
     how = next((how for how in get_args(audit.Left) if how == line.get("how")), None)
-    due = _seconds(line.get("delete_at")) if how else None
-    return replace(missed, disabled=line["event"] in ("account_disabled", "account_left"), left=how, delete_at=due)
-
-
-def _seconds(text: Any) -> int | None:
-    try:
-        return int(times.iso_seconds(text))
-    except (TypeError, ValueError, AttributeError):
-        return None
+    due = line.get("delete_at")
+    delete_at = due if how and isinstance(due, int) else None
+    is_out = line["event"] in ("account_disabled", "account_left")
+    return replace(missed, disabled=is_out, left=how, delete_at=delete_at)
 
 
 def _changed_factors(line: Mapping[str, Any]) -> frozenset[MfaType]:

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, Literal, get_args
 
-from app import times
 from app.watch import context, metrics
 from app.watch.events import Event, Reason
 
@@ -196,7 +195,7 @@ def account_left(user_id: str, how: Left, delete_at: int | None) -> None:
     Args:
         delete_at: When it is to be deleted, Unix seconds; None for never.
     """
-    due = {"delete_at": times.iso(delete_at)} if delete_at is not None else {}
+    due = {"delete_at": delete_at} if delete_at is not None else {}
     _write_line("account_left", user_id=user_id, how=how, **due)
 
 
