@@ -232,7 +232,7 @@ def _read_line(number: int, raw: bytes, schema: ImportedUserSchema) -> Line:
 def _parse(raw: bytes) -> dict[str, Any] | str:
     """Return the JSON object of a line, or a sentence that says why it is none."""
     if raw.lstrip().startswith(b"["):
-        return "is an array; each user must be a JSON object on a line of their own (jq -c '.[]')"
+        return "is an array, but each user must be a JSON object on a line of their own (jq -c '.[]')"
     if len(raw) > _MAX_LINE:
         return "is no JSON object of 64 KB at most"
     if b"\0" in raw:

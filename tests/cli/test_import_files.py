@@ -70,6 +70,7 @@ def test_a_file_of_another_form_is_told_what_it_is(run_file, user_ids, raw, said
     ran = run_file(raw)
     assert ran.exit_code == 5
     assert said in ran.err.splitlines()[0]
+    assert "; " not in ran.err.splitlines()[0], "it would be counted as two reasons"
     assert user_ids() == set()
 
 
