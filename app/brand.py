@@ -79,7 +79,7 @@ class Colour:
 
     Attributes:
         light: On light pages, and the buttons of mails.
-        light_soft: Behind icons and notices.
+        light_soft: Behind icons, and notices with their links.
     """
 
     light: str
@@ -101,9 +101,9 @@ def read_colour(raw: str) -> Colour:
         )
     shades = (_mix(own, _WHITE, percent) for percent in range(0, 101, 2))
     dark = next(shade for shade in shades if contrast(shade, _mix(_DARK_GROUND, shade, 15)) >= READABLE)
-    return Colour(
-        _written(own), _written(_mix(_WHITE, own, 10)), _written(dark), _written(_mix(_DARK_GROUND, dark, 15))
-    )
+    tints = (_mix(_WHITE, own, percent) for percent in range(10, -1, -1))
+    light_soft = next(tint for tint in tints if contrast(own, tint) >= READABLE)
+    return Colour(_written(own), _written(light_soft), _written(dark), _written(_mix(_DARK_GROUND, dark, 15)))
 
 
 def contrast(one: _Rgb, other: _Rgb) -> float:

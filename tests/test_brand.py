@@ -72,7 +72,7 @@ def test_what_is_taken_can_be_read_on_every_ground(colour):
         ("#eceef3", shades.dark_soft),
     ]
     assert [pair for pair in pairs if contrast(rgb(pair[0]), rgb(pair[1])) < READABLE] == []
-    assert contrast(rgb(shades.light), rgb(shades.light_soft)) >= 3  # icons
+    assert contrast(rgb(shades.light), rgb(shades.light_soft)) >= READABLE  # a link in a notice
 
 
 @pytest.mark.parametrize(
