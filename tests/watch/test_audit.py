@@ -346,12 +346,12 @@ def test_a_password_set_by_a_link(app, quiet, new_device, told):
 
 
 def test_what_an_operator_does_is_told_as_theirs(app, quiet, told):
-    own, accounts = quiet.id_hash, app.extensions["keyrack"].accounts
+    own, leaving = quiet.id_hash, app.extensions["keyrack"].leaving
     with context.operator("root"):
-        accounts.disable(quiet.user_id)
-        accounts.enable(quiet.user_id)
-        accounts.delete(quiet.user_id)
-        assert not accounts.delete(quiet.user_id)
+        leaving.disable(quiet.user_id)
+        leaving.enable(quiet.user_id)
+        leaving.delete(quiet.user_id)
+        assert not leaving.delete(quiet.user_id)
     lines = told()
     assert events(lines) == ["sessions_ended", "account_disabled", "account_enabled", "account_deleted"]
     assert {str(line["actor"]) for line in lines} == {"{'operator': 'root'}"}
