@@ -1,4 +1,7 @@
-"""Every setting, with its name in the environment, type, default and meaning, and the checks of their values."""
+"""Every setting, with its name in the environment, type, default, meaning and parser.
+
+How they are read, and what does not fit together: setting_reader.py.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -8,13 +11,14 @@ from typing import Any
 
 from app import setting_parsers as parsers
 from app.brand import Colour, Picture, read_colour, read_name, read_picture
+from app.mail_settings import MailServer, read_ehlo_name, read_mail_address, read_mail_route
 from app.rules.adoption_keys import AdoptionKeys
 from app.rules.breached_passwords import read_breached
 from app.rules.passwords import MAX_ROUNDS, MIN_ROUNDS
 from app.rules.relying_party import read_origins, read_rp_id
 from app.rules.totp import LEAST_SECRET_BITS, SECRET_BITS
-from app.setting_checks import clashes, problem_with_encoding
-from app.setting_parsers import MailServer, Networks
+from app.setting_parsers import Networks
+from app.setting_reader import read_values
 from app.translations import LANGUAGES, SOURCE
 
 
@@ -171,20 +175,20 @@ class Settings:
         secret=True,
     )
     smtp_url: MailServer | Path | None = _setting(
-        parsers.optional(parsers.mail_route),
+        parsers.optional(read_mail_route),
         "mail server: `smtp://user:password@host:587` (encrypted as soon as the server offers it; a password is never "
         "sent without encryption), `smtps://…`, or `file:folder` for files; without it no mail is sent",
         "",
         secret=True,
     )
     smtp_ehlo_name: str | None = _setting(
-        parsers.optional(parsers.ehlo_name),
+        parsers.optional(read_ehlo_name),
         "name that the mail server is greeted with, as in `accounts.example.com` or `[192.0.2.1]`; without it the host "
         "of `PUBLIC_URL`",
         "",
     )
     mail_from: Address | None = _setting(
-        parsers.optional(parsers.mail_address),
+        parsers.optional(read_mail_address),
         "sender of mails: an address, or `Keyrack <no-reply@example.com>`; needed with `SMTP_URL`",
         "",
     )
@@ -308,11 +312,6 @@ class Settings:
     )
 
 
-def variable(name: str) -> str:
-    """Return the environment variable of a field of Settings."""
-    return name.removesuffix("_s").upper()
-
-
 def load_settings(env: Mapping[str, str]) -> Settings:
     """Read the environment. A variable that is empty counts as not set.
 
@@ -320,31 +319,7 @@ def load_settings(env: Mapping[str, str]) -> Settings:
         ConfigError: Some variables are bad. The message names all of them, so that they can all be corrected before the
             next start.
     """
-    problems: list[str] = []
-    values: dict[str, Any] = {}
-    for setting in fields(Settings):
-        name = variable(setting.name)
-        raw = env.get(name, "").strip() or setting.metadata["default"]
-        if raw is None:
-            problems.append(f"{name} is not set: {setting.metadata['meaning']}")
-            continue
-        problem_of_all = problem_with_encoding(raw)
-        if problem_of_all:
-            problems.append(f"{name} {problem_of_all}")
-            continue
-        try:
-            values[setting.name] = setting.metadata["parse"](raw)
-        except ValueError as problem:
-            problems.append(f"{name} {problem}")
-    if env.get("SMTP_URL", "").strip():
-        needed = [name for name in ("MAIL_FROM", "PUBLIC_URL") if not env.get(name, "").strip()]
-        problems += [f"{name} is not set, and SMTP_URL needs it" for name in needed]
-    if not problems and values["smtp_url"] and not values["smtp_ehlo_name"]:
-        try:
-            values["smtp_ehlo_name"] = parsers.ehlo_name_of(values["public_url"])
-        except ValueError as problem:
-            problems.append(f"SMTP_EHLO_NAME is not set, and the host of PUBLIC_URL does not do: it {problem}")
-    problems += clashes(values)
+    values, problems = read_values(fields(Settings), env)
     if problems:
         raise ConfigError("Keyrack cannot start:\n" + "\n".join(f"- {problem}" for problem in problems))
     return Settings(**values)

@@ -1,20 +1,18 @@
 """The parsers of settings: each takes a text and returns its value. ValueError says what the text must be.
 
-The settings themselves: config.py.
+The settings themselves: config.py. Parsers of mail: mail_settings.py; of name, logo and colour: brand.py.
 """
 
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from email.headerregistry import Address
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import limits
 import maxminddb
-from email_validator import EmailNotValidError, validate_email
 
 from app.rules.adoption_keys import MOST_KEYS, AdoptionKey, AdoptionKeys, BadKeys, read_keys
 from app.rules.relying_party import origin_of
@@ -23,32 +21,14 @@ from app.stores.connection.connect import StoreError
 from app.stores.keys import OWN_NAMES
 from app.times import iso_seconds
 
+HOST = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
+
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 _MIN_SECRET_LENGTH = 32
-_MAIL_PORTS = {"smtp": 587, "smtps": 465}
 _LONGEST_S = 100 * 365 * 24 * 60 * 60  # no session may end after the year 9999, because datetime has no later year
 _MOST_COUNTED = 1_000_000_000
-_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_LONGEST_HOST = 253
-_HOST = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
-
-
-@dataclass(frozen=True, slots=True)
-class MailServer:
-    """The mail server.
-
-    Attributes:
-        user: "" if the server asks for no login.
-        implicit_tls: True encrypts from the first byte. False encrypts as soon as the server offers it.
-    """
-
-    host: str
-    port: int
-    user: str
-    password: str = field(repr=False)
-    implicit_tls: bool
 
 
 def text(raw: str) -> str:
@@ -208,80 +188,10 @@ def moment(raw: str) -> float:
     return at
 
 
-def mail_route(raw: str) -> MailServer | Path:
-    """Return the mail server, or the folder for mails as files."""
-    try:
-        url = urlsplit(raw)
-        return _mail_folder(url) if url.scheme == "file" else _mail_server(url)
-    except ValueError:  # UnicodeError is a ValueError, too
-        raise ValueError(
-            "must be smtp://user:password@host:587, smtps://user:password@host:465 or file:folder; "
-            "the user and the password, of ASCII alone, can be left out together, and are percent-encoded"
-        ) from None
-
-
-def _mail_folder(url: SplitResult) -> Path:
-    path = unquote(url.path, errors="strict")
-    if url.netloc or url.query or url.fragment or not path.strip("/") or "\0" in path:
-        raise ValueError
-    return Path(path)
-
-
-def _mail_server(url: SplitResult) -> MailServer:
-    user, password = (unquote(part or "", errors="strict") for part in (url.username, url.password))
-    is_plain = (user + password).isascii() and (user + password).isprintable()  # smtplib sends no other characters
-    if url.scheme not in _MAIL_PORTS or not url.hostname or url.path not in ("", "/") or url.query or url.fragment:
-        raise ValueError
-    if not is_plain or bool(user) != bool(password) or ("@" in url.netloc and not user):
-        raise ValueError
-    is_ipv6 = ":" in url.hostname
-    host = url.hostname if is_ipv6 else url.hostname.encode("idna").decode()
-    if not re.fullmatch(_HOST, f"[{host}]" if is_ipv6 else host):
-        raise ValueError
-    port = _MAIL_PORTS[url.scheme] if url.port is None else whole(1, 65535)(str(url.port))
-    return MailServer(host, port, user, password, implicit_tls=url.scheme == "smtps")
-
-
-def mail_address(raw: str) -> Address:
-    try:
-        # The host may be known in this network only, so no public name is required.
-        checked = validate_email(
-            raw, check_deliverability=False, allow_display_name=True, allow_smtputf8=False, globally_deliverable=False
-        )
-        return Address(checked.display_name or "", checked.local_part, checked.ascii_domain)
-    except (EmailNotValidError, ValueError):
-        raise ValueError('must be an address, as in no-reply@example.com or "Keyrack <no-reply@example.com>"') from None
-
-
-def ehlo_name(raw: str) -> str:
-    """Return the name of this client for mail servers: a host name, or the literal of an address."""
-    literal = re.fullmatch(r"\[(IPv6:)?([0-9A-Fa-f:.]+)\]", raw)
-    try:
-        is_literal = literal is not None and ipaddress.ip_address(literal[2]).version == (6 if literal[1] else 4)
-    except ValueError:
-        is_literal = False
-    if not is_literal and not (len(raw) <= _LONGEST_HOST and re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", raw)):
-        raise ValueError(
-            "must be the name of a host, of letters, digits, dots and hyphens, or the literal of an address, as in "
-            "accounts.example.com or [192.0.2.1]"
-        )
-    return raw
-
-
-def ehlo_name_of(public_url: str) -> str:
-    """Return the host of a URL as the name of this client for mail servers. ValueError says what it must be."""
-    host = (urlsplit(public_url).hostname or "").rstrip(".")
-    try:
-        version = ipaddress.ip_address(host).version
-    except ValueError:
-        return ehlo_name(host)
-    return f"[IPv6:{host}]" if version == 6 else f"[{host}]"
-
-
 def origin(raw: str) -> str:
     try:
         url = urlsplit(raw)
-        is_origin = re.fullmatch(rf"https?://({_HOST})(:[0-9]{{1,5}})?/?", raw) and url.hostname and url.port != 0
+        is_origin = re.fullmatch(rf"https?://({HOST})(:[0-9]{{1,5}})?/?", raw) and url.hostname and url.port != 0
     except ValueError:
         is_origin = False
     if not is_origin:
@@ -295,7 +205,7 @@ def application_url(raw: str) -> str:
     """Return the URL under which the application has its API, without a slash at the end."""
     try:
         url = urlsplit(raw)
-        is_one = re.fullmatch(rf"https?://({_HOST})(:[0-9]{{1,5}})?(/[A-Za-z0-9._~-]+)*/?", raw) and url.port != 0
+        is_one = re.fullmatch(rf"https?://({HOST})(:[0-9]{{1,5}})?(/[A-Za-z0-9._~-]+)*/?", raw) and url.port != 0
     except ValueError:
         is_one = False
     if not is_one:
@@ -313,7 +223,7 @@ def origins(raw: str) -> tuple[str, ...]:
 
 def _browser_origin(raw: str) -> str:
     # Programs that show web pages as their window have a scheme of their own: tauri://localhost, capacitor://localhost.
-    if re.fullmatch(rf"(?!https?:)[A-Za-z][A-Za-z0-9+.-]*://({_HOST})(:[0-9]{{1,5}})?", raw):
+    if re.fullmatch(rf"(?!https?:)[A-Za-z][A-Za-z0-9+.-]*://({HOST})(:[0-9]{{1,5}})?", raw):
         return raw.lower()
     try:
         return origin_of(origin(raw))

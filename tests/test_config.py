@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.config import ConfigError, Settings, load_settings, variable
-from app.setting_parsers import MailServer
+from app.config import ConfigError, Settings, load_settings
+from app.mail_settings import MailServer
+from app.setting_reader import variable
 
 NEEDED = {"REDIS_URL": "redis://localhost", "SECRET_KEYS": "s" * 32}
 

@@ -14,8 +14,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from app.cli.terminal import Unusable
-from app.config import Settings, variable
+from app.config import Settings
 from app.mail.bounded_smtp import LONGEST_S
+from app.setting_reader import variable
 from app.stores.connection.connect import connect
 from app.stores.connection.server import inspect_servers
 from app.stores.keys import unprefixed

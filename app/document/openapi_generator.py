@@ -23,9 +23,9 @@ from werkzeug.exceptions import InternalServerError, MethodNotAllowed, NotFound
 from werkzeug.routing import Rule
 
 from app.callers.identity import PROOF_COOKIE, SAFE_METHODS, SESSION_COOKIE
-from app.config import variable
 from app.document.refusals import HEADERS, JsonObject, Refusal, Refusals, header_refs, status_of
 from app.errors import Forbidden, MfaRequired, Unauthorized, Unavailable
+from app.setting_reader import variable
 from app.web import verify
 from app.web.services import services
 from app.web.surfaces import is_of_cookie_api

@@ -30,7 +30,7 @@ from app.mail.refusals import (
     refusal,
     words_of,
 )
-from app.setting_parsers import MailServer
+from app.mail_settings import MailServer
 
 # Exim accepts the eleventh mail of a connection, and leaves it in its queue for half an hour
 # (smtp_accept_queue_per_connection is 10). Some servers disconnect after about 20.

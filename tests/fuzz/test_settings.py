@@ -12,8 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.callers.addresses import caller_address
-from app.config import ConfigError, Settings, load_settings, variable
-from app.setting_parsers import MailServer
+from app.config import ConfigError, Settings, load_settings
+from app.mail_settings import MailServer
+from app.setting_reader import variable
 from app.stores.connection.client import OneServer
 from app.stores.connection.cluster import Cluster
 from app.stores.connection.connect import connect
@@ -59,13 +60,15 @@ SPANS = [variable(field.name) for field in fields(Settings) if field.name.endswi
 @pytest.mark.parametrize("name", SPANS)
 @given(raw=st.from_regex(r"\A[0-9]{0,10}[smhdwy]?\Z") | ENVIRONMENT_TEXT)
 @example(raw="999999999d")
+@example(raw="0")
+@example(raw="0s")
 def test_spans(name, raw):
     settings = load(**{name: raw})
     if settings is not None and raw.strip():
         number, unit = re.fullmatch(r"([0-9]+)([smhd]?)", raw.strip()).groups()
         seconds = getattr(settings, name.lower() + "_s", None)
         assert seconds == int(number) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
-        assert 0 < seconds <= CENTURY_S
+        assert 0 < seconds <= CENTURY_S or (name, raw.strip()) == ("REMEMBER_TTL", "0")  # that switches it off
 
 
 WHOLE = {

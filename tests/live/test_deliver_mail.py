@@ -16,7 +16,7 @@ import requests
 
 from app.mail.delivery import Delivery
 from app.mail.transport import SmtpServer
-from app.setting_parsers import MailServer
+from app.mail_settings import MailServer
 from app.stores.connection.connect import from_redis_py
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, Notice

@@ -10,7 +10,7 @@ from app.config import load_settings
 from app.mail.letters import compose_test
 from app.mail.refusals import RecipientRefused, RecipientUnlikely, ServerAway
 from app.mail.transport import SmtpServer
-from app.setting_parsers import MailServer, mail_address
+from app.mail_settings import MailServer, read_mail_address
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, Notice
 from app.stores.session_records import Client
@@ -61,7 +61,9 @@ def connect(certificate):
 def send(transport, person="ada"):
     transport.connect()
     transport.send(
-        compose_test(mail_address("no-reply@example.org"), f"{person}@example.com", "https://k", "Keyrack", 1700000000)
+        compose_test(
+            read_mail_address("no-reply@example.org"), f"{person}@example.com", "https://k", "Keyrack", 1700000000
+        )
     )
 
 

@@ -12,7 +12,7 @@ from app.mail.bounded_smtp import LONGEST_S
 from app.mail.delivery import TAKEN_OVER_AFTER_S, Delivery
 from app.mail.refusals import LoginRefused, ServerAway
 from app.mail.transport import SmtpServer
-from app.setting_parsers import MailServer
+from app.mail_settings import MailServer
 from app.snowflakes import NOBODY
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, Notice

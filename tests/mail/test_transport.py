@@ -16,7 +16,7 @@ import pytest
 from app.mail.bounded_smtp import Plain
 from app.mail.refusals import LoginRefused, NotDelivered, RecipientRefused, RecipientUnlikely, ServerAway
 from app.mail.transport import Folder, SmtpServer, open_transport
-from app.setting_parsers import MailServer
+from app.mail_settings import MailServer
 from tests import mail_server
 from tests.mail_server import PASSWORD, USER, USUAL_ANSWERS, certificate_for
 
