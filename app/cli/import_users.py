@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +24,7 @@ from app.web.services import services
 from app.wire.imports import ImportedUserSchema
 
 _MAX_LINE = 64 * 1024
+_MOST_READ = 4 * _MAX_LINE  # of a line; some hundred lines are held at once
 _BOM = b"\xef\xbb\xbf"
 _NOTES_ON_TERMINAL = 20
 _REASONS = 30
@@ -100,7 +102,8 @@ class _Report:
         is_left_out = result.verdict in ("bad", "double")
         if is_left_out:
             self._reasons.update(_reasons(result))
-            _write(self._rejected, result.line.raw.rstrip(b"\r\n") + b"\n" if result.line else b"")
+            raw = result.line.raw.rstrip(b"\r\n") if result.line else b""
+            _write(self._rejected, raw + b"\n" if raw else b"")
         elif isinstance(user, ImportedUser):
             if result.verdict == "imported" and not user.password_hash:
                 self.counts["without_password"] += 1
@@ -194,23 +197,32 @@ def _read_lines(file: BinaryIO, schema: ImportedUserSchema) -> Iterator[Line]:
     """Yield each line that is not blank. On a terminal a bar shows the progress."""
     size = _size(file) if sys.stderr.isatty() else None
     if size is None:
-        yield from _read_each(file, schema)
+        yield from _read_each(_lines_of(file), schema)
         return
     with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
-        yield from _read_each(_with_progress(file, bar.update), schema)
+        yield from _read_each(_lines_of(file, bar.update), schema)
 
 
-def _with_progress(file: BinaryIO, note: Callable[[int], None]) -> Iterator[bytes]:
-    for raw in file:
-        note(len(raw))
-        yield raw
+def _lines_of(file: BinaryIO, note: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
+    """Yield each line; of one that is far too long its begin alone, because a whole file may be one line."""
+    while line := file.readline(_MOST_READ):
+        yield line
+        note(len(line))
+        while _is_cut(line):
+            line = file.readline(_MOST_READ)
+            note(len(line))
+
+
+def _is_cut(line: bytes) -> bool:
+    return len(line) == _MOST_READ and not line.endswith(b"\n")
 
 
 def _read_each(file: Iterable[bytes], schema: ImportedUserSchema) -> Iterator[Line]:
     for number, line in enumerate(file, 1):
         raw = line.removeprefix(_BOM)  # also where files that have one each were put together
         if raw.strip():
-            yield _read_line(number, raw, schema)
+            read = _read_line(number, raw, schema)
+            yield replace(read, raw=b"") if _is_cut(line) else read
 
 
 def _size(file: BinaryIO) -> int | None:

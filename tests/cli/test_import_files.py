@@ -74,6 +74,17 @@ def test_a_file_of_another_form_is_told_what_it_is(run_file, user_ids, raw, said
     assert user_ids() == set()
 
 
+@pytest.mark.parametrize(("raw", "said"), [(b"[" + b"{}," * 400_000, "is an array"), (b'{"a":"' * 200_000, "64 KB")])
+def test_a_line_as_long_as_a_file_is_passed_over_without_being_held(run_file, user_ids, tmp_path, raw, said):
+    """An array of all users in one line is a usual form of a dump. The line after it has its own number."""
+    rejects = tmp_path / "rejects"
+    ran = run_file(raw + b"\r\nbad\n" + lines(person("ada")), "--rejects", str(rejects))
+    assert counts(ran) == {"imported": 1, "there": 0, "bad": 2}
+    told = ran.err.splitlines()
+    assert (told[0].startswith("line 1: "), said in told[0], told[1].startswith("line 2: ")) == (True, True, True)
+    assert rejects.read_bytes() == b"bad\n"
+
+
 @pytest.mark.parametrize(
     ("field", "said"),
     [
