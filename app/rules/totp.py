@@ -149,16 +149,12 @@ def matching_step(
     digits = plain_code(code)
     if not re.fullmatch("[0-9]+", digits) or len(digits) != parameters.digits:
         return None
-    totp = pyotp.TOTP(
-        secret,
-        digits=parameters.digits,
-        digest=_DIGESTS[parameters.algorithm],
-        interval=parameters.period_s,
-    )
+    # TOTP is HOTP of the step (RFC 6238, 4.2). pyotp.TOTP takes no period over two minutes (2.12.0).
+    codes = pyotp.HOTP(secret, digits=parameters.digits, digest=_DIGESTS[parameters.algorithm])
     current = int(now) // parameters.period_s
     matches = [
         step
         for step in range(max(0, current - window), current + window + 1)
-        if hmac.compare_digest(totp.generate_otp(step), digits)
+        if hmac.compare_digest(codes.at(step), digits)
     ]
     return max(matches, default=None)
