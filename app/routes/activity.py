@@ -10,7 +10,7 @@ from app.brand import file_stem
 from app.errors import MfaRequired
 from app.languages import activity
 from app.routes.forms import lead_to_page, page_blueprint, shows_page_on_refusal
-from app.routes.settings import security_page
+from app.routes.settings_security import security_page
 from app.rules.activities import Endings, Happened
 from app.stores.session_records import Client
 from app.stores.user_records import User

@@ -1,5 +1,6 @@
 """The pages of login, registration and logout. Every form works without JavaScript.
-Pages behind links in mails: recovery_pages.py. Pages of a user who is signed in: settings.py.
+Pages behind links in mails: recovery_pages.py. Pages of a user who is signed in: settings_security.py,
+settings_sessions.py, activity.py.
 """
 
 from contextlib import suppress
@@ -76,7 +77,7 @@ def _sign_in_and_go_on(signed_in: SignedIn) -> ResponseReturnValue:
     sign_in_browser(signed_in)
     if signed_in.password_warning:
         done = f"weak-{signed_in.password_warning.replace('_', '-')}"
-        return redirect(url_for("settings.show_security", done=done, next=next_path()), 303)
+        return redirect(url_for("settings_security.show_security", done=done, next=next_path()), 303)
     return redirect(next_path(), 303)
 
 

@@ -1,6 +1,6 @@
 """Passkeys of the caller's user, and signing in by a passkey alone, for clients with a token and for browsers.
 
-A passkey as a second factor: login.py and mfa.py. The pages: settings.py and pages.py.
+A passkey as a second factor: login.py and mfa.py. The pages: settings_security.py and pages.py.
 """
 
 from typing import Any

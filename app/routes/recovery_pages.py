@@ -17,6 +17,7 @@ from app.routes.forms import (
     shows_page_on_refusal,
 )
 from app.routes.recovery import REVERTED
+from app.routes.settings_security import lead_to_security
 from app.rules.second_steps import SecondFactorAsked
 from app.rules.sign_ins import SignedIn
 from app.web.cookies import sign_in_browser
@@ -70,7 +71,7 @@ def _not_me_page(problems: Problems) -> str:
 
 def _sign_in_and_go_on(signed_in: SignedIn) -> ResponseReturnValue:
     sign_in_browser(signed_in)
-    return redirect(url_for("settings.show_security", done="password"), 303)
+    return lead_to_security("password")
 
 
 lead_to_page(bp, "/forgot", "/forgot/form")
@@ -160,7 +161,7 @@ def verify(body: Verify) -> ResponseReturnValue:
     own = signed_in_user()
     verified = services().addresses.verify(body.token, client())
     if verified.user_id == own:
-        return redirect(url_for("settings.show_security", done="verified"), 303)
+        return lead_to_security("verified")
     return redirect(url_for("pages.show_login", done="verified"), 303)
 
 

@@ -1,6 +1,6 @@
 """The cookie API of remembered devices: those that ask for no code at a login.
 
-How a browser becomes one: me.py. The page: settings.py.
+How a browser becomes one: me.py. The page: settings_security.py.
 """
 
 from typing import Any

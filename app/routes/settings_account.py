@@ -1,6 +1,6 @@
 """The forms of the Security page about the account as a whole: its address, and disabling or deleting it.
 
-The page itself: settings.py. The API: account.py, users.py.
+The page itself: settings_security.py. The API: account.py, users.py.
 """
 
 from flask import redirect, request, url_for
@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from app.routes.account import count_mail_to, mail_link
 from app.routes.forms import Problems, lead_to_page, page_blueprint, shows_page_on_refusal
-from app.routes.settings import security_page
+from app.routes.settings_security import lead_to_security, security_page
 from app.rules.profile import ProfileChange
 from app.watch.audit import Left
 from app.web.cookies import clear_cookies
@@ -18,10 +18,6 @@ from app.web.services import services
 from app.wire.account import AskForAddress, AskForAddressSchema
 
 bp = page_blueprint("settings_account")
-
-
-def _lead_back(done: str) -> ResponseReturnValue:
-    return redirect(url_for("settings.show_security", done=done), 303)
 
 
 def _address_page(problems: Problems) -> str:
@@ -44,19 +40,19 @@ def change_address(body: AskForAddress) -> ResponseReturnValue:
     services().profiles.require_password(user, body.password, client())
     services().profiles.require_names_apart(user, change, body.password or "")
     if not services().addresses.is_another(user, body.email):
-        return _lead_back("address-kept")
+        return lead_to_security("address-kept")
     if user.has_mfa:
         prove(request.form.get("answer", ""))
     count_mail_to(body.email)
     services().profiles.change(caller(), user, change, client())
-    return _lead_back("address-asked" if services().addresses.are_verified else "address")
+    return lead_to_security("address-asked" if services().addresses.are_verified else "address")
 
 
 @bp.post("/security/address/cancel")
 @require_session
 def keep_address() -> ResponseReturnValue:
     services().addresses.cancel(services().accounts.get(caller().user_id))
-    return _lead_back("address-kept")
+    return lead_to_security("address-kept")
 
 
 @bp.post("/security/address/resend")
@@ -64,7 +60,7 @@ def keep_address() -> ResponseReturnValue:
 @shows_page_on_refusal(_address_page)
 def resend() -> ResponseReturnValue:
     mail_link()
-    return _lead_back("mailed")
+    return lead_to_security("mailed")
 
 
 @bp.post("/security/disable")

@@ -22,7 +22,8 @@ TEMPLATES = sorted(
 )
 SCRIPTS = sorted(path for path in (APP / "static").glob("*.js") if path.name not in FOR_DEVELOPERS)
 CODE = [
-    *(APP / "routes" / name for name in ("forms.py", "pages.py", "recovery_pages.py", "settings.py")),
+    *(APP / "routes" / name for name in ("forms.py", "pages.py", "recovery_pages.py")),
+    *sorted((APP / "routes").glob("settings_*.py")),
     *sorted((APP / "languages").glob("*.py")),
     APP / "mail" / "letters.py",
     APP / "mail" / "wordings.py",
