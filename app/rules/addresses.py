@@ -45,6 +45,7 @@ class NewAddress:
     is_pending: bool
     set: Mapping[str, str]
     unset: Sequence[str] = field(default=())
+    only_if: Mapping[str, str] | None = None
 
     @property
     def activity(self) -> ActivityKind:
@@ -141,7 +142,8 @@ class Addresses:
         if not self._store.claim(user.id, normal_forms(email)):
             raise EmailTaken("email")
         gone = ["pending_email", "pending_since", "unverified"]
-        return NewAddress(email, False, {"email": email, "moved_from": user.email}, gone)
+        # Another change at once may have set a third address, whose key nobody would let go.
+        return NewAddress(email, False, {"email": email, "moved_from": user.email}, gone, {"email": user.email})
 
     def give_up(self, user: User, new: NewAddress) -> None:
         """Let a new address go whose change was refused."""

@@ -152,6 +152,7 @@ class Profiles:
         address = self._addresses.begin(user, change.email)
         asked = Change(
             credentials_version=user.credentials_version if change.needs_password else None,
+            only_if=address.only_if if address else None,
             same_credentials=True,
             caller=caller.id_hash,
             set={**{name: text for name, text in names.items() if text}, **(address.set if address else {})},

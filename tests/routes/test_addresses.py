@@ -355,3 +355,22 @@ def test_a_get_of_the_page_changes_nothing_and_its_form_does(alice, app, mailed)
     again = client.post("/verify/form", data={"token": secret})
     assert again.status_code == 400
     assert "expired or was used already" in again.text
+
+
+def test_of_two_changes_at_once_where_no_mail_is_sent_none_leaves_an_address_behind(make_app, redis, monkeypatch):
+    """Whoever read the record before the other change is refused, and nobody's address stays taken for nothing."""
+    app = make_app(SMTP_URL="")
+    alice = Device(app.test_client(use_cookies=False)).register("alice@example.com")
+    begin, others = AddressStore.claim, iter([True])
+
+    def claim(store, user_id, forms):
+        if next(others, None):
+            assert alice.patch("/users/@me", {"email": "other@example.net", "password": PASSWORD}).status_code == 200
+        return begin(store, user_id, forms)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AddressStore, "claim", claim)
+        late = alice.patch("/users/@me", {"email": NEW, "password": PASSWORD})
+    assert errors(late, "password") == ["PASSWORD_DOES_NOT_MATCH"]
+    assert me(alice)["email"] == "other@example.net"
+    assert list(redis.scan_iter("email:*")) == [keys.email("other@example.net")]
