@@ -14,6 +14,7 @@ from app.form_errors import PasswordMismatch
 from app.rules.addresses import Addresses
 from app.rules.checks import Caller
 from app.rules.email_addresses import normal_forms
+from app.rules.links import Links
 from app.rules.notices import Notices
 from app.stores.activities import Activity
 from app.stores.connection.connect import StoreError
@@ -52,6 +53,7 @@ class Leaving:
         departures: DepartureStore,
         mails: MailStore,
         addresses: Addresses,
+        links: Links,
         notices: Notices,
         clock: Callable[[], float] = time.time,
         *,
@@ -61,6 +63,7 @@ class Leaving:
         self._departures = departures
         self._mails = mails
         self._addresses = addresses
+        self._links = links
         self._notices = notices
         self._clock = clock
         self.deletion_delay_s = deletion_delay_s
@@ -142,7 +145,8 @@ class Leaving:
                 self._remove(due)
                 yield from (user.id for user in due)
             for user in batch:
-                self._addresses.tidy(user)
+                self._tidy_address(user)
+            self._forget([user.id for user in batch if user.left != "deleted"])  # else they would hide who waits
         self._departures.note_tidied(self._clock())
 
     def overdue(self) -> Overdue:
@@ -163,6 +167,12 @@ class Leaving:
         except ForeignKey:
             return False
 
+    def _tidy_address(self, user: User) -> None:
+        try:
+            self._addresses.tidy(user)
+        except ForeignKey:
+            log.error("the address of user %s is not tidied: a key is another application's", user.id)
+
     def _remove(self, users: Sequence[User]) -> None:
         """Remove users who can sign in no more, and all their data."""
         # Queued mails are removed first. If this failed after the deletion, a second try could not find the user.
@@ -174,7 +184,8 @@ class Leaving:
             audit.account_changed("deleted", user.id)
 
     def _gone(self, user: User) -> Gone:
-        emails = [email for email in (user.email, user.pending_email, user.moved_from) if email]
+        in_links = self._links.addresses_in(user.id)  # former ones are kept for as long as they can be put back
+        emails = [email for email in (user.email, user.pending_email, user.moved_from, *in_links) if email]
         forms = [form for email in emails for form in normal_forms(email)]
         return Gone(user.id, forms, self._addresses.digest_of(user.email))
 

@@ -9,7 +9,7 @@ Their records in Redis: stores/links.py. The mails around them: mail/letters.py.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from app import tokens
@@ -123,6 +123,10 @@ class Links:
         secret = self._secret(user_id, "revert", notice_id)
         link = self._store.get(user_id, tokens.id_hash(secret))
         return (secret, link.email) if link and link.email else None
+
+    def addresses_in(self, user_id: str) -> Collection[str]:
+        """Return the addresses that a user's links verify or put back."""
+        return self._store.addresses(user_id)
 
     def read_reset(self, secret: str) -> OpenLink:
         """Return the reset link with this secret.

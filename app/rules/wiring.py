@@ -155,6 +155,7 @@ class Rules:
             stores.departures,
             stores.mails,
             self.addresses,
+            self.links,
             notices,
             clock,
             deletion_delay_s=settings.deletion_delay_s,

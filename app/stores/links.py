@@ -4,7 +4,7 @@ How they are made and followed: rules/links.py.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import astuple, dataclass
 from typing import Literal, get_args
 
@@ -66,6 +66,11 @@ class LinkStore:
         [raw] = self._redis.read_own(("HGET", self._keys.links(user_id), id_hash))
         link = _parse_link(raw) if raw else None
         return link if link and link.expires_at > self._clock() else None
+
+    def addresses(self, user_id: str) -> Collection[str]:
+        """Return the addresses that a user's links verify or put back. The time of some links may be over."""
+        [held] = self._redis.read_own(("HGETALL", self._keys.links(user_id)))
+        return {link.email for link in map(_parse_link, (held or ())[1::2]) if link and link.email}
 
     def end_session(self, user_id: str, id_hash: str) -> Client | None:
         """Use up a link and end the session that it names, even if that session has another hash by now.

@@ -224,3 +224,37 @@ def test_the_page_leaves_and_leads_to_the_login_that_comes_back(app):
     assert client.post("/login/form", data=form).status_code == 400
     assert client.post("/login/form", data=form | {"undelete": "on"}).status_code == 303
     assert client.get("/settings/security").status_code == 200
+
+
+def test_a_key_of_another_application_stops_the_sweep_at_nobody_else(alice, bob, redis, clock, services):
+    """Bob is deleted, although Alice's new address, which is over, cannot be forgotten."""
+    assert alice.patch("/users/@me", {"email": "new@example.net", "password": PASSWORD}).status_code == 200
+    assert bob.post("/users/@me/delete", {"password": PASSWORD}).status_code == 204
+    redis.set(keys.remembered(alice.user_id), "another application's")
+    clock.advance(14 * DAY)
+    users = [services.accounts.get(user.user_id) for user in (alice, bob)]
+    assert list(services.leaving.tidy(iter(users))) == [bob.user_id]
+    assert services.leaving.overdue().tidied_at == clock()
+    later = [services.accounts._users.get(alice.user_id)]
+    assert list(services.leaving.tidy(iter(later))) == []
+
+
+def test_who_came_back_is_no_longer_noted_as_due(alice, bob, new_device, redis, clock, services):
+    """Only so many of the index are looked at: those who are back would hide those who wait."""
+    assert alice.post("/users/@me/delete", {"password": PASSWORD}).status_code == 204
+    assert bob.post("/users/@me/delete", {"password": PASSWORD}).status_code == 204
+    assert enter(new_device(), alice.email, undelete=True).status_code == 200
+    assert list(services.operators.tidy_users()) == []
+    assert redis.zrange(keys.leaving, 0, -1) == [bob.user_id]
+
+
+def test_former_addresses_go_with_the_account(alice, redis, app, services):
+    """Also one that could still be put back."""
+    assert alice.post("/auth/verify", {"token": letters_of(app, redis, "verify")[-1].secret}).status_code == 200
+    for email in ("second@example.net", "third@example.net"):
+        assert alice.patch("/users/@me", {"email": email, "password": PASSWORD}).status_code == 200
+        assert (
+            alice.post("/auth/verify", {"token": letters_of(app, redis, "new_address")[-1].secret}).status_code == 200
+        )
+    assert services.operators.delete(services.accounts.get(alice.user_id))
+    assert list(redis.scan_iter("email:*")) == []
