@@ -43,6 +43,7 @@ _ITERATIONS = {"sha1": 200, "sha256": 160, "sha512": 55}  # of PBKDF2, for each 
 _BLOCKS = 150  # N · r · p of scrypt
 _BLOCKS_AROUND = 20  # what scrypt's two rounds of PBKDF2 take, as if N were so much larger
 _KIB = 60  # memory in KiB, times passes, of argon2
+_KIB_OF_LANE = 400  # what the threads of one lane take in one pass, as if there were so much more memory
 
 
 class UnusableHash(ValueError):
@@ -141,7 +142,8 @@ def _read_argon2(found: re.Match[str]) -> PasswordHash:
         except argon2.exceptions.Argon2Error:  # its parameters are within bounds
             raise MemoryError from None
 
-    return PasswordHash(math.log2(memory_kib * passes / _KIB), matches)
+    of_threads = _KIB_OF_LANE * lanes if lanes > 1 else 0
+    return PasswordHash(math.log2((memory_kib + of_threads) * passes / _KIB), matches)
 
 
 # PBKDF2

@@ -147,6 +147,7 @@ _D = "A" * 43  # 32 bytes
         ("$2b$17$" + "." * 53, "cost from 4 to 16"),
         (f"$argon2id$v=19$m=2097152,t=1,p=4${_SALT_B64}${_D}", "more than 256 MiB"),
         (f"$argon2id$v=19$m=262144,t=99,p=4${_SALT_B64}${_D}", "longer than bcrypt of cost 16"),
+        (f"$argon2id$v=19$m=128,t=30000,p=16${_SALT_B64}${_D}", "longer than bcrypt of cost 16"),  # two million threads
         (f"$argon2id$v=19$m=65536,t=0,p=4${_SALT_B64}${_D}", "Must have passes"),
         (f"$argon2id$v=19$m=65536,t=3,p=99${_SALT_B64}${_D}", "Must have passes"),
         (f"$argon2id$v=19$m=8,t=3,p=4${_SALT_B64}${_D}", "Must have passes"),
