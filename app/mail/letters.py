@@ -145,11 +145,11 @@ class Letters:
             None if there is nothing to tell any more.
         """
         if notice.kind == "address_changed":  # to the former address
-            restore = self._links.find_restore(user.id, notice.id)
-            return (restore[1], restore[0]) if restore else None
+            found = self._links.find_revert_of_address(user.id, notice.id)
+            return (found[1], found[0]) if found else None
         if notice.kind in ("verify", "new_address"):
             awaited = user.pending_email if notice.kind == "new_address" else user.email if user.unverified else None
-            if awaited is None or self._keyring.digest(normalise_email(awaited)) != notice.factor:
+            if awaited is None or self._keyring.digest(normalise_email(awaited)) != notice.digest:
                 return None
             since = user.pending_since if notice.kind == "new_address" else 0
             return awaited, self._links.issue_verify(user.id, awaited, since, notice.at, notice.id)

@@ -118,7 +118,7 @@ def mail_link() -> None:
     """
     user = services().accounts.get(caller().user_id)
     email = services().addresses.to_verify(user)
-    if email and services().addresses.are_verified:
+    if email and services().addresses.can_be_verified:
         count_mail_to(email)
         services().addresses.mail_link(user, client())
 

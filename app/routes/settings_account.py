@@ -45,7 +45,7 @@ def change_address(body: AskForAddress) -> ResponseReturnValue:
         prove(request.form.get("answer", ""))
     count_mail_to(body.email)
     services().profiles.change(caller(), user, change, client())
-    return lead_to_security("address-asked" if services().addresses.are_verified else "address")
+    return lead_to_security("address-asked" if services().addresses.can_be_verified else "address")
 
 
 @bp.post("/security/address/cancel")

@@ -114,7 +114,7 @@ class Accounts:
         """
         try:
             user = self.create(
-                email, username, global_name, password, language, unverified=self._addresses.are_verified
+                email, username, global_name, password, language, unverified=self._addresses.can_be_verified
             )
         except EmailTaken:
             again = self._register_again(email, password, client, attempt)

@@ -92,7 +92,7 @@ class Addresses:
         self._is_required = is_required
 
     @property
-    def are_verified(self) -> bool:
+    def can_be_verified(self) -> bool:
         """Tell whether mails are sent. Otherwise nobody could verify an address, and none counts as unverified."""
         return self._notices.are_sent
 
@@ -136,7 +136,7 @@ class Addresses:
         """
         if email is None or not self.is_another(user, email):
             return None
-        if self.are_verified:
+        if self.can_be_verified:
             return NewAddress(email, True, {"pending_email": email, "pending_since": str(int(self._clock()))})
         user = self.settle(user)
         if not self._store.claim(user.id, normal_forms(email)):
@@ -199,7 +199,7 @@ class Addresses:
         token, session = self._devices.prepare(user.id, client, ("mail",), on_public_computer=False, attempt="")
         opens = opens and signed_in_as != user.id and not user.has_mfa
         notice_id = new_notice_id()
-        restore = self._restore_link(user, notice_id) if is_new else None
+        revert = self._revert_link(user, notice_id) if is_new else None
         change = Change(
             # A second factor that was turned on meanwhile must be asked for.
             credentials_version=user.credentials_version if opens else None,
@@ -209,7 +209,7 @@ class Addresses:
             unset=["unverified", *(["pending_email", "pending_since"] if is_new else [])],
             link=link.id_hash,
             verifies=True,
-            open_link=restore,
+            open_link=revert,
             activity=[Activity("address_changed" if is_new else "address_verified", client, "mail")],
             opens=session if opens else None,
         )
@@ -218,7 +218,7 @@ class Addresses:
         elif not self._users.change(user.id, change):
             raise InvalidLink
         audit.account_changed("address_changed" if is_new else "verified", user.id)
-        if restore:
+        if revert:
             self._notices.tell("address_changed", user.id, client, notice_id=notice_id)
         if not opens:
             return Verified(user.id, None)
@@ -285,7 +285,7 @@ class Addresses:
             log.error("the address of user %s is another account's: the key was lost", user.id)
             return user
         former = [form for form in normal_forms(user.moved_from) if form not in forms]
-        self._store.retire(user.id, former, kept_s if self.are_verified else 0)
+        self._store.retire(user.id, former, kept_s if self.can_be_verified else 0)
         settled = {"email": user.email, "moved_from": user.moved_from}
         self._users.change(user.id, Change(same_credentials=True, only_if=settled, unset=["moved_from"]))
         return self._users.get(user_id)
@@ -299,11 +299,11 @@ class Addresses:
         if normalise_email(email) not in wanted:
             self._store.release(user_id, normalise_email(email))
 
-    def _restore_link(self, user: User, notice_id: str) -> NewLink | None:
+    def _revert_link(self, user: User, notice_id: str) -> NewLink | None:
         # Whoever has the mailbox of an address that nobody verified may be a stranger: it was a slip, perhaps.
         if user.unverified:
             return None
-        return self._links.new_restore(user.id, user.email, user.pending_since, notice_id)
+        return self._links.new_revert_of_address(user.id, user.email, user.pending_since, notice_id)
 
 
 def _fields_of(user: User, email: str, *, is_new: bool) -> Mapping[str, str]:

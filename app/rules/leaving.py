@@ -23,7 +23,7 @@ from app.stores.mail import MailStore
 from app.stores.scripts import ForeignKey
 from app.stores.session_records import Client
 from app.stores.user_records import User
-from app.stores.users import Change, Gone, UserStore
+from app.stores.users import Change, Deletion, UserStore
 from app.watch import audit
 
 log = logging.getLogger(__name__)
@@ -177,17 +177,17 @@ class Leaving:
         """Remove users who can sign in no more, and all their data."""
         # Queued mails are removed first. If this failed after the deletion, a second try could not find the user.
         self._forget_mails(users)
-        self._users.delete(*(self._gone(user) for user in users))
+        self._users.delete(*(self._deletion_of(user) for user in users))
         self._forget_mails(users)  # mails that were queued during the deletion
         self._forget([user.id for user in users])
         for user in users:
             audit.account_changed("deleted", user.id)
 
-    def _gone(self, user: User) -> Gone:
+    def _deletion_of(self, user: User) -> Deletion:
         in_links = self._links.addresses_in(user.id)  # former ones are kept for as long as they can be put back
         emails = [email for email in (user.email, user.pending_email, user.moved_from, *in_links) if email]
         forms = [form for email in emails for form in normal_forms(email)]
-        return Gone(user.id, forms, self._addresses.digest_of(user.email))
+        return Deletion(user.id, forms, self._addresses.digest_of(user.email))
 
     def _forget_mails(self, users: Sequence[User]) -> None:
         for user in users:

@@ -107,7 +107,7 @@ class Links:
             user_id, Link("verify", "", "", asked_at + VERIFY_TTL_S, email=email, since=since), notice_id
         )
 
-    def new_restore(self, user_id: str, email: str, since: int, notice_id: str) -> NewLink:
+    def new_revert_of_address(self, user_id: str, email: str, since: int, notice_id: str) -> NewLink:
         """Return a link for a change to open: it puts a former address back, for 48 hours after the change.
 
         Args:
@@ -118,7 +118,7 @@ class Links:
         link = Link("revert", "", "", self._clock() + REVERT_TTL_S, email=email, since=since)
         return NewLink(tokens.id_hash(self._secret(user_id, "revert", notice_id)), link.as_text(), REVERT_TTL_S)
 
-    def find_restore(self, user_id: str, notice_id: str) -> tuple[str, str] | None:
+    def find_revert_of_address(self, user_id: str, notice_id: str) -> tuple[str, str] | None:
         """Return the secret of a link that puts a former address back, and that address; None if it works no more."""
         secret = self._secret(user_id, "revert", notice_id)
         link = self._store.get(user_id, tokens.id_hash(secret))

@@ -64,7 +64,9 @@ class Notices:
         Args:
             digest: The keyed hash of the address.
         """
-        self.tell(kind, user_id, client, factor=digest)
+        if self._mail:
+            with _log_if_lost(kind):
+                self._mail.add(Notice(kind, user_id, self._clock(), client, digest=digest))
 
     def send_verification_at_login(self, user_id: str, client: Client, digest: str) -> None:
         """Queue that mail for a user who may log in only after it, at most three an hour."""

@@ -5,7 +5,7 @@ answer is read: rules/factors.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Literal, cast
 
 from app.stores.connection.node import RedisCommand
@@ -43,16 +43,16 @@ class TotpParameters:
     def in_record(cls, record: Mapping[str, str]) -> "TotpParameters":
         """Return the parameters in the record of a user."""
         return cls(
-            cast(TotpAlgorithm, record.get("totp_algorithm", "SHA1")),
-            int(record.get("totp_digits", 6)),
-            int(record.get("totp_period", 30)),
+            cast(TotpAlgorithm, record.get("totp_algorithm", USUAL_TOTP.algorithm)),
+            int(record.get("totp_digits", USUAL_TOTP.digits)),
+            int(record.get("totp_period", USUAL_TOTP.period_s)),
         )
 
     def as_fields(self) -> dict[str, str | None]:
         """Return the fields of a record: None for those that must be absent."""
-        own = {"totp_algorithm": self.algorithm, "totp_digits": self.digits, "totp_period": self.period_s}
-        usual = {"totp_algorithm": "SHA1", "totp_digits": 6, "totp_period": 30}
-        return {name: None if value == usual[name] else str(value) for name, value in own.items()}
+        names = ("totp_algorithm", "totp_digits", "totp_period")
+        values = zip(names, astuple(self), astuple(USUAL_TOTP), strict=True)
+        return {name: None if own == usual else str(own) for name, own, usual in values}
 
 
 USUAL_TOTP = TotpParameters()  # every authenticator app supports these

@@ -62,12 +62,12 @@ class Notice:
         client: The device that caused the event.
         session: id_hash of the session that the event is about; "" if there is none.
         secrets_version: The user's secrets version when the reset was requested; "" in other notices.
-        factor: For "totp_on" and "passkey_added", the factor as rules/links.py names it; for "verify" and
-            "new_address", the keyed hash of the address that is mailed; "" in other notices.
+        factor: For "totp_on" and "passkey_added", the factor as rules/links.py names it; "" in other notices.
         id: Stays the same however often the notice is tried. A notice that an earlier release queued has another each
             time that it is read.
         language: The user's, of the moment in which the notice was queued, so that a mail that is sent twice is the
             same; "" if the user had none.
+        digest: For "verify" and "new_address", the keyed hash of the address that is mailed; "" in other notices.
     """
 
     kind: NoticeKind
@@ -79,6 +79,7 @@ class Notice:
     factor: str = ""
     id: str = field(default_factory=new_notice_id)
     language: str = ""
+    digest: str = ""
 
 
 class MailStore(JobQueue[Notice]):
@@ -130,6 +131,7 @@ def _parse_notice(content: bytes) -> Notice:
         notice.factor,
         notice.id,
         notice.language,
+        notice.digest,
         *fields["client"].values(),
     )
     if notice.kind not in _KINDS or not all(isinstance(text, str) for text in texts):

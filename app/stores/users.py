@@ -64,8 +64,8 @@ _PASSKEY_REFUSALS: Mapping[int, PasskeyRefusal] = {-2: "too_many", -3: "is_there
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
-    """A user to be removed.
+class Deletion:
+    """The deletion of a user: what names their data, besides their own keys.
 
     Attributes:
         normal_forms: The forms under which the user's e-mail addresses may be kept.
@@ -290,19 +290,19 @@ class UserStore:
         """Remove a user who was written just now and never had a session."""
         self._new_users.take_back(user_id, normalised_email)
 
-    def delete(self, *gone: Gone) -> None:
+    def delete(self, *deletions: Deletion) -> None:
         """Remove users whose sessions have ended, and all their data in Redis. The records are removed last.
 
         This reads the names of all keys once, because tickets, proofs and rate limits can only be found by name.
         """
         keys = self._keys
-        ids = {one.user_id for one in gone}
-        named = [*ids, *(one.digest for one in gone)]
+        ids = {one.user_id for one in deletions}
+        named = [*ids, *(one.digest for one in deletions)]
         found = [key(user_id) for user_id in ids for key in (keys.last_used, keys.sessions, keys.ended)]
-        pattern = keys.all_of_user(gone[0].user_id if len(gone) == 1 else "*")
+        pattern = keys.all_of_user(deletions[0].user_id if len(deletions) == 1 else "*")
         found += [key for key in self._redis.scan(pattern) if keys.user_id_in(key) in ids]
         found += [counter for counter in self._redis.scan(f"{keys.limits}:*") if keys.is_counter_of(counter, named)]
-        found += [keys.email(form) for one in gone for form in one.normal_forms if self.id_of(form) == one.user_id]
+        found += [keys.email(form) for one in deletions for form in one.normal_forms if self.id_of(form) == one.user_id]
         self._redis.write(*(("DEL", key) for key in own_keys(self._redis, keys, found)))
         outcomes, is_on_replicas = self._redis.send([("DEL", keys.user(user_id)) for user_id in ids], self._wait)
         for outcome in outcomes:

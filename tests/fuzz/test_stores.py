@@ -27,7 +27,7 @@ from app.stores.remembered_records import NewRemembered
 from app.stores.session_records import Client, NewSession
 from app.stores.sessions import CallerGone
 from app.stores.tickets import MAX_WRONG_ANSWERS, Ticket, TicketStore
-from app.stores.users import Change, Gone, PasskeyChangeRefused
+from app.stores.users import Change, Deletion, PasskeyChangeRefused
 from app.text import clean
 from app.tokens import id_hash
 from tests.conftest import LIFETIMES
@@ -229,7 +229,7 @@ class Stores(RuleBasedStateMachine):
         if user.exists:
             email = user.fields["email"]
             self.register(email)
-            self.stores.users.delete(Gone(user_id, [email], "digest"))
+            self.stores.users.delete(Deletion(user_id, [email], "digest"))
             user.delete()
             self.register(email)
         assert list(self.stores.redis.scan_iter(f"{keys.user(user_id)}*")) == []

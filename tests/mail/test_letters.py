@@ -19,7 +19,7 @@ from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.stores.mail import Notice, NoticeKind
 from app.stores.session_records import Client
-from app.stores.users import Change, Gone
+from app.stores.users import Change, Deletion
 from tests.conftest import ENVIRONMENT
 
 # What letters read and write in Redis, users and links, is tested on a real one in tests/stores.
@@ -79,10 +79,10 @@ def notice_of(users, clock, links):
         asked = {"pending_email": "new@example.com", "pending_since": str(int(AT))}
         fields = {"verify": {"unverified": "1"}, "new_address": asked}.get(kind, {})
         email = asked["pending_email"] if kind == "new_address" else users.get(user_id).email
-        more = {"secrets_version": "0", "factor": keyring.digest(email)} | more
+        more = {"secrets_version": "0", "digest": keyring.digest(email)} | more
         notice = Notice(kind, user_id, AT, client, SESSION, **more)
-        restore = Links(links, keyring, clock).new_restore(user_id, "former@example.com", int(AT), notice.id)
-        opened = restore if kind == "address_changed" else None
+        revert = Links(links, keyring, clock).new_revert_of_address(user_id, "former@example.com", int(AT), notice.id)
+        opened = revert if kind == "address_changed" else None
         users.change(user_id, Change(same_credentials=True, set=fields, open_link=opened))
         return notice
 
@@ -238,7 +238,7 @@ def test_nothing_is_loaded_from_anywhere(compose):
 @pytest.mark.parametrize("gone", ["deleted", "disabled"])
 def test_who_is_gone_or_disabled_is_told_nothing(app, letters, user, users, redis, gone):
     user()
-    users.delete(Gone("1", ["ada@example.com"], "digest")) if gone == "deleted" else users.change(
+    users.delete(Deletion("1", ["ada@example.com"], "digest")) if gone == "deleted" else users.change(
         "1", Change(set={"disabled": "1"})
     )
     with app.app_context():

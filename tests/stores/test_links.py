@@ -8,7 +8,7 @@ import pytest
 from app.stores.keys import unprefixed as keys
 from app.stores.links import Link
 from app.stores.session_records import Client
-from app.stores.users import Change, Gone
+from app.stores.users import Change, Deletion
 
 HOUR = 3600
 CLIENT = Client(os="Linux", platform="Firefox", location="Bern, Switzerland")
@@ -156,5 +156,5 @@ def test_where_all_sessions_end_so_do_all_links(users, open_link, redis, reason)
 def test_a_deleted_user_leaves_no_link(users, open_link, redis):
     open_link("link")
     users.change("1", Change(caller=SESSION, new_id_hash="C" * 43 + "=", reason="mfa_change"))
-    users.delete(Gone("1", ["alice@example.com"], "digest"))
+    users.delete(Deletion("1", ["alice@example.com"], "digest"))
     assert list(redis.scan_iter("user:{1}*")) == []

@@ -267,7 +267,6 @@ def test_neither_an_address_nor_a_name_is_in_the_queue(mails, redis):
     [(_, row)] = redis.xrange(keys.mail)
     assert orjson.loads(row["notice"]) == {
         **{"kind": "sign_in", "user_id": "1", "at": 1700000000.5, "session": "S" * 43 + "=", "secrets_version": ""},
-        "factor": "",
-        "id": ID,
+        **{"factor": "", "id": ID, "language": "", "digest": ""},
         "client": {"os": "Linux", "platform": "Firefox", "location": "Zürich, Switzerland", "ip": "203.0.113.7"},
     }

@@ -17,7 +17,7 @@ from app.stores.remembered_records import MAX_REMEMBERED, NewRemembered
 from app.stores.session_records import Client, NewSession, Place
 from app.stores.sessions import CallerGone
 from app.stores.tickets import Ticket
-from app.stores.users import Change, Gone
+from app.stores.users import Change, Deletion
 
 DAY = 24 * 3600
 TTL = 30 * DAY
@@ -360,5 +360,5 @@ def test_a_deleted_user_leaves_no_device(remember, users, redis):
     remember("cookie")
     users.change("1", Change(set={"disabled": "1"}, end_others="admin"))
     redis.hset(keys.remembered("1"), "late", "{}")
-    users.delete(Gone("1", ["a@x.example"], "digest"))
+    users.delete(Deletion("1", ["a@x.example"], "digest"))
     assert list(redis.scan_iter("user:{1}*")) == []

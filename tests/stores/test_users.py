@@ -5,7 +5,7 @@ import pytest
 from app.stores.keys import unprefixed as keys
 from app.stores.session_records import Client
 from app.stores.sessions import CallerGone
-from app.stores.users import Change, Gone
+from app.stores.users import Change, Deletion
 
 
 @pytest.fixture
@@ -135,14 +135,14 @@ def test_the_factor_and_all_that_hangs_on_it_go_together(users, create, redis):
 
 def test_delete_leaves_nothing(users, create, redis, two_sessions):
     users.change("1", Change(set={"disabled": "1"}, end_others="admin"))
-    users.delete(Gone("1", ["alice@example.com"], "digest"))
+    users.delete(Deletion("1", ["alice@example.com"], "digest"))
     assert redis.dbsize() == 0
 
 
 def test_delete_leaves_an_address_that_is_somebody_elses(users, create):
     create("1", "alice@example.com")
     create("2", "bob@example.com")
-    users.delete(Gone("1", ["bob@example.com"], "digest"))
+    users.delete(Deletion("1", ["bob@example.com"], "digest"))
     assert users.id_of("bob@example.com") == "2"
 
 
@@ -154,5 +154,5 @@ def test_delete_leaves_the_counters_of_others(users, create, redis):
     others = [f"LIMITS:LIMITER/{name}/login/10/1/minute" for name in ("11", "21", "127.0.0.1", "1/2", "digest2")]
     for counter in theirs + others:
         redis.lpush(counter, 1)
-    users.delete(Gone("1", ["alice@example.com"], "digest"))
+    users.delete(Deletion("1", ["alice@example.com"], "digest"))
     assert set(redis.scan_iter()) == set(others)
