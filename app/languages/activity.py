@@ -49,6 +49,9 @@ _DETAILS: Mapping[str, LazyText] = {
     "mail": lazy_gettext("by a link from a mail"),
 }
 
+# Their detail is a name that the user chose.
+_NAMED: frozenset[ActivityKind] = frozenset(("passkey_added", "passkey_removed", "passkey_renamed"))
+
 
 def words_of(happened: Happened) -> str:
     """Return what happened, as in "Login refused: wrong password"."""
@@ -78,4 +81,6 @@ def device_in(happened: Happened) -> str | None:
 def _details_of(happened: Activity) -> str:
     if happened.is_operators:
         return gettext("by an operator")
-    return str(_DETAILS.get(happened.detail, happened.detail))  # else it is a name that the user chose
+    if happened.kind in _NAMED and happened.detail != "mail":
+        return happened.detail
+    return str(_DETAILS.get(happened.detail, happened.detail))

@@ -307,6 +307,12 @@ def test_every_kind_is_written_by_something_and_has_words(alice, app, new_device
     assert "Passkey renamed: Key" in texts
 
 
+def test_the_name_of_a_passkey_is_no_word_of_ours(alice, told):
+    """Words for details, such as "by password", are in the language of the page; names are as their user wrote them."""
+    add(alice, Authenticator(), name="password")
+    assert "Passkey added: password" in words(told(alice))
+
+
 def test_a_passkey_alone(alice, app, new_device, told, clock):
     phone = Authenticator()
     add(alice, phone)
