@@ -10,7 +10,7 @@ from app.web.services import EXTENSION
 from tests.authenticator import Authenticator
 from tests.device import PASSWORD, Device, errors
 from tests.letters import letters_of
-from tests.passkeys import add, prove
+from tests.passkeys import add, prove, sign_in
 
 HOUR = 3600
 NEW = "new@example.net"
@@ -327,8 +327,7 @@ def test_a_process_that_dies_before_the_record_changes_leaves_the_address_as_it_
     assert redis.get(keys.email(NEW)) == alice.user_id
 
 
-@pytest.mark.parametrize("how", ["login", "passkey"])
-def test_where_it_is_required_a_second_device_waits_for_it(make_app, redis, how):
+def test_where_it_is_required_a_second_device_waits_for_it(make_app, redis):
     app = make_app(VERIFY_EMAIL="required")
     alice = Device(app.test_client(use_cookies=False)).register("alice@example.com")
     assert alice.is_signed_in
@@ -340,6 +339,24 @@ def test_where_it_is_required_a_second_device_waits_for_it(make_app, redis, how)
     assert 1 < len(letters) <= 4, "a mailbox is not flooded"
     assert verify(other, letters[-1].secret).json["token"]
     assert enter(other, alice.email).status_code == 200
+
+
+def test_where_it_is_required_a_passkey_waits_for_it_and_a_link_for_a_new_password_does_not(make_app, redis):
+    """Whoever has that link has the mailbox."""
+    app = make_app(VERIFY_EMAIL="required")
+    alice, bob = (
+        Device(app.test_client(use_cookies=False)).register(email) for email in ("alice@example.com", "bob@example.com")
+    )
+    phone = Authenticator()
+    add(alice, phone)
+    other = Device(app.test_client(use_cookies=False))
+    assert errors(sign_in(other, phone), "login") == ["ACCOUNT_LOGIN_VERIFICATION_EMAIL"]
+    assert verify(other, letters_of(app, redis, "verify")[-1].secret).status_code == 200
+    assert sign_in(other, phone).status_code == 200
+    assert other.post("/auth/forgot", {"login": bob.email}).status_code == 200
+    reset = {"token": letters_of(app, redis, "reset")[-1].secret, "password": NEW_PASSWORD}
+    assert other.post("/auth/reset", reset).status_code == 200
+    assert enter(other, bob.email, NEW_PASSWORD).status_code == 200
 
 
 def test_a_get_of_the_page_changes_nothing_and_its_form_does(alice, app, mailed):
