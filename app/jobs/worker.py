@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from app.stores.connection.connect import StoreError
 from app.stores.connection.refusals import describe
 from app.stores.jobs import Job, JobQueue
+from app.stores.scripts import ForeignKey
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +173,8 @@ class JobWorker(ABC, Generic[T]):
             return partial(self._queue.finish, job)
         try:
             self.do(job.content)
+        except ForeignKey as error:  # of one user; Redis is well
+            return self._after_failure(job, error)
         except StoreError:
             raise
         except ReceiverAway as away:

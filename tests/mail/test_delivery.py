@@ -16,6 +16,7 @@ from app.mail_settings import MailServer
 from app.snowflakes import NOBODY
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, Notice
+from app.stores.scripts import ForeignKey
 from app.stores.session_records import Client
 from tests import mail_server
 from tests.servers import RedisServer, redis_at
@@ -45,6 +46,8 @@ def deliver(mails, clock, composed):
             return None
         if notice.user_id == "odd":
             raise ValueError("odd@example.com")
+        if notice.user_id == "foreign":
+            raise ForeignKey
         message = EmailMessage(policy=SMTP)
         message["From"] = Address("", "no-reply", "example.com")
         message["To"] = Address("", notice.user_id, "example.com")
@@ -399,6 +402,14 @@ def test_a_mail_that_cannot_be_composed_stands_in_no_others_way(smtp, add, deliv
     assert (server.recipients, left(redis)) == (["ada@example.com"], (0, 1, 0))
     assert "ValueError" in caplog.text
     assert "odd@example.com" not in caplog.text
+
+
+def test_a_user_whose_keys_another_application_wrote_stands_in_no_others_way(smtp, add, deliver, redis, log):
+    server = smtp()
+    add("foreign", "ada")
+    assert deliver(server)
+    assert (server.recipients, left(redis)) == (["ada@example.com"], (0, 1, 0))
+    assert log() == []
 
 
 def test_an_entry_that_cannot_be_read_stands_in_no_mails_way(smtp, add, deliver, redis, log):
