@@ -119,7 +119,7 @@ def _account(user_id: str, record: Mapping[str, str]) -> dict[str, Any]:
 def _links(records: Iterable[str], now: float) -> list[dict[str, Any]]:
     found = (read_json(record) for record in records)
     return [
-        {"purpose": link.get("purpose"), "expires_at": iso(link["expires_at"])}
+        {"purpose": link.get("purpose"), "email": link.get("email") or None, "expires_at": iso(link["expires_at"])}
         for link in found
         if is_time(link.get("expires_at")) and link["expires_at"] > now
     ]

@@ -10,6 +10,7 @@ from app.stores.keys import unprefixed as keys
 from app.web import own_data as own_data_of_web
 from tests.authenticator import Authenticator
 from tests.device import PASSWORD, Device
+from tests.letters import letters_of
 from tests.passkeys import add
 from tests.web.test_secrets import dump
 
@@ -89,6 +90,17 @@ def test_it_has_no_secret_and_no_hash_of_one(busy, data, redis):
     assert len(secrets) > 15
     assert [secret for secret in secrets if len(secret) > 5 and secret in told] == []
     assert record["password_hash"] in dump(redis)
+
+
+def test_it_has_the_former_address_for_as_long_as_that_can_be_put_back(alice, app, redis, data):
+    def use_link(kind):
+        assert alice.post("/auth/verify", {"token": letters_of(app, redis, kind)[-1].secret}).status_code == 200
+
+    use_link("verify")
+    assert alice.patch("/users/@me", {"email": "new@example.net", "password": PASSWORD}).status_code == 200
+    use_link("new_address")
+    [link] = data(alice).json["open_links"]
+    assert (link["purpose"], link["email"]) == ("revert", alice.email)
 
 
 def test_it_is_a_file_that_no_cache_keeps(alice, data):
