@@ -108,7 +108,7 @@ class Imports:
         rest = iter(lines)
         earlier = _Earlier()
         waiting: list[_Attempt] = []
-        is_claimed = False
+        is_claimed = False  # an address of `waiting` is
         while True:
             read = list(islice(rest, _BATCH))
             results, candidates = self._sort_out(read, earlier)
@@ -121,24 +121,26 @@ class Imports:
                 return
             if is_claimed and not read:
                 self._wait(_WAIT_S)
-            waiting, is_claimed = [], False
-            for attempt, outcome in zip(
-                attempts, self._users.create_all([attempt.user for attempt in attempts]), strict=True
-            ):
+            outcomes = self._users.create_all([attempt.user for attempt in attempts])
+            waiting, is_claimed = [], "claimed" in outcomes
+            for attempt, outcome in zip(attempts, outcomes, strict=True):
                 if outcome == "claimed":
                     waiting.append(attempt)
-                    is_claimed = True
                 elif outcome == "id_taken":
-                    # A token of the service before that names this id may be of either of the two.
-                    with suppress(ForeignKey):
-                        self._users.change(attempt.user.id, Change(refuse_tokens=True, same_credentials=True))
-                    waiting.append(replace(attempt, user=replace(attempt.user, id=new_snowflake(self._clock()))))
+                    waiting.append(self._under_another_id(attempt))
                 elif outcome == "created":
                     yield attempt.result()
                 else:
                     line, told = attempt.candidate.line, attempt.candidate.told
                     there = self._id_of(told) if finds_ids else None
                     yield Result(line.number, "there", line=line, user_id=there)
+
+    def _under_another_id(self, attempt: _Attempt) -> _Attempt:
+        """Return the attempt with a new id, because another user has the one of the file."""
+        # A token of the service before that names this id may be of either of the two.
+        with suppress(ForeignKey):
+            self._users.change(attempt.user.id, Change(refuse_tokens=True, same_credentials=True))
+        return replace(attempt, user=replace(attempt.user, id=new_snowflake(self._clock())))
 
     def _sort_out(self, lines: Sequence[Line], earlier: _Earlier) -> tuple[Sequence[Result], Sequence[_Candidate]]:
         """Return the results of lines that bring nobody new, and the other lines."""

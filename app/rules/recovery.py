@@ -3,10 +3,9 @@
 The secrets in links: links.py. The mails: notices.py queues them, mail/letters.py writes them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from app import tokens
 from app.errors import InvalidTicket
@@ -14,9 +13,10 @@ from app.form_errors import InvalidLink
 from app.rules.accounts import Accounts
 from app.rules.addresses import Addresses
 from app.rules.devices import Devices
-from app.rules.links import Links, OpenLink, factor_of_passkey, factor_of_totp
+from app.rules.links import Links, OpenLink
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
+from app.rules.reverts import Reverted, change_of_revert, reverted_by
 from app.rules.second_factor import SecondFactor
 from app.rules.second_steps import SecondFactorAsked, SecondSteps
 from app.rules.sign_ins import SignedIn, SignIns, amr_with, audit_wrong_answer
@@ -153,22 +153,11 @@ class Recovery:
             user = self._users.get(link.user_id)
             if user is None or user.is_shut_out:
                 raise InvalidLink
-            reverted = _reverted_by(link, user)
+            reverted = reverted_by(link, user)
             self._passwords.require_fit("password", password, *user.names, link.email)
             token, session = self._devices.prepare(user.id, client, ("mail",), on_public_computer=False, attempt="")
-            # Not bound to the credentials version: whoever set the factor could move it all the time.
             change = replace(
-                reverted.change,
-                set={"password_hash": self._passwords.hash(password), **(reverted.change.set or {})},
-                unset=["pending_email", "pending_since"],
-                end_others="password_change",
-                link=link.id_hash,
-                comes_back=True,
-                activity=[
-                    *([Activity("address_put_back", client, "mail")] if link.email else []),
-                    *(Activity(what, client, "mail") for what in reverted.removed),
-                    Activity("password_changed", client, "mail"),
-                ],
+                change_of_revert(link, reverted, self._passwords.hash(password), client),
                 opens=None if reverted.leaves_older else session,
             )
             if link.email:
@@ -177,13 +166,7 @@ class Recovery:
                 is_done = bool(self._users.change(user.id, change))
             if not is_done:
                 raise InvalidLink
-        if link.email:
-            audit.account_changed("address_put_back", user.id)
-        for what in reverted.removed:
-            audit.credentials_changed(what, user.id)
-        for what in sorted(set(reverted.removed)):
-            self._notices.tell(what, user.id, client)
-        self._note_password(user.id, client)
+        self._note_revert(user.id, link, reverted, client)
         if reverted.leaves_older:
             if user.left:
                 self._sign_ins.note_return(user.id, client)
@@ -268,54 +251,18 @@ class Recovery:
             user.id, token, client, "reset", on_public_computer=on_public_computer, came_back=came_back
         )
 
+    def _note_revert(self, user_id: str, link: OpenLink, reverted: Reverted, client: Client) -> None:
+        if link.email:
+            audit.account_changed("address_put_back", user_id)
+        for what in reverted.removed:
+            audit.credentials_changed(what, user_id)
+        for what in sorted(set(reverted.removed)):
+            self._notices.tell(what, user_id, client)
+        self._note_password(user_id, client)
+
     def _note_password(self, user_id: str, client: Client) -> None:
         audit.credentials_changed("password", user_id)
         self._notices.tell("password_changed", user_id, client)
-
-
-_Removal = Literal["passkey_removed", "totp_off"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Reverted:
-    """What a link takes off.
-
-    Attributes:
-        change: The part of a change that does so. With a former address, it sets that.
-        removed: How the log and the mails call the end of each factor that goes.
-        leaves_older: The user has a factor that was set before.
-    """
-
-    change: Change
-    removed: Sequence[_Removal]
-    leaves_older: bool
-
-
-def _reverted_by(link: OpenLink, user: User) -> _Reverted:
-    """Return what a link takes off a user, or puts back. lua/change.lua judges the same once more.
-
-    Raises:
-        InvalidLink: The factor is gone, or the address is there already.
-    """
-    named = next((passkey for passkey in user.passkeys if factor_of_passkey(passkey) == link.factor), None)
-    is_totp = user.totp_secret is not None and factor_of_totp(user.totp_secret) == link.factor
-    if link.email == user.email if link.email else named is None and not is_totp:
-        raise InvalidLink
-    since = link.told_at if link.email else min(named.created_at if named else user.totp_since, link.told_at)
-    removed: list[_Removal] = ["passkey_removed" for passkey in user.passkeys if passkey.created_at >= since]
-    takes_totp = is_totp or (user.totp_secret is not None and user.totp_since >= since)
-    has_older = len(removed) < len(user.passkeys) or (user.totp_secret is not None and not takes_totp)
-    if takes_totp:
-        removed.append("totp_off")
-    change = Change(
-        set={"email": link.email, "moved_from": user.email} if link.email else None,
-        only_if={"email": user.email} if link.email else None,
-        revert_address=link.email or None,
-        revert_passkey=named.cred_id if named else None,
-        revert_totp=user.totp_secret if is_totp and not named else None,
-        revert_since=link.told_at,
-    )
-    return _Reverted(change, removed, has_older)
 
 
 @contextmanager
