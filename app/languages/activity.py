@@ -57,11 +57,9 @@ def words_of(happened: Happened) -> str:
     """Return what happened, as in "Login refused: wrong password"."""
     if isinstance(happened, Endings):
         return words.why_ended(happened.ended[0])
-    if happened.amr:
+    if happened.kind == "signed_in" and happened.amr:
         return gettext("Logged in with %(means)s", means=words.means_of(happened.amr))
     what = str(_WHAT[happened.kind])
-    if happened.amr and not happened.is_operators:
-        return gettext("%(what)s with %(means)s", what=what, means=words.means_of(happened.amr))
     details = _details_of(happened)
     return gettext("%(what)s: %(details)s", what=what, details=details) if details else what
 

@@ -211,7 +211,7 @@ WORDINGS: Mapping[NoticeKind, Wording] = {
         _("Your account will be deleted"),
         _(
             "Your account was deleted, and every device is logged out. All that is kept of it is removed at the time "
-            "told last."
+            "of “Deletion” below."
         ),
         *_COME_BACK,
         _(

@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from app.errors import InvalidTicket
 from app.form_errors import InvalidCode, InvalidLink
+from app.languages.texts import marked
 from app.routes.login import code_asked_body
 from app.rules.second_steps import SecondFactorAsked
 from app.rules.sign_ins import SignedIn
@@ -20,7 +21,7 @@ from app.wire.responses import CodeAskedSchema, MessageSchema, NothingSchema, To
 
 bp = Blueprint("recovery", __name__)
 
-REVERTED = (
+REVERTED = marked(
     "Your new password is set. Log in with it. If a second factor is asked for that is not yours, take the link in our "
     "mail about that one, too."
 )

@@ -69,9 +69,9 @@ def _not_me_page(problems: Problems) -> str:
     return render_template("not_me.html", problems=problems)
 
 
-def _sign_in_and_go_on(signed_in: SignedIn) -> ResponseReturnValue:
+def _sign_in_and_go_on(signed_in: SignedIn, done: str = "password") -> ResponseReturnValue:
     sign_in_browser(signed_in)
-    return lead_to_security("password")
+    return lead_to_security(done)
 
 
 lead_to_page(bp, "/forgot", "/forgot/form")
@@ -142,8 +142,8 @@ def show_revert() -> ResponseReturnValue:
 def revert(body: Revert) -> ResponseReturnValue:
     signed_in = services().recovery.revert(body.token, body.password, client())
     if signed_in is None:
-        return render_template("login.html", problems={}, notice=REVERTED)
-    return _sign_in_and_go_on(signed_in)
+        return render_template("login.html", problems={}, notice=gettext(REVERTED))
+    return _sign_in_and_go_on(signed_in, "reverted")
 
 
 @bp.get("/verify")

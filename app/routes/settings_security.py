@@ -58,6 +58,9 @@ _DONE = {
         "Your password has been in a data leak, so others may try it. Please choose another."
     ),
     "password": lazy_gettext("Your password is changed. Every other session is logged out."),
+    "reverted": lazy_gettext(
+        "What our mail told of is undone, and your new password is set. Every other session is logged out."
+    ),
     "on": lazy_gettext("Your authenticator app is added."),
     "off": lazy_gettext("Two-factor authentication is off."),
     "removed": lazy_gettext("Your authenticator app is removed."),

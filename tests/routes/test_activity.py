@@ -304,6 +304,7 @@ def test_every_kind_is_written_by_something_and_has_words(alice, app, new_device
     }
     assert set(activity._WHAT) == set(get_args(ActivityKind))
     assert "Password changed: by an operator" in texts
+    assert "You took the account back" in texts, "and not a second sign-in"
     assert "Passkey renamed: Key" in texts
 
 

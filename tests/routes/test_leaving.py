@@ -221,7 +221,12 @@ def test_the_page_leaves_and_leads_to_the_login_that_comes_back(app):
     assert "will be deleted" in page
     assert 'name="undelete"' in page
     form = {"login": "alice@example.com", "password": PASSWORD}
-    assert client.post("/login/form", data=form).status_code == 400
+    refused = client.post("/login/form", data=form)
+    assert refused.status_code == 400
+    assert "/login?undelete=1" in refused.text, "as after any wrong password: nobody can tell who has left"
+    unknown = client.post("/login/form", data=form | {"login": "nobody@example.com"})
+    assert "/login?undelete=1" in unknown.text
+    assert "undelete" not in client.get("/login").text
     assert client.post("/login/form", data=form | {"undelete": "on"}).status_code == 303
     assert client.get("/settings/security").status_code == 200
 

@@ -165,7 +165,8 @@ def test_the_page_does_the_same(alice, thief, app, link):
     assert secret not in refused.text
     answer = browser.post("/revert/form", data={"token": secret, "password": NEW_PASSWORD})
     assert answer.status_code == 303
-    assert "Your password is changed" in browser.get(answer.location).text
+    page = browser.get(answer.location).text
+    assert "What our mail told of is undone, and your new password is set." in page
     assert [device.is_signed_in for device in (alice, thief)] == [False, False]
 
 
@@ -247,6 +248,15 @@ def test_an_older_factor_stays_and_is_asked_for(alice, new_device, link, phone, 
     assert sign_in(new_device(), thiefs).status_code == 400
     codes = [enter(new_device(), alice.email, NEW_PASSWORD)["backup"]]
     assert codes == [True], "the codes of the older factor go on"
+
+
+def test_the_page_tells_so_in_the_language_of_the_browser(alice, app, link, phone, clock):
+    add(alice, phone, "Own")
+    add_another(alice, phone, clock, "Thief's")
+    form = {"token": link(alice, "passkey_added"), "password": NEW_PASSWORD}
+    page = app.test_client().post("/revert/form", data=form, headers={"Accept-Language": "de"}).text
+    assert "Dein neues Passwort ist festgelegt." in page
+    assert "Your new password" not in page
 
 
 def test_the_link_of_one_that_stays_works_afterwards(alice, thief_with_passkey, new_device, link, phone, clock):
