@@ -43,11 +43,6 @@ from app.wire.sign_in import (
 bp = page_blueprint("pages")
 
 _LANGUAGE_KEPT_S = 400 * 24 * 60 * 60  # browsers keep no cookie longer (RFC 6265bis, 5.5)
-
-
-# Pages that are shown from more than one place
-
-
 _DONE = {
     "verified": lazy_gettext("Your email address is verified."),
     "disabled": lazy_gettext("Your account is disabled. Tick the box below when you log in, and it is back."),
@@ -55,6 +50,9 @@ _DONE = {
         "Your account will be deleted. Until then, tick the box below when you log in, and it is back."
     ),
 }
+
+
+# Pages that are shown from more than one place
 
 
 def _login_page(problems: Problems, notice: str = "") -> str:

@@ -14,7 +14,7 @@ SECRETS = {
     "METRICS_SECRET": "what-prometheus-shows-to-be-let-in",
 }
 PAGES = (
-    *("pages.", "recovery_pages.", "settings_", "static", "docs.", "activity_pages."),
+    *("pages.", "recovery_pages.", "settings_", "static", "docs.", "activity_pages.", "own_data_pages."),
     *("well_known_pages.", "brand."),
 )
 
