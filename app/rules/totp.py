@@ -24,6 +24,7 @@ SECRET_BITS = 160  # as RFC 4226 recommends
 LEAST_SECRET_BITS = 80  # what other services have given out
 _MAX_SECRET_LENGTH = 128
 _MAX_PERIOD_S = 3600
+_MOST_WITH_M = 2331  # bytes in the largest QR code whose correction is M (ISO 18004); long names in UTF-8 take more
 _DIGESTS = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256, "SHA512": hashlib.sha512}
 
 
@@ -131,7 +132,8 @@ def qr_code(secret: str, account: str, issuer: str) -> str:
         issuer: What the app calls the service.
     """
     uri = pyotp.TOTP(secret).provisioning_uri(name=account, issuer_name=issuer)
-    picture: str = segno.make(uri, error="m", micro=False).svg_inline(
+    error = "m" if len(uri) <= _MOST_WITH_M else "l"
+    picture: str = segno.make(uri, error=error, micro=False).svg_inline(
         omitsize=True, border=2, svgclass="qr", lineclass=None
     )
     return picture

@@ -5,7 +5,9 @@ import base64
 import pyotp
 import pytest
 
+from app.brand import read_name
 from app.rules import totp
+from app.rules.email_addresses import normalise_email
 from app.stores.factors import TotpParameters
 
 SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"  # the key of RFC 6238's test vectors, in base32
@@ -129,3 +131,10 @@ def test_a_client_tells_its_secret_as_base32_or_as_a_uri(text, parameters):
 def test_a_secret_whose_codes_cannot_be_checked_is_refused(text, said):
     with pytest.raises(totp.BadSecret, match=said):
         totp.read_enrolment(text, 128)
+
+
+def test_the_longest_names_that_there_may_be_have_a_picture():
+    """Each byte of what is not ASCII takes three in a URI, and the name of the service is twice in it."""
+    address = "ä" * 32 + "@" + ".".join(["ä" * 30] * 3) + ".com"
+    assert normalise_email(address)
+    assert "<svg" in totp.qr_code(SECRET, address, read_name("😀" * 64))
