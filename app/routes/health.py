@@ -10,8 +10,8 @@ from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 
 from app.errors import Unavailable
-from app.rules.totp import STEP_S
 from app.stores.connection.connect import StoreError
+from app.stores.factors import USUAL_TOTP
 from app.watch import metrics
 from app.web.guards import require_secret
 from app.web.services import services
@@ -48,7 +48,7 @@ def is_ready() -> ResponseReturnValue:
         log.error("redis: Keyrack's user lacks rights: %s", " ".join(missing))
         raise Unavailable
     off_s = services().clock() - services().redis_clock()
-    if abs(off_s) > STEP_S * max(1, services().settings.totp_window):
+    if abs(off_s) > USUAL_TOTP.period_s * max(1, services().settings.totp_window):
         log.error(
             "the clock is %+.0f s off from that of Redis: set both by NTP. Until then TOTP codes are refused", off_s
         )

@@ -40,9 +40,13 @@ def reverted_by(link: OpenLink, user: User) -> Reverted:
     """
     named = next((passkey for passkey in user.passkeys if factor_of_passkey(passkey) == link.factor), None)
     is_totp = user.totp_secret is not None and factor_of_totp(user.totp_secret) == link.factor
-    if link.email == user.email if link.email else named is None and not is_totp:
+    if link.email:
+        is_possible, since = link.email != user.email, link.told_at
+    else:
+        is_possible = named is not None or is_totp
+        since = min(named.created_at if named else user.totp_since, link.told_at)
+    if not is_possible:
         raise InvalidLink
-    since = link.told_at if link.email else min(named.created_at if named else user.totp_since, link.told_at)
     removed: list[Removal] = ["passkey_removed" for passkey in user.passkeys if passkey.created_at >= since]
     takes_totp = is_totp or (user.totp_secret is not None and user.totp_since >= since)
     has_older = len(removed) < len(user.passkeys) or (user.totp_secret is not None and not takes_totp)

@@ -19,7 +19,6 @@ import segno
 from app.stores.factors import USUAL_TOTP, TotpAlgorithm, TotpParameters
 from app.text import plain_code
 
-STEP_S = 30
 SECRET_BITS = 160  # as RFC 4226 recommends
 LEAST_SECRET_BITS = 80  # what other services have given out
 _MAX_SECRET_LENGTH = 128

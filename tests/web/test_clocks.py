@@ -6,9 +6,9 @@ import pytest
 
 from app import create_app
 from app.config import load_settings
-from app.rules.totp import STEP_S
 from app.stores.connection.connect import connect
 from app.stores.connection.redis_clock import RedisClock
+from app.stores.factors import USUAL_TOTP
 from app.stores.keys import unprefixed as keys
 from app.stores.notices import NoticeStore
 from app.stores.scripts import SessionScripts
@@ -109,7 +109,7 @@ def test_no_code_counts_at_a_process_that_is_ahead(with_totp, wrong_app, clock):
     """So no step of the future is kept, and the code of the present counts at the others."""
     ahead = at(wrong_app(2 * 3600), with_totp)
     assert enter(ahead, with_totp.code(clock() + 2 * 3600)) == 60008
-    clock.advance(STEP_S)
+    clock.advance(USUAL_TOTP.period_s)
     assert enter(with_totp, with_totp.code(clock())) == 200
 
 
@@ -120,17 +120,17 @@ def test_codes_count_again_once_the_clocks_are_set_right(with_totp, wrong_app, c
     of_the_future = clock() + off_s
     assert enter(ahead, with_totp.code(of_the_future)) == 200
     assert enter(with_totp, with_totp.code(clock())) == 60008
-    clock.advance(2 * STEP_S)
+    clock.advance(2 * USUAL_TOTP.period_s)
     assert enter(with_totp, with_totp.code(clock())) == 200
     assert enter(with_totp, with_totp.code(clock())) == 60008
     clock.now = of_the_future
     assert enter(with_totp, with_totp.code(clock())) == 60008
-    clock.advance(STEP_S)
+    clock.advance(USUAL_TOTP.period_s)
     assert enter(with_totp, with_totp.code(clock())) == 200
 
 
 def test_a_process_that_is_behind_lets_no_code_count_twice(with_totp, wrong_app, clock):
-    clock.advance(STEP_S)
+    clock.advance(USUAL_TOTP.period_s)
     code = with_totp.code(clock())
     assert enter(with_totp, code) == 200
     behind = at(wrong_app(-40 * DAY), with_totp)
