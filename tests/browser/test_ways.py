@@ -144,7 +144,7 @@ def test_the_second_factor_from_beginning_to_end(alice, new_window):
     other.get_by_role("button", name="Log in", exact=True).click()
     expect(other.get_by_role("heading", name="Devices")).to_be_visible()
 
-    window.get_by_label("Password", exact=True).last.fill(PASSWORD)
+    window.locator("#codes-password").fill(PASSWORD)
     window.get_by_role("button", name="Make new backup codes").click()
     answer_with_backup_code(window, codes[1])
     expect(window.get_by_role("heading", name="Your new backup codes")).to_be_visible()

@@ -157,12 +157,14 @@ class World:
         self.dave = service.device().register("dave@example.com")
         service.device().post("/auth/forgot", {"login": "dave@example.com"})
         deliver(redis_url, self._smtp.url)
-        self.not_me, self.reset = (self._secret_for(name) for name in ("carol@example.com", "dave@example.com"))
+        self.not_me = self._secret_for("carol@example.com", "/not-me")
+        self.reset = self._secret_for("dave@example.com", "/reset")
         self.living += [carol, self.intruder, self.dave]
 
-    def _secret_for(self, recipient: str) -> str:
-        [message] = [one for one in self._smtp.inbox if one["To"] == recipient]
-        return re.search(r"https?://\S+#(\S+)", message.get_body(["plain"]).get_content())[1]
+    def _secret_for(self, recipient: str, path: str) -> str:
+        texts = [one.get_body(["plain"]).get_content() for one in self._smtp.inbox if one["To"] == recipient]
+        [secret] = re.findall(rf"https?://\S+{path}#(\S+)", "\n".join(texts))
+        return secret
 
     def _limits_and_mails(self, service: Service) -> None:
         """Somebody has asked for a reset as often as they may; Erin's notice is queued and not sent."""

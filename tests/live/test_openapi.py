@@ -37,7 +37,7 @@ def excluded_checks(path):
     """Those that cannot hold."""
     # What fits its schema may still be a wrong password, a ticket that is over or an e-mail address that is taken.
     checks = [positive_data_acceptance]
-    if path in ("/login", "/register") or path.startswith("/me/sessions/"):
+    if path in ("/login", "/register") or path.startswith(("/me/sessions/", "/me/remembered/")):
         # Pages have some of these paths too; a session's id may stand where others have a word.
         checks += [allow_header_conformance, unsupported_method]
     if path == "/logout":
