@@ -1,7 +1,6 @@
 // The question that some calls of the API are answered with: the password, a code or a passkey.
 
 import { INVALID_TICKET, MFA_REQUIRED, WRONG_ANSWER, call, problem } from "./calls.js";
-import { usePasskey, whyFailed, whyNot } from "./passkeys.js";
 import { text } from "./texts.js";
 
 const QUESTIONS = {
@@ -35,27 +34,32 @@ const QUESTIONS = {
  */
 export async function prove(send, what, go = text("Continue")) {
   const answer = await send();
-  return answer.body.code === MFA_REQUIRED ? new Question(send, what, go, answer.body.mfa).ask() : answer;
+  if (answer.body.code !== MFA_REQUIRED) return answer;
+  const question = new Question(send, what, go);
+  await question.take(answer.body.mfa);
+  question.pose(question.methods[0]);
+  return question.ask();
 }
 
 const dialog = document.getElementById("ask");
 const part = (name) => document.getElementById(`ask-${name}`);
 
 class Question {
-  constructor(send, what, go, mfa) {
+  constructor(send, what, go) {
     this.send = send;
     this.sent = null; // the answer, once it is under way: what is closed then is not undone
     this.what = what;
     this.go = go;
-    this.take(mfa);
-    this.pose(this.methods[0]);
+    this.passkeys = null;
   }
 
-  take(mfa) {
-    const can = (method) => method.type in QUESTIONS && (method.type !== "webauthn" || !whyNot());
+  /** Takes a challenge. What passkeys need is loaded if it offers them: most people have none. */
+  async take(mfa) {
+    this.challenge = mfa.methods.find((method) => method.type === "webauthn")?.challenge;
+    if (this.challenge) this.passkeys ??= await import("./passkeys.js").catch(() => null);
+    const can = (method) => method.type in QUESTIONS && (method.type !== "webauthn" || this.passkeys?.whyNot() === null);
     this.ticket = mfa.ticket;
     this.methods = mfa.methods.filter(can).map((method) => method.type);
-    this.challenge = mfa.methods.find((method) => method.type === "webauthn")?.challenge;
   }
 
   pose(method = "webauthn") {
@@ -75,7 +79,7 @@ class Question {
     part("go").textContent = question.go ?? this.go;
     part("go").disabled = this.methods.length === 0;
     part("others").replaceChildren(...this.methods.filter((type) => type !== method).map((type) => this.switchTo(type)));
-    this.say(...(this.methods.length ? [] : whyNot() ?? [text("Log in again, please.")]));
+    this.say(...(this.methods.length ? [] : this.passkeys?.whyNot() ?? [text("Log in again, please.")]));
   }
 
   switchTo(method) {
@@ -132,9 +136,9 @@ class Question {
   async read() {
     if (this.method !== "webauthn") return part("answer").value;
     try {
-      return await usePasskey(this.challenge, this.closed);
+      return await this.passkeys.usePasskey(this.challenge, this.closed);
     } catch (failure) {
-      if (this.isOpen()) this.say(whyFailed(failure));
+      if (this.isOpen()) this.say(this.passkeys.whyFailed(failure));
       return null;
     }
   }
@@ -152,9 +156,9 @@ class Question {
       return false;
     }
     let isAskedAgain = false;
-    this.sent = this.send().then((answer) => {
+    this.sent = this.send().then(async (answer) => {
       isAskedAgain = answer.body.code === MFA_REQUIRED;
-      if (isAskedAgain) this.take(answer.body.mfa);
+      if (isAskedAgain) await this.take(answer.body.mfa);
       return isAskedAgain ? null : answer;
     });
     await this.sent;

@@ -59,17 +59,7 @@ export async function makePasskey(asked) {
   return written(await navigator.credentials.create({ publicKey: options }));
 }
 
-/** Tells the browser something of our passkeys, so that it offers none that are gone. Some browsers do not listen. */
-export async function signal(what, options) {
-  if (whyNot()) return;
-  try {
-    await PublicKeyCredential[what]?.({ rpId: party.content, ...options });
-  } catch {
-    // What the browser shows is out of date, and nothing else.
-  }
-}
-
-export const base64url = (raw) => btoa(raw).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+const base64url = (raw) => btoa(raw).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 
 // PublicKeyCredential has functions for JSON. Not every browser does, and password managers answer with objects that
 // have no toJSON, so they are not used.

@@ -2,7 +2,8 @@
 
 import { call, problem } from "./calls.js";
 import { prove } from "./ask.js";
-import { makePasskey, signal, whyFailed, whyNot } from "./passkeys.js";
+import { makePasskey, whyFailed, whyNot } from "./passkeys.js";
+import { signal } from "./signals.js";
 import { text } from "./texts.js";
 
 const API = "/api/v9/users/@me/mfa/webauthn/credentials";

@@ -381,7 +381,7 @@ def test_it_is_light(alice, chromium, service, scheme):
     assert DEVICES in "".join(sizes)
     assert window.locator(".row").count() == 50
     expect(window.get_by_text("The newest 20 of 100.")).to_be_visible()
-    assert len(sizes) <= 8
-    assert sum(sizes.values()) < 75_000, sizes
+    assert len(sizes) <= 7
+    assert sum(sizes.values()) < 70_000, sizes
     assert all(url.startswith(service.url) for url in sizes)
     context.close()
