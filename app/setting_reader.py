@@ -1,6 +1,7 @@
 """Reads settings from the environment, and says what is wrong with them: each one, and those that do not fit together.
 
-The settings: config.py. The parser of each: setting_parsers.py, mail_settings.py and brand.py, or beside its rule.
+The settings: config.py. The parser of each: setting_parsers.py, mail_settings.py, receiver_settings.py and brand.py, or
+beside its rule.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,6 +9,7 @@ from dataclasses import Field
 from typing import Any
 
 from app.mail_settings import ehlo_name_of
+from app.receiver_settings import receiver_clashes
 from app.rules.relying_party import relying_party
 
 
@@ -39,7 +41,9 @@ def read_values(settings: Iterable[Field[Any]], env: Mapping[str, str]) -> tuple
             values["smtp_ehlo_name"] = ehlo_name_of(values["public_url"])
         except ValueError as problem:
             problems.append(f"SMTP_EHLO_NAME is not set, and the host of PUBLIC_URL does not do: it {problem}")
-    return values, [*problems, *_clashes(values)]
+    if values.get("public_url") and values.get("issuer", "bad") is None:
+        values["issuer"] = values["public_url"]
+    return values, [*problems, *_clashes(values), *receiver_clashes(values)]
 
 
 def _require_unspoilt(raw: str) -> None:
