@@ -1,13 +1,10 @@
 """The application behind the gateway. It is asked for what it has of the caller's user, and handed what is for it.
 
-libcurl asks, because its time limit is for the whole exchange: the look-up of the name, the connection and each byte.
-How the fields of both are put together: routes/users.py.
+How a request is sent in a bounded time: exchange.py. How the fields of both are put together: routes/users.py.
 """
 
 import logging
 import queue
-import ssl
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -16,13 +13,13 @@ import orjson
 import pycurl
 
 from app.errors import status_message
+from app.exchange import MAX_ANSWER, Answer, NoAnswer, discard, exchange
 from app.watch import context, metrics
 
 log = logging.getLogger(__name__)
 
 WITHIN_MS = 2000  # for the whole exchange
 REST_S = 1.0  # how long nobody is asked after an exchange that was late, or for which there was no connection
-MAX_ANSWER = 64 * 1024
 
 Method = Literal["GET", "PATCH"]
 # away: it cannot be reached, or was late or away a moment ago. busy: too many requests ask it. late: no whole answer in
@@ -73,7 +70,6 @@ class Application:
             f"X-Auth-Session-Id-Hash: {id_hash}",
             f"X-Request-Id: {_request_id()}",
             "Accept: application/json",
-            "Expect:",  # else libcurl waits for the application's consent to a long body
         ]
         if body:
             headers.append("Content-Type: application/json")
@@ -95,34 +91,28 @@ class Application:
             return Reply("busy"), ""
         curl = kept or pycurl.Curl()
         kept = None
-        answer = bytearray()
-
-        def take(part: bytes) -> int:
-            answer.extend(part)
-            return len(part) if len(answer) <= MAX_ANSWER else 0  # libcurl then ends the exchange
-
         try:
-            _prepare(curl, method, self._url + path, headers, body)
-            curl.setopt(pycurl.WRITEFUNCTION, take)
-            curl.perform()
-            status = curl.getinfo(pycurl.RESPONSE_CODE)
-            kept = curl
-        except pycurl.error as problem:
-            reply, detail = _failure(int(problem.args[0]), was_sent=curl.getinfo(pycurl.REQUEST_SIZE) > 0)
-            if reply.outcome in ("late", "away"):
+            answer = exchange(
+                curl,
+                method,
+                self._url + path,
+                headers,
+                body,
+                within_ms=WITHIN_MS,
+                may_be_sent_twice=method != "PATCH",
+            )
+            kept = curl if answer.is_whole else None
+        except NoAnswer as problem:
+            if not problem.was_sent or problem.is_late:
                 self._failed_at = self._clock()
-            return reply, detail
+            outcome: Outcome = "away" if not problem.was_sent else "late" if problem.is_late else "broken"
+            return Reply(outcome), problem.reason
         finally:
             if kept:
                 self._slots.put(kept)
             else:
-                # It waits for the look-up of a name, which no time limit ends; the slot bounds how many do.
-                threading.Thread(target=self._close, args=[curl], daemon=True).start()
-        return _read(status, bytes(answer))
-
-    def _close(self, curl: pycurl.Curl) -> None:
-        curl.close()
-        self._slots.put(None)
+                discard(curl, lambda: self._slots.put(None))  # the slot bounds how many are being closed
+        return _read(answer)
 
 
 def _request_id() -> str:
@@ -130,37 +120,12 @@ def _request_id() -> str:
     return (current and current.request_id) or ""
 
 
-def _prepare(curl: pycurl.Curl, method: Method, url: str, headers: list[str], body: bytes) -> None:
-    curl.reset()  # the options of the request before; an open connection stays
-    curl.setopt(pycurl.URL, url)
-    curl.setopt(pycurl.CUSTOMREQUEST, method)
-    curl.setopt(pycurl.HTTPHEADER, headers)
-    if body:
-        curl.setopt(pycurl.COPYPOSTFIELDS, body)
-    if method == "PATCH":  # RFC 9110, 9.2.2: libcurl sends anew what a kept connection ends without an answer
-        curl.setopt(pycurl.FRESH_CONNECT, 1)
-        curl.setopt(pycurl.FORBID_REUSE, 1)
-    curl.setopt(pycurl.TIMEOUT_MS, WITHIN_MS)
-    curl.setopt(pycurl.NOSIGNAL, 1)  # signals would reach another thread
-    curl.setopt(pycurl.FOLLOWLOCATION, 0)
-    curl.setopt(pycurl.PROXY, "")  # whatever http_proxy says: identities go to the application alone
-    known = ssl.get_default_verify_paths()  # the certificates that this system knows; libcurl's file may be absent here
-    curl.setopt(pycurl.CAINFO, known.cafile) if known.cafile else curl.unsetopt(pycurl.CAINFO)
-    if known.capath:
-        curl.setopt(pycurl.CAPATH, known.capath)
-
-
-def _failure(code: int, *, was_sent: bool) -> tuple[Reply, str]:
-    if code == pycurl.E_WRITE_ERROR:
+def _read(answer: Answer) -> tuple[Reply, str]:
+    status = answer.status
+    if not answer.is_whole:
         return Reply("broken"), f"its answer is longer than {MAX_ANSWER} bytes"
-    is_late = code == pycurl.E_OPERATION_TIMEDOUT
-    outcome: Outcome = "away" if not was_sent else "late" if is_late else "broken"
-    return Reply(outcome), f"no whole answer in {WITHIN_MS} ms" if is_late else f"libcurl's error {code}"
-
-
-def _read(status: int, answer: bytes) -> tuple[Reply, str]:
     try:
-        body = orjson.loads(answer) if answer else {}
+        body = orjson.loads(answer.body) if answer.body else {}
         orjson.dumps(body)  # raises if it is nested so deeply that no answer could contain it
     except (orjson.JSONDecodeError, TypeError):
         body = None
