@@ -159,7 +159,7 @@ def nobodys_table() -> Iterator[str]:
         found = sum(1 for each in counts if each)
         yield _row(name, f"{found:,}", *(f"{figure(counts):.2f}" for figure in (busiest, dispersion)),
                    f"{busiest(by_primary(counts, PRIMARIES[-1])):.3f}")  # fmt: skip
-    for name in (keys.mail, keys.mail_later, keys.mail_dead):
+    for name in (keys.mail.waiting, keys.mail.dead):
         yield _row(f"`{name}`", f"1, {slot(name)}", "all", "–", "all")
 
 

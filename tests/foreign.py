@@ -12,7 +12,7 @@ PUT = {
     "zset": lambda redis, key: redis.zadd(key, {"theirs": 1.7e12}),
     "stream": lambda redis, key: redis.xadd(key, {"theirs": "x"}),
 }
-SHARED = (keys.mail, keys.mail_later, keys.mail_dead)
+SHARED = (*keys.mail.all(), keys.mail_later)
 
 
 def names_of_user(user_id):

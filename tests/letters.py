@@ -18,7 +18,7 @@ class Letter(NamedTuple):
 def letters_of(app, redis, kind=""):
     """Those of a kind, oldest first. One that is not to be sent any more is left out."""
     found = []
-    for _, fields in redis.xrange(keys.mail):
+    for _, fields in redis.xrange(keys.mail.waiting):
         notice = _parse_notice(fields["notice"].encode())
         if kind in ("", notice.kind):
             with app.app_context():

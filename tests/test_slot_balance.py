@@ -18,7 +18,7 @@ def test_a_known_key_has_its_slot():
     assert slot("123456789") == 0x31C3
     named = (keys.user, keys.last_used, keys.sessions, keys.ended, keys.backup_codes, keys.passkeys, keys.links)
     assert {slot(key("123456789")) for key in named} == {0x31C3}
-    assert {slot(key) for key in (keys.mail, keys.mail_later, keys.mail_dead)} == {slot("mail")}
+    assert {slot(key) for key in (keys.mail.waiting, keys.mail_later, keys.mail.dead)} == {slot("mail")}
 
 
 def test_ids_are_as_the_service_makes_them():

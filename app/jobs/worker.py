@@ -1,6 +1,6 @@
-"""A worker of a queue. It does one job after another, and retries each until it is done or has failed for a day.
+"""A worker of a queue. It does one job after another, and retries each until it is done or has failed for too long.
 
-The queue: stores/jobs.py. The only kind of worker so far: mail/delivery.py. Workers of gunicorn: serving/workers.py.
+The queue: stores/jobs.py. The worker of mails: mail/delivery.py. Workers of gunicorn: serving/workers.py.
 """
 
 import logging
@@ -9,25 +9,19 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
 from typing import Generic, TypeVar
 
+from app.jobs.receiver_state import ReceiverState
 from app.stores.connection.connect import StoreError
 from app.stores.connection.refusals import describe
-from app.stores.jobs import Job, JobQueue
+from app.stores.jobs import Job, JobQueue, Settled, new_worker
 from app.stores.scripts import ForeignKey
 
 log = logging.getLogger(__name__)
 
-FIRST_RETRY_S = 5
-LAST_RETRY_S = 60 * 60
-GIVEN_UP_AFTER_S = 24 * 60 * 60  # counted from the first failed attempt; the wait for a worker does not count
-TAKEN_OVER_AFTER_S = 15 * 60  # longer than any attempt, so that only jobs of dead workers are taken over
+TAKEN_OVER_AFTER_S = 15 * 60  # longer than any attempt to send a mail, so that only jobs of dead workers are taken over
 
-_IDLE_S = 0.5  # between two polls; a blocking read would exceed the read time-out of a connection
 _STORE_PAUSE_S = 1.0
-_FIRST_RECEIVER_PAUSE_S = 1.0  # short, because usually the receiver is just restarting
-_MAX_RECEIVER_PAUSE_S = 60.0
 
 T = TypeVar("T")
 
@@ -37,10 +31,10 @@ class JobFailed(Exception):
 
     Attributes:
         reason: The text for the log: a class or a status, never an address or a secret.
-        given_up_after_s: The job is given up at this failure if its first one was so long ago.
+        given_up_after_s: The job is given up at this failure if its first one was so long ago; None for the worker's.
     """
 
-    given_up_after_s = GIVEN_UP_AFTER_S
+    given_up_after_s: float | None = None
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -61,38 +55,62 @@ class JobRefused(JobFailed):
     """This job will never succeed."""
 
 
+class ReceiverGone(JobFailed):
+    """The receiver wants no job any more. It is switched off until an operator switches it on."""
+
+
 class JobWorker(ABC, Generic[T]):
     """A worker of a queue. Several can run, on any machine; each job is held by one worker at a time.
 
     A job is done at least once, because it is removed from the queue only after its success.
+
+    Attributes:
+        noun: Used in log lines, as in "a job is given up".
+        first_retry_s, last_retry_s: How long a job waits after its first failure, and at most. Each wait is twice as
+            long as the one before, less a fifth at random.
+        given_up_after_s: Counted from the first failed attempt; the wait for a worker does not count.
+        attempt_s: How long an attempt takes at most. None is made if less is left of the hold.
+        idle_s: Between two looks at a queue without jobs. A blocking read would exceed a connection's time-out.
     """
 
-    noun = "job"  # used in log lines, as in "a job is given up"
-    receiver = "the receiver"
+    noun = "job"
+    first_retry_s = 5.0
+    last_retry_s = 60.0 * 60
+    given_up_after_s = 24.0 * 60 * 60
+    attempt_s = 0.0
+    idle_s = 0.5
 
     def __init__(
         self,
         queue: JobQueue[T],
+        receiver: ReceiverState,
         clock: Callable[[], float] = time.time,
-        taken_over_after_s: float = TAKEN_OVER_AFTER_S,
+        hold_s: float = TAKEN_OVER_AFTER_S,
     ) -> None:
+        """
+        Args:
+            receiver: The state that all workers of this process share for a receiver.
+            hold_s: How long this worker holds a job. If it has not settled it by then, another takes the job.
+        """
         self._queue = queue
+        self._receiver = receiver
         self._clock = clock
-        self._taken_over_after_s = taken_over_after_s
-        self._name = queue.new_worker()
-        self._unsettled: Callable[[], None] | None = None
-        self._store_state = _State("Redis", self.noun)
-        self._receiver_state = _State(self.receiver, self.noun)
-        self._receiver_pause_s = 0.0
+        self._hold_s = hold_s
+        self._name = new_worker()
+        self._unsettled: list[Settled[T]] = []
+        self._lost_reply = False
+        self._is_prepared = False
+        self._store_is_well = True
 
     @abstractmethod
-    def do(self, content: T) -> None:
+    def do(self, job: Job[T], content: T) -> None:
         """Do a job.
 
         Raises:
             JobRefused: The job is given up.
             JobFailed: The job is retried, as after any other error.
             ReceiverAway: The job is retried, and all jobs wait a while.
+            ReceiverGone: The job is retried once the receiver is switched on again.
         """
 
     def why_outdated(self, content: T) -> str | None:  # noqa: ARG002 - most kinds of jobs do not become outdated
@@ -102,6 +120,9 @@ class JobWorker(ABC, Generic[T]):
     def is_decoy(self, content: T) -> bool:  # noqa: ARG002 - most kinds of jobs have none
         """Tell whether a job was only queued so that nobody can tell it from others. It is finished without a word."""
         return False
+
+    def prepare(self) -> None:
+        """Do what must be done before the first turn. StoreError lets it be tried again."""
 
     @abstractmethod
     def describe(self, content: T) -> str:
@@ -118,15 +139,24 @@ class JobWorker(ABC, Generic[T]):
         """
         return self._queue.revive()
 
-    def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set. A job under way is finished first."""
+    def run(self, stop: threading.Event, wake: threading.Event | None = None) -> None:
+        """Work until `stop` is set. A job under way is finished first.
+
+        Args:
+            wake: Set by who knows of a new job, so that nobody waits for the end of a pause, and at the stop.
+        """
         log.info("%ss are delivered from now on", self.noun)
         while not stop.is_set():
             pause_s = self._take_turn()
-            if pause_s:
-                self.close()
+            if not pause_s:
+                continue
+            self.close()
+            if wake and pause_s == self.idle_s:
+                wake.wait(pause_s)
+                wake.clear()
+            else:
                 stop.wait(pause_s)
-        self._retire()
+        self._end()
         log.info("the delivery of %ss has ended", self.noun)
 
     def deliver_due(self, stop: threading.Event) -> bool:
@@ -134,105 +164,118 @@ class JobWorker(ABC, Generic[T]):
         pause_s = 0.0
         while not pause_s and not stop.is_set():
             pause_s = self._take_turn()
-        self._retire()
-        return self._store_state.is_well and self._receiver_state.is_well
+        self._end()
+        return self._store_is_well and self._receiver.is_well
 
     def _take_turn(self) -> float:
         """Do one job, if there is one. Return the seconds to pause before the next turn."""
+        wait_s = self._receiver.wait_s()
         try:
-            self._settle()
-            self._queue.requeue_due()
-            job = self._queue.take(self._name, self._taken_over_after_s)
-            self._unsettled = self._attempt(job) if job else None
-            self._settle()
+            if not self._is_prepared:
+                self.prepare()
+                self._is_prepared = True
+            began = time.monotonic()
+            jobs = self._turn(want=0 if wait_s else 1)
+            if not jobs and not wait_s:
+                self._receiver.made_no_attempt()
+            for job in jobs:
+                if time.monotonic() - began + self.attempt_s > self._hold_s:
+                    continue  # the answer of Redis came so late that another worker may have the job soon
+                self._unsettled = [self._attempt(job)]
+            if not self._receiver.is_well:
+                self._turn(want=0)
         except StoreError as error:
-            self._store_state.went_away(describe(error))
+            self._lost_reply = True
+            self._store_went_away(error)
             return _STORE_PAUSE_S
-        self._store_state.came_back()
-        if not self._receiver_state.is_well:
-            return self._receiver_pause_s
-        return 0.0 if job else _IDLE_S
+        self._store_came_back()
+        return wait_s or (0.0 if jobs else self.idle_s)
 
-    def _settle(self) -> None:
-        """Write the outcome of the last job to Redis.
+    def _turn(self, want: int) -> list[Job[T]]:
+        """Settle what is done, and take jobs. Until that works, no other job is taken, and no job is done again."""
+        if not want and not self._unsettled:
+            return []
+        jobs = self._queue.turn(self._name, self._unsettled, want, self._hold_s, lost_reply=self._lost_reply)
+        self._unsettled, self._lost_reply = [], False
+        return [*jobs]
 
-        Until that works, no other job is taken, and this one is not done again.
-        """
-        if self._unsettled:
-            self._unsettled()
-            self._unsettled = None
-
-    def _attempt(self, job: Job[T]) -> Callable[[], None]:
-        """Try to do a job. Return a function that writes the outcome to Redis."""
+    def _attempt(self, job: Job[T]) -> Settled[T]:
+        """Try to do a job. Return what became of it."""
         if job.content is None:
             return self._give_up(job, "it cannot be read")
         if self.is_decoy(job.content):
-            return partial(self._queue.finish, job)
+            return Settled(job, "done")
         if outdated := self.why_outdated(job.content):
             log.info("a %s is dropped, %s: %s", self.noun, outdated, self._describe(job))
-            return partial(self._queue.finish, job)
+            return Settled(job, "done")
+        return self._try(job, job.content)
+
+    def _try(self, job: Job[T], content: T) -> Settled[T]:
         try:
-            self.do(job.content)
+            self.do(job, content)
         except ForeignKey as error:  # of one user; Redis is well
             return self._after_failure(job, error)
         except StoreError:
             raise
+        except ReceiverGone as gone:
+            log.error("%s wants no %ss any more and is switched off: %s", self._receiver.name, self.noun, gone.reason)
+            self._queue.switch_off(gone.reason)
+            return self._retry_later(job, gone.reason)
         except ReceiverAway as away:
-            self._receiver_state.went_away(away.reason)
-            pause_s = min(self._receiver_pause_s * 2 or _FIRST_RECEIVER_PAUSE_S, _MAX_RECEIVER_PAUSE_S)
-            self._receiver_pause_s = max(pause_s, away.least_pause_s)
+            self._note_away(away.reason, away.least_pause_s)
             return self._after_failure(job, away)
         except Exception as error:  # an error in one job must not stop the other jobs
-            settle = self._after_failure(job, error)
-        else:
-            settle = partial(self._queue.finish, job)
-        self._receiver_state.came_back()
-        self._receiver_pause_s = 0.0
-        return settle
+            if self._receiver.fails_always(job.user_id):
+                self._note_away(f"every {self.noun} fails, the last one by {_reason_of(error)}", 0.0)
+            elif self._receiver.answered():
+                self._queue.note_back()
+            return self._after_failure(job, error)
+        if self._receiver.succeeded():
+            self._queue.note_back()
+        return Settled(job, "done")
 
-    def _after_failure(self, job: Job[T], error: Exception) -> Callable[[], None]:
-        failure = error if isinstance(error, JobFailed) else JobFailed(type(error).__name__)
+    def _note_away(self, reason: str, least_pause_s: float) -> None:
+        if self._receiver.went_away(reason, least_pause_s):
+            self._queue.note_away(reason)
+
+    def _after_failure(self, job: Job[T], error: Exception) -> Settled[T]:
+        failure = error if isinstance(error, JobFailed) else JobFailed(_reason_of(error))
         failing_s = 0 if job.failing_since is None else self._clock() - job.failing_since
-        if isinstance(failure, JobRefused) or failing_s >= failure.given_up_after_s:
+        given_up_after_s = self.given_up_after_s if failure.given_up_after_s is None else failure.given_up_after_s
+        if isinstance(failure, JobRefused) or failing_s >= given_up_after_s:
             return self._give_up(job, failure.reason)
         return self._retry_later(job, failure.reason)
 
-    def _retry_later(self, job: Job[T], failure: str) -> Callable[[], None]:
-        wait_s = min(FIRST_RETRY_S * 2 ** min(job.attempts, 16), LAST_RETRY_S)
+    def _retry_later(self, job: Job[T], failure: str) -> Settled[T]:
+        wait_s = min(self.first_retry_s * 2 ** min(job.attempts, 16), self.last_retry_s)
         wait_s *= 1 - random.random() / 5  # noqa: S311 - jobs that failed together must not all be retried at once
         log.debug("a %s is tried again in %.0f s: %s, %s", self.noun, wait_s, self._describe(job), failure)
-        return partial(self._queue.postpone, job, self._clock() + wait_s)
+        return Settled(job, "postponed", self._clock() + wait_s)
 
-    def _give_up(self, job: Job[T], failure: str) -> Callable[[], None]:
+    def _give_up(self, job: Job[T], failure: str) -> Settled[T]:
         log.error("a %s is given up: %s, %d attempts, %s", self.noun, self._describe(job), job.attempts + 1, failure)
-        return partial(self._queue.give_up, job, failure)
+        return Settled(job, "dead", failure=failure)
 
     def _describe(self, job: Job[T]) -> str:
         return f"entry {job.entry_id}" if job.content is None else self.describe(job.content)
 
-    def _retire(self) -> None:
+    def _end(self) -> None:
         self.close()
         try:
-            self._settle()
-            self._queue.retire(self._name)
+            self._turn(want=0)
         except StoreError as error:
-            self._store_state.went_away(describe(error))
+            self._store_went_away(error)
+
+    def _store_went_away(self, error: StoreError) -> None:
+        if self._store_is_well:
+            log.warning("Redis is away, %ss wait: %s", self.noun, describe(error))
+        self._store_is_well = False
+
+    def _store_came_back(self) -> None:
+        if not self._store_is_well:
+            log.warning("Redis is back")
+        self._store_is_well = True
 
 
-class _State:
-    """The state of Redis or of a receiver: well or away. Only changes of the state are logged, not each failure."""
-
-    def __init__(self, name: str, noun: str) -> None:
-        self._name = name
-        self._noun = noun
-        self.is_well = True
-
-    def went_away(self, reason: str) -> None:
-        if self.is_well:
-            log.warning("%s is away, %ss wait: %s", self._name, self._noun, reason)
-        self.is_well = False
-
-    def came_back(self) -> None:
-        if not self.is_well:
-            log.warning("%s is back", self._name)
-        self.is_well = True
+def _reason_of(error: Exception) -> str:
+    return error.reason if isinstance(error, JobFailed) else type(error).__name__

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 from email.message import EmailMessage
 
+from app.jobs.receiver_state import ReceiverState
 from app.jobs.worker import TAKEN_OVER_AFTER_S, JobWorker
 from app.mail.transport import Transport
 from app.rules.links import RESET_TTL_S, VERIFY_TTL_S
 from app.snowflakes import NOBODY
+from app.stores.jobs import Job
 from app.stores.mail import MailStore, Notice
 
 
@@ -18,7 +20,6 @@ class Delivery(JobWorker[Notice]):
     """A worker that sends notices as mails. docs/mail.md says when a mail may come twice."""
 
     noun = "mail"
-    receiver = "the mail server"
 
     def __init__(
         self,
@@ -26,18 +27,21 @@ class Delivery(JobWorker[Notice]):
         transport: Transport,
         compose: Callable[[Notice], EmailMessage | None],
         clock: Callable[[], float] = time.time,
-        taken_over_after_s: float = TAKEN_OVER_AFTER_S,
+        hold_s: float = TAKEN_OVER_AFTER_S,
     ) -> None:
         """
         Args:
             compose: Makes the mail just before it is sent. It returns None if there is no recipient.
         """
-        super().__init__(mails, clock, taken_over_after_s)
+        super().__init__(mails, ReceiverState("the mail server", "mail", clock), clock, hold_s)
         self._mails = mails
         self._transport = transport
         self._compose = compose
 
-    def do(self, content: Notice) -> None:
+    def prepare(self) -> None:
+        self._mails.adopt()
+
+    def do(self, job: Job[Notice], content: Notice) -> None:  # noqa: ARG002 - a notice has all that a mail needs
         self._transport.connect()  # first, because composing may issue a link, in vain if the server is away
         message = self._compose(content)
         if message is not None:

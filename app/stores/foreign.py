@@ -41,7 +41,7 @@ def find_foreign_keys(redis: RedisClient, keys: Keys, most: int = 100_000) -> Fo
     looked_at = 0
     foreign: list[str] = []
     in_place: set[str] = set()
-    shared = [keys.mail, keys.mail_later, keys.mail_dead]  # one wrong type there stops mail for all users
+    shared = [*keys.mail.all(), keys.mail_later]  # one wrong type there stops mail for all users
     for batch in chain([shared], _batches(islice(redis.scan(f"{keys.start}*"), most))):
         looked_at += len(batch) if batch is not shared else 0
         foreign += [name for name in batch if keys.type_of(name) is None]

@@ -1,14 +1,16 @@
-"""Queues of jobs in Redis: one worker takes a job, and retries it or gives it up. The only kind so far: mail.py.
+"""Queues of jobs in Redis: mails (mail.py), and events to each receiver.
 
-How a worker does the jobs: jobs/worker.py.
+A queue keeps each job until it is done or given up. Jobs of one user are done in order: what a worker takes is the
+oldest job of its user, and whatever else waits for that user is behind it. Jobs may also be queued in no order. How a
+worker does the jobs: jobs/worker.py.
 """
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import orjson
 from redis import ResponseError
@@ -16,9 +18,14 @@ from redis import ResponseError
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import RedisCommand
 from app.stores.connection.refusals import is_wrong_type
+from app.stores.keys import QueueKeys
 from app.stores.lifetimes import RETENTION_S
 from app.stores.lua import job_script
 
+MOST_WAITING = 1_000_000  # without a bound, a receiver that is away would fill Redis, and nobody could sign in
+LONGEST_WAIT_S = 7 * 24 * 60 * 60
+
+_MOST_DEAD = 10_000
 _READ_AT_ONCE = 1000
 
 T = TypeVar("T")
@@ -26,25 +33,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The keys and bounds of one kind of jobs.
+    """A queue: its keys and bounds.
 
     Attributes:
-        ready: Stream of the jobs that are due. This key and the next two share a hash tag, so they are in one slot.
-        later: Sorted set of jobs that failed, scored by the time when they are due again (Unix s).
-        dead: Stream of jobs that were given up.
-        group: Consumer group of the workers.
-        content: The name of the field with a job's content.
-        max_ready: About how many jobs are kept in `ready`. If there are more, the oldest are lost.
-        max_dead: About how many jobs are kept in `dead`. If there are more, the oldest are lost.
+        name: Whom it is for: "mail", or the id of a receiver.
+        field: The name of the field with a job's content.
+        most_waiting: About how many jobs may wait. If there are more, the oldest are lost.
     """
 
-    ready: str
-    later: str
-    dead: str
-    group: str
-    content: str
-    max_ready: int
-    max_dead: int = 10_000
+    name: str
+    keys: QueueKeys
+    field: str
+    most_waiting: int = MOST_WAITING
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +53,82 @@ class Job(Generic[T]):
 
     Attributes:
         entry_id: Id of its entry in the stream.
+        user_id: Whose job it is; the entry_id if that is not known.
+        hold: How often the job was taken. A worker whose hold is over cannot settle it any more.
         content: None if it cannot be read.
         attempts: The number of failed attempts.
         failing_since: When the first attempt failed (Unix s); None before that.
     """
 
     entry_id: str
+    user_id: str
+    hold: int
     content: T | None
     attempts: int = 0
     failing_since: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Settled(Generic[T]):
+    """What became of a job that a worker had taken.
+
+    Attributes:
+        due_at: Of a postponed one, when it is tried again (Unix s).
+        failure: Of a dead one, why its last attempt failed.
+    """
+
+    job: Job[T]
+    outcome: Literal["done", "postponed", "dead"]
+    due_at: float = 0
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    """How a queue is.
+
+    Attributes:
+        waiting: How many jobs are not done yet.
+        oldest_at: When the oldest of them was queued (Unix s); None if none waits.
+        dead: How many jobs that were given up are kept.
+        turned_at: When a worker last looked for jobs (Unix s); None for never.
+        delivered, failed, given_up: How many jobs were done, attempts failed, and jobs were given up, since ever.
+        away_since: Since when the receiver has been away (Unix s); None if it is not.
+        failure: Why, or why it is switched off.
+        off_since: When the receiver was switched off (Unix s); None if it is not.
+    """
+
+    waiting: int
+    oldest_at: float | None
+    dead: int
+    turned_at: float | None = None
+    delivered: int = 0
+    failed: int = 0
+    given_up: int = 0
+    away_since: float | None = None
+    failure: str = ""
+    off_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A job in the queue, as it is shown.
+
+    Attributes:
+        at: When it was queued, or given up (Unix s).
+        failure: Of one that was given up, why.
+    """
+
+    entry_id: str
+    user_id: str
+    at: float
+    content: bytes
+    attempts: int = 0
+    failure: str = ""
+
+
 @contextmanager
-def _no_job_in_foreign_key() -> Iterator[None]:
+def no_job_in_foreign_key() -> Iterator[None]:
     """Pass over a key of another type: it is another application's, so it has no jobs."""
     try:
         yield
@@ -75,10 +138,9 @@ def _no_job_in_foreign_key() -> Iterator[None]:
 
 
 class JobQueue(Generic[T]):
-    """A queue of jobs. A worker takes one job at a time, and then finishes it, postpones it or gives it up.
+    """A queue of jobs for any number of workers. redis.RedisError is not caught here.
 
-    If a worker dies with a job, another worker takes the job over. If the consumer group is gone, alone or with all
-    data, it is made again. redis.RedisError is not caught here.
+    A worker holds what it takes for some time. If it dies, another takes the job after that.
     """
 
     def __init__(
@@ -94,156 +156,192 @@ class JobQueue(Generic[T]):
             read: Parses content; raises KeyError, TypeError or ValueError if it cannot.
             retention_s: How long jobs are kept after they were given up.
         """
+        self.queue = queue
         self._redis = redis
-        self._queue = queue
         self._read = read
         self._clock = clock
         self._retention_s = retention_s
 
-    def put(self, content: bytes, *beside: RedisCommand) -> None:
-        """Queue a job, and send further commands in one trip with it."""
-        queue = self._queue
-        row = ("attempts", 0, queue.content, content)
-        self._redis.write(("XADD", queue.ready, "MAXLEN", "~", queue.max_ready, "*", *row), *beside)
+    def put(self, content: bytes, user_id: str, *beside: RedisCommand) -> int:
+        """Queue a job, and send further commands in one trip with it. Return how many waiting jobs are lost by it.
 
-    def new_worker(self) -> str:
-        """Return a name that no other worker ever has."""
-        return secrets.token_hex(8)
-
-    def take(self, worker: str, idle_s: float) -> Job[T] | None:
-        """Take the next job for a worker that has no job now.
-
-        The order is: first a job that this worker took before, when the reply of Redis was lost; then a job that
-        another worker took at least `idle_s` ago and has not settled; then a job that no worker has taken.
+        Args:
+            user_id: In whose order it is done; "" for no order.
         """
-        return self._take_new(worker, "0") or self._take_over(worker, idle_s) or self._take_new(worker, ">")
+        queue = self.queue
+        args = (queue.field, content, user_id, queue.most_waiting, self.oldest())
+        script = job_script("put_job").source
+        lost, *_ = self._redis.write(("EVAL", script, 1, queue.keys.waiting, *args), *beside)
+        return int(lost)
 
-    def finish(self, job: Job[T]) -> None:
-        """Remove a job that is done or need not be done."""
-        self._run_script("finish_job", self._queue.later, {"id": job.entry_id})
+    def oldest(self) -> str:
+        """Return the id of the stream before which no job waits any more."""
+        return str(int((self._clock() - LONGEST_WAIT_S) * 1000))
 
-    def postpone(self, job: Job[T], due_at: float) -> None:
-        """Postpone a job until `due_at` (Unix seconds), after a failed attempt."""
-        failing_since = self._clock() if job.failing_since is None else job.failing_since
-        argument = {"id": job.entry_id, "due_at": due_at, "attempts": job.attempts + 1}
-        self._run_script("postpone_job", self._queue.later, argument | {"failing_since": f"{failing_since:.3f}"})
+    def turn(
+        self, worker: str, settled: Sequence[Settled[T]], want: int, hold_s: float, *, lost_reply: bool = False
+    ) -> Sequence[Job[T]]:
+        """Settle jobs, and take the next ones, in one trip.
 
-    def requeue_due(self) -> None:
-        """Queue postponed jobs that are due again, a hundred at most."""
-        self._run_script("requeue_jobs", self._queue.later, {"now": self._clock()})
+        Args:
+            worker: A name that no other worker has (`new_worker`).
+            want: How many jobs to take at most.
+            hold_s: How long they are held.
+            lost_reply: The reply of an earlier turn was lost, so this worker may hold jobs that it does not know of.
+        """
+        now = self._clock()
+        argument = {
+            "now": now,
+            "until": now + hold_s,
+            "want": want,
+            "worker": worker,
+            "lost_reply": lost_reply,
+            "settled": [self._as_argument(one, now) for one in settled],
+        }
+        rows = self._run_script("turn", argument, decoded=False)
+        return [self._parse_job(*row) for row in rows]
 
-    def give_up(self, job: Job[T], failure: str) -> None:
-        """Give a job up after a failed attempt, and keep it in the stream `dead`."""
-        oldest = str(int((self._clock() - self._retention_s) * 1000))
-        argument = {"id": job.entry_id, "attempts": job.attempts + 1, "failure": failure}
-        self._run_script(
-            "give_up_job", self._queue.dead, argument | {"oldest": oldest, "retention_s": self._retention_s}
+    def status(self) -> QueueStatus:
+        keys = self.queue.keys
+        waiting, oldest, dead, state = self._redis.read_own(
+            ("XLEN", keys.waiting),
+            ("XRANGE", keys.waiting, "-", "+", "COUNT", 1),
+            ("XLEN", keys.dead),
+            ("HGETALL", keys.state),
+        )
+        found = dict(zip((state or ())[::2], (state or ())[1::2], strict=True))
+        return QueueStatus(
+            waiting or 0,
+            _time_of(oldest[0][0]) if oldest else None,
+            dead or 0,
+            _number(found.get("turned_at")),
+            delivered=int(_number(found.get("delivered")) or 0),
+            failed=int(_number(found.get("failed")) or 0),
+            given_up=int(_number(found.get("given_up")) or 0),
+            away_since=_number(found.get("away_since")),
+            failure=found.get("failure", ""),
+            off_since=_number(found.get("off_since")),
         )
 
-    def revive(self) -> int:
-        """Queue all given-up jobs as new jobs, and return their number. Jobs whose content is missing are left."""
+    def note_away(self, failure: str) -> None:
+        """Note that the receiver is away, for who looks at the queue."""
+        self._redis.write(("HSET", self.queue.keys.state, "away_since", repr(self._clock()), "failure", failure))
+
+    def note_back(self) -> None:
+        """Note that the receiver is back, and let all jobs that failed be tried again at once."""
+        self._redis.write(("HDEL", self.queue.keys.state, "away_since", "failure"))
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Let all jobs that failed be tried again at once."""
+        self._run_script("hurry_jobs", {"now": self._clock()})
+
+    def switch_off(self, failure: str) -> None:
+        """Let no worker take a job any more, until `switch_on`. Jobs still come, and wait."""
+        self._redis.write(("HSET", self.queue.keys.state, "off_since", repr(self._clock()), "failure", failure))
+
+    def switch_on(self) -> None:
+        self._redis.write(("HDEL", self.queue.keys.state, "off_since", "away_since", "failure"))
+
+    def waiting(self, count: int, user_id: str | None = None) -> Sequence[Kept]:
+        """Return the oldest jobs that wait, of all or of one user."""
+        return self._first(self.queue.keys.waiting, count, user_id)
+
+    def dead(self, count: int, user_id: str | None = None) -> Sequence[Kept]:
+        """Return the oldest jobs that were given up, of all or of one user."""
+        return self._first(self.queue.keys.dead, count, user_id)
+
+    def revive(self, entry_id: str | None = None) -> int:
+        """Queue given-up jobs as new jobs: all, or one. Return their number. Jobs whose content is missing are left."""
+        if entry_id:
+            return int(self._run_script("revive_jobs", {"after": "0-0", "only": entry_id})[1])
         count, last = 0, "0-0"
         while last:
-            last, queued = self._run_script("revive_jobs", self._queue.dead, {"after": last})
+            last, queued = self._run_script("revive_jobs", {"after": last})
             count += queued
         return count
 
-    def retire(self, worker: str) -> None:
-        """Remove a worker that has ended. If it still has jobs, it is kept, so that others can take them over."""
-        queue = self._queue
-        try:
-            [pending] = self._redis.read(("XPENDING", queue.ready, queue.group, "-", "+", 1, worker))
-            if not pending:
-                self._redis.write(("XGROUP", "DELCONSUMER", queue.ready, queue.group, worker))
-        except ResponseError:  # the group is gone, and so is the worker
-            return
-
     def discard(self, mark: str) -> None:
-        """Delete every job whose content contains this text: in `ready`, `later` and `dead`. This reads all jobs."""
-        for stream in (self._queue.ready, self._queue.dead):
-            with _no_job_in_foreign_key():
-                self._discard_from_stream(stream, mark.encode())
-        with _no_job_in_foreign_key():
-            self._discard_postponed(mark)
+        """Delete every job whose content contains this text, waiting and dead. This reads all jobs."""
+        for stream in (self.queue.keys.waiting, self.queue.keys.dead):
+            with no_job_in_foreign_key():
+                for entries in self._chunks(stream):
+                    marked = [one.entry_id for one in entries if mark.encode() in one.content]
+                    if marked:
+                        self._redis.write(("XDEL", stream, *marked))
 
-    def _discard_postponed(self, mark: str) -> None:
-        cursor = "0"
-        while True:
-            scan = ("ZSCAN", self._queue.later, cursor, "MATCH", f"*{mark}*", "COUNT", _READ_AT_ONCE)
-            [(cursor, scored)] = self._redis.read(scan)
-            if scored:
-                self._redis.write(("ZREM", self._queue.later, *scored[::2]))
-            if cursor == "0":
+    def drop(self) -> None:
+        """Delete the queue, with all that waits."""
+        self._redis.write(*(("DEL", key) for key in self.queue.keys.all()))
+
+    def _first(self, stream: str, count: int, user_id: str | None) -> Sequence[Kept]:
+        found: list[Kept] = []
+        for entries in self._chunks(stream):
+            found += [one for one in entries if user_id in (None, one.user_id)]
+            if len(found) >= count:
                 break
+        return found[:count]
 
-    def _discard_from_stream(self, stream: str, mark: bytes) -> None:
+    def _chunks(self, stream: str) -> Iterator[Sequence[Kept]]:
         last = "-"
-        while entries := self._send("XRANGE", stream, last, "+", "COUNT", _READ_AT_ONCE):
+        # Read as bytes, because other programs may have written invalid text.
+        while entries := self._redis.write_bytes(("XRANGE", stream, last, "+", "COUNT", _READ_AT_ONCE))[0]:
             last = f"({entries[-1][0].decode()}"
-            marked = [entry_id for entry_id, row in entries if any(mark in value for value in row[1::2])]
-            if marked:
-                self._redis.write(("XDEL", stream, *marked))
+            yield [self._parse_kept(entry_id, dict(zip(row[::2], row[1::2], strict=True))) for entry_id, row in entries]
 
-    def _run_script(self, script: str, other_key: str, argument: dict[str, Any]) -> Any:
-        queue = self._queue
+    def _parse_kept(self, entry_id: bytes, row: Mapping[bytes, bytes]) -> Kept:
+        text = {
+            name: row.get(name.encode(), b"").decode("utf-8", "replace") for name in ("user", "failure", "attempts")
+        }
+        attempts = int(text["attempts"]) if text["attempts"].isdecimal() else 0
+        content = row.get(self.queue.field.encode(), b"")
+        return Kept(entry_id.decode(), text["user"], _time_of(entry_id.decode()), content, attempts, text["failure"])
+
+    def _run_script(self, script: str, argument: dict[str, Any], *, decoded: bool = True) -> Any:
+        queue = self.queue
         context = {
-            "group": queue.group,
-            "content": queue.content,
-            "max_ready": queue.max_ready,
-            "max_dead": queue.max_dead,
+            "field": queue.field,
+            "max": queue.most_waiting,
+            "oldest": self.oldest(),
+            "max_dead": _MOST_DEAD,
+            "oldest_dead": str(int((self._clock() - self._retention_s) * 1000)),
+            "retention_s": self._retention_s,
         }
         args = (orjson.dumps(context), orjson.dumps(argument))
-        reply, _ = self._redis.run_script(job_script(script).source, (queue.ready, other_key), args)
+        reply, _ = self._redis.run_script(job_script(script).source, queue.keys.all(), args, decoded=decoded)
         return reply
 
-    def _take_new(self, worker: str, after: str) -> Job[T] | None:
-        """
-        Args:
-            after: ">" for a job that no worker has taken, "0" for a job that this worker took.
-        """
-        queue = self._queue
-        streams = self._send("XREADGROUP", "GROUP", queue.group, worker, "COUNT", 1, "STREAMS", queue.ready, after)
-        return self._parse_job(*streams[0][1][0]) if streams and streams[0][1] else None
+    def _as_argument(self, settled: Settled[T], now: float) -> Mapping[str, Any]:
+        job = settled.job
+        named = {"user": job.user_id, "id": job.entry_id, "hold": job.hold, "outcome": settled.outcome}
+        if settled.outcome == "done":
+            return named
+        failing_since = now if job.failing_since is None else job.failing_since
+        failed = {"attempts": job.attempts + 1, "failing_since": failing_since}
+        return named | failed | {"due_at": settled.due_at, "failure": settled.failure}
 
-    def _take_over(self, worker: str, idle_s: float) -> Job[T] | None:
-        queue, cursor = self._queue, b"0-0"
-        while True:
-            command = ("XAUTOCLAIM", queue.ready, queue.group, worker, int(idle_s * 1000), cursor, "COUNT", 1)
-            cursor, entries, *_ = self._send(*command)
-            if entries:
-                return self._parse_job(*entries[0])
-            if cursor == b"0-0":
-                return None
-
-    def _send(self, *command: str | int | bytes) -> Any:
-        """Return the reply as bytes, because other programs may have written invalid text into the stream."""
+    def _parse_job(
+        self, entry_id: bytes, user: bytes, hold: int, attempts: int, failing_since: bytes, content: bytes
+    ) -> Job[T]:
+        named = (entry_id.decode(), user.decode(), hold)
+        since = float(failing_since) if failing_since else None
         try:
-            [reply] = self._redis.write_bytes(command)
-        except ResponseError:
-            if not self._make_group():
-                raise
-            [reply] = self._redis.write_bytes(command)
-        return reply
-
-    def _make_group(self) -> bool:
-        """Make the consumer group; False if it exists. It begins with the oldest job, so that no job is lost."""
-        try:
-            self._redis.write(("XGROUP", "CREATE", self._queue.ready, self._queue.group, "0", "MKSTREAM"))
-        except ResponseError as refused:
-            if str(refused).startswith("BUSYGROUP"):
-                return False
-            raise
-        return True
-
-    def _parse_job(self, entry_id: bytes, fields: Sequence[bytes] | None) -> Job[T]:
-        """
-        Args:
-            fields: Names and values in turn; None if the entry was deleted after the worker took it.
-        """
-        row = dict(zip((fields or ())[::2], (fields or ())[1::2], strict=True))
-        try:
-            content = self._read(row[self._queue.content.encode()])
-            failing_since = float(row[b"failing_since"]) if b"failing_since" in row else None
-            return Job(entry_id.decode(), content, int(row[b"attempts"]), failing_since)
+            return Job(*named, self._read(content), attempts, since)
         except (KeyError, TypeError, ValueError):
-            return Job(entry_id.decode(), None)
+            return Job(*named, None, attempts, since)
+
+
+def new_worker() -> str:
+    """Return a name that no other worker ever has."""
+    return secrets.token_hex(8)
+
+
+def _time_of(entry_id: str) -> float:
+    return int(entry_id.partition("-")[0]) / 1000
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:  # another program wrote it
+        return None

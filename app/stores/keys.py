@@ -5,6 +5,7 @@ The docstring of a method that names a key begins with the key's type: "Hash: â€
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 # What the settings RATE_LIMIT_â€¦ count, as Flask-Limiter has it in the names of counters: "scopes"
 LIMIT_SCOPES = (
@@ -12,10 +13,12 @@ LIMIT_SCOPES = (
     *("new_factor", "register", "step_up", "step_up_user", "verify"),
 )
 
-OWN_NAMES = ("user", "email", "passkey_start", "LIMITS", "mail", "leases")  # the first words of keys without a prefix
+# The first words of keys without a prefix
+OWN_NAMES = ("user", "email", "passkey_start", "LIMITS", "mail", "events", "leases")
 
 _OF_USER = re.compile(r"user:\{([0-9]{1,20})\}(?::([a-z_]+)(:.+)?)?", re.DOTALL)
 _COUNTER = re.compile(rf"LIMITS:LIMITER/.+/(?:{'|'.join(LIMIT_SCOPES)})/[0-9]+/[0-9]+/[a-z]+", re.DOTALL)
+_OF_EVENTS = re.compile(r"events:\{([a-z]+-[0-9a-f]{8})\}(?::(open|due|parked|state|dead))?")
 # The types of keys, as the command TYPE tells them, by the word that follows the hash tag
 USER_TYPES = {
     "": "hash",
@@ -36,8 +39,33 @@ USER_TYPES = {
     "activity": "zset",
     "told": "hash",
 }
-QUEUE_TYPES = {"": "stream", "later": "zset", "dead": "stream"}
+# The types of a queue's keys, likewise
+QUEUE_TYPES = {"": "stream", "open": "hash", "due": "zset", "parked": "zset", "state": "hash", "dead": "stream"}
 _WITH_ANOTHER_NAME = {"ticket", "open_tickets", "tickets", "proof", "told"}
+
+
+@dataclass(frozen=True, slots=True)
+class QueueKeys:
+    """The keys of a queue of jobs, in the order in which its scripts get them. All are in one slot.
+
+    Attributes:
+        waiting: Stream: the jobs that are not done yet, in order.
+        open: Hash: maps a user's id to their one open job (JSON), which a worker holds or which failed.
+        due: Sorted set: the ids of these users, scored by when the open job may be taken (Unix s).
+        parked: Sorted set: "<user id>:<padded id of the entry>" of each job that waits behind an open one.
+        state: Hash: what is known of the queue: see QueueStatus in jobs.py.
+        dead: Stream: jobs that were given up.
+    """
+
+    waiting: str
+    open: str
+    due: str
+    parked: str
+    state: str
+    dead: str
+
+    def all(self) -> Sequence[str]:
+        return [getattr(self, part.name) for part in fields(self)]
 
 
 class Keys:
@@ -47,10 +75,8 @@ class Keys:
         start: The beginning of every name: "", or REDIS_PREFIX and a colon.
         channel: The channel of events.
         limits: The beginning of the names of all counters of rate limits. Flask-Limiter adds the rest.
-        mail: Stream: notices that are due. The queue of mails is for all users; its three keys are in one slot, that of
-            "mail".
-        mail_later: Sorted set: notices that failed, scored by the time when they are due again (Unix s).
-        mail_dead: Stream: notices that were given up.
+        mail: The queue of mails.
+        mail_later: Sorted set: notices that failed, as the release before kept them.
         leaving: Sorted set: ids of users who have deleted their accounts, scored by when they are due for deletion
             (Unix s). The records decide; this tells those who watch.
         tidied: String: when `flask users tidy` last came to its end (Unix s).
@@ -66,9 +92,8 @@ class Keys:
         self.start = f"{prefix}:" if prefix else ""
         self.channel = f"{self.start}auth-events"
         self.limits = f"{self.start}LIMITS"
-        self.mail = f"{self.start}{{mail}}" if prefix else "mail"
+        self.mail = _queue(f"{self.start}{{mail}}" if prefix else "mail", f"{self.start}{{mail}}")
         self.mail_later = f"{self.start}{{mail}}:later"
-        self.mail_dead = f"{self.start}{{mail}}:dead"
         self.leaving = f"{self.start}user:leaving"
         self.tidied = f"{self.start}user:tidied"
         self.leases = f"{self.start}leases"
@@ -77,16 +102,16 @@ class Keys:
         """Return the type that a key of this name has, as the command TYPE tells it; None if no key of ours has it."""
         if not key.startswith(self.start):
             return None
-        queue = dict(zip((self.mail, self.mail_later, self.mail_dead), QUEUE_TYPES.values(), strict=True))
-        if key in queue:
-            return queue[key]
-        of_all = {self.leases: "hash", self.leaving: "zset", self.tidied: "string"}
+        of_all = {self.leases: "hash", self.leaving: "zset", self.tidied: "string", self.mail_later: "zset"}
+        of_all |= zip(self.mail.all(), QUEUE_TYPES.values(), strict=True)
         if key in of_all:
             return of_all[key]
         name = key.removeprefix(self.start)
         if of_user := _OF_USER.fullmatch(name):
             word, another_name = of_user[2] or "", of_user[3]
             return USER_TYPES.get(word) if (word in _WITH_ANOTHER_NAME) == bool(another_name) else None
+        if of_queue := _OF_EVENTS.fullmatch(name):
+            return QUEUE_TYPES[of_queue[2] or ""]
         if _COUNTER.fullmatch(name):
             return "list"
         return "string" if re.fullmatch("(email|passkey_start):.+", name, re.DOTALL) else None
@@ -104,6 +129,11 @@ class Keys:
         """
         counted = counter.rsplit("/", 4)[0]
         return any(counted.endswith(f"/{name}") for name in names)
+
+    def events(self, receiver_id: str) -> QueueKeys:
+        """Return the keys of the queue of events to a receiver: see receivers/receiver.py."""
+        name = f"{self.start}events:{{{receiver_id}}}"
+        return _queue(name, name)
 
     def words(self, ender_id: str) -> str:
         """Return the channel of the words to a process that ends sessions."""
@@ -181,6 +211,14 @@ class Keys:
     def notice_count(self, user_id: str, kind: str) -> str:
         """Hash: the number of notices of a kind in the current hour (`count`), and when that hour began (`began`)."""
         return f"{self.start}user:{{{user_id}}}:told:{kind}"
+
+
+def _queue(waiting: str, tagged: str) -> QueueKeys:
+    """
+    Args:
+        tagged: The name with a hash tag that puts the other keys into the slot of the first.
+    """
+    return QueueKeys(waiting, *(f"{tagged}:{word}" for word in QUEUE_TYPES if word))
 
 
 unprefixed = Keys()  # for tests and tools

@@ -6,13 +6,15 @@ The queue itself: jobs.py. Which notices are due: rules/notices.py. The words an
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import orjson
+from redis import ResponseError
 
 from app.stores.connection.client import RedisClient
-from app.stores.jobs import JobQueue, Queue
+from app.stores.jobs import JobQueue, Queue, no_job_in_foreign_key
 from app.stores.keys import Keys, unprefixed
 from app.stores.lifetimes import RETENTION_S
 from app.stores.session_records import Client
@@ -41,9 +43,9 @@ NoticeKind = Literal[
     "came_back",
 ]
 
-# If no delivery runs, or the mail server is away for long, queued mails must not fill Redis, or nobody could sign in.
-# A million mails take about 300 MB. If there are more, the oldest are lost.
-_MAX_READY = 1_000_000
+# One mail that fails does not hold up the others of its user.
+IN_NO_ORDER = ""
+_GROUP_BEFORE = "deliverers"  # the consumer group of the release before
 _RESET_KEPT_S = 60 * 60  # for as long as a link for a reset works
 _KINDS = frozenset(get_args(NoticeKind))
 
@@ -92,8 +94,7 @@ class MailStore(JobQueue[Notice]):
         retention_s: int = RETENTION_S,
         keys: Keys = unprefixed,
     ) -> None:
-        queue = Queue(keys.mail, keys.mail_later, keys.mail_dead, "deliverers", "notice", _MAX_READY)
-        super().__init__(redis, queue, _parse_notice, clock, retention_s)
+        super().__init__(redis, mail_queue(keys), _parse_notice, clock, retention_s)
         self._keys = keys
 
     def add(self, notice: Notice) -> None:
@@ -104,7 +105,20 @@ class MailStore(JobQueue[Notice]):
         content = orjson.dumps(fields)
         # GET lets Redis refuse to overwrite a key of another type, which is another application's
         newest = ("SET", self._keys.newest_reset(notice.user_id), repr(notice.at), "EX", _RESET_KEPT_S, "GET")
-        self.put(content, *([newest] if notice.kind == "reset" else []))
+        self.put(content, IN_NO_ORDER, *([newest] if notice.kind == "reset" else []))
+
+    def adopt(self) -> None:
+        """Take over what the release before has postponed, and remove its consumer group.
+
+        Its processes that deliver must have ended, or they deliver some mails twice.
+        """
+        later = self._keys.mail_later
+        with no_job_in_foreign_key():
+            for row in self._redis.write_bytes(("ZRANGE", later, 0, -1))[0]:
+                _, _, _, content = row.split(b" ", 3)
+                self.put(content, IN_NO_ORDER, ("ZREM", later, row))
+        with suppress(ResponseError):  # there is no such group, or no stream
+            self._redis.write(("XGROUP", "DESTROY", self._keys.mail.waiting, _GROUP_BEFORE))
 
     def newest_reset(self, user_id: str) -> float | None:
         """Return when a user last asked for a reset, in Unix seconds; None if that is more than an hour ago."""
@@ -117,6 +131,10 @@ class MailStore(JobQueue[Notice]):
     def forget(self, user_id: str) -> None:
         """Delete all queued notices to one user."""
         self.discard(f'"user_id":{orjson.dumps(user_id).decode()}')
+
+
+def mail_queue(keys: Keys) -> Queue:
+    return Queue("mail", keys.mail, "notice")
 
 
 def _parse_notice(content: bytes) -> Notice:

@@ -241,7 +241,7 @@ def test_an_address_that_another_service_took_signs_in(run_import, new_device, r
     assert counts(run_import(GOOD | {"email": kept})) == {"imported": 1, "there": 0, "bad": 0}
     assert log_in(new_device(), typed).status_code == 200
     assert new_device().post("/auth/forgot", {"login": typed}).status_code == 200
-    assert redis.xlen(keys.mail) == 1
+    assert redis.xlen(keys.mail.waiting) == 1
     assert counts(run_import(GOOD | {"email": typed})) == {"imported": 0, "there": 1, "bad": 0}
 
 

@@ -302,7 +302,7 @@ def test_they_are_let_in_by_the_mail_for_a_new_password(run_import, app, new_dev
     run_import(person("ada", password_hash="", totp_secret=secret))
     user = users.get(users.id_of("ada@example.com"))
     assert new_device().post("/auth/forgot", {"login": "ada@example.com"}).status_code == 200
-    [(_, queued)] = redis.xrange(keys.mail)
+    [(_, queued)] = redis.xrange(keys.mail.waiting)
     assert user.id in json.dumps(queued)
     links = app.extensions["keyrack"].links
     link = links.issue_reset(user.id, user.secrets_version, clock(), new_notice_id())

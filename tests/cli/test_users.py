@@ -191,7 +191,7 @@ def test_who_is_deleted_leaves_nothing(run, alice, bob, new_device, redis, store
     queue_mails(store, clock, alice, bob, new_device, app)
     digest = app.extensions[EXTENSION].accounts.digest_of(alice.email)
     redis.lpush(f"LIMITS:LIMITER/127.0.0.1/{digest}/login/10/1/minute", 1)  # as from before they registered
-    mails = [redis.xlen(keys.mail), redis.zcard(keys.mail_later), redis.xlen(keys.mail_dead)]
+    mails = [redis.xlen(keys.mail.waiting), redis.zcard(keys.mail_later), redis.xlen(keys.mail.dead)]
     assert mails == [2, 2, 2]
     new_device().post("/auth/login", {"login": "bob@example.com", "password": "wrong password"})
     alice.prove()
@@ -213,7 +213,7 @@ def test_who_is_deleted_leaves_nothing(run, alice, bob, new_device, redis, store
     assert ran.exit_code == 0
     held = dump(redis)
     assert [name for name in named if name in held] == []
-    assert [redis.xlen(keys.mail), redis.zcard(keys.mail_later), redis.xlen(keys.mail_dead)] == [1, 1, 1]
+    assert [redis.xlen(keys.mail.waiting), redis.zcard(keys.mail_later), redis.xlen(keys.mail.dead)] == [1, 1, 1]
     assert held.count(f'"user_id":"{bob.user_id}"') == 3
     assert bob.is_signed_in
     assert run("users", "delete", alice.email, "--yes").exit_code == 1
@@ -270,7 +270,7 @@ def test_what_is_refused_is_not(run, with_totp):
 def test_users_are_told_what_operators_changed(run, with_totp, redis, command, kind):
     """By mail, as of their own changes: it may have been somebody else who asked the operator."""
     run("users", command, with_totp.email, "--yes", given=f"{NEW}\n")
-    [notice] = [fields["notice"] for _, fields in redis.xrange(keys.mail) if f'"{kind}"' in fields["notice"]]
+    [notice] = [fields["notice"] for _, fields in redis.xrange(keys.mail.waiting) if f'"{kind}"' in fields["notice"]]
     assert with_totp.user_id in notice
 
 

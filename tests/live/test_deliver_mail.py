@@ -23,6 +23,7 @@ from app.stores.mail import MailStore, Notice
 from app.stores.session_records import Client
 from tests.conftest import ENVIRONMENT
 from tests.live.server import ROOT, Service
+from tests.queues import left, let_all_be_due
 from tests.servers import RedisServer, redis_at, wait_until
 
 
@@ -91,16 +92,6 @@ def worker_here(real_redis):
     return make
 
 
-def left(redis):
-    """How many there are: due, put aside, given up."""
-    return redis.xlen(keys.mail), redis.zcard(keys.mail_later), redis.xlen(keys.mail_dead)
-
-
-def workers(redis):
-    """Who has looked for a mail, and so knows how to be told to stop."""
-    return redis.xinfo_consumers(keys.mail, "deliverers") if redis.exists(keys.mail) else []
-
-
 def link_in(message) -> str:
     return re.search(r"https?://\S+#\S+", message.get_body(["plain"]).get_content())[0]
 
@@ -135,9 +126,9 @@ def test_many_mails_two_workers_and_a_stop_in_the_middle(real_redis, smtp, deliv
     """Each comes exactly once; who is told to stop ends the mail under way, and says that all went well."""
     names = [f"user{number}" for number in range(120)]
     server = smtp()
-    first, second = deliver(server.url), deliver(server.url)
-    wait_until(lambda: len(workers(real_redis)) == 2, "they did not start")
     make_users(*names)
+    first, second = deliver(server.url), deliver(server.url)
+    wait_until(lambda: server.connections >= 2, "they did not start", within_s=30)
     wait_until(lambda: len(server.inbox) >= 30, "no mails came", within_s=30)
     first.send_signal(signal.SIGTERM)
     assert finished(first)[0] == 0
@@ -149,11 +140,10 @@ def test_many_mails_two_workers_and_a_stop_in_the_middle(real_redis, smtp, deliv
     assert worker_here(server).deliver_due(threading.Event())
     assert Counter(server.recipients) == Counter(f"{name}@example.com" for name in names)
     assert left(real_redis) == (0, 0, 0)
-    assert real_redis.xinfo_consumers(keys.mail, "deliverers") == []
 
 
 def test_what_a_killed_worker_had_is_taken_over(real_redis, smtp, deliver, make_users, worker_here):
-    """Once it is late; how late is a setting of the worker in this process, so that nobody waits."""
+    """Once it is late."""
     server = smtp()
     server.go_on.clear()
     make_users("ada")
@@ -164,7 +154,8 @@ def test_what_a_killed_worker_had_is_taken_over(real_redis, smtp, deliver, make_
     server.go_on.set()
     assert worker_here(server).deliver_due(threading.Event())
     assert (server.inbox, left(real_redis)) == ([], (1, 0, 0))
-    assert worker_here(server, taken_over_after_s=0).deliver_due(threading.Event())
+    let_all_be_due(real_redis)
+    assert worker_here(server).deliver_due(threading.Event())
     assert (server.recipients, left(real_redis)) == (["ada@example.com"], (0, 0, 0))
 
 
@@ -174,15 +165,14 @@ def test_a_mail_that_comes_twice_is_one_mail_with_one_living_link(live_server, r
     service = Service(live_server.url, SMTP_URL=server.url)
     try:
         alice = service.device().register("alice@example.com")
-        real_redis.delete(keys.mail)  # the mail about the address
+        real_redis.delete(keys.mail.waiting)  # the mail about the address
         alice.post("/auth/forgot", {"login": alice.email})
         worker = deliver(server.url)
         assert server.reading.wait(30)
         worker.kill()
         wait_until(lambda: server.inbox, "it did not accept the mail", within_s=30)
         server.late = set()
-        [[entry, _]] = real_redis.xrange(keys.mail)
-        real_redis.execute_command("XCLAIM", keys.mail, "deliverers", "dead", 0, entry, "IDLE", 1000 * 60 * 60)
+        let_all_be_due(real_redis)
         assert finished(deliver(server.url, "--once"))[0] == 0
         first, again = server.inbox
         assert (first["Message-ID"], link_in(first)) == (again["Message-ID"], link_in(again))
@@ -213,7 +203,7 @@ def test_a_worker_outlives_redis_and_the_mail_server(smtp, deliver, make_users):
             server.start()
             wait_until(lambda: "Redis is away" in "".join(said), "it did not notice", within_s=30)
             live_server.start()
-            redis.zadd(keys.mail_later, dict.fromkeys(redis.zrange(keys.mail_later, 0, 0), 0))
+            let_all_be_due(redis)
             wait_until(lambda: len(server.inbox) == 2, "no second mail came", within_s=30)
             wait_until(lambda: left(redis) == (0, 0, 0), "it was not forgotten")
         worker.send_signal(signal.SIGTERM)
@@ -236,7 +226,7 @@ def test_once_says_so_when_not_all_was_delivered(real_redis, smtp, deliver, make
     assert (code, left(real_redis)) == (1, (0, 1, 0))
     assert "not all that is due was delivered" in said
     server.start()
-    real_redis.zadd(keys.mail_later, dict.fromkeys(real_redis.zrange(keys.mail_later, 0, 0), 0))
+    let_all_be_due(real_redis)
     assert worker_here(server).deliver_due(threading.Event())
     assert left(real_redis) == (0, 0, 1)
     code, said = finished(deliver(f"file:{tmp_path}/mail", "--once", "--retry-dead"))

@@ -19,6 +19,7 @@ from app.stores.mail import MailStore, Notice
 from app.stores.scripts import ForeignKey
 from app.stores.session_records import Client
 from tests import mail_server
+from tests.queues import left, open_jobs
 from tests.servers import RedisServer, redis_at
 
 DAY_S = 24 * 60 * 60
@@ -84,14 +85,9 @@ def log(caplog):
     ]
 
 
-def left(redis):
-    """How many there are: due, put aside, given up."""
-    return redis.xlen(keys.mail), redis.zcard(keys.mail_later), redis.xlen(keys.mail_dead)
-
-
 def next_due(redis, clock):
     """Seconds until the first that was put aside is due."""
-    return redis.zrange(keys.mail_later, 0, 0, withscores=True)[0][1] - clock()
+    return redis.zrange(keys.mail.due, 0, 0, withscores=True)[0][1] - clock()
 
 
 def test_all_that_is_due_is_delivered_in_its_order(smtp, add, deliver, redis, log):
@@ -304,15 +300,17 @@ def test_a_server_that_never_answers_to_one_content(smtp, add, deliver, redis, c
 
 
 class Pauses(threading.Event):
-    """Notes how long a worker would wait, and lets it go on at once; it stops it after a few."""
+    """Notes how long a worker would wait, and lets that time pass at once; it stops it after a few."""
 
-    def __init__(self, most):
+    def __init__(self, most, clock):
         super().__init__()
         self.pauses_s = []
         self._most = most
+        self._clock = clock
 
     def wait(self, timeout=None):
         self.pauses_s.append(timeout)
+        self._clock.advance(timeout)
         if len(self.pauses_s) == self._most:
             self.set()
         return self.is_set()
@@ -333,7 +331,7 @@ def test_a_server_that_is_away_is_asked_more_and_more_rarely(mails, add, clock, 
             pass
 
     add(*"abcdefgh")
-    stop = Pauses(8)
+    stop = Pauses(8, clock)
     Delivery(mails, Away(), lambda _: None, clock).run(stop)
     assert stop.pauses_s == pauses_s
 
@@ -414,7 +412,7 @@ def test_a_user_whose_keys_another_application_wrote_stands_in_no_others_way(smt
 
 def test_an_entry_that_cannot_be_read_stands_in_no_mails_way(smtp, add, deliver, redis, log):
     server = smtp()
-    redis.xadd(keys.mail, {"notice": b"\xff ada@example.com"})
+    redis.xadd(keys.mail.waiting, {"notice": b"\xff ada@example.com"})
     add("ada")
     assert deliver(server)
     assert (len(server.inbox), left(redis)) == (1, (0, 0, 1))
@@ -460,8 +458,9 @@ def test_told_to_stop_it_ends_after_the_mail_under_way(smtp, add, mails, redis, 
     worker.join(10)
     assert not worker.is_alive()
     assert server.recipients == ["ada@example.com"]
-    assert redis.xlen(keys.mail) == 1
-    assert redis.xinfo_consumers(keys.mail, "deliverers") == []
+    assert redis.xlen(keys.mail.waiting) == 1
+    assert left(redis) == (1, 0, 0)
+    assert open_jobs(redis) == {}
 
 
 class TestRedisAway:

@@ -86,9 +86,5 @@ def test_a_notice_takes_the_language_along(app, ada, redis):
     services.notices.tell("suspicious", user_id, CLIENT)
     services.notices.tell("suspicious", "1", CLIENT)  # nobody
     mails = services.delivery._mails
-    worker = mails.new_worker()
-    queued = []
-    while job := mails.take(worker, 60):
-        queued.append((job.content.kind, job.content.language))
-        mails.finish(job)
+    queued = [(job.content.kind, job.content.language) for job in mails.turn("worker", [], 99, 60)]
     assert [language for kind, language in queued if kind == "suspicious"] == ["en", "de", ""]

@@ -227,9 +227,9 @@ def test_of_many_who_use_their_links_at_once_one_has_it(app, new_device, ask, re
 def test_asking_tells_nobody_whether_an_address_is_taken(alice, bob, redis):
     told = []
     for email in (bob.email, "nobody@example.com"):
-        before = redis.xlen(keys.mail)
+        before = redis.xlen(keys.mail.waiting)
         answer = alice.patch("/users/@me", {"email": email, "password": PASSWORD})
-        told.append((answer.status_code, answer.json | {"pending_email": ""}, redis.xlen(keys.mail) - before))
+        told.append((answer.status_code, answer.json | {"pending_email": ""}, redis.xlen(keys.mail.waiting) - before))
     assert told[0] == told[1]
 
 

@@ -127,7 +127,7 @@ def test_a_link_and_a_passkey(alice, new_device, app):
 
 
 def test_a_link_that_takes_a_factor_off(with_totp, new_device, app, redis):
-    notices = [orjson.loads(fields["notice"]) for _, fields in redis.xrange(keys.mail)]
+    notices = [orjson.loads(fields["notice"]) for _, fields in redis.xrange(keys.mail.waiting)]
     notice = next(one for one in notices if one["kind"] == "totp_on")
     links = app.extensions[EXTENSION].links
     secret = links.issue_revert(with_totp.user_id, notice["factor"], notice["at"], notice["id"])

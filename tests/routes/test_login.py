@@ -311,8 +311,8 @@ def test_a_deleted_user_leaves_nothing(bob, app, redis):
     assert leaving.delete(bob.user_id)
     assert not leaving.delete(bob.user_id)
     assert bob.get("/users/@me").status_code == 401
-    assert redis.xlen(keys.mail) == 0
-    assert not [key for key in redis.scan_iter() if not key.startswith("LIMITS") and key != keys.mail]
+    assert redis.xlen(keys.mail.waiting) == 0
+    assert not [key for key in redis.scan_iter() if not key.startswith("LIMITS") and key != keys.mail.waiting]
 
 
 def test_log_in_with_totp(with_totp, new_device, clock):

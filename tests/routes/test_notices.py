@@ -24,7 +24,7 @@ def told(redis):
     def look():
         nonlocal seen
         found = []
-        for entry, fields in redis.xrange(keys.mail, seen):
+        for entry, fields in redis.xrange(keys.mail.waiting, seen):
             seen = f"({entry}"
             notice = json.loads(fields["notice"])
             found.append((notice["kind"], notice["user_id"], notice["client"].get("os")))
@@ -177,7 +177,7 @@ def test_suspicious_session_notice(alice, told, make_app, new_device):
 def test_what_is_queued_holds_no_address_and_no_secret(alice, new_device, redis):
     phone = new_device(**agent("iOS")).log_in(alice)
     new_device().post("/auth/forgot", {"login": alice.email})
-    queued = json.dumps(redis.xrange(keys.mail))
+    queued = json.dumps(redis.xrange(keys.mail.waiting))
     assert "reset" in queued
     assert not [secret for secret in [*alice.secrets, *phone.secrets, alice.email, "nobody"] if secret in queued]
     assert "SMTP_URL" in ENVIRONMENT

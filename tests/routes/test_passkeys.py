@@ -229,7 +229,7 @@ def test_adding_and_removing_are_on_record_and_mailed(with_passkey, phone, redis
     proof = {"X_Discord_MFA_Authorization": prove(with_passkey, phone).json["token"]}
     assert with_passkey.patch(path, {"name": "Büro"}, **proof).status_code == 200
     assert with_passkey.call("DELETE", path, **proof).status_code == 204
-    told = [json.loads(fields["notice"]) for _, fields in redis.xrange(keys.mail)]
+    told = [json.loads(fields["notice"]) for _, fields in redis.xrange(keys.mail.waiting)]
     assert [one["kind"] for one in told if "passkey" in one["kind"]] == ["passkey_added", "passkey_removed"]
     assert {one["user_id"] for one in told} == {with_passkey.user_id}
     changes = [record for record in caplog.get_records("setup") + caplog.records if hasattr(record, "fields")]

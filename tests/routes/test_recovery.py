@@ -48,9 +48,9 @@ def test_forgot_answers_the_same_whoever_is_asked_for(alice, bob, new_device, ap
     app.extensions[EXTENSION].leaving.disable(bob.user_id)
     told = []
     for login in (alice.email, " ALICE@Example.com ", bob.email, "nobody@example.com", "not an address", ""):
-        before = redis.xlen(keys.mail)
+        before = redis.xlen(keys.mail.waiting)
         answer = new_device().post("/auth/forgot", {"login": login})
-        told.append((answer.status_code, answer.data, redis.xlen(keys.mail) - before))
+        told.append((answer.status_code, answer.data, redis.xlen(keys.mail.waiting) - before))
     assert told == [(200, b"{}", 1)] * 6
     assert errors(new_device().post("/auth/forgot", {}), "login") == ["BASE_TYPE_REQUIRED"]
 
@@ -58,7 +58,7 @@ def test_forgot_answers_the_same_whoever_is_asked_for(alice, bob, new_device, ap
 def test_forgot_where_no_mail_is_sent(make_app, redis):
     device = Device(make_app(SMTP_URL="").test_client(use_cookies=False))
     assert device.post("/auth/forgot", {"login": "alice@example.com"}).status_code == 200
-    assert not redis.exists(keys.mail)
+    assert not redis.exists(keys.mail.waiting)
 
 
 def test_reset_signs_in_and_ends_every_session(alice, bob, new_device, reset_link):
@@ -115,7 +115,7 @@ def test_the_hour_counts_from_the_request_for_it(alice, new_device, app, links, 
 
 def test_forgot_says_so_where_nothing_could_be_queued(alice, redis, new_device):
     """The mail is all that is asked for: nobody is told to look for one that will not come."""
-    redis.set(keys.mail, "no stream")
+    redis.set(keys.mail.waiting, "no stream")
     for login in (alice.email, "nobody@example.com"):
         assert new_device().post("/auth/forgot", {"login": login}).status_code == 503
 

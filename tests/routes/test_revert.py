@@ -22,7 +22,7 @@ def link(app, redis):
     """Makes the secret of the link in the newest mail about a factor that was set, as the mail carries it."""
 
     def make(device, kind="totp_on"):
-        told = [orjson.loads(fields["notice"]) for _, fields in redis.xrange(keys.mail)]
+        told = [orjson.loads(fields["notice"]) for _, fields in redis.xrange(keys.mail.waiting)]
         notice = [one for one in told if (one["kind"], one["user_id"]) == (kind, device.user_id)][-1]
         links = app.extensions[EXTENSION].links
         return links.issue_revert(device.user_id, notice["factor"], notice["at"], notice["id"])

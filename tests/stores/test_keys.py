@@ -1,12 +1,13 @@
 """The names of keys: each is told by its name alone, with its type, and no two prefixes share one."""
 
+import dataclasses
 import inspect
 import re
 from pathlib import Path
 
 import pytest
 
-from app.stores.keys import LIMIT_SCOPES, Keys
+from app.stores.keys import LIMIT_SCOPES, Keys, QueueKeys
 from app.web import limits
 
 TYPES = {"Hash": "hash", "Sorted set": "zset", "String": "string", "List": "list", "Set": "set", "Stream": "stream"}
@@ -24,6 +25,10 @@ def named(keys):
     for name, kind in of_all_users:
         if kind in TYPES:
             yield getattr(keys, name), TYPES[kind]
+    for queue in (keys.mail, keys.events("webhook-0123abcd")):
+        for part in dataclasses.fields(queue):
+            kind = re.search(rf"^ *{part.name}: ([A-Z][a-z ]+): ", QueueKeys.__doc__, re.MULTILINE)[1]
+            yield getattr(queue, part.name), TYPES[kind]
     for scope in LIMIT_SCOPES:
         yield f"{keys.limits}:LIMITER/192.0.2.1/1/{scope}/10/1/minute", "list"
 
@@ -32,7 +37,7 @@ def named(keys):
 def test_every_key_is_known_by_its_name(prefix):
     keys = Keys(prefix)
     found = dict(named(keys))
-    assert len(found) == 15 + 2 + 3 + 3 + len(LIMIT_SCOPES)
+    assert len(found) == 15 + 2 + 4 + 2 * 6 + len(LIMIT_SCOPES)
     assert {key: keys.type_of(key) for key in found} == found
     assert {key for key in found if not key.startswith(keys.start)} == set()
 
@@ -41,7 +46,10 @@ def test_the_docs_name_every_key_with_its_type():
     """docs/operations.md has the table that operators read before they put others into the database."""
     page = Path("docs/operations.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\S+)` \| ([a-z ]+) \| ", page[page.index("### Keyrack's keys") :], re.MULTILINE)
-    told = {key.replace("{id}", "{1}").replace("…", "1/login/1/1/minute"): kind for key, kind in rows}
+    told = {
+        key.replace("{id}", "{1}").replace("…", "1/login/1/1/minute").replace("{receiver}", "{webhook-0123abcd}"): kind
+        for key, kind in rows
+    }
     kinds = {kind: word.lower() for word, kind in TYPES.items()}
     assert {key: kinds[Keys().type_of(key)] for key in told} == told
 

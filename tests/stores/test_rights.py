@@ -112,11 +112,11 @@ def call(stores, script):
 
 
 def test_every_script_is_walked():
-    from app.stores.lua import _HERE, _OPENINGS  # noqa: PLC0415 - what this test is about
+    from app.stores.lua import _HERE, _JOB_SCRIPTS, _OPENINGS  # noqa: PLC0415 - what this test is about
 
-    openings = {"session", "jobs", *(name for names in _OPENINGS.values() for name in names)}
+    openings = {"session", *(name for names in (*_OPENINGS.values(), *_JOB_SCRIPTS.values()) for name in names)}
     scripts = {path.stem for path in _HERE.glob("*.lua")} - openings
-    assert {name for name in scripts if "job" not in name} == set(CALLS)
+    assert scripts - set(_JOB_SCRIPTS) == set(CALLS)
 
 
 @pytest.mark.parametrize("redis", ["real"], indirect=True)

@@ -269,7 +269,7 @@ def say_not_me_again(place):
 
 
 def _revert_link(place, kind):
-    told = [orjson.loads(fields["notice"]) for _, fields in place.redis.xrange(keys.mail)]
+    told = [orjson.loads(fields["notice"]) for _, fields in place.redis.xrange(keys.mail.waiting)]
     notice = next(one for one in told if one["kind"] == kind)
     return place.services.links.issue_revert(place.alice.user_id, notice["factor"], notice["at"], notice["id"])
 

@@ -80,10 +80,10 @@ def test_changes_that_no_replica_has(alice, clock, method, path, body):
 @alone
 def test_a_change_that_no_replica_has_is_on_record_and_told(alice, redis, caplog):
     """It happened on the primary, so whoever's account it is must hear of it."""
-    mails = redis.xlen(keys.mail)
+    mails = redis.xlen(keys.mail.waiting)
     assert_unconfirmed(alice.patch("/users/@me", {"password": PASSWORD, "new_password": "another long one"}))
     assert [record.getMessage() for record in caplog.records].count("credentials_changed") == 1
-    assert redis.xlen(keys.mail) == mails + 1
+    assert redis.xlen(keys.mail.waiting) == mails + 1
     alice.password = "another long one"
     assert alice.post("/auth/login", {"login": alice.email, "password": alice.password}).status_code == 200
 
@@ -94,12 +94,12 @@ def test_a_wrong_code_is_told_as_that(make_app, alice, clock, redis, caplog):
     at_once = type(alice)(make_app().test_client(use_cookies=False))
     at_once.token, at_once.email = alice.token, alice.email
     at_once.enable_totp(clock())
-    mails = redis.xlen(keys.mail)
+    mails = redis.xlen(keys.mail.waiting)
     ticket = alice.post("/auth/login", {"login": alice.email, "password": PASSWORD}).json["ticket"]
     answer = alice.post("/auth/mfa/totp", {"ticket": ticket, "code": "000000"})
     assert (answer.status_code, answer.json["code"]) == (400, 60008)
     assert [record.getMessage() for record in caplog.records].count("sign_in_failed") == 1
-    assert redis.xlen(keys.mail) == mails + 1
+    assert redis.xlen(keys.mail.waiting) == mails + 1
 
 
 @alone

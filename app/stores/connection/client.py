@@ -120,17 +120,26 @@ class RedisClient(ABC):
         return _require_accepted(replies)
 
     def run_script(
-        self, script: str, keys: Sequence[str], args: Sequence[str | bytes | int | float], wait: Wait | None = None
+        self,
+        script: str,
+        keys: Sequence[str],
+        args: Sequence[str | bytes | int | float],
+        wait: Wait | None = None,
+        *,
+        decoded: bool = True,
     ) -> tuple[Any, bool]:
         """Run a script by its hash, or by its text if the server does not know the hash.
+
+        Args:
+            decoded: Whether texts in the reply are texts; else they are bytes.
 
         Returns:
             The script's reply, and True if enough replicas (`wait`) have confirmed its writes and all earlier ones.
         """
         rest: RedisCommand = (len(keys), *keys, *args)
-        [reply], is_on_replicas = self.send([("EVALSHA", _sha1(script), *rest)], wait)
+        [reply], is_on_replicas = self.send([("EVALSHA", _sha1(script), *rest)], wait, decoded=decoded)
         if isinstance(reply, NoScriptError):
-            [reply], is_on_replicas = self.send([("EVAL", script, *rest)], wait)
+            [reply], is_on_replicas = self.send([("EVAL", script, *rest)], wait, decoded=decoded)
         return _require_accepted([reply])[0], is_on_replicas
 
     def run_script_for_each(

@@ -1,7 +1,7 @@
 """The Lua scripts. Each is one atomic step. Their callers: stores/scripts.py for sessions, stores/jobs.py for jobs.
 
-A script is one or more shared files, the openings (session.lua, factors.lua, sign_in.lua, remembered.lua,
-forgetting.lua, change.lua, jobs.lua), then its own file.
+A script is one or more shared files, the openings (queueing.lua, session.lua, factors.lua, sign_in.lua, remembered.lua,
+forgetting.lua, change.lua, queue.lua), then its own file.
 """
 
 import re
@@ -25,6 +25,10 @@ _OPENINGS = {
     "sign_in_by_passkey": _CHANGING,
     "sign_in_remembered": _CHANGING,
     "change_user": _CHANGING,
+}
+_JOB_SCRIPTS = {
+    "put_job": ("queueing",),
+    **dict.fromkeys(("turn", "hurry_jobs", "revive_jobs"), ("queueing", "queue")),
 }
 _LINE = re.compile(r"(?:user_script|\]):(\d+)")  # the line of a script, as Redis and Valkey, or fakeredis, name it
 
@@ -63,7 +67,7 @@ def session_script(name: str) -> Script:
 @cache
 def job_script(name: str) -> Script:
     """Return a script on a queue of jobs."""
-    return _joined(name, ["jobs"], QUEUE_TYPES)
+    return _joined(name, _JOB_SCRIPTS[name], QUEUE_TYPES)
 
 
 def _joined(name: str, openings: Sequence[str], types: Mapping[str, str], before: str = "", after: str = "") -> Script:
@@ -83,6 +87,6 @@ def _joined(name: str, openings: Sequence[str], types: Mapping[str, str], before
 @cache
 def all_commands() -> Sequence[str]:
     """Return all commands of all scripts on sessions."""
-    names = (path.stem for path in _HERE.glob("*.lua") if path.stem != "jobs" and "job" not in path.stem)
+    names = (path.stem for path in _HERE.glob("*.lua") if path.stem != "queue" and path.stem not in _JOB_SCRIPTS)
     lines = (line for name in names for line in (_HERE / f"{name}.lua").read_text(encoding="utf-8").splitlines())
     return commands_in([refuse_foreign_keys(USER_TYPES), *lines])

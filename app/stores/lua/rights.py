@@ -11,11 +11,13 @@ from collections.abc import Iterable, Sequence
 _COMMAND = re.compile(r'redis\.call\("(\w+)"')
 # The number of values behind the key of each command, because redis.acl_check_cmd counts them
 _VALUES = {
-    **dict.fromkeys(("DEL", "EXISTS", "GET", "HGETALL", "PERSIST", "SCARD", "TTL", "TYPE", "ZCARD"), 0),
+    **dict.fromkeys(("DEL", "EXISTS", "GET", "HGETALL", "PERSIST", "SCARD", "TTL", "TYPE", "XLEN", "ZCARD"), 0),
     **dict.fromkeys(("EXPIRE", "HDEL", "HEXISTS", "HGET", "HMGET", "LPUSH", "SADD", "SET", "SREM"), 1),
     **dict.fromkeys(("XDEL", "ZREM", "ZSCAN", "ZSCORE"), 1),
     **dict.fromkeys(("HINCRBY", "HSET", "LRANGE", "LTRIM", "XACK", "XRANGE", "XTRIM", "ZADD", "ZRANGE"), 2),
-    **dict.fromkeys(("ZRANGEBYSCORE", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE"), 2),
+    **dict.fromkeys(
+        ("ZRANGEBYLEX", "ZRANGEBYSCORE", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE"), 2
+    ),
     "XADD": 3,
 }
 

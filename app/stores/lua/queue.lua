@@ -1,0 +1,32 @@
+-- queue.lua: the beginning of every script on a queue of jobs
+-- Runs after queueing.lua
+-- KEYS[1]   waiting, a stream: every job that is not done yet, in order
+-- KEYS[2]   open, a hash: maps a user to their one open job (JSON: id, hold, attempts, failing_since, worker:
+--           who holds it)
+-- KEYS[3]   due, a sorted set: users, scored by when their open job may be taken (Unix s): a worker holds it until then,
+--           or it failed and is tried again then
+-- KEYS[4]   parked, a sorted set: "<user>:<padded id>" of each job that waits behind the open one of its user
+-- KEYS[5]   state, a hash: see QueueStatus in stores/jobs.py, and cursor: the id of the last entry that was looked at
+-- KEYS[6]   dead, a stream: jobs that were given up
+-- ARGV[1]   JSON: field (the name of the field with a job's content), max (about how many may wait), oldest (the id before
+--           which no job waits any more), max_dead, oldest_dead and retention_s (about how many are kept there, how long)
+-- Defines   waiting, open, due, parked, state, dead, call (ARGV[1]), fields_of, queue
+local waiting, open, due, parked, state, dead = unpack(KEYS)
+local call = cjson.decode(ARGV[1])
+
+-- Returns the fields of a waiting job as a table; nothing if it is gone.
+local function fields_of(id)
+  local entry = redis.call("XRANGE", waiting, id, id)[1]
+  if not entry then
+    return nil
+  end
+  local fields = {}
+  for i = 1, #entry[2], 2 do
+    fields[entry[2][i]] = entry[2][i + 1]
+  end
+  return fields
+end
+
+local function queue(content, user_id)
+  return queue_job(waiting, call.field, content, user_id, call.max, call.oldest)
+end
