@@ -1,12 +1,11 @@
 """`flask deliver-mail`: the process that delivers mails, beside the service. The work itself: mail/delivery.py."""
 
-import signal
 import sys
-import threading
 
 import click
 from flask.cli import with_appcontext
 
+from app.cli.stopping import stop_at_signals
 from app.cli.terminal import RedisAway, Unusable
 from app.stores.connection.connect import StoreError
 from app.stores.connection.refusals import describe
@@ -29,17 +28,8 @@ def deliver_mail(*, once: bool, retry_dead: bool) -> None:
             click.echo(f"{delivery.retry_dead()} mails that were given up are queued again.", err=True)
         except StoreError as error:
             raise RedisAway(f"Redis is away or refuses: {describe(error)}") from None
-    stop = _stop_at_signals()
+    stop = stop_at_signals()
     if not once:
         delivery.run(stop)
     elif not delivery.deliver_due(stop):
         raise click.ClickException("not all that is due was delivered")
-
-
-def _stop_at_signals() -> threading.Event:
-    """Return an event that is set at SIGTERM and SIGINT."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # Another thread sets the event. The handler interrupts this thread, which may hold the event's own lock.
-        signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
-    return stop

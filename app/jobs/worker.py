@@ -195,7 +195,10 @@ class JobWorker(ABC, Generic[T]):
         """Settle what is done, and take jobs. Until that works, no other job is taken, and no job is done again."""
         if not want and not self._unsettled:
             return []
-        jobs = self._queue.turn(self._name, self._unsettled, want, self._hold_s, lost_reply=self._lost_reply)
+        early = not self._receiver.is_well  # so that its return is noticed, however long each job would wait
+        jobs = self._queue.turn(
+            self._name, self._unsettled, want, self._hold_s, lost_reply=self._lost_reply, early=early
+        )
         self._unsettled, self._lost_reply = [], False
         return [*jobs]
 

@@ -179,7 +179,14 @@ class JobQueue(Generic[T]):
         return str(int((self._clock() - LONGEST_WAIT_S) * 1000))
 
     def turn(
-        self, worker: str, settled: Sequence[Settled[T]], want: int, hold_s: float, *, lost_reply: bool = False
+        self,
+        worker: str,
+        settled: Sequence[Settled[T]],
+        want: int,
+        hold_s: float,
+        *,
+        lost_reply: bool = False,
+        early: bool = False,
     ) -> Sequence[Job[T]]:
         """Settle jobs, and take the next ones, in one trip.
 
@@ -188,6 +195,7 @@ class JobQueue(Generic[T]):
             want: How many jobs to take at most.
             hold_s: How long they are held.
             lost_reply: The reply of an earlier turn was lost, so this worker may hold jobs that it does not know of.
+            early: If no job is due, take one that failed and is tried again later.
         """
         now = self._clock()
         argument = {
@@ -196,6 +204,7 @@ class JobQueue(Generic[T]):
             "want": want,
             "worker": worker,
             "lost_reply": lost_reply,
+            "early": early,
             "settled": [self._as_argument(one, now) for one in settled],
         }
         rows = self._run_script("turn", argument, decoded=False)

@@ -2,8 +2,9 @@
 -- Runs after queueing.lua and queue.lua, which define KEYS and ARGV[1]
 -- A user has at most one open job. Whatever else waits for them is parked behind it, so that nothing overtakes.
 -- ARGV[2]   JSON: now (Unix s), until (how long the worker holds what it takes, Unix s), want (how many jobs), worker (its
---           name), lost_reply (it may hold jobs that it does not know of), settled: for each job its user, id, hold, outcome ("done", "postponed", "dead"), attempts, and as needed due_at,
---           failing_since (Unix s) and failure
+--           name), lost_reply (it may hold jobs that it does not know of), early (if no job is due, take one that failed),
+--           settled: for each job its user, id, hold, outcome ("done", "postponed", "dead"), attempts, and as needed
+--           due_at, failing_since (Unix s) and failure
 -- Returns   for each job taken: id, user, hold, attempts, failing_since ("" for none) and content ("" if it has none)
 local asked = cjson.decode(ARGV[2])
 local LOOKED_AT = 1000  -- how many entries a turn looks at, so that it takes a moment only
@@ -146,6 +147,17 @@ local function look_at_new()
   end
 end
 
+-- Take the job that is tried again next, although it is not due.
+local function take_early()
+  for _, user in ipairs(redis.call("ZRANGE", due, 0, LOOKED_AT)) do
+    local job = open_of(user)
+    if job and not job.worker then
+      take(user)
+      return
+    end
+  end
+end
+
 -- Let go of what the worker holds.
 local function release()
   for _, user in ipairs(redis.call("ZRANGEBYSCORE", due, "(" .. asked.now, "+inf")) do
@@ -167,5 +179,8 @@ if asked.want > 0 and redis.call("HEXISTS", state, "off_since") == 0 then
     take(user)
   end
   look_at_new()
+  if asked.early and #taken == 0 then
+    take_early()
+  end
 end
 return taken

@@ -1,0 +1,203 @@
+"""Workers of a queue: when a job is tried again, when a receiver counts as away, and what comes after its return."""
+
+import threading
+
+import pytest
+
+from app.jobs.receiver_state import ReceiverState
+from app.jobs.worker import JobFailed, JobRefused, JobWorker, ReceiverAway, ReceiverGone
+from app.stores.jobs import JobQueue, Queue
+from app.stores.keys import unprefixed
+from tests.queues import left, open_jobs
+
+KEYS = unprefixed.events("webhook-0123abcd")
+HOUR_S = 3600
+
+
+class Told(JobWorker[str]):
+    """Tells what the test has laid out for each job; without that it succeeds."""
+
+    noun = "event"
+    first_retry_s = 1.0
+    last_retry_s = HOUR_S
+    given_up_after_s = 3 * 24 * HOUR_S
+
+    def __init__(self, queue, state, clock, answers):
+        super().__init__(queue, state, clock, hold_s=30)
+        self.answers = answers
+        self.done = []
+
+    def do(self, job, content):
+        answer = self.answers.get(content, self.answers.get("all"))
+        if answer:
+            raise answer
+        self.done.append(content)
+
+    def describe(self, content):
+        return content
+
+
+@pytest.fixture
+def queue(store, clock):
+    return JobQueue(store, Queue("webhook-0123abcd", KEYS, "event"), bytes.decode, clock)
+
+
+@pytest.fixture
+def put(queue):
+    return lambda *names: [queue.put(name.encode(), name[0]) for name in names]
+
+
+@pytest.fixture
+def state(clock):
+    return ReceiverState("chat.example.com", "event", clock, failures_that_are_all=5)
+
+
+@pytest.fixture
+def worker(queue, state, clock):
+    return Told(queue, state, clock, {})
+
+
+def work(worker):
+    return worker.deliver_due(threading.Event())
+
+
+def test_a_receiver_that_was_away_for_hours_gets_all_at_once_in_order(put, worker, redis, clock, queue):
+    """Also what would wait for its next try."""
+    worker.answers["all"] = ReceiverAway("no connection")
+    put("a1", "b1", "a2", "c1")
+    for _ in range(60):
+        work(worker)
+        clock.advance(120)
+    assert worker.done == []
+    assert queue.status().failure == "no connection"
+    worker.answers.clear()
+    put("c2")
+    clock.advance(60)
+    work(worker)
+    assert sorted(worker.done) == ["a1", "a2", "b1", "c1", "c2"]
+    assert worker.done.index("a1") < worker.done.index("a2")
+    assert worker.done.index("c1") < worker.done.index("c2")
+    assert left(redis, KEYS) == (0, 0, 0)
+    assert (queue.status().away_since, queue.status().failure) == (None, "")
+
+
+def test_while_it_is_away_one_attempt_is_made_after_each_pause(put, queue, state, clock, redis):
+    """Whatever the number of workers and of jobs."""
+    answers = {"all": ReceiverAway("no connection")}
+    workers = [Told(queue, state, clock, answers) for _ in range(3)]
+    put(*(f"{chr(ord('a') + number)}1" for number in range(20)))
+    attempts = []
+    for _ in range(10 * 60):
+        before = queue.status().failed
+        for one in workers:
+            work(one)
+        attempts.append(queue.status().failed - before)
+        clock.advance(1)
+    assert set(attempts) == {0, 1}
+    assert 10 < sum(attempts) < 20
+
+
+def test_a_job_that_fails_holds_up_no_other_user(put, worker, redis):
+    worker.answers["a1"] = JobFailed("500")
+    put("a1", "a2", "b1", "c1")
+    assert work(worker)
+    assert worker.done == ["b1", "c1"]
+    assert left(redis, KEYS) == (1, 1, 0)
+
+
+def test_the_waits_grow_from_a_second_to_an_hour_and_no_two_are_alike(put, worker, redis, clock):
+    worker.answers["a1"] = JobFailed("500")
+    put("a1")
+    waits = []
+    for _ in range(16):
+        work(worker)
+        waits.append(redis.zscore(KEYS.due, "a") - clock())
+        clock.advance(waits[-1])
+    longest = [min(2.0**attempts, HOUR_S) for attempts in range(16)]
+    assert all(0.8 * most <= wait <= most for wait, most in zip(waits, longest, strict=True))
+    assert len({wait / most for wait, most in zip(waits, longest, strict=True)}) > 10
+
+
+def test_after_three_days_a_job_is_given_up_and_the_next_is_tried(put, worker, redis, clock):
+    worker.answers["a1"] = JobFailed("500")
+    put("a1", "a2")
+    work(worker)
+    clock.advance(3 * 24 * HOUR_S - 1)
+    work(worker)
+    assert worker.done == []
+    clock.advance(HOUR_S)
+    work(worker)
+    assert worker.done == ["a2"]
+    assert left(redis, KEYS) == (0, 0, 1)
+
+
+def test_a_refused_job_is_given_up_at_once(put, worker, queue):
+    worker.answers["a1"] = JobRefused("invalid_audience")
+    put("a1", "a2")
+    assert work(worker)
+    assert worker.done == ["a2"]
+    assert [kept.failure for kept in queue.dead(9)] == ["invalid_audience"]
+
+
+def test_a_receiver_that_fails_at_every_job_is_left_alone(put, worker, queue, redis, clock):
+    """Else each waiting event would be tried and put aside in turn."""
+    worker.answers["all"] = JobFailed("500")
+    put(*(f"{chr(ord('a') + number)}1" for number in range(20)))
+    assert not work(worker)
+    assert left(redis, KEYS) == (15, 5, 0)
+    assert queue.status().failure == "every event fails, the last one by 500"
+    worker.answers.clear()
+    clock.advance(60)
+    assert work(worker)
+    assert len(worker.done) == 20
+
+
+def test_five_failures_of_one_user_are_the_users(put, worker, clock):
+    worker.answers["a1"] = JobFailed("500")
+    put("a1")
+    for _ in range(8):
+        assert work(worker)
+        clock.advance(200)
+
+
+def test_a_receiver_that_wants_no_more_is_switched_off_until_it_is_switched_on(put, worker, queue, redis):
+    worker.answers["all"] = ReceiverGone("410")
+    put("a1", "b1")
+    work(worker)
+    assert (queue.status().off_since is not None, queue.status().failure) == (True, "410")
+    worker.answers.clear()
+    put("c1")
+    work(worker)
+    assert worker.done == []
+    queue.switch_on()
+    queue.hurry()
+    work(worker)
+    assert sorted(worker.done) == ["a1", "b1", "c1"]
+
+
+def test_a_worker_without_a_job_goes_on_when_it_is_woken(put, worker):
+    """And does not sit out its pause."""
+    worker.idle_s = 60
+    stop, wake = threading.Event(), threading.Event()
+    done = threading.Event()
+    worker.do = lambda *_: done.set()
+    thread = threading.Thread(target=worker.run, args=(stop, wake))
+    thread.start()
+    put("a1")
+    wake.set()
+    assert done.wait(10)
+    stop.set()
+    wake.set()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_an_answer_of_redis_that_came_too_late_is_not_acted_on(put, worker, redis):
+    """Another worker may hold the job soon."""
+    worker.attempt_s = 31  # more than the hold
+    put("a1")
+    stop = threading.Event()
+    worker._take_turn()
+    assert worker.done == []
+    assert open_jobs(redis, KEYS)["a"]["attempts"] == 0
+    assert not stop.is_set()
