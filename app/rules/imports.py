@@ -121,7 +121,7 @@ class Imports:
                 return
             if is_claimed and not read:
                 self._wait(_WAIT_S)
-            outcomes = self._users.create_all([attempt.user for attempt in attempts])
+            outcomes = self._users.bring_all([attempt.user for attempt in attempts])
             waiting, is_claimed = [], "claimed" in outcomes
             for attempt, outcome in zip(attempts, outcomes, strict=True):
                 if outcome == "claimed":

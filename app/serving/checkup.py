@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from app.config import Settings
+from app.receivers.receiver import receivers_of
 from app.stores.connection.connect import StoreError, connect
 from app.stores.connection.node import NotPrimary
 from app.stores.connection.server import Server, inspect_servers
@@ -295,6 +296,10 @@ def warn_at_start(settings: Settings, warning: Callable[..., None]) -> None:
         warning: A logger's method `warning`.
     """
 
+    keys = Keys(settings.redis_prefix)
+    streams = [keys.events(receiver.id).waiting for receiver in receivers_of(settings)]
+    streams += [keys.mail.waiting] if settings.smtp_url else []
+
     def check() -> None:
         for finding in check_secrets(settings):
             _warn_of(finding, warning)
@@ -302,7 +307,7 @@ def warn_at_start(settings: Settings, warning: Callable[..., None]) -> None:
             with connect(settings.redis_url) as redis:
                 for finding in check_redis(inspect_servers(redis), settings.redis_wait_replicas):
                     _warn_of(finding, warning)
-                _warn_of(check_rights(find_missing_rights(redis, Keys(settings.redis_prefix))), warning)
+                _warn_of(check_rights(find_missing_rights(redis, keys, streams)), warning)
         except NotPrimary:  # told by check_redis
             return
         except StoreError as problem:

@@ -19,6 +19,7 @@ OWN_NAMES = ("user", "email", "passkey_start", "LIMITS", "mail", "events", "leas
 _OF_USER = re.compile(r"user:\{([0-9]{1,20})\}(?::([a-z_]+)(:.+)?)?", re.DOTALL)
 _COUNTER = re.compile(rf"LIMITS:LIMITER/.+/(?:{'|'.join(LIMIT_SCOPES)})/[0-9]+/[0-9]+/[a-z]+", re.DOTALL)
 _OF_EVENTS = re.compile(r"events:\{([a-z]+-[0-9a-f]{8})\}(?::(open|due|parked|state|dead))?")
+_OF_OTHERS = ((_COUNTER, "list"), (re.compile("(email|passkey_start):.+", re.DOTALL), "string"))
 # The types of keys, as the command TYPE tells them, by the word that follows the hash tag
 USER_TYPES = {
     "": "hash",
@@ -38,6 +39,8 @@ USER_TYPES = {
     "remembered": "hash",
     "activity": "zset",
     "told": "hash",
+    "outbox": "list",
+    "passing_on": "string",
 }
 # The types of a queue's keys, likewise
 QUEUE_TYPES = {"": "stream", "open": "hash", "due": "zset", "parked": "zset", "state": "hash", "dead": "stream"}
@@ -80,6 +83,7 @@ class Keys:
         leaving: Sorted set: ids of users who have deleted their accounts, scored by when they are due for deletion
             (Unix s). The records decide; this tells those who watch.
         tidied: String: when `flask users tidy` last came to its end (Unix s).
+        swept: String: when what processes left in outboxes was last looked for (Unix s). It has a TTL.
         leases: Hash: maps the id of each holder of leases to its registration: "<lease in ms> <count>", with " leaving"
             behind it once an ending has waited for it in vain. Also the channel of rounds. Absent in a Cluster.
     """
@@ -96,13 +100,15 @@ class Keys:
         self.mail_later = f"{self.start}{{mail}}:later"
         self.leaving = f"{self.start}user:leaving"
         self.tidied = f"{self.start}user:tidied"
+        self.swept = f"{self.start}user:swept"
         self.leases = f"{self.start}leases"
 
     def type_of(self, key: str) -> str | None:
         """Return the type that a key of this name has, as the command TYPE tells it; None if no key of ours has it."""
         if not key.startswith(self.start):
             return None
-        of_all = {self.leases: "hash", self.leaving: "zset", self.tidied: "string", self.mail_later: "zset"}
+        of_all = {self.leases: "hash", self.leaving: "zset", self.tidied: "string", self.swept: "string"}
+        of_all |= {self.mail_later: "zset"}
         of_all |= zip(self.mail.all(), QUEUE_TYPES.values(), strict=True)
         if key in of_all:
             return of_all[key]
@@ -112,9 +118,7 @@ class Keys:
             return USER_TYPES.get(word) if (word in _WITH_ANOTHER_NAME) == bool(another_name) else None
         if of_queue := _OF_EVENTS.fullmatch(name):
             return QUEUE_TYPES[of_queue[2] or ""]
-        if _COUNTER.fullmatch(name):
-            return "list"
-        return "string" if re.fullmatch("(email|passkey_start):.+", name, re.DOTALL) else None
+        return next((kind for pattern, kind in _OF_OTHERS if pattern.fullmatch(name)), None)
 
     def user_id_in(self, key: str) -> str | None:
         """Return the id of the user who has a key of this name; None if it is no key of a user."""
@@ -207,6 +211,14 @@ class Keys:
     def remembered(self, user_id: str) -> str:
         """Hash: maps SHA-256 of the cookie of each remembered device to its record (JSON)."""
         return f"{self.start}user:{{{user_id}}}:remembered"
+
+    def outbox(self, user_id: str) -> str:
+        """List: in a Cluster, jobs on their way to queues in other slots: "<stream> <field> <user id> <content>"."""
+        return f"{self.start}user:{{{user_id}}}:outbox"
+
+    def passing_on(self, user_id: str) -> str:
+        """String: who puts them there, for as long as that takes."""
+        return f"{self.start}user:{{{user_id}}}:passing_on"
 
     def notice_count(self, user_id: str, kind: str) -> str:
         """Hash: the number of notices of a kind in the current hour (`count`), and when that hour began (`began`)."""

@@ -83,6 +83,13 @@ class Notice:
     language: str = ""
     digest: str = ""
 
+    def as_text(self) -> str:
+        """Return it as the queue has it, in JSON, without the language: that is the user's when it is queued."""
+        client = {name: value for name, value in asdict(replace(self.client, place=None)).items() if value}
+        fields = asdict(self) | {"client": client}
+        fields.pop("language")
+        return orjson.dumps(fields).decode()
+
 
 class MailStore(JobQueue[Notice]):
     """The queue of notices, and when each user last asked for a reset."""
@@ -99,10 +106,8 @@ class MailStore(JobQueue[Notice]):
 
     def add(self, notice: Notice) -> None:
         """Queue a notice, with the language of its user. For a reset, also note when the user asked."""
-        client = {name: value for name, value in asdict(replace(notice.client, place=None)).items() if value}
         [language] = self._redis.read_own(("HGET", self._keys.user(notice.user_id), "language"))
-        fields = asdict(notice) | {"client": client, "language": language or ""}
-        content = orjson.dumps(fields)
+        content = orjson.dumps(orjson.loads(notice.as_text()) | {"language": language or ""})
         # GET lets Redis refuse to overwrite a key of another type, which is another application's
         newest = ("SET", self._keys.newest_reset(notice.user_id), repr(notice.at), "EX", _RESET_KEPT_S, "GET")
         self.put(content, IN_NO_ORDER, *([newest] if notice.kind == "reset" else []))

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Literal, TypeVar
 
+from redis import ResponseError
+
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import RedisCommand, Wait
+from app.stores.connection.refusals import is_wrong_type
 from app.stores.factors import USUAL_TOTP, TotpParameters
-from app.stores.keys import Keys
+from app.stores.lua import telling_script
 from app.stores.passkeys import Passkey
+from app.stores.scripts import SessionScripts
 
 CLAIM_TTL_S = 60  # If a process claims an address and dies, the address is free again after this time.
 
@@ -53,50 +57,43 @@ class NewUser:
 # just died.
 Outcome = Literal["created", "email_taken", "claimed", "id_taken"]
 
-# Each script uses keys of one user, or one key, so that a Cluster can run it. It checks and writes in one step, so that
-# it never overwrites the key of another user.
-# Devices that are remembered of a former record, which Redis has lost, are forgotten: its credentials were others.
-# KEYS: the record, remembered devices, and the passkeys if there are any. ARGV: the number of the record's arguments,
-# these, the passkeys'.
-_WRITE = """
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  return 0
-end
-if KEYS[3] then
-  redis.call('HSET', KEYS[3], unpack(ARGV, ARGV[1] + 2))
-end
-redis.call('HSET', KEYS[1], unpack(ARGV, 2, ARGV[1] + 1))
-redis.call('DEL', KEYS[2])
-return 1
-"""
+# Each of these has one key, so that a Cluster can run it. It checks and writes in one step, so that it never overwrites
+# the key of another user. The record itself: lua/write_user.lua.
 _KEEP = "return redis.call('GET', KEYS[1]) == ARGV[1] and {redis.call('PERSIST', KEYS[1])} or false"
 _RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
 
 
 class NewUsers:
-    def __init__(self, redis: RedisClient, keys: Keys, wait: Wait | None) -> None:
+    def __init__(self, redis: RedisClient, scripts: SessionScripts, wait: Wait | None) -> None:
         """
         Args:
             wait: How to wait for replicas to confirm a new user; None means no waiting.
         """
         self._redis = redis
-        self._keys = keys
+        self._scripts = scripts
+        self._keys = scripts.keys
         self._wait = wait
+        self._delete = scripts.register_without_sessions("delete_user")
 
-    def create_all(self, users: Sequence[NewUser]) -> Sequence[Outcome]:
+    def create_all(self, users: Sequence[NewUser], *, is_told: bool) -> Sequence[Outcome]:
         """Write new users, with a few trips to Redis for all together. Other processes may want these addresses, too.
 
         First each address is claimed for a minute, then the user is written, then the claim is made permanent. If the
         process dies in between, the next try still succeeds: it finishes users that were already written.
+
+        Args:
+            is_told: Other systems are told of each user.
         """
         outcomes: list[Outcome | None] = [None] * len(users)
         self._run_step(users, outcomes, "claimed", self._claim)
         self._judge_taken_addresses(users, outcomes)
-        self._run_step(users, outcomes, "id_taken", self._write, self._wait)
+        self._write(users, outcomes, is_told=is_told)
         self._finish_half_written(users, outcomes)
         written = [number for number, outcome in enumerate(outcomes) if outcome is None]
         self._run_step(users, outcomes, "claimed", self._keep, self._wait)
         lost = [users[number] for number in written if outcomes[number]]  # the claim expired, another has the address
+        for user in lost if is_told else ():
+            self.delete(user.id)
         self._send_for_each(lost, lambda user: ("DEL", *self._written_keys(user)))
         unused = [user for user, outcome in zip(users, outcomes, strict=True) if outcome == "id_taken"]
         self._send_for_each(unused, self._release)
@@ -104,8 +101,12 @@ class NewUsers:
 
     def take_back(self, user_id: str, normalised_email: str) -> None:
         """Remove a user who was written just now, and give their address free if it is still theirs."""
-        release = ("EVAL", _RELEASE, 1, self._keys.email(normalised_email), user_id)
-        self._redis.write(("DEL", self._keys.user(user_id)), release)
+        self.delete(user_id)
+        self._redis.write(("EVAL", _RELEASE, 1, self._keys.email(normalised_email), user_id))
+
+    def delete(self, user_id: str) -> None:
+        """Remove the record of a user, and tell other systems."""
+        self._delete(user_id, [self._keys.user(user_id)])
 
     def _judge_taken_addresses(self, users: Sequence[NewUser], outcomes: list[Outcome | None]) -> None:
         """Judge refused addresses: "email_taken" if the claim is permanent, else "claimed".
@@ -179,14 +180,29 @@ class NewUsers:
     def _claim(self, user: NewUser) -> RedisCommand:
         return "SET", self._keys.email(user.normalised_email), user.id, "NX", "EX", CLAIM_TTL_S
 
-    def _write(self, user: NewUser) -> RedisCommand:
-        keys, fields = self._written_keys(user), _fields(user)
+    def _write(self, users: Sequence[NewUser], outcomes: list[Outcome | None], *, is_told: bool) -> None:
+        """Write each user without an outcome so far, if there is no record with the id."""
+        trying = [number for number, outcome in enumerate(outcomes) if outcome is None]
+        calls = [self._call_of(users[number], is_told=is_told) for number in trying]
+        script = telling_script("write_user").source
+        replies = self._redis.run_script_for_each(script, calls, self._wait) if calls else ()
+        for number, reply in zip(trying, replies, strict=True):
+            if isinstance(reply, ResponseError):
+                if not is_wrong_type(reply):
+                    raise reply
+                outcomes[number] = "id_taken"  # by another application's key
+                continue
+            is_written, told = reply
+            outcomes[number] = None if is_written else "id_taken"
+            self._scripts.outbox.hand_on(users[number].id, told)
+
+    def _call_of(self, user: NewUser, *, is_told: bool) -> tuple[Sequence[str], Sequence[bytes]]:
         passkeys = chain.from_iterable((passkey.cred_id, passkey.record()) for passkey in user.passkeys)
-        return "EVAL", _WRITE, len(keys), *keys, len(fields), *fields, *passkeys
+        argument = {"record": _fields(user), "passkeys": [*passkeys], "is_told": is_told}
+        return self._scripts.call_of(user.id, self._written_keys(user), argument)
 
     def _written_keys(self, user: NewUser) -> Sequence[str]:
-        passkeys = [self._keys.passkeys(user.id)] if user.passkeys else []
-        return [self._keys.user(user.id), self._keys.remembered(user.id), *passkeys]
+        return [self._keys.user(user.id), self._keys.remembered(user.id), self._keys.passkeys(user.id)]
 
     def _keep(self, user: NewUser) -> RedisCommand:
         return "EVAL", _KEEP, 1, self._keys.email(user.normalised_email), user.id

@@ -29,8 +29,8 @@ SECTION_OF: Mapping[str, str] = {
     "known_devices": "known_devices",
     "told": "mails_of_this_hour",
 }
-# Keys that have none. Each is under the hash of a secret, says nothing of the user, and is over within minutes.
-LEFT_OUT = frozenset(("ticket", "open_tickets", "tickets", "proof", "moved"))
+# Keys that have none. Each says nothing of the user that is not in a section, and is over within minutes.
+LEFT_OUT = frozenset(("ticket", "open_tickets", "tickets", "proof", "moved", "outbox", "passing_on"))
 
 
 def _time(text: str) -> str | None:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import orjson
@@ -21,7 +20,9 @@ from app.stores.connection.refusals import describe, is_wrong_type
 from app.stores.keys import Keys, unprefixed
 from app.stores.leases.endings import Endings
 from app.stores.lifetimes import Lifetimes
-from app.stores.lua import Script, session_script
+from app.stores.lua import Script, session_script, telling_script
+from app.stores.outbox import Outbox
+from app.times import iso
 from app.watch import audit, context
 from app.watch.events import Event, Listener
 
@@ -82,7 +83,7 @@ class BatchCall(Protocol):
 
 
 class SessionScripts:
-    """The scripts on one user's sessions, as functions. All scripts get the same first keys, the same last key and the
+    """The scripts on one user's sessions, as functions. All scripts get the same first keys, the same last keys and the
     same first argument."""
 
     def __init__(
@@ -95,11 +96,13 @@ class SessionScripts:
         keys: Keys = unprefixed,
         redis_clock: Callable[[], float] | None = None,
         endings: Endings | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         """
         Args:
             redis_clock: The clock of Redis. A session is over only if both clocks say so. None stands for `clock`.
             endings: How endings wait for holders of leases; None if there are no leases.
+            outbox: Whom the scripts tell by queues; None if nobody.
         """
         self.keys = keys
         self._redis = redis
@@ -109,6 +112,7 @@ class SessionScripts:
         self._listeners = listeners
         self._redis_clock = redis_clock or clock
         self._endings = endings
+        self.outbox = outbox or Outbox(redis, keys)
 
     def register(self, name: str, policy: WaitPolicy = DO_NOT_WAIT) -> Call:
         """Return a function that runs the script of this name."""
@@ -118,12 +122,28 @@ class SessionScripts:
 
         def call(user_id: str, further_keys: Sequence[str] = (), argument: Mapping[str, Any] | None = None) -> Any:
             n, asked = endings.begin(asks_always=policy.may_repeat) if endings else (0, {})
-            all_keys = (*self._own_keys(user_id), *further_keys, self.keys.activity(user_id))
+            all_keys = self._all_keys(user_id, further_keys)
             args = self._args(user_id, asked, argument or {})
-            (result, reported, *holders), is_on_replicas = self._run(script, all_keys, args, wait)
+            (result, reported, told, *holders), is_on_replicas = self._run(script, all_keys, args, wait)
             self._hand_on(user_id, reported)
             if endings and holders:
                 endings.wait(n, holders[0])
+            self.outbox.hand_on(user_id, told)
+            if not is_on_replicas and policy.refuses(result) and not context.note_unconfirmed():
+                raise Unconfirmed
+            return result
+
+        return call
+
+    def register_without_sessions(self, name: str, policy: WaitPolicy = DO_NOT_WAIT) -> Call:
+        """Return a function that runs the script of this name, which knows no sessions and gets no keys of them."""
+        script = telling_script(name)
+        wait = self._wait if policy.waits else None
+
+        def call(user_id: str, further_keys: Sequence[str] = (), argument: Mapping[str, Any] | None = None) -> Any:
+            keys, args = self.call_of(user_id, further_keys, argument or {})
+            (result, told), is_on_replicas = self._run(script, keys, args, wait)
+            self.outbox.hand_on(user_id, told)
             if not is_on_replicas and policy.refuses(result) and not context.note_unconfirmed():
                 raise Unconfirmed
             return result
@@ -138,7 +158,7 @@ class SessionScripts:
         def call(uses: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
             begun = [endings.begin(asks_always=False) if endings else (0, {}) for _ in uses]
             calls = [
-                ((*self._own_keys(user_id), self.keys.activity(user_id)), self._args(user_id, asked, argument))
+                (self._all_keys(user_id), self._args(user_id, asked, argument))
                 for (user_id, argument), (_, asked) in zip(uses, begun, strict=True)
             ]
             replies = self._redis.run_script_for_each(script.source, calls)
@@ -147,15 +167,24 @@ class SessionScripts:
                     if isinstance(reply, ResponseError):
                         log.warning("redis: %s at %s", describe(reply), script.place_of(reply))
                         continue
-                    _, reported, *holders = reply
+                    _, reported, told, *holders = reply
                     self._hand_on(user_id, reported)
                     if endings and holders:
                         endings.wait(n, holders[0])
+                    self.outbox.hand_on(user_id, told)
 
         return call
 
-    def _own_keys(self, user_id: str) -> tuple[str, str, str]:
-        return self.keys.last_used(user_id), self.keys.sessions(user_id), self.keys.ended(user_id)
+    def call_of(
+        self, user_id: str, own_keys: Sequence[str], argument: Mapping[str, Any]
+    ) -> tuple[Sequence[str], Sequence[bytes]]:
+        """Return the keys and arguments of a script on a user that knows no sessions (lua, telling_script)."""
+        return (*own_keys, *self.outbox.keys_of(user_id)), self._args(user_id, {}, argument)
+
+    def _all_keys(self, user_id: str, further_keys: Sequence[str] = ()) -> Sequence[str]:
+        keys = self.keys
+        first = (keys.last_used(user_id), keys.sessions(user_id), keys.ended(user_id))
+        return (*first, *further_keys, keys.activity(user_id), *self.outbox.keys_of(user_id))
 
     def _args(self, user_id: str, asked: dict[str, Any], argument: Mapping[str, Any]) -> tuple[bytes, bytes]:
         return orjson.dumps(self._context(user_id) | asked), orjson.dumps(argument)
@@ -188,10 +217,11 @@ class SessionScripts:
             "now": now,
             "earliest": min(now, of_redis),
             "latest": max(now, of_redis),
-            "at": datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds"),
+            "at": iso(now),
             "ttl_s": self._lifetimes.ttl_s,
             "max_age_s": self._lifetimes.max_age_s,
             "public_computer_s": self._lifetimes.public_computer_s,
             "retention_s": self._lifetimes.retention_s,
             "channel": self.keys.channel,
+            **self.outbox.context(),
         }

@@ -8,9 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from redis import ResponseError
-
-from app.errors import Unconfirmed
 from app.snowflakes import is_user_id
 from app.stores.activities import Activity
 from app.stores.connection.client import Read, RedisClient
@@ -18,6 +15,7 @@ from app.stores.connection.node import Wait
 from app.stores.factors import MfaType
 from app.stores.foreign import own_keys
 from app.stores.keys import Keys
+from app.stores.mail import Notice
 from app.stores.new_users import NewUser, NewUsers, Outcome
 from app.stores.passkeys import MAX_PASSKEYS, Passkey
 from app.stores.remembered_records import NewRemembered
@@ -25,7 +23,7 @@ from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
 from app.stores.session_records import NewSession
 from app.stores.sessions import CallerGone
 from app.stores.user_records import User, parse_user
-from app.watch import context
+from app.times import iso
 from app.watch.events import Reason
 
 
@@ -118,6 +116,8 @@ class Change:
         open_link: A link to open.
         comes_back: Take it back that the user has left. The change is refused if the user is disabled for another
             reason, or due for deletion.
+        return_notice: A mail that is queued if that was so.
+        notices: Mails about the change.
         opens: A session to open after all this. The change is refused if the user is disabled. After a link that took
             something back, it is opened only if no factor is left.
         remembers: A device to remember.
@@ -148,6 +148,8 @@ class Change:
     verifies: bool | None = None
     open_link: NewLink | None = None
     comes_back: bool | None = None
+    return_notice: Notice | None = None
+    notices: Sequence[Notice] | None = None
     opens: NewSession | None = None
     remembers: NewRemembered | None = None
 
@@ -157,6 +159,10 @@ class Change:
         asked["opens"] = self.opens.as_argument() if self.opens else None
         asked["remembers"] = self.remembers.as_argument() if self.remembers else None
         asked["activity"] = [one.row() for one in self.activity] if self.activity else None
+        asked["notices"] = [one.as_text() for one in self.notices] if self.notices else None
+        asked["return_notice"] = self.return_notice.as_text() if self.return_notice else None
+        if self.set and "delete_at" in self.set:
+            asked["deletion_at"] = iso(float(self.set["delete_at"]))
         asked["open_link"] = asdict(self.open_link) if self.open_link else None
         if self.add_passkey:
             asked["add_passkey"] = {"cred_id": self.add_passkey.cred_id, "record": self.add_passkey.record()}
@@ -174,10 +180,10 @@ class UserStore:
         """
         self._redis = redis
         self._keys = scripts.keys
-        self._wait = wait
-        self._new_users = NewUsers(redis, scripts.keys, wait)
+        self._new_users = NewUsers(redis, scripts, wait)
         self._change = scripts.register("change_user", WAIT_OR_REFUSE)
         self._renew = scripts.register("change_user", WAIT_AND_GO_ON)
+        self._delete = scripts.register_without_sessions("delete_user", WAIT_OR_REFUSE)
 
     def create(
         self,
@@ -204,11 +210,14 @@ class UserStore:
             language=language,
             unverified=unverified,
         )
-        return self.create_all([user]) == ["created"]
+        return self._new_users.create_all([user], is_told=True) == ["created"]
 
-    def create_all(self, users: Sequence[NewUser]) -> Sequence[Outcome]:
-        """Write new users, with a few trips to Redis for all together, and return the outcome of each."""
-        return self._new_users.create_all(users)
+    def bring_all(self, users: Sequence[NewUser]) -> Sequence[Outcome]:
+        """Write users whom an import brings, with a few trips to Redis for all, and return the outcome of each.
+
+        Other systems are not told: they had these users before.
+        """
+        return self._new_users.create_all(users, is_told=False)
 
     def id_of(self, normalised_email: str) -> str | None:
         [found] = self._redis.read_own(("GET", self._keys.email(normalised_email)))
@@ -293,6 +302,8 @@ class UserStore:
     def delete(self, *deletions: Deletion) -> None:
         """Remove users whose sessions have ended, and all their data in Redis. The records are removed last.
 
+        What others are still to be told of a user stays in the outbox until it is passed on.
+
         This reads the names of all keys once, because tickets, proofs and rate limits can only be found by name.
         """
         keys = self._keys
@@ -300,13 +311,10 @@ class UserStore:
         named = [*ids, *(one.digest for one in deletions)]
         found = [key(user_id) for user_id in ids for key in (keys.last_used, keys.sessions, keys.ended)]
         pattern = keys.all_of_user(deletions[0].user_id if len(deletions) == 1 else "*")
-        found += [key for key in self._redis.scan(pattern) if keys.user_id_in(key) in ids]
+        kept = {key(user_id) for user_id in ids for key in (keys.outbox, keys.passing_on)}
+        found += [key for key in self._redis.scan(pattern) if keys.user_id_in(key) in ids and key not in kept]
         found += [counter for counter in self._redis.scan(f"{keys.limits}:*") if keys.is_counter_of(counter, named)]
         found += [keys.email(form) for one in deletions for form in one.normal_forms if self.id_of(form) == one.user_id]
         self._redis.write(*(("DEL", key) for key in own_keys(self._redis, keys, found)))
-        outcomes, is_on_replicas = self._redis.send([("DEL", keys.user(user_id)) for user_id in ids], self._wait)
-        for outcome in outcomes:
-            if isinstance(outcome, ResponseError):
-                raise outcome
-        if not is_on_replicas and not context.note_unconfirmed():
-            raise Unconfirmed
+        for user_id in ids:
+            self._delete(user_id, [keys.user(user_id)])

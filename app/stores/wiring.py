@@ -1,6 +1,6 @@
 """Every store of the service, on one client of Redis."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from app.stores.activities import ActivityStore
 from app.stores.addresses import AddressStore
@@ -8,6 +8,7 @@ from app.stores.adopted import AdoptionStore
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
 from app.stores.departures import DepartureStore
+from app.stores.events import event_queue
 from app.stores.keys import Keys
 from app.stores.leases.connection import Loop
 from app.stores.leases.endings import Endings
@@ -16,8 +17,9 @@ from app.stores.leases.rounds import Rounds, new_id
 from app.stores.leases.trial import why_not_held
 from app.stores.lifetimes import Lifetimes
 from app.stores.links import LinkStore
-from app.stores.mail import MailStore
+from app.stores.mail import MailStore, mail_queue
 from app.stores.notices import NoticeStore
+from app.stores.outbox import Addressee, Outbox
 from app.stores.own_data import OwnDataStore
 from app.stores.remembered import RememberedStore
 from app.stores.scripts import SessionScripts
@@ -36,6 +38,9 @@ class Stores:
         prefix: str = "",
         redis_clock: Callable[[], float] | None = None,
         lease_s: float = 0,
+        *,
+        sends_mail: bool = False,
+        receivers: Sequence[tuple[str, frozenset[str] | None]] = (),
     ) -> None:
         """
         Args:
@@ -43,14 +48,25 @@ class Stores:
             prefix: The setting REDIS_PREFIX.
             redis_clock: The clock of Redis; None stands for `clock`.
             lease_s: The setting VERIFY_LEASE.
+            sends_mail: Scripts queue mails.
+            receivers: Whom scripts queue events for: the id of each, and the types that it takes; None for all.
         """
         self.keys = Keys(prefix)
         self.redis_clock = redis_clock or clock
         self._primary, self._lease_s = redis.primary, lease_s
         self.rounds = Rounds(new_id(), lease_s) if redis.primary else None
         self.endings = Endings(redis, self.keys, self.rounds) if self.rounds else None
+        self.addressees = tuple(_addressees(self.keys, receivers, sends_mail=sends_mail))
+        self.outbox = Outbox(redis, self.keys, self.addressees, clock)
         scripts = self.scripts = SessionScripts(
-            redis, lifetimes, clock, wait, keys=self.keys, redis_clock=redis_clock, endings=self.endings
+            redis,
+            lifetimes,
+            clock,
+            wait,
+            keys=self.keys,
+            redis_clock=redis_clock,
+            endings=self.endings,
+            outbox=self.outbox,
         )
         self.lifetimes = lifetimes
         self.users = UserStore(redis, scripts, wait)
@@ -77,3 +93,13 @@ class Stores:
         if self._primary:
             self._primary.look_if_due()
         return why_not_held(self.make_holder)
+
+
+def _addressees(
+    keys: Keys, receivers: Sequence[tuple[str, frozenset[str] | None]], *, sends_mail: bool
+) -> Iterator[Addressee]:
+    """Yield whom scripts queue jobs for."""
+    if sends_mail:
+        yield Addressee(mail_queue(keys), takes=frozenset(), in_order=False)
+    for receiver_id, takes in receivers:
+        yield Addressee(event_queue(keys, receiver_id), takes)

@@ -95,6 +95,7 @@ DELETIONS_OVERDUE = Gauge(
     registry=_REGISTRY,
     multiprocess_mode="mostrecent",
 )
+JOBS_LOST = _counter("jobs_lost", "Mails and events that are lost: too many wait, or Redis refused them", "queue")
 LIMIT_HITS = _counter("limit_hits", "Requests refused because a rate limit was reached", "limit")
 
 

@@ -11,6 +11,7 @@ from app.callers.location import Locations
 from app.config import Settings
 from app.mail.delivery import Delivery
 from app.mail.wiring import make_delivery
+from app.receivers.receiver import receivers_of
 from app.rules.wiring import Rules
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
@@ -39,7 +40,17 @@ class Services(Rules):
             settings.session_ttl_s, settings.session_max_age_s, retention_s, settings.public_computer_ttl_s
         )
         wait = Wait(settings.redis_wait_replicas, settings.redis_wait_ms) if settings.redis_wait_replicas else None
-        stores = Stores(redis, lifetimes, clock, wait, settings.redis_prefix, redis_clock, settings.verify_lease_s)
+        stores = Stores(
+            redis,
+            lifetimes,
+            clock,
+            wait,
+            settings.redis_prefix,
+            redis_clock,
+            settings.verify_lease_s,
+            sends_mail=settings.smtp_url is not None,
+            receivers=[(one.id, one.takes) for one in receivers_of(settings)],
+        )
         super().__init__(stores, settings, clock)
         self.settings = settings
         self.keys: Keys = stores.keys
@@ -58,7 +69,9 @@ class Services(Rules):
         self.application: Application | None = Application(url, at_once, clock) if url else None
         self.delivery: Delivery | None = make_delivery(settings, stores, self.links, self.keyring, clock)
         self.look_at_redis: Callable[[], Sequence[Server]] = partial(inspect_servers, redis, clock)
-        self.find_missing_rights: Callable[[], Sequence[str]] = partial(find_missing_rights, redis, stores.keys)
+        self.find_missing_rights: Callable[[], Sequence[str]] = partial(
+            find_missing_rights, redis, stores.keys, [one.queue.keys.waiting for one in stores.addressees]
+        )
         self.find_foreign_keys: Callable[[], ForeignKeys] = partial(find_foreign_keys, redis, stores.keys)
 
     def look_after_redis(self) -> None:

@@ -112,11 +112,13 @@ def call(stores, script):
 
 
 def test_every_script_is_walked():
-    from app.stores.lua import _HERE, _JOB_SCRIPTS, _OPENINGS  # noqa: PLC0415 - what this test is about
+    from app.stores.lua import _HERE, _JOB_SCRIPTS, _OPENINGS, _TELLING  # noqa: PLC0415 - what this test is about
 
-    openings = {"session", *(name for names in (*_OPENINGS.values(), *_JOB_SCRIPTS.values()) for name in names)}
+    opened = (*_OPENINGS.values(), *_JOB_SCRIPTS.values())
+    openings = {"session", *_TELLING, *(name for names in opened for name in names)}
     scripts = {path.stem for path in _HERE.glob("*.lua")} - openings
-    assert scripts - set(_JOB_SCRIPTS) == set(CALLS)
+    of_no_session = {"write_user", "delete_user", "pass_on"}
+    assert scripts - set(_JOB_SCRIPTS) - of_no_session == set(CALLS)
 
 
 @pytest.mark.parametrize("redis", ["real"], indirect=True)
@@ -150,7 +152,7 @@ def snapshot(redis):
     """All keys and values."""
     readers = {"hash": redis.hgetall, "set": redis.smembers, "string": redis.get}
     readers |= {"zset": lambda key: redis.zrange(key, 0, -1, withscores=True)}
-    readers |= {"list": lambda key: redis.lrange(key, 0, -1)}
+    readers |= {"stream": redis.xrange, "list": lambda key: redis.lrange(key, 0, -1)}
     return {key: readers[redis.type(key)](key) for key in redis.keys("*")}
 
 
@@ -168,6 +170,21 @@ def snapshot(redis):
 def test_what_is_missing_is_named(limited, rights, missing):
     stores = limited(*rights)
     assert find_missing_rights(stores.scripts._redis, keys) == missing
+
+
+@pytest.mark.parametrize("redis", ["real"], indirect=True)
+@pytest.mark.parametrize(
+    ("rights", "missing"),
+    [
+        ((), []),
+        (("resetkeys", "~user:*", "~passkey_start:*"), ["~mail", "~events:*"]),
+        (("resetkeys", "~user:*", "~passkey_start:*", "~mail"), ["~events:*"]),
+    ],
+)
+def test_queues_that_scripts_may_not_write_are_named(limited, rights, missing):
+    """Each right once, however many receivers there are."""
+    streams = [queue.waiting for queue in (keys.mail, keys.events("webhook-00000001"), keys.events("webhook-00000002"))]
+    assert find_missing_rights(limited(*rights).scripts._redis, keys, streams) == missing
 
 
 @pytest.mark.parametrize("redis", ["real"], indirect=True)

@@ -143,21 +143,25 @@ class RedisClient(ABC):
         return _require_accepted([reply])[0], is_on_replicas
 
     def run_script_for_each(
-        self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int | float]]]
+        self,
+        script: str,
+        calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int | float]]],
+        wait: Wait | None = None,
     ) -> list[Any]:
-        """Run a script several times, in one trip for each server.
+        """Run a script several times, in one trip for each server. Whether enough replicas confirmed is not told.
 
         Args:
             calls: The keys and the arguments of each time.
+            wait: How to wait for replicas; None means no waiting.
 
         Returns:
             The script's replies in order, including refusals.
         """
         rest = [(len(keys), *keys, *args) for keys, args in calls]
-        replies, _ = self.send([("EVALSHA", _sha1(script), *one) for one in rest])
+        replies, _ = self.send([("EVALSHA", _sha1(script), *one) for one in rest], wait)
         unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
-            again, _ = self.send([("EVAL", script, *rest[at]) for at in unknown])
+            again, _ = self.send([("EVAL", script, *rest[at]) for at in unknown], wait)
             for at, reply in zip(unknown, again, strict=True):
                 replies[at] = reply
         return replies

@@ -1,7 +1,7 @@
 """The Lua scripts. Each is one atomic step. Their callers: stores/scripts.py for sessions, stores/jobs.py for jobs.
 
-A script is one or more shared files, the openings (queueing.lua, session.lua, factors.lua, sign_in.lua, remembered.lua,
-forgetting.lua, change.lua, queue.lua), then its own file.
+A script is one or more shared files, the openings (queueing.lua, telling.lua, session.lua, factors.lua, sign_in.lua,
+remembered.lua, forgetting.lua, told_changes.lua, change.lua, queue.lua), then its own file.
 """
 
 import re
@@ -15,7 +15,8 @@ from app.stores.lua.rights import commands_in, refuse_without
 from app.stores.lua.types import refuse_foreign_keys
 
 _HERE = Path(__file__).parent
-_CHANGING = ("session", "factors", "sign_in", "remembered", "change")
+_TELLING = ("queueing", "telling")
+_CHANGING = ("session", "factors", "sign_in", "remembered", "told_changes", "change")
 _OPENINGS = {
     "end_sessions": ("session", "forgetting"),
     "forget_remembered": ("session", "forgetting"),
@@ -27,7 +28,7 @@ _OPENINGS = {
     "change_user": _CHANGING,
 }
 _JOB_SCRIPTS = {
-    "put_job": ("queueing",),
+    **dict.fromkeys(("put_job", "queue_rows"), ("queueing",)),
     **dict.fromkeys(("turn", "hurry_jobs", "revive_jobs"), ("queueing", "queue")),
 }
 _LINE = re.compile(r"(?:user_script|\]):(\d+)")  # the line of a script, as Redis and Valkey, or fakeredis, name it
@@ -57,11 +58,24 @@ class Script:
 
 @cache
 def session_script(name: str) -> Script:
-    """Return a script on a user's sessions. It returns its own result, the events that it reported, and the holders
-    of leases, if it asks them."""
-    openings = _OPENINGS.get(name, ("session",))
-    after = "end\nlocal result = run()\nreturn { result, reported, ask_holders() }"
-    return _joined(name, openings, USER_TYPES, "local function run()", after)
+    """Return a script on a user's sessions. It returns its own result, the events that it reported, what it has done to
+    tell others, and the holders of leases, if it asks them."""
+    openings = (*_TELLING, *_OPENINGS.get(name, ("session",)))
+    after = "end\nlocal result = run()\nreturn { result, reported, told, ask_holders() }"
+    return _joined(name, openings, USER_TYPES, "local function run()", after, last_key="last_key")
+
+
+@cache
+def telling_script(name: str) -> Script:
+    """Return a script on a user that knows no sessions. It returns its result, and what it has done to tell others."""
+    after = "end\nlocal result = run()\nreturn { result, told }"
+    return _joined(name, _TELLING, USER_TYPES, "local function run()", after, last_key="last_key")
+
+
+@cache
+def user_script(name: str) -> Script:
+    """Return a script on a user that tells nobody of anything."""
+    return _joined(name, (), USER_TYPES)
 
 
 @cache
@@ -70,9 +84,16 @@ def job_script(name: str) -> Script:
     return _joined(name, _JOB_SCRIPTS[name], QUEUE_TYPES)
 
 
-def _joined(name: str, openings: Sequence[str], types: Mapping[str, str], before: str = "", after: str = "") -> Script:
+def _joined(
+    name: str,
+    openings: Sequence[str],
+    types: Mapping[str, str],
+    before: str = "",
+    after: str = "",
+    last_key: str = "#KEYS",
+) -> Script:
     files = {file: (_HERE / f"{file}.lua").read_text(encoding="utf-8").splitlines() for file in (*openings, name)}
-    checked = refuse_foreign_keys(types)
+    checked = refuse_foreign_keys(types, last_key)
     commands = commands_in([checked, *(line for lines in files.values() for line in lines)])
     lines: list[str] = []
     starts = []

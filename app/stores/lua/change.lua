@@ -1,5 +1,5 @@
 -- change.lua: how a user's record or credentials change, and with them the user's sessions
--- Runs after session.lua, factors.lua, sign_in.lua and remembered.lua. The script that follows has this KEY, too
+-- Runs after session.lua, factors.lua, sign_in.lua, remembered.lua and told_changes.lua. The script that follows has this KEY, too
 -- KEYS[7]   links in mails, a hash: id_hash of the secret to its record (JSON)
 -- Defines   find_refusal, apply. A change is a table. An absent field changes nothing:
 --             caller               id_hash of the session that asks; the change is refused if this session is over
@@ -33,7 +33,10 @@
 --                                  mail goes too
 --             comes_back           take it back that the user has left; the change is refused if the user is disabled for
 --                                  another reason, or due for deletion
+--             return_notice        a mail that tells of that, if it was so (JSON: see telling.lua)
 --             activity             rows that tell the user of the change (JSON: see stores/activities.py)
+--             notices              mails that tell the user of the change (JSON: see telling.lua)
+--             deletion_at          when the account is to be deleted that the user leaves by this change (ISO 8601)
 --             opens                a new session (see sign_in.lua); the change is refused if the user is disabled. After
 --                                  a link that took something back, it is opened only if no factor is left
 --             remembers            a device to remember (see remembered.lua)
@@ -195,13 +198,13 @@ local function apply_to_passkeys(change)
   end
   if change.add_passkey then
     redis.call("HSET", passkeys, change.add_passkey.cred_id, change.add_passkey.record)
-    report_passkey("AUTHENTICATOR_CREATE", cjson.decode(change.add_passkey.record))
+    report_passkey("AUTHENTICATOR_CREATE", "authenticator.created", cjson.decode(change.add_passkey.record))
   end
   if change.rename_passkey then
     local passkey = passkey_of(change.rename_passkey.cred_id)
     passkey.name = change.rename_passkey.name
     redis.call("HSET", passkeys, change.rename_passkey.cred_id, cjson.encode(passkey))
-    report_passkey("AUTHENTICATOR_UPDATE", passkey)
+    report_passkey("AUTHENTICATOR_UPDATE", "authenticator.updated", passkey)
   end
 end
 
@@ -255,6 +258,9 @@ local function apply(change)
   if change.end_others and not change.opens and not change.new_id_hash then
     write_when_full()
   end
+  local before = read_told()
+  local is_by_user = change.caller or change.opens or change.comes_back
+  local by = change.link and "link" or is_by_user and "user" or "operator"
   if not change.same_credentials then
     redis.call("HINCRBY", user, "epoch", 1)
   end
@@ -289,6 +295,8 @@ local function apply(change)
     redis.call("HDEL", user, field)
   end
   apply_to_factors(change, since)
+  tell_of_changes(change, before, by)
+  queue_notices(user, change.notices)
 
   local kept = not change.ends_all and change.caller or nil
   if change.end_others then
@@ -308,7 +316,7 @@ local function apply(change)
     open_link(change.open_link)
   end
   if change.comes_back then
-    come_back(change.opens)
+    come_back(change.opens, by, change.return_notice)
   end
   if change.new_id_hash then
     apply_new_hash(change)

@@ -16,21 +16,23 @@ local function count_passkeys()
   return #redis.call("HGETALL", passkeys) / 2
 end
 
--- Report an event about a passkey on the channel.
-local function report_passkey(type, passkey)
+-- Report an event about a passkey: on the channel, and to the queues under the name that they know.
+local function report_passkey(type, name, passkey)
+  local authenticator = { id = passkey.id, type = WEBAUTHN, name = passkey.name }
   redis.call("PUBLISH", call.channel, cjson.encode({
     type = type,
     user_id = call.user_id,
-    authenticator = { id = passkey.id, type = WEBAUTHN, name = passkey.name },
+    authenticator = authenticator,
     at = call.at,
   }))
+  tell(name, { authenticator = authenticator })
 end
 
 local function remove_passkey(cred_id)
   local passkey = passkey_of(cred_id)
   redis.call("HDEL", passkeys, cred_id)
   if passkey then
-    report_passkey("AUTHENTICATOR_DELETE", passkey)
+    report_passkey("AUTHENTICATOR_DELETE", "authenticator.deleted", passkey)
   end
 end
 

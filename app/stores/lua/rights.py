@@ -12,9 +12,9 @@ _COMMAND = re.compile(r'redis\.call\("(\w+)"')
 # The number of values behind the key of each command, because redis.acl_check_cmd counts them
 _VALUES = {
     **dict.fromkeys(("DEL", "EXISTS", "GET", "HGETALL", "PERSIST", "SCARD", "TTL", "TYPE", "XLEN", "ZCARD"), 0),
-    **dict.fromkeys(("EXPIRE", "HDEL", "HEXISTS", "HGET", "HMGET", "LPUSH", "SADD", "SET", "SREM"), 1),
+    **dict.fromkeys(("EXPIRE", "HDEL", "HEXISTS", "HGET", "HMGET", "LPUSH", "RPUSH", "SADD", "SET", "SREM"), 1),
     **dict.fromkeys(("XDEL", "ZREM", "ZSCAN", "ZSCORE"), 1),
-    **dict.fromkeys(("HINCRBY", "HSET", "LRANGE", "LTRIM", "XACK", "XRANGE", "XTRIM", "ZADD", "ZRANGE"), 2),
+    **dict.fromkeys(("HINCRBY", "HSET", "LRANGE", "LREM", "LTRIM", "XACK", "XRANGE", "XTRIM", "ZADD", "ZRANGE"), 2),
     **dict.fromkeys(
         ("ZRANGEBYLEX", "ZRANGEBYSCORE", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE"), 2
     ),
@@ -35,6 +35,8 @@ def check(command: str, channel: str) -> str:
     """
     if command == "PUBLISH":
         return f'a("PUBLISH", {channel}, "")'
+    if command == "TIME":
+        return 'a("TIME")'
     return f'a("{command}", KEYS[1]{", 0" * _VALUES[command]})'
 
 

@@ -1,14 +1,15 @@
 -- session.lua: the beginning of every script on the sessions of one user
+-- Runs after queueing.lua and telling.lua, which define what stands behind activity in KEYS
 -- KEYS[1]   last_used, a sorted set: id_hash, scored by last use (Unix s)
 -- KEYS[2]   sessions, a hash: id_hash to its record (JSON)
 -- KEYS[3]   ended, a sorted set: sessions that ended (JSON), scored by when they ended (Unix s)
--- KEYS[#KEYS]  activity, a sorted set: what happened to the account (JSON), scored by when (Unix s). It is the last one of
---           KEYS in every script
--- ARGV[1]   JSON: user_id, now (Unix s), at (now in ISO 8601), earliest and latest (of now and the time of Redis), ttl_s,
+-- KEYS[last_key]  activity, a sorted set: what happened to the account (JSON), scored by when (Unix s). In every script it
+--           is the last one of KEYS but for the queues
+-- ARGV[1]   JSON: see telling.lua; also: now (Unix s; `at` is the same time), earliest and latest (of now and the time of Redis), ttl_s,
 --           max_age_s, public_computer_s, retention_s, channel; where there may be leases: leases (the key of their
 --           holders, and the channel of rounds), round (the id of this process, and a number; absent if it hears no
 --           words), asks_always (read the holders although nothing has ended, because this may repeat an ending)
--- Defines   last_used, sessions, ended, activity, call (ARGV[1]), reported, has_ended
+-- Defines   last_used, sessions, ended, activity, reported, has_ended
 --           read   a JSON text that another program may have written
 --           record_of, ends_at, is_over, is_of_the_future, is_live   what is known about a session
 --           finish, finish_by_time, finish_expired, finish_others, ender   the ways in which sessions end
@@ -16,9 +17,8 @@
 --           write_activity   what happened, for the user to see
 --           write_for_replicas   a write for those who wait for replicas
 --           ask_holders   a round: see stores/leases/rounds.py
--- Returns   the result of the script that follows; `reported`; and what ask_holders returns
-local last_used, sessions, ended, activity = KEYS[1], KEYS[2], KEYS[3], KEYS[#KEYS]
-local call = cjson.decode(ARGV[1])
+-- Returns   the result of the script that follows; `reported`; `told`; and what ask_holders returns
+local last_used, sessions, ended, activity = KEYS[1], KEYS[2], KEYS[3], KEYS[last_key]
 local KEPT_ENDED = 100
 local KEPT_ACTIVITY = 100
 -- How many rows with this text are kept: nobody who only guesses or asks, or proves one thing over and over, pushes out
@@ -74,17 +74,21 @@ local function is_live(id_hash)
   return not is_over(id_hash, redis.call("ZSCORE", last_used, id_hash))
 end
 
--- Report an event, on the channel and to the calling process. by: id_hash of the session that caused the event, if any
--- did.
-local function report(type, id_hash, reason, old_id_hash, by)
-  redis.call("PUBLISH", call.channel, cjson.encode({
+-- Report an event: on the channel, to the calling process and to the queues.
+-- by        id_hash of the session that caused the event, if any did
+-- formers   of a session that ended: the hashes that it had before, as JSON. The queues alone get them
+local function report(type, id_hash, reason, old_id_hash, by, formers)
+  local event = cjson.encode({
     type = type,
     user_id = call.user_id,
     auth_session_id_hash = id_hash,
     old_auth_session_id_hash = old_id_hash,
     reason = reason or cjson.null,
     at = call.at,
-  }))
+  })
+  redis.call("PUBLISH", call.channel, event)
+  local fields = string.sub(event, 2, -2)
+  queue_event(type, fields .. (formers and ',"former_auth_session_id_hashes":' .. formers or "") .. "}")
   for _, value in ipairs({ type, id_hash, reason or "", old_id_hash or "", by or "" }) do
     table.insert(reported, value)
   end
@@ -134,6 +138,13 @@ local function write_activity(row)
   redis.call("ZREMRANGEBYRANK", activity, 0, -KEPT_ACTIVITY - 1)
 end
 
+-- Returns the hashes that a session had before, as JSON for `report`. Most have had none, and are not decoded for it.
+local function formers_of(record)
+  local has_some = call.event_id and record and string.find(record, '"formers"', 1, true)
+  local formers = has_some and formers_in(read(record, "began_at")) or {}
+  return #formers > 0 and cjson.encode(formers) or "[]"
+end
+
 -- End a session. Sessions end only here. by: the `ender`, if a session ended this one. The row contains the JSON of the
 -- records unchanged, because decoding and encoding would take longer than everything else here.
 local function finish(id_hash, reason, by, ended_at)
@@ -148,7 +159,7 @@ local function finish(id_hash, reason, by, ended_at)
   forget()
   redis.call("ZREMRANGEBYRANK", ended, 0, -KEPT_ENDED - 1)
   redis.call("EXPIRE", ended, call.retention_s)
-  report("AUTH_SESSION_REMOVE", id_hash, reason, nil, by and by.id_hash)
+  report("AUTH_SESSION_REMOVE", id_hash, reason, nil, by and by.id_hash, formers_of(record))
 end
 
 local function finish_by_time(id_hash, score)

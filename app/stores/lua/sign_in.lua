@@ -24,8 +24,10 @@ local function may_open(credentials_version, comes_back)
 end
 
 -- Take it back that a user has left. Only where `may_open` has judged.
--- new   the session that is opened by it, if one is
-local function come_back(new)
+-- new      the session that is opened by it, if one is
+-- by       "user" or "link"
+-- notice   a mail that tells of it (JSON: see telling.lua), if one is sent
+local function come_back(new, by, notice)
   if redis.call("HEXISTS", KEYS[4], "left") == 0 then
     return
   end
@@ -33,6 +35,8 @@ local function come_back(new)
   if new then
     write_activity('{"kind":"came_back","session":"' .. new.id_hash .. '","client":' .. new.record .. "}")
   end
+  tell("user.enabled", { by = by })
+  queue_notices(KEYS[4], { notice })
 end
 
 -- End the session that the same form has opened before: it was sent twice, and the browser keeps the last answer alone.

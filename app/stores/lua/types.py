@@ -7,15 +7,16 @@ script wrote before would stay.
 from collections.abc import Mapping
 
 
-def refuse_foreign_keys(types: Mapping[str, str]) -> str:
+def refuse_foreign_keys(types: Mapping[str, str], last_key: str = "#KEYS") -> str:
     """Return a line that does so.
 
     Args:
         types: The types of the keys, by the word that follows the hash tag.
+        last_key: An expression for the number of the last one of KEYS that is looked at.
     """
     table = ", ".join(f'["{word}"] = "{kind}"' for word, kind in types.items())
     return (
-        f"do local types = {{ {table} }} for _, key in ipairs(KEYS) do "
+        f"do local types = {{ {table} }} for at = 1, {last_key} do local key = KEYS[at] "
         'local kind = redis.call("TYPE", key)["ok"] '
         'if kind ~= "none" and kind ~= types[string.match(key, "}:?([a-z_]*)") or ""] then '
         'return redis.error_reply("WRONGTYPE A key of Keyrack has another type") end end end'
