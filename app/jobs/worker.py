@@ -9,6 +9,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from app.jobs.receiver_state import ReceiverState
@@ -98,6 +99,7 @@ class JobWorker(ABC, Generic[T]):
         self._hold_s = hold_s
         self._name = new_worker()
         self._unsettled: list[Settled[T]] = []
+        self._untold: Callable[[], None] | None = None
         self._lost_reply = False
         self._is_prepared = False
         self._store_is_well = True
@@ -174,6 +176,7 @@ class JobWorker(ABC, Generic[T]):
             if not self._is_prepared:
                 self.prepare()
                 self._is_prepared = True
+            self._tell_state()
             began = time.monotonic()
             jobs = self._turn(want=0 if wait_s else 1)
             if not jobs and not wait_s:
@@ -182,6 +185,7 @@ class JobWorker(ABC, Generic[T]):
                 if time.monotonic() - began + self.attempt_s > self._hold_s:
                     continue  # the answer of Redis came so late that another worker may have the job soon
                 self._unsettled = [self._attempt(job)]
+            self._tell_state()
             if not self._receiver.is_well:
                 self._turn(want=0)
         except StoreError as error:
@@ -193,7 +197,7 @@ class JobWorker(ABC, Generic[T]):
 
     def _turn(self, want: int) -> list[Job[T]]:
         """Settle what is done, and take jobs. Until that works, no other job is taken, and no job is done again."""
-        if not want and not self._unsettled:
+        if not want and not self._unsettled and not self._lost_reply:
             return []
         early = not self._receiver.is_well  # so that its return is noticed, however long each job would wait
         jobs = self._queue.turn(
@@ -201,6 +205,12 @@ class JobWorker(ABC, Generic[T]):
         )
         self._unsettled, self._lost_reply = [], False
         return [*jobs]
+
+    def _tell_state(self) -> None:
+        """Note in the queue how the receiver is. If Redis fails, only this is tried again, and not the job."""
+        if self._untold:
+            self._untold()
+            self._untold = None
 
     def _attempt(self, job: Job[T]) -> Settled[T]:
         """Try to do a job. Return what became of it."""
@@ -222,7 +232,7 @@ class JobWorker(ABC, Generic[T]):
             raise
         except ReceiverGone as gone:
             log.error("%s wants no %ss any more and is switched off: %s", self._receiver.name, self.noun, gone.reason)
-            self._queue.switch_off(gone.reason)
+            self._untold = partial(self._queue.switch_off, gone.reason)
             return self._retry_later(job, gone.reason)
         except ReceiverAway as away:
             self._note_away(away.reason, away.least_pause_s)
@@ -231,15 +241,15 @@ class JobWorker(ABC, Generic[T]):
             if self._receiver.fails_always(job.user_id):
                 self._note_away(f"every {self.noun} fails, the last one by {_reason_of(error)}", 0.0)
             elif self._receiver.answered():
-                self._queue.note_back()
+                self._untold = self._queue.note_back
             return self._after_failure(job, error)
         if self._receiver.succeeded():
-            self._queue.note_back()
+            self._untold = self._queue.note_back
         return Settled(job, "done")
 
     def _note_away(self, reason: str, least_pause_s: float) -> None:
         if self._receiver.went_away(reason, least_pause_s):
-            self._queue.note_away(reason)
+            self._untold = partial(self._queue.note_away, reason)
 
     def _after_failure(self, job: Job[T], error: Exception) -> Settled[T]:
         failure = error if isinstance(error, JobFailed) else JobFailed(_reason_of(error))

@@ -120,7 +120,7 @@ class MailStore(JobQueue[Notice]):
         later = self._keys.mail_later
         with no_job_in_foreign_key():
             for row in self._redis.write_bytes(("ZRANGE", later, 0, -1))[0]:
-                _, _, _, content = row.split(b" ", 3)
+                *_, content = row.split(b" ", 3)  # behind an id, attempts, and when it first failed
                 self.put(content, IN_NO_ORDER, ("ZREM", later, row))
         with suppress(ResponseError):  # there is no such group, or no stream
             self._redis.write(("XGROUP", "DESTROY", self._keys.mail.waiting, _GROUP_BEFORE))
@@ -145,6 +145,8 @@ def mail_queue(keys: Keys) -> Queue:
 def _parse_notice(content: bytes) -> Notice:
     """Return the notice. Raise KeyError, TypeError or ValueError if the text is not a notice."""
     fields: dict[str, Any] = orjson.loads(content)
+    if not isinstance(fields, dict):
+        raise TypeError
     fields.pop("epoch", None)  # an earlier release wrote it; a reset that was asked for then is dropped
     notice = Notice(**fields | {"client": Client(**fields["client"])})
     texts = (

@@ -6,6 +6,7 @@ import pytest
 
 from app.jobs.receiver_state import ReceiverState
 from app.jobs.worker import JobFailed, JobRefused, JobWorker, ReceiverAway, ReceiverGone
+from app.stores.connection.connect import StoreError
 from app.stores.jobs import JobQueue, Queue
 from app.stores.keys import unprefixed
 from tests.queues import left, open_jobs
@@ -26,8 +27,10 @@ class Told(JobWorker[str]):
         super().__init__(queue, state, clock, hold_s=30)
         self.answers = answers
         self.done = []
+        self.asked = 0
 
     def do(self, job, content):
+        self.asked += 1
         answer = self.answers.get(content, self.answers.get("all"))
         if answer:
             raise answer
@@ -201,3 +204,66 @@ def test_an_answer_of_redis_that_came_too_late_is_not_acted_on(put, worker, redi
     assert worker.done == []
     assert open_jobs(redis, KEYS)["a"]["attempts"] == 0
     assert not stop.is_set()
+
+
+class TestRedisFails:
+    """Redis fails once, between the receiver's answer and the note of how the receiver is."""
+
+    @pytest.fixture
+    def fail_once(self, queue, monkeypatch):
+        def fail_at(method):
+            whole = getattr(queue, method)
+            failures = [StoreError("away")]
+
+            def fail_then_work(*args):
+                if failures:
+                    raise failures.pop()
+                whole(*args)
+
+            monkeypatch.setattr(queue, method, fail_then_work)
+
+        return fail_at
+
+    def test_what_was_done_when_the_receiver_came_back_is_not_done_again(self, put, worker, queue, clock, fail_once):
+        worker.answers["all"] = ReceiverAway("no connection")
+        put("a1")
+        assert not work(worker)
+        worker.answers.clear()
+        clock.advance(60)
+        fail_once("note_back")
+        assert not work(worker)
+        assert work(worker)
+        assert worker.done == ["a1"]
+        assert queue.status().away_since is None
+
+    def test_that_the_receiver_is_away_is_told_later(self, put, worker, queue, clock, fail_once):
+        worker.answers["all"] = ReceiverAway("no connection")
+        put("a1")
+        fail_once("note_away")
+        assert not work(worker)
+        clock.advance(60)
+        assert not work(worker)
+        assert (queue.status().failure, queue.status().failed) == ("no connection", 2)
+
+    def test_a_receiver_that_wants_no_more_is_asked_no_more(self, put, worker, queue, fail_once):
+        worker.answers["all"] = ReceiverGone("410")
+        put("a1", "b1")
+        fail_once("switch_off")
+        assert not work(worker)
+        work(worker)
+        assert (queue.status().failure, queue.status().failed) == ("410", 1)
+        assert worker.asked == 1
+
+    def test_told_to_stop_it_lets_go_of_what_it_never_heard_of(self, put, worker, redis, queue, monkeypatch):
+        """Else another worker would have to wait for the end of the hold."""
+        whole = queue.turn
+
+        def lose_the_reply(*args, **how):
+            whole(*args, **how)
+            monkeypatch.setattr(queue, "turn", whole)
+            raise StoreError("away")
+
+        put("a1")
+        monkeypatch.setattr(queue, "turn", lose_the_reply)
+        assert not work(worker)
+        assert [job.content for job in queue.turn("another", [], 1, 30)] == ["a1"]

@@ -72,7 +72,7 @@ GOOD = {"kind": "reset", "user_id": "1", "at": 1, "client": {"os": "x"}, "sessio
     [
         {"notice": b"\xff\xfe"},
         {"notice": "{"},
-        {"notice": "[]"},
+        *({"notice": text} for text in ("[]", "3", "null", "true", '"x"')),
         {b"\xff": b"\xff"},
         *(
             {"notice": orjson.dumps(GOOD | wrong)}
@@ -122,6 +122,14 @@ class TestTheReleaseBefore:
         take(Settled(second, "done"))
         assert left(redis) == (0, 0, 0)
         assert (redis.exists(keys.mail_later), redis.xinfo_groups(keys.mail.waiting)) == (0, [])
+
+    @pytest.mark.parametrize("row", ["", "x", "1700000000000-0 3", b"\xff \xfe"])
+    def test_what_cannot_be_read_of_it_is_given_up_as_any_other(self, mails, take, redis, row):
+        """And keeps no deliverer from its start."""
+        redis.zadd(keys.mail_later, {row: 1})
+        mails.adopt()
+        assert take().content is None
+        assert redis.exists(keys.mail_later) == 0
 
     def test_a_foreign_key_in_its_place_is_left(self, mails, redis):
         redis.set(keys.mail_later, "x")
