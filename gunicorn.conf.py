@@ -61,7 +61,6 @@ worker_tmp_dir = MEMORY  # gunicorn's heartbeat files
 nworkers_changed = listeners.nworkers_changed
 pre_fork = listeners.pre_fork
 post_fork = listeners.post_fork
-post_worker_init = listeners.post_worker_init
 
 
 def on_starting(server):
@@ -77,6 +76,12 @@ def when_ready(server):
     """Log the warnings of `flask doctor` on secrets and Redis, once for all workers."""
     listeners.when_ready(server)
     warn_at_start(settings, server.log.warning)
+
+
+def post_worker_init(worker):
+    """Publish the keys that sign tokens for receivers, and finish an upgrade."""
+    worker.wsgi.publish_keys()
+    listeners.post_worker_init(worker)
 
 
 def child_exit(_server, worker):

@@ -35,6 +35,7 @@ class Keyrack(Flask):
     session_interface = NoSessions()
 
     fast_lane: FastLane  # for the worker's loop
+    publish_keys: Callable[[], None]  # for each worker, when it begins
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return a view or hook as it is. Flask would check at each request whether it is async. No view of ours is."""
@@ -75,4 +76,5 @@ def create_app(
     front = Front(app.wsgi_app, Verify(services), services)
     app.wsgi_app = front  # type: ignore[method-assign]  # Flask's documented way
     app.fast_lane = FastLane(front, services)
+    app.publish_keys = services.publish_keys
     return app

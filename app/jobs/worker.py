@@ -66,7 +66,7 @@ class JobWorker(ABC, Generic[T]):
     A job is done at least once, because it is removed from the queue only after its success.
 
     Attributes:
-        noun: Used in log lines, as in "a job is given up".
+        noun, one: Used in log lines, as in "a job is given up".
         first_retry_s, last_retry_s: How long a job waits after its first failure, and at most. Each wait is twice as
             long as the one before, less a fifth at random.
         given_up_after_s: Counted from the first failed attempt; the wait for a worker does not count.
@@ -75,6 +75,7 @@ class JobWorker(ABC, Generic[T]):
     """
 
     noun = "job"
+    one = "a job"
     first_retry_s = 5.0
     last_retry_s = 60.0 * 60
     given_up_after_s = 24.0 * 60 * 60
@@ -219,7 +220,7 @@ class JobWorker(ABC, Generic[T]):
         if self.is_decoy(job.content):
             return Settled(job, "done")
         if outdated := self.why_outdated(job.content):
-            log.info("a %s is dropped, %s: %s", self.noun, outdated, self._describe(job))
+            log.info("%s is dropped, %s: %s", self.one, outdated, self._describe(job))
             return Settled(job, "done")
         return self._try(job, job.content)
 
@@ -262,11 +263,11 @@ class JobWorker(ABC, Generic[T]):
     def _retry_later(self, job: Job[T], failure: str) -> Settled[T]:
         wait_s = min(self.first_retry_s * 2 ** min(job.attempts, 16), self.last_retry_s)
         wait_s *= 1 - random.random() / 5  # noqa: S311 - jobs that failed together must not all be retried at once
-        log.debug("a %s is tried again in %.0f s: %s, %s", self.noun, wait_s, self._describe(job), failure)
+        log.debug("%s is tried again in %.0f s: %s, %s", self.one, wait_s, self._describe(job), failure)
         return Settled(job, "postponed", self._clock() + wait_s)
 
     def _give_up(self, job: Job[T], failure: str) -> Settled[T]:
-        log.error("a %s is given up: %s, %d attempts, %s", self.noun, self._describe(job), job.attempts + 1, failure)
+        log.error("%s is given up: %s, %d attempts, %s", self.one, self._describe(job), job.attempts + 1, failure)
         return Settled(job, "dead", failure=failure)
 
     def _describe(self, job: Job[T]) -> str:

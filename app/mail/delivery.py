@@ -19,7 +19,7 @@ from app.stores.mail import MailStore, Notice
 class Delivery(JobWorker[Notice]):
     """A worker that sends notices as mails. docs/mail.md says when a mail may come twice."""
 
-    noun = "mail"
+    noun, one = "mail", "a mail"
 
     def __init__(
         self,

@@ -84,6 +84,8 @@ class Keys:
             (Unix s). The records decide; this tells those who watch.
         tidied: String: when `flask users tidy` last came to its end (Unix s).
         swept: String: when what processes left in outboxes was last looked for (Unix s). It has a TTL.
+        signing_keys: Sorted set: the kid of each key that signs tokens for receivers, scored by when it was first
+            published (Unix s).
         leases: Hash: maps the id of each holder of leases to its registration: "<lease in ms> <count>", with " leaving"
             behind it once an ending has waited for it in vain. Also the channel of rounds. Absent in a Cluster.
     """
@@ -101,6 +103,7 @@ class Keys:
         self.leaving = f"{self.start}user:leaving"
         self.tidied = f"{self.start}user:tidied"
         self.swept = f"{self.start}user:swept"
+        self.signing_keys = f"{self.start}events:signing_keys"
         self.leases = f"{self.start}leases"
 
     def type_of(self, key: str) -> str | None:
@@ -109,6 +112,7 @@ class Keys:
             return None
         of_all = {self.leases: "hash", self.leaving: "zset", self.tidied: "string", self.swept: "string"}
         of_all |= {self.mail_later: "zset"}
+        of_all[self.signing_keys] = "zset"
         of_all |= zip(self.mail.all(), QUEUE_TYPES.values(), strict=True)
         if key in of_all:
             return of_all[key]

@@ -9,6 +9,7 @@ from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
 from app.stores.departures import DepartureStore
 from app.stores.events import event_queue
+from app.stores.jobs import JobQueue
 from app.stores.keys import Keys
 from app.stores.leases.connection import Loop
 from app.stores.leases.endings import Endings
@@ -24,6 +25,7 @@ from app.stores.own_data import OwnDataStore
 from app.stores.remembered import RememberedStore
 from app.stores.scripts import SessionScripts
 from app.stores.sessions import SessionStore
+from app.stores.signing_keys import SigningKeyStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
 
@@ -76,11 +78,18 @@ class Stores:
         self.adoptions = AdoptionStore(redis, scripts)
         self.tickets = TicketStore(redis, scripts)
         self.addresses = AddressStore(redis, self.keys, wait)
+        self.signing_keys = SigningKeyStore(redis, self.keys)
         self.departures = DepartureStore(redis, self.keys)
         self.links = LinkStore(redis, scripts, clock)
         self.remembered = RememberedStore(redis, scripts)
         self.notices = NoticeStore(redis, scripts)
         self.mails = MailStore(redis, clock, lifetimes.retention_s, self.keys)
+        self._redis, self._clock = redis, clock
+
+    def event_queue(self, receiver_id: str) -> JobQueue[bytes]:
+        """Return the queue of events to a receiver: see receivers/receiver.py."""
+        queue = event_queue(self.keys, receiver_id)
+        return JobQueue(self._redis, queue, bytes, self._clock, self.lifetimes.retention_s)
 
     def make_holder(self, loop: Loop) -> Holder | None:
         """Return what lets a worker answer checks from memory; None if VERIFY_LEASE is 0, or in a Cluster."""

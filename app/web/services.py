@@ -1,5 +1,6 @@
 """The services that routes and commands call, wired once for each application by create_app."""
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
@@ -12,6 +13,8 @@ from app.config import Settings
 from app.mail.delivery import Delivery
 from app.mail.wiring import make_delivery
 from app.receivers.receiver import receivers_of
+from app.receivers.wiring import Delivering, make_deliverings, make_signing
+from app.rules.signing_keys import Signing
 from app.rules.wiring import Rules
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
@@ -68,11 +71,18 @@ class Services(Rules):
         url = settings.application_url
         self.application: Application | None = Application(url, at_once, clock) if url else None
         self.delivery: Delivery | None = make_delivery(settings, stores, self.links, self.keyring, clock)
+        self.signing: Signing | None = make_signing(settings, stores, clock)
+        self.deliverings: Sequence[Delivering] = make_deliverings(settings, stores, self.signing, clock)
         self.look_at_redis: Callable[[], Sequence[Server]] = partial(inspect_servers, redis, clock)
         self.find_missing_rights: Callable[[], Sequence[str]] = partial(
             find_missing_rights, redis, stores.keys, [one.queue.keys.waiting for one in stores.addressees]
         )
         self.find_foreign_keys: Callable[[], ForeignKeys] = partial(find_foreign_keys, redis, stores.keys)
+
+    def publish_keys(self) -> None:
+        """Note that this process publishes the keys that sign tokens, once Redis answers. Nobody waits for that."""
+        if self.signing is not None:
+            threading.Thread(target=self.signing.note_soon, daemon=True).start()
 
     def look_after_redis(self) -> None:
         """Ask Redis what threads ask before they send commands, in case none sends any: the primary, and the time."""

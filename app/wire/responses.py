@@ -60,6 +60,32 @@ class PasskeyEndpointsSchema(ResponseSchema):
     manage = text(metadata={"examples": ["https://accounts.example.com/settings/security#passkeys"]})
 
 
+class JwkSchema(ResponseSchema):
+    kty = text(validate=const("RSA"))
+    use = text(validate=const("sig"))
+    alg = text(validate=const("RS256"))
+    kid = text(metadata={"description": "The thumbprint of the key (RFC 7638)"})
+    n = text()
+    e = text(metadata={"examples": ["AQAB"]})
+
+
+class JwksSchema(ResponseSchema):
+    keys = fields.List(fields.Nested(JwkSchema), required=True)
+
+
+class SsfConfigurationSchema(ResponseSchema):
+    spec_version = text(validate=const("1_0"))
+    issuer = text(metadata={"examples": ["https://accounts.example.com"]})
+    jwks_uri = text(metadata={"examples": ["https://accounts.example.com/.well-known/jwks.json"]})
+    delivery_methods_supported = fields.List(fields.String(validate=const("urn:ietf:rfc:8935")), required=True)
+    critical_subject_members = fields.List(
+        fields.String(validate=const("session")),
+        required=True,
+        metadata={"description": "Whoever does not know these must pass over an event that has one"},
+    )
+    default_subjects = text(validate=const("ALL"))
+
+
 class StrengthSchema(ResponseSchema):
     guesses_log10 = fields.Float(
         required=True,
