@@ -10,21 +10,23 @@
 -- KEYS[6]   dead, a stream: jobs that were given up
 -- ARGV[1]   JSON: field (the name of the field with a job's content), max (about how many may wait), oldest (the id before
 --           which no job waits any more), max_dead, oldest_dead and retention_s (about how many are kept there, how long)
--- Defines   waiting, open, due, parked, state, dead, call (ARGV[1]), fields_of, queue
+-- Defines   waiting, open, due, parked, state, dead, call (ARGV[1]), fields_in, fields_of, queue
 local waiting, open, due, parked, state, dead = unpack(KEYS)
 local call = cjson.decode(ARGV[1])
 
--- Returns the fields of a waiting job as a table; nothing if it is gone.
-local function fields_of(id)
-  local entry = redis.call("XRANGE", waiting, id, id)[1]
-  if not entry then
-    return nil
-  end
+-- Returns the fields of an entry of a stream as a table.
+local function fields_in(entry)
   local fields = {}
   for i = 1, #entry[2], 2 do
     fields[entry[2][i]] = entry[2][i + 1]
   end
   return fields
+end
+
+-- Returns the fields of a waiting job; nothing if it is gone.
+local function fields_of(id)
+  local entry = redis.call("XRANGE", waiting, id, id)[1]
+  return entry and fields_in(entry)
 end
 
 local function queue(content, user_id)

@@ -121,7 +121,7 @@ local function look_at_new()
         break
       end
       cursor = entry[1]
-      local user = user_of(cursor, fields_of(cursor))
+      local user = user_of(cursor, fields_in(entry))
       local job = open_of(user)
       if not job then
         open_job(user, cursor)
