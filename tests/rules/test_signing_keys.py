@@ -80,10 +80,20 @@ def test_a_clock_that_was_set_back_holds_up_no_key(process, clock):
     assert signer(deliverer) == NEW.kid
 
 
-def test_redis_is_asked_once_where_only_one_key_may_sign(process, monkeypatch):
-    """One key needs no time of anybody, and a new one that signs stays."""
+def test_one_key_signs_without_asking_redis(process, monkeypatch):
+    """It need not wait for another to be known."""
     monkeypatch.setattr(SigningKeyStore, "published_at", None)
     assert signer(process(NEW)) == NEW.kid
+
+
+def test_a_new_key_that_signs_goes_on_without_asking_redis(process, clock, monkeypatch):
+    deliverer = process(NEW, OLD)
+    deliverer.note_published()
+    clock.advance(SIGNS_AFTER_S + 1)
+    assert signer(deliverer) == NEW.kid
+    monkeypatch.setattr(SigningKeyStore, "published_at", None)
+    clock.advance(1000)
+    assert signer(deliverer) == NEW.kid
 
 
 def test_without_redis_nobody_guesses_which_key_signs(process, monkeypatch):
