@@ -4,12 +4,12 @@ Rooms, messages and profiles are in memory, and end with the process.
 """
 
 import asyncio
+import json
 import logging
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -17,18 +17,20 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from keyrack import Json, Keyrack, KeyrackAway, Session, identity
+from keyrack import Forged, Json, Keyrack, KeyrackAway, Remembered, Session, Webhooks, identity
 from sockets import Sockets
 
 SOCKET_URL = os.environ.get("SOCKET_URL", "ws://127.0.0.1:8081")  # what clients of the user API are told
 PAGE = Path(__file__).parent / "page"
 API, GUILD_ID, ROOMS = "/api/v9", "1", ("general", "off-topic")
 MAX_BODY_BYTES, MAX_CONTENT, MAX_BIO = 32_768, 2000, 190
-MAX_MESSAGES_OF_ROOM, MAX_PEOPLE, MAX_NEWCOMERS = 200, 1000, 100
+MAX_MESSAGES_OF_ROOM, MAX_PEOPLE, MAX_UNASKED = 200, 1000, 100
 # Everybody may see rooms, write, and read what was written before.
 EVERYONE = {"id": GUILD_ID, "name": "@everyone", "position": 0, "permissions": "68608"}
 # What people see of each other.
 PUBLIC = ("id", "username", "global_name", "discriminator", "avatar")
+# What webhooks have and the channel has not, in an event that comes by both.
+OF_WEBHOOKS = ("id", "former_auth_session_id_hashes")
 # What clients look for in each message.
 PLAIN_MESSAGE: Json = {
     "type": 0,
@@ -107,12 +109,14 @@ async def read_fields(request: web.Request) -> Json:
 
 
 class Chat:
-    def __init__(self, keyrack: Keyrack) -> None:
+    def __init__(self, keyrack: Keyrack, webhook_secrets: Sequence[str]) -> None:
         self._keyrack = keyrack
+        self._webhooks = Webhooks(webhook_secrets, self.heed)
+        self._heeded = Remembered()
         self.sockets = Sockets(keyrack, self._make_ready)
         self._people: dict[str, Json] = {}  # what Keyrack said of them
         self._profiles: dict[str, Json] = {}  # what only this application knows of them
-        self._newcomers: asyncio.Queue[str] = asyncio.Queue(MAX_NEWCOMERS)
+        self._unasked: asyncio.Queue[str] = asyncio.Queue(MAX_UNASKED)  # users whom Keyrack is to be asked about
         self._guild = {"id": GUILD_ID, "name": "Keyrack's example"}
         self._messages: dict[str, deque[Json]] = {new_id(): deque(maxlen=MAX_MESSAGES_OF_ROOM) for _ in ROOMS}
         self._rooms = [
@@ -127,6 +131,7 @@ class Chat:
             web.get("/chat/", self.show_page),
             web.get("/chat/{name:(chat.js|chat.css)}", self.show_page),
             web.get("/socket", self.sockets.serve),
+            web.post("/hooks/keyrack", self.take_webhook),
             web.get(f"{API}/gateway", self.show_gateway),
             web.get(f"{API}/users/@me", self.show_profile),
             web.patch(f"{API}/users/@me", self.change_profile),
@@ -138,34 +143,59 @@ class Chat:
 
     # Who is there
 
-    def heed(self, event: Json) -> None:
-        """Hear an event of Keyrack. A session of somebody unknown is, most of the time, that of a new user."""
-        self.sockets.heed(event)
-        if event["type"] == "AUTH_SESSION_CREATE" and event["user_id"] not in self._people:
-            with suppress(asyncio.QueueFull):  # who is passed over is met at their first request
-                self._newcomers.put_nowait(event["user_id"])
+    async def take_webhook(self, request: web.Request) -> web.Response:
+        """Answer at once, because Keyrack waits 5 seconds: what takes longer comes after the answer."""
+        if identity(request.headers):  # it came through the gateway, and Keyrack does not
+            raise web.HTTPNotFound
+        try:
+            self._webhooks.take(request.headers, await request.read())
+        except Forged:
+            raise web.HTTPUnauthorized from None
+        return web.Response(status=204)
 
-    async def meet_newcomers(self) -> None:
+    def heed(self, event: Json) -> None:
+        """Hear an event of Keyrack, once where it comes by the channel and by webhook."""
+        told = json.dumps({name: event[name] for name in sorted(event) if name not in OF_WEBHOOKS})
+        if told in self._heeded:
+            return
+        self.sockets.heed(event)
+        user_id = event["user_id"]
+        if event["type"] == "user.deleted":
+            self._profiles.pop(user_id, None)
+        is_newcomer = event["type"] == "AUTH_SESSION_CREATE" and user_id not in self._people
+        if event["type"].startswith("user.") or is_newcomer:
+            self._ask_about(user_id)
+        self._heeded.add(told)
+
+    def _ask_about(self, user_id: str) -> None:
+        try:
+            self._unasked.put_nowait(user_id)
+        except asyncio.QueueFull:
+            self._people.pop(user_id, None)  # they are met at their next request
+
+    async def meet_people(self) -> None:
         while True:
-            user_id = await self._newcomers.get()
+            user_id = await self._unasked.get()
             try:
                 await self._meet(user_id)
-            except Exception as problem:  # whatever it is, the next newcomer is met
-                logging.warning("a newcomer waits for their first request: %r", problem)
+            except Exception as problem:  # whatever it is, the next one is met
+                self._people.pop(user_id, None)
+                logging.warning("somebody waits for their next request: %r", problem)
 
     async def _meet(self, user_id: str) -> Json | None:
-        """Ask Keyrack who somebody is, and tell the others if they are new here."""
+        """Ask Keyrack who somebody is, and tell the others if they are new here, or others than before."""
         user = await self._keyrack.find_user(user_id)
+        former = self._people.pop(user_id, None)
         if user is None or user["disabled"]:
-            self._people.pop(user_id, None)
+            if former:
+                self.sockets.dispatch("GUILD_MEMBER_REMOVE", {"guild_id": GUILD_ID, "user": former})
             return None
-        is_new = user_id not in self._people
-        self._people[user_id] = {name: user[name] for name in PUBLIC}
+        person = self._people[user_id] = {name: user[name] for name in PUBLIC}
         if len(self._people) > MAX_PEOPLE:
             del self._people[next(iter(self._people))]
-        if is_new:
-            member = {"guild_id": GUILD_ID, "user": self._people[user_id], "roles": []}
-            self.sockets.dispatch("GUILD_MEMBER_ADD", member)
+        if person != former:
+            name = "GUILD_MEMBER_UPDATE" if former else "GUILD_MEMBER_ADD"
+            self.sockets.dispatch(name, {"guild_id": GUILD_ID, "user": person, "roles": []})
         return user | self._profiles.get(user_id, {})
 
     async def _make_ready(self, user_id: str) -> Json | None:
@@ -246,15 +276,18 @@ class Chat:
 
 async def make_application() -> web.Application:
     secret, prefix = os.environ["GATEWAY_SECRET"], os.environ.get("REDIS_PREFIX", "")
-    keyrack = Keyrack(os.environ["KEYRACK_URL"], secret, os.environ["REDIS_URL"], prefix)
-    chat = Chat(keyrack)
+    redis_url = os.environ.get("REDIS_URL", "")
+    webhook_secrets = os.environ.get("WEBHOOK_SECRETS", "").replace(",", " ").split()
+    keyrack = Keyrack(os.environ["KEYRACK_URL"], secret, redis_url, prefix)
+    chat = Chat(keyrack, webhook_secrets)
 
     async def listen(_: web.Application) -> AsyncIterator[None]:
         followers = [
-            asyncio.create_task(keyrack.follow(chat.heed, chat.sockets.close_ended)),
             asyncio.create_task(keyrack.reconcile_now_and_then(chat.sockets.close_ended)),
-            asyncio.create_task(chat.meet_newcomers()),
+            asyncio.create_task(chat.meet_people()),
         ]
+        if redis_url:
+            followers.append(asyncio.create_task(keyrack.follow(chat.heed, chat.sockets.close_ended)))
         yield
         for follower in followers:
             follower.cancel()

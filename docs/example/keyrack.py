@@ -1,9 +1,13 @@
 """What an application asks Keyrack and hears from it. Made to be copied."""
 
 import asyncio
+import base64
+import hmac
 import json
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+import re
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -12,6 +16,13 @@ from redis.asyncio import Redis
 ANSWER_WITHIN_S = 5
 KEEPALIVE_S = 10  # less than the 15 s of Keyrack, so that the application is the one to hang up
 RECONCILE_EVERY_S, RECONCILE_AT_MOST, MAX_BACKOFF_S = 60, 1000, 10
+WEBHOOK_AGE_S, REMEMBERED = 300, 10_000
+# Webhooks tell of passkeys under other names than the channel.
+CHANNEL_NAMES = {
+    "authenticator.created": "AUTHENTICATOR_CREATE",
+    "authenticator.updated": "AUTHENTICATOR_UPDATE",
+    "authenticator.deleted": "AUTHENTICATOR_DELETE",
+}
 
 Json = dict[str, Any]
 
@@ -25,6 +36,10 @@ class KeyrackAway(Exception):
     """Keyrack does not answer, or not as it should. Nobody is let in then."""
 
 
+class Forged(Exception):
+    """No secret of ours has signed this, or not within the last minutes."""
+
+
 def identity(headers: Mapping[str, str]) -> Session | None:
     """Return whose request this is. Only the gateway can reach the application, and it sets both headers itself."""
     user_id, id_hash = headers.get("X-Auth-User-Id"), headers.get("X-Auth-Session-Id-Hash")
@@ -33,7 +48,7 @@ def identity(headers: Mapping[str, str]) -> Session | None:
 
 class Keyrack:
     def __init__(self, url: str, secret: str, redis_url: str, prefix: str = "") -> None:
-        """prefix: REDIS_PREFIX, as Keyrack has it."""
+        """redis_url: for `follow` alone. prefix: REDIS_PREFIX, as Keyrack has it."""
         self._redis_url = redis_url
         self._channel = f"{prefix}:auth-events" if prefix else "auth-events"
         self._http = aiohttp.ClientSession(
@@ -107,6 +122,58 @@ class Keyrack:
                 logging.warning("reconciling: %r", problem)
 
 
+class Remembered:
+    """What was added last. An application that keeps things in a database keeps the ids of events there, too."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, None] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._keys
+
+    def add(self, key: str) -> None:
+        self._keys[key] = None
+        if len(self._keys) > REMEMBERED:
+            del self._keys[next(iter(self._keys))]
+
+
+class Webhooks:
+    """The events that Keyrack posts, each heeded once.
+
+    secrets   WEBHOOK_SECRETS, as Keyrack has them
+    """
+
+    def __init__(self, secrets: Sequence[str], heed: Callable[[Json], None]) -> None:
+        self._keys = [base64.b64decode(secret.removeprefix("whsec_") + "==") for secret in secrets]
+        self._heed = heed
+        self._heeded = Remembered()
+
+    def take(self, headers: Mapping[str, str], body: bytes) -> None:
+        """Heed what was posted, unless it was before. Where `heed` fails, Keyrack sends it again.
+
+        body: the bytes as they came, because they are what is signed
+
+        Raises Forged.
+        """
+        event_id = verify_webhook(headers, body, self._keys)
+        if event_id not in self._heeded:
+            self._heed(read_event(body))
+            self._heeded.add(event_id)
+
+
+def verify_webhook(headers: Mapping[str, str], body: bytes, keys: Sequence[bytes]) -> str:
+    """Return the id of the event, the same however often it is sent. Raises Forged."""
+    event_id, sent_at, signatures = (headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
+    if not (re.fullmatch("[0-9]{1,12}", sent_at) and abs(time.time() - int(sent_at)) <= WEBHOOK_AGE_S):
+        raise Forged
+    signed = f"{event_id}.{sent_at}.".encode(errors="replace") + body
+    rights = [b"v1," + base64.b64encode(hmac.digest(key, signed, "sha256")) for key in keys]
+    said = [one.encode(errors="replace") for one in signatures.split()]
+    if not any(hmac.compare_digest(right, one) for right in rights for one in said):
+        raise Forged
+    return event_id
+
+
 def heed_one(data: bytes, heed: Callable[[Json], None]) -> None:
     """Hand an event on. What is none, or what `heed` fails at, is logged and passed over."""
     try:
@@ -120,4 +187,4 @@ def read_event(data: bytes) -> Json:
     of_session = ["auth_session_id_hash"] if event["type"].startswith("AUTH_SESSION_") else []
     if not all(isinstance(event[name], str) for name in ("type", "user_id", *of_session)):
         raise TypeError("a field is no text")
-    return event
+    return event | {"type": CHANNEL_NAMES.get(event["type"], event["type"])}

@@ -110,6 +110,8 @@ class Sockets:
                 socket.dispatch("AUTH_SESSION_CREATE", {"auth_session_id_hash": session.id_hash})
         elif event["type"] == "AUTH_SESSION_REMOVE":
             self._close_all(session)
+            for former in event.get("former_auth_session_id_hashes", []):  # of a change that was missed
+                self._close_all(Session(session.user_id, former))
             for socket in self._of_user(session.user_id) - self._of.get(session, set()):
                 socket.dispatch("AUTH_SESSION_REMOVE", {"auth_session_id_hash": session.id_hash})
         elif event["type"] == "AUTH_SESSION_CHANGE":  # its token was replaced: it goes on under a new hash

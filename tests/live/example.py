@@ -1,5 +1,7 @@
 """docs/example as a process, and a client of its socket."""
 
+import base64
+import hmac
 import json
 import os
 import socket
@@ -7,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -24,12 +27,15 @@ SECRET = "a-secret-of-the-gateway-for-tests-alone"
 
 class Example:
     """
+    redis_url   where it follows the channel; "" where it does not
     constants   other values for the example's own, as in `sockets.MAX_SOCKETS=2`
     settings    variables beside those that it needs
     """
 
-    def __init__(self, keyrack_url: str, redis_url: str, *constants: str, **settings: str) -> None:
-        self.port = free_port()
+    def __init__(
+        self, keyrack_url: str, redis_url: str, *constants: str, port: int | None = None, **settings: str
+    ) -> None:
+        self.port = port or free_port()
         self.http = Http(f"http://127.0.0.1:{self.port}", None)
         self.socket_url = f"ws://127.0.0.1:{self.port}/socket"
         self.entrance_port = free_port()  # nginx listens there
@@ -44,10 +50,15 @@ class Example:
         run = f"import runpy, keyrack, sockets; runpy.run_path({str(FOLDER / 'application.py')!r}, run_name='__main__')"
         program = "; ".join(["import keyrack, sockets", *constants, run])
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - the process writes there as long as it lives
+        command = [sys.executable, "-c", program]
+        if not redis_url:
+            self.process = subprocess.Popen(command, env=self._environment, stderr=self._log)
+            wait_until(self._listens, "the example did not start")
+            return
         with redis_at(redis_url) as redis:
             channel = f"{settings['REDIS_PREFIX']}:auth-events" if "REDIS_PREFIX" in settings else "auth-events"
             before = listeners(redis, channel)
-            self.process = subprocess.Popen([sys.executable, "-c", program], env=self._environment, stderr=self._log)
+            self.process = subprocess.Popen(command, env=self._environment, stderr=self._log)
             wait_until(lambda: self._listens() and listeners(redis, channel) > before, "the example did not start")
 
     def _listens(self) -> bool:
@@ -103,6 +114,19 @@ class OddKeyrack:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def sign(body: bytes, *secrets: str, event_id: str = "evt_1", at: float | None = None) -> dict[str, str]:
+    """The headers of a webhook, made by the word of the standard."""
+    seconds = int(time.time() if at is None else at)
+    signed = f"{event_id}.{seconds}.".encode() + body
+    keys = [base64.b64decode(secret.removeprefix("whsec_")) for secret in secrets]
+    signatures = [base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in keys]
+    return {
+        "webhook-id": event_id,
+        "webhook-timestamp": str(seconds),
+        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
+    }
 
 
 class Client:

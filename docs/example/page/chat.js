@@ -83,6 +83,10 @@ const heard = {
     item.dataset.id = user.id;
     item.replaceChildren(make("bdi", nameOf(user)));
   },
+  GUILD_MEMBER_UPDATE: (member) => heard.GUILD_MEMBER_ADD(member),
+  GUILD_MEMBER_REMOVE({ user }) {
+    [...part("people").children].find((item) => item.dataset.id === user.id)?.remove();
+  },
   AUTH_SESSION_CREATE: () => listDevices(),
   AUTH_SESSION_CHANGE: () => listDevices(),
   AUTH_SESSION_REMOVE: () => listDevices(),
