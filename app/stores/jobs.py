@@ -279,6 +279,10 @@ class JobQueue(Generic[T]):
                     if marked:
                         self._redis.write(("XDEL", stream, *marked))
 
+    def is_there(self) -> bool:
+        """Tell whether anything is kept of the queue."""
+        return any(self._redis.read(*(("EXISTS", key) for key in self.queue.keys.all())))
+
     def drop(self) -> None:
         """Delete the queue, with all that waits."""
         self._redis.write(*(("DEL", key) for key in self.queue.keys.all()))

@@ -28,6 +28,7 @@ from app.stores.sessions import SessionStore
 from app.stores.signing_keys import SigningKeyStore
 from app.stores.tickets import TicketStore
 from app.stores.users import UserStore
+from app.stores.waking import Waking
 
 
 class Stores:
@@ -84,6 +85,7 @@ class Stores:
         self.remembered = RememberedStore(redis, scripts)
         self.notices = NoticeStore(redis, scripts)
         self.mails = MailStore(redis, clock, lifetimes.retention_s, self.keys)
+        self.waking = Waking(redis, self.keys)
         self._redis, self._clock = redis, clock
 
     def event_queue(self, receiver_id: str) -> JobQueue[bytes]:

@@ -20,12 +20,15 @@ from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
 from app.stores.connection.server import Server, inspect_servers
 from app.stores.foreign import ForeignKeys, find_foreign_keys
+from app.stores.jobs import JobQueue
 from app.stores.keys import Keys
 from app.stores.leases.connection import Loop
 from app.stores.leases.endings import Endings
 from app.stores.leases.holder import Holder
 from app.stores.lifetimes import Lifetimes
+from app.stores.outbox import Outbox
 from app.stores.rights import find_missing_rights
+from app.stores.waking import Waking
 from app.stores.wiring import Stores
 from app.web.application import Application
 
@@ -72,6 +75,9 @@ class Services(Rules):
         self.application: Application | None = Application(url, at_once, clock) if url else None
         self.delivery: Delivery | None = make_delivery(settings, stores, self.links, self.keyring, clock)
         self.signing: Signing | None = make_signing(settings, stores, clock)
+        self.outbox: Outbox = stores.outbox
+        self.waking: Waking = stores.waking
+        self.event_queue: Callable[[str], JobQueue[bytes]] = stores.event_queue
         self.deliverings: Sequence[Delivering] = make_deliverings(settings, stores, self.signing, clock)
         self.look_at_redis: Callable[[], Sequence[Server]] = partial(inspect_servers, redis, clock)
         self.find_missing_rights: Callable[[], Sequence[str]] = partial(

@@ -1,0 +1,68 @@
+"""`flask deliver-events`: the process that tells other systems of events, beside the service.
+
+What is sent to whom: app/receivers/. Looking at the queues: cli/events.py.
+"""
+
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import click
+from flask.cli import with_appcontext
+
+from app.cli.stopping import stop_at_signals
+from app.cli.terminal import Unusable
+from app.watch import logs
+from app.web.services import Services, services
+
+_THREADS = 4  # for each receiver: while one waits for an answer, the others tell of other users
+_SWEEP_EVERY_S = 60.0
+
+
+@click.command("deliver-events")
+@click.option("--once", is_flag=True, help="Deliver the events that are due now, and end.")
+@with_appcontext
+def deliver_events(*, once: bool) -> None:
+    """Tell other systems of events until SIGTERM or SIGINT. What is under way is finished. Any number can run."""
+    wired = services()
+    if not wired.deliverings:
+        raise Unusable("nobody is told of events; set WEBHOOK_URLS, BACKCHANNEL_LOGOUT_URLS or SSF_PUSH_URLS")
+    logs.configure(wired.settings, sys.stderr)
+    stop = stop_at_signals()
+    if once:
+        wired.outbox.sweep()
+        if not _deliver_due(wired, stop):
+            raise click.ClickException("not all that is due was delivered")
+        return
+    _run(wired, stop)
+
+
+def _deliver_due(wired: Services, stop: threading.Event) -> bool:
+    """Deliver what is due to each receiver. Return False if Redis or a receiver is away."""
+    with ThreadPoolExecutor(len(wired.deliverings)) as pool:
+        return all([*pool.map(lambda one: one.make_worker().deliver_due(stop), wired.deliverings)])
+
+
+def _run(wired: Services, stop: threading.Event) -> None:
+    workers = [(one.make_worker(), threading.Event()) for one in wired.deliverings for _ in range(_THREADS)]
+
+    def wake() -> None:
+        for _, woken in workers:
+            woken.set()
+
+    def wake_at_stop() -> None:
+        stop.wait()
+        wake()
+
+    def sweep() -> None:
+        while not stop.is_set():
+            wired.outbox.sweep()
+            stop.wait(_SWEEP_EVERY_S)
+
+    threads = [threading.Thread(target=worker.run, args=(stop, woken)) for worker, woken in workers]
+    threads += [threading.Thread(target=wired.waking.listen, args=(wake, stop))]
+    threads += [threading.Thread(target=task) for task in (wake_at_stop, sweep)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

@@ -1,0 +1,172 @@
+"""`flask events …`: whom events are for, what waits, what was given up and why. The delivery: cli/deliver_events.py."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from app.cli.terminal import (
+    CommandGroup,
+    Failure,
+    NothingThere,
+    Refused,
+    as_json,
+    confirm,
+    counted,
+    iso,
+    say,
+    say_json,
+    yes,
+)
+from app.jobs.worker import JobFailed
+from app.receivers.wiring import Delivering
+from app.stores.jobs import Kept, QueueStatus
+from app.web.services import services
+
+_SILENT_AFTER_S = 60  # deliverers look for jobs at least once a second
+
+events = CommandGroup("events", help="The systems that are told of events, and what they have not taken yet.")
+
+_receiver = click.argument("receiver_id", metavar="[RECEIVER]", required=False)
+_of_user = click.option("--user", "user_id", metavar="ID", help="Of this user alone.")
+_limit = click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="At most so many."
+)
+
+
+@events.command()
+@as_json
+def status(as_json: bool) -> None:
+    """Tell how each receiver is. Exits with 1 if one is away or switched off, or if nobody delivers."""
+    wired = services()
+    if not wired.deliverings:
+        raise NothingThere("Nobody is told of events; set WEBHOOK_URLS, BACKCHANNEL_LOGOUT_URLS or SSF_PUSH_URLS.")
+    all_well = True
+    for one in wired.deliverings:
+        found = one.queue.status()
+        trouble = trouble_of(found, wired.clock())
+        all_well &= not trouble
+        _show_status(one.receiver.id, one.receiver.place, found, trouble, as_json)
+    if not all_well:
+        raise Failure("Not all receivers are well.")
+
+
+def trouble_of(found: QueueStatus, now: float) -> str:
+    """Return what keeps a receiver from getting its events; "" if nothing does."""
+    if found.off_since is not None:
+        return f"switched off since {iso(found.off_since)}: {found.failure}"
+    if found.away_since is not None:
+        return f"away since {iso(found.away_since)}: {found.failure}"
+    if found.turned_at is None or now - found.turned_at > _SILENT_AFTER_S:
+        since = f" since {iso(found.turned_at)}" if found.turned_at else ""
+        return f"nobody delivers{since}: run `flask deliver-events`"
+    return ""
+
+
+def _show_status(receiver_id: str, place: str, found: QueueStatus, trouble: str, as_json: bool) -> None:
+    counts = {
+        "waiting": found.waiting,
+        "dead": found.dead,
+        "delivered": found.delivered,
+        "failed_attempts": found.failed,
+    }
+    if as_json:
+        record = {"receiver": receiver_id, "url": place, **counts, "oldest_at": iso(found.oldest_at)}
+        say_json(record | {"trouble": trouble or None})
+        return
+    told = [f"{name.replace('_', ' ')} {count}" for name, count in counts.items()]
+    oldest = [f"oldest from {iso(found.oldest_at)}"] if found.oldest_at else []
+    say(receiver_id, place, *told, *oldest, trouble)
+
+
+@events.command("list")
+@_receiver
+@_of_user
+@_limit
+@as_json
+def list_waiting(receiver_id: str | None, user_id: str | None, limit: int, as_json: bool) -> None:
+    """List the events that wait, oldest first."""
+    _show_all(((one, one.queue.waiting(limit, user_id)) for one in _chosen(receiver_id)), as_json, "No event waits.")
+
+
+@events.command()
+@_receiver
+@_of_user
+@_limit
+@as_json
+def dead(receiver_id: str | None, user_id: str | None, limit: int, as_json: bool) -> None:
+    """List the events that were given up, and why, oldest first."""
+    rows = ((one, one.queue.dead(limit, user_id)) for one in _chosen(receiver_id))
+    _show_all(rows, as_json, "No event was given up.")
+
+
+@events.command()
+@_receiver
+@click.argument("entries", metavar="[ENTRY]...", nargs=-1)
+def retry(receiver_id: str | None, entries: Sequence[str]) -> None:
+    """Queue what was given up again: all, that of a receiver, or the named entries of it.
+
+    What failed and waits is tried at once, and a receiver that was switched off is switched on.
+    """
+    for one in _chosen(receiver_id):
+        count = sum(one.queue.revive(entry) for entry in entries) if entries else one.queue.revive()
+        one.queue.switch_on()
+        one.queue.hurry()
+        say(one.receiver.id, f"{counted(count, 'event')} queued again")
+
+
+@events.command("send-test")
+@click.argument("url")
+def send_test(url: str) -> None:
+    """Send a signed event that means nothing to a receiver of the settings, and tell whether it takes it."""
+    for one in _chosen(url):
+        try:
+            event_id = one.send_test()
+        except JobFailed as failed:
+            raise Failure(f"{one.receiver.id} did not take it: {failed.reason}.") from None
+        say(one.receiver.id, f"took {event_id}")
+
+
+@events.command()
+@click.argument("receiver_id", metavar="RECEIVER")
+@yes
+def forget(receiver_id: str, yes: bool) -> None:
+    """Delete the queue of a receiver that the settings do not name any more, with all that waits."""
+    wired = services()
+    if receiver_id in {one.receiver.id for one in wired.deliverings}:
+        raise Refused("The settings name this receiver: take it out of them first, and restart all processes.")
+    queue = wired.event_queue(receiver_id)
+    if not queue.is_there():
+        raise NothingThere("There is no such queue.")
+    confirm(f"Delete the queue of {receiver_id} with {counted(queue.status().waiting, 'event')}?", yes)
+    queue.drop()
+    say("Done.")
+
+
+def _chosen(named: str | None) -> Sequence[Delivering]:
+    """Return the receivers of an id or a URL; all for None."""
+    found = [one for one in services().deliverings if named in (None, one.receiver.id, one.receiver.url)]
+    if not found:
+        raise NothingThere("No receiver of the settings has this id or URL." if named else "Nobody is told of events.")
+    return found
+
+
+def _show_all(rows: Iterable[tuple[Delivering, Sequence[Kept]]], as_json: bool, none: str) -> None:
+    is_any = False
+    for one, found in rows:
+        for kept in found:
+            is_any = True
+            _show(one.receiver.id, kept, as_json)
+    if not is_any:
+        raise NothingThere(none)
+
+
+def _show(receiver_id: str, kept: Kept, as_json: bool) -> None:
+    content = kept.content.decode("utf-8", "replace")
+    record: dict[str, Any] = {"receiver": receiver_id, "entry": kept.entry_id, "at": iso(kept.at), "event": content}
+    if kept.failure:
+        record |= {"attempts": kept.attempts, "failure": kept.failure}
+    if as_json:
+        say_json(record)
+    else:
+        say(*(str(value) for value in record.values()))

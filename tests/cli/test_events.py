@@ -1,0 +1,139 @@
+"""`flask events`: how receivers are, what waits and what was given up, and how it is sent again."""
+
+import json
+import threading
+
+import pytest
+
+from app.stores.jobs import Settled
+from app.web.services import EXTENSION
+from tests.cli.conftest import Ran
+from tests.receivers.conftest import WHSEC, Receiver, says
+
+
+@pytest.fixture
+def receiver():
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def app(make_app, receiver):
+    return make_app(WEBHOOK_URLS=f"{receiver.url},http://127.0.0.1:9/away", WEBHOOK_SECRETS=WHSEC[0])
+
+
+@pytest.fixture
+def deliverings(app):
+    return app.extensions[EXTENSION].deliverings
+
+
+@pytest.fixture
+def alice(client_of, app):
+    """Has registered, which is two events."""
+    return client_of(app)
+
+
+@pytest.fixture
+def client_of():
+    def make(app):
+        form = {"email": "alice@example.com", "username": "alice", "password": "correct horse battery"}
+        answer = app.test_client().post("/api/v9/auth/register", json=form)
+        assert answer.status_code in (200, 201), answer.json
+        return answer.json
+
+    return make
+
+
+def deliver(deliverings):
+    for one in deliverings:
+        one.make_worker().deliver_due(threading.Event())
+
+
+def give_up(delivering, failure):
+    while jobs := delivering.queue.turn("a", [], 9, 30):
+        delivering.queue.turn("a", [Settled(job, "dead", failure=failure) for job in jobs], 0, 30)
+
+
+@pytest.mark.usefixtures("alice")
+class TestEvents:
+    def test_what_waits_is_listed_with_its_text(self, run, deliverings):
+        listed = run("events", "list", deliverings[0].receiver.id, "--json").json
+        assert [json.loads(row["event"])["type"] for row in listed] == ["user.created", "AUTH_SESSION_CREATE"]
+        [first, _] = listed
+        assert first.keys() == {"receiver", "entry", "at", "event"}
+        assert len(run("events", "list", "--json").json) == 4
+        user_id = json.loads(first["event"])["user_id"]
+        assert len(run("events", "list", "--json", "--user", user_id, "--limit", "1").json) == 2
+        none = run("events", "list", "--user", "1")
+        assert (none.exit_code, none.err) == (1, "Error: No event waits.\n")
+
+    def test_the_status_says_who_is_well_and_why_another_is_not(self, run, deliverings, receiver):
+        silent = run("events", "status", "--json")
+        assert silent.exit_code == 1
+        assert [row["trouble"] for row in silent.json] == ["nobody delivers: run `flask deliver-events`"] * 2
+        deliver(deliverings)
+        there, away = run("events", "status", "--json").json
+        assert (there["waiting"], there["delivered"], there["trouble"]) == (0, 2, None)
+        assert (away["waiting"], away["delivered"]) == (2, 0)
+        assert away["trouble"].endswith(": no connection")
+        told = run("events", "status").out
+        assert deliverings[0].receiver.id in told
+        assert "from=keyrack" not in told  # a query may be a secret
+        receiver.answers = [says(410)]
+        deliverings[0].queue.put(b'{"id":"evt_1","type":"test","at":"2025-12-01T00:00:00+00:00"}', "7")
+        deliver(deliverings)
+        off = run("events", "status", "--json").json[0]["trouble"]
+        assert off.startswith("switched off since ")
+        assert off.endswith("status 410, it wants nothing any more")
+
+    def test_what_was_given_up_is_told_and_can_be_sent_again(self, run, deliverings, receiver):
+        one = deliverings[0]
+        give_up(one, "status 400, invalid_audience")
+        rows = run("events", "dead", one.receiver.id, "--json").json
+        assert [(row["attempts"], row["failure"]) for row in rows] == [(1, "status 400, invalid_audience")] * 2
+        assert "invalid_audience" in run("events", "dead", one.receiver.url).out
+        again = run("events", "retry", one.receiver.id, rows[1]["entry"])
+        assert again.out == f"{one.receiver.id}  1 event queued again\n"
+        assert run("events", "retry", one.receiver.id).out == f"{one.receiver.id}  1 event queued again\n"
+        assert run("events", "dead").exit_code == 1
+        deliver(deliverings)
+        assert len(receiver.got) == 2
+
+    def test_a_receiver_that_was_switched_off_is_switched_on_by_a_retry(self, run, deliverings, receiver):
+        deliverings[0].queue.switch_off("status 410")
+        deliver(deliverings)
+        assert receiver.got == []
+        run("events", "retry", deliverings[0].receiver.id)
+        deliver(deliverings)
+        assert len(receiver.got) == 2
+
+    def test_a_test_event_goes_past_the_queue(self, run, receiver, deliverings):
+        ran = run("events", "send-test", receiver.url)
+        [(_, headers, body)] = receiver.got
+        assert json.loads(body)["type"] == "test"
+        assert ran.out == f"{deliverings[0].receiver.id}  took {headers['webhook-id']}\n"
+        receiver.answers = [says(500)]
+        refused = run("events", "send-test", deliverings[0].receiver.id)
+        assert refused.err == f"Error: {deliverings[0].receiver.id} did not take it: status 500.\n"
+        unknown = run("events", "send-test", "https://other.example.com/")
+        assert (unknown.exit_code, unknown.err) == (1, "Error: No receiver of the settings has this id or URL.\n")
+
+    def test_the_queue_of_a_receiver_that_is_gone_can_be_deleted(self, run, make_app, deliverings, redis):
+        gone = deliverings[0].receiver.id
+        refused = run("events", "forget", gone, "--yes")
+        assert refused.err.startswith("Error: The settings name this receiver")
+        later = make_app()
+        ended = Ran(later.test_cli_runner().invoke(args=["events", "forget", gone, "--yes"]))
+        assert (ended.exit_code, ended.out) == (0, "Done.\n")
+        assert not redis.exists(deliverings[0].queue.queue.keys.waiting)
+        again = Ran(later.test_cli_runner().invoke(args=["events", "forget", gone, "--yes"]))
+        assert (again.exit_code, again.err) == (1, "Error: There is no such queue.\n")
+
+
+@pytest.mark.parametrize("redis", ["fake"], indirect=True)
+def test_without_a_receiver_it_says_what_to_set(make_app):
+    ended = Ran(make_app().test_cli_runner().invoke(args=["events", "status"]))
+    assert ended.exit_code == 1
+    for name in ("WEBHOOK_URLS", "BACKCHANNEL_LOGOUT_URLS", "SSF_PUSH_URLS"):
+        assert name in ended.err
