@@ -228,7 +228,7 @@ class JobQueue(Generic[T]):
             failed=int(_number(found.get("failed")) or 0),
             given_up=int(_number(found.get("given_up")) or 0),
             away_since=_number(found.get("away_since")),
-            failure=found.get("failure", ""),
+            failure=found.get("failure", "") if {"away_since", "off_since"} & found.keys() else "",
             off_since=_number(found.get("off_since")),
         )
 
@@ -238,7 +238,7 @@ class JobQueue(Generic[T]):
 
     def note_back(self) -> None:
         """Note that the receiver is back, and let all jobs that failed be tried again at once."""
-        self._redis.write(("HDEL", self.queue.keys.state, "away_since", "failure"))
+        self._redis.write(("HDEL", self.queue.keys.state, "away_since"))
         self.hurry()
 
     def hurry(self) -> None:
@@ -250,7 +250,7 @@ class JobQueue(Generic[T]):
         self._redis.write(("HSET", self.queue.keys.state, "off_since", repr(self._clock()), "failure", failure))
 
     def switch_on(self) -> None:
-        self._redis.write(("HDEL", self.queue.keys.state, "off_since", "away_since", "failure"))
+        self._redis.write(("HDEL", self.queue.keys.state, "off_since", "away_since"))
 
     def waiting(self, count: int, user_id: str | None = None) -> Sequence[Kept]:
         """Return the oldest jobs that wait, of all or of one user."""

@@ -163,6 +163,23 @@ def test_a_receiver_that_was_away_is_told_of_and_gets_all_at_once(put, take, job
     assert names(take()) == ["a1"]
 
 
+def test_a_job_that_is_done_tells_that_the_receiver_is_back(put, take, jobs):
+    """The process that noted it as away may have no further job."""
+    put("a1", "b1")
+    [job] = take(want=1)
+    jobs.note_away("connection refused")
+    take(Settled(job, "done"), worker="a")
+    assert (jobs.status().away_since, jobs.status().failure) == (None, "")
+
+
+def test_who_is_back_is_still_switched_off_for_the_same_reason(jobs, clock):
+    """Two workers: one had an answer, the other the 410."""
+    jobs.note_away("status 503")
+    jobs.switch_off("status 410")
+    jobs.note_back()
+    assert (jobs.status().away_since, jobs.status().off_since, jobs.status().failure) == (None, clock(), "status 410")
+
+
 def test_one_that_was_deleted_is_no_stumbling_block(put, take, redis):
     put("a1", "a2", "a3")
     [first] = take()

@@ -82,6 +82,7 @@ local function settle(settled)
     redis.call("HINCRBY", state, "given_up", 1)
   else
     redis.call("HINCRBY", state, "delivered", 1)
+    redis.call("HDEL", state, "away_since")  -- another process may have noted it, which has no job now
   end
   close_job(settled.user, job.id)
 end
@@ -160,7 +161,7 @@ end
 
 -- Let go of what the worker holds.
 local function release()
-  for _, user in ipairs(redis.call("ZRANGEBYSCORE", due, "(" .. asked.now, "+inf")) do
+  for _, user in ipairs(redis.call("ZRANGEBYSCORE", due, "(" .. asked.now, "+inf", "LIMIT", 0, 10 * LOOKED_AT)) do
     local job = open_of(user)
     if job and job.worker == asked.worker then
       redis.call("ZADD", due, asked.now, user)
