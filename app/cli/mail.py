@@ -6,6 +6,7 @@ import click
 from flask.cli import with_appcontext
 
 from app.cli.stopping import stop_at_signals
+from app.cli.sweeping import sweep_beside, sweep_once
 from app.cli.terminal import RedisAway, Unusable
 from app.stores.connection.connect import StoreError
 from app.stores.connection.refusals import describe
@@ -30,6 +31,9 @@ def deliver_mail(*, once: bool, retry_dead: bool) -> None:
             raise RedisAway(f"Redis is away or refuses: {describe(error)}") from None
     stop = stop_at_signals()
     if not once:
+        sweep_beside(services().outbox, stop)
         delivery.run(stop)
-    elif not delivery.deliver_due(stop):
+        return
+    sweep_once(services().outbox)
+    if not delivery.deliver_due(stop):
         raise click.ClickException("not all that is due was delivered")

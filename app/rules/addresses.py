@@ -24,7 +24,7 @@ from app.rules.notices import Notices
 from app.rules.sign_ins import SignIns
 from app.stores.activities import Activity, ActivityKind
 from app.stores.addresses import KEPT_S, AddressStore
-from app.stores.mail import NoticeKind, new_notice_id
+from app.stores.mail import Notice, NoticeKind, new_notice_id
 from app.stores.session_records import Client
 from app.stores.user_records import User
 from app.stores.users import Change, NewLink, UserStore
@@ -150,11 +150,16 @@ class Addresses:
         if not new.is_pending:
             self._release(user.id, new.email)
 
-    def finish(self, user: User, new: NewAddress, client: Client) -> None:
-        """Do what follows a change that was made: mail the link, or let the former address go."""
+    def notices_of(self, user: User, new: NewAddress, client: Client) -> Sequence[Notice]:
+        """Return the mail with the link that verifies a new address, for the change that asks for it."""
+        if not new.is_pending:
+            return ()
+        return self._notices.about("new_address", user.id, client, digest=self.digest_of(new.email))
+
+    def finish(self, user: User, new: NewAddress) -> None:
+        """Do what follows a change that was made: let the former address go, if the new one counts at once."""
         if new.is_pending:
             audit.account_changed("address_asked", user.id)
-            self._notices.send_verification("new_address", user.id, client, self.digest_of(new.email))
         else:
             audit.account_changed("address_changed", user.id)
             self._settle_id(user.id)
@@ -211,6 +216,7 @@ class Addresses:
             verifies=True,
             open_link=revert,
             activity=[Activity("address_changed" if is_new else "address_verified", client, "mail")],
+            notices=self._notices.about("address_changed", user.id, client, notice_id=notice_id) if revert else (),
             opens=session if opens else None,
         )
         if is_new:
@@ -218,8 +224,6 @@ class Addresses:
         elif not self._users.change(user.id, change):
             raise InvalidLink
         audit.account_changed("address_changed" if is_new else "verified", user.id)
-        if revert:
-            self._notices.tell("address_changed", user.id, client, notice_id=notice_id)
         if not opens:
             return Verified(user.id, None)
         signed_in = self._sign_ins.note(user.id, token, client, "verify", on_public_computer=False)

@@ -16,6 +16,7 @@ from app.rules.checks import Caller, Checks
 from app.stores.connection.client import Read
 from app.stores.connection.connect import StoreError
 from app.stores.lifetimes import Lifetimes
+from app.stores.mail import Notice
 from app.stores.session_records import Amr, Client, Ended, NewSession, Session
 from app.stores.sessions import SessionStore
 from app.watch.events import Reason
@@ -52,6 +53,7 @@ class Devices(Checks):
         on_public_computer: bool = False,
         attempt: str = "",
         comes_back: bool = False,
+        return_notice: Notice | None = None,
     ) -> str | None:
         """Sign a device in.
 
@@ -59,6 +61,7 @@ class Devices(Checks):
             credentials_version: The user's version when the login began.
             amr: By what it is opened.
             comes_back: It takes it back that the user has left.
+            return_notice: A mail that is queued if that was so.
 
         Returns:
             The new token; None if the credentials have changed since then.
@@ -75,6 +78,7 @@ class Devices(Checks):
             attempt=attempt,
             amr=amr,
             comes_back=comes_back,
+            return_notice=return_notice,
         )
         return token if opened else None
 

@@ -117,6 +117,7 @@ class Leaving:
             set={"disabled": "1", "left": how} | ({"delete_at": str(delete_at)} if delete_at else {}),
             unset=["pending_email", "pending_since"],
             activity=[Activity("left_deleted" if how == "deleted" else "left_disabled", client)],
+            notices=self._notices.about("account_deleted" if delete_at else "account_disabled", user.id, client),
             end_others="revoked",
             ends_all=True,
         )
@@ -125,7 +126,6 @@ class Leaving:
         audit.account_left(user.id, how, delete_at)
         if delete_at:
             self._note({user.id: delete_at})
-        self._notices.tell("account_deleted" if how == "deleted" else "account_disabled", user.id, client)
 
     # The end
 

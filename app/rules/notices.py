@@ -1,11 +1,14 @@
 """Mails to users about sign-ins, failed sign-ins and changes of credentials. They are queued; no request waits.
 
+Those about a change are part of it (stores/users.py, Change): the script that makes the change queues them. The others
+are queued after what they tell of, in a second trip.
+
 Events for gateways: stores/lua/session.lua. Audit lines: watch/audit.py. Words and delivery of mails: app/mail/.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from app.stores.connection.connect import StoreError
@@ -37,26 +40,41 @@ class Notices:
     def are_sent(self) -> bool:
         return self._mail is not None
 
-    def tell(
+    def about(
         self,
         kind: NoticeKind,
         user_id: str,
         client: Client,
-        session: str = "",
+        *,
         factor: str = "",
+        digest: str = "",
         notice_id: str | None = None,
-    ) -> None:
+    ) -> Sequence[Notice]:
+        """Return the notice about a change by `client`, for the change itself. There is none if no mails are sent.
+
+        Args:
+            factor: For a factor that is set, how its link names it: see rules/links.py.
+            digest: For "new_address", the keyed hash of the address.
+            notice_id: The id of a notice whose link is opened by the change; None makes a new one.
+        """
+        if not self._mail:
+            return ()
+        named = {"id": notice_id} if notice_id else {}
+        return [Notice(kind, user_id, self._clock(), client, factor=factor, digest=digest, **named)]
+
+    def of_return(self, user_id: str, client: Client) -> Notice | None:
+        """Return the notice that a user who had left came back, for the change that takes it back."""
+        return next(iter(self.about("came_back", user_id, client)), None)
+
+    def tell(self, kind: NoticeKind, user_id: str, client: Client, session: str = "") -> None:
         """Queue a notice about an act of `client`.
 
         Args:
             session: The id_hash of the session that the notice is about.
-            factor: For a factor that was set, how its link names it: see rules/links.py.
-            notice_id: The id of a notice whose link is open already; None makes a new one.
         """
         if self._mail:
             with _log_if_lost(kind):
-                named = {"id": notice_id} if notice_id else {}
-                self._mail.add(Notice(kind, user_id, self._clock(), client, session, factor=factor, **named))
+                self._mail.add(Notice(kind, user_id, self._clock(), client, session))
 
     def send_verification(self, kind: NoticeKind, user_id: str, client: Client, digest: str) -> None:
         """Queue the mail with a link that verifies an address.

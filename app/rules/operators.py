@@ -19,6 +19,7 @@ from app.rules.leaving import Leaving
 from app.rules.notices import Notices
 from app.rules.passwords import Passwords
 from app.rules.remembered import RememberedDevices
+from app.rules.reverts import Removal
 from app.stores.activities import REMOVAL_OF, Activity
 from app.stores.factors import MfaType
 from app.stores.scripts import ForeignKey
@@ -44,6 +45,8 @@ Act = Literal[
     "tidy",
 ]
 
+# How the log and the mails call the end of a factor
+_REMOVALS: Mapping[str, Removal] = {"totp": "totp_off", "webauthn": "passkey_removed"}
 _BATCH = 200  # users read in one round trip
 _MAX_AT_ONCE = 64  # sessions ended by one script
 
@@ -193,26 +196,24 @@ class Operators:
         self._passwords.require_fit("new_password", password, *user.names)
         hashed = self._passwords.hash(password)
         told = [Activity("password_changed", is_operators=True)]
-        change = Change(set={"password_hash": hashed}, end_others="admin", activity=told)
+        mails = self._notices.about("password_changed", user.id, Client())
+        change = Change(set={"password_hash": hashed}, end_others="admin", activity=told, notices=mails)
         if not self._users.change(user.id, change):
             return False
         audit.credentials_changed("password", user.id)
-        self._notices.tell("password_changed", user.id, Client())
         return self._record("set-password", user_id=user.id)
 
     def reset_mfa(self, user: User) -> bool:
         """Turn every second factor off and end every session. Return False if the user is gone."""
         # A user who has lost the second factor may also have lost a signed-in device.
         told = [Activity(REMOVAL_OF[factor], is_operators=True) for factor in sorted(user.factors)]
-        change = Change(forget=get_args(MfaType), end_others="admin", activity=told)
+        removed = [_REMOVALS[factor] for factor in ("totp", "webauthn") if factor in user.factors]
+        mails = [notice for what in removed for notice in self._notices.about(what, user.id, Client())]
+        change = Change(forget=get_args(MfaType), end_others="admin", activity=told, notices=mails)
         if not self._users.change(user.id, change):
             return False
-        if "totp" in user.factors:
-            audit.credentials_changed("totp_off", user.id)
-            self._notices.tell("totp_off", user.id, Client())
-        if "webauthn" in user.factors:
-            audit.credentials_changed("passkey_removed", user.id)
-            self._notices.tell("passkey_removed", user.id, Client())
+        for what in removed:
+            audit.credentials_changed(what, user.id)
         return self._record("reset-mfa", user_id=user.id)
 
     def forget_remembered(self, user: User) -> int:

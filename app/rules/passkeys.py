@@ -121,6 +121,7 @@ class Passkeys:
             new_id_hash=new_id_hash,
             reason="mfa_change",
             activity=[Activity("passkey_added", client, passkey.name)],
+            notices=self._notices.about("passkey_added", user.id, client, factor=factor_of_passkey(passkey)),
         )
         try:
             if user.credentials_version != held.credentials_version or not self._users.change(user.id, change):
@@ -128,7 +129,6 @@ class Passkeys:
         except PasskeyChangeRefused as refused:
             raise (InvalidCredential if refused.reason == "is_there" else TooManyPasskeys) from None
         audit.credentials_changed("passkey_added", user.id, new_id_hash or caller.id_hash, passkey.id)
-        self._notices.tell("passkey_added", user.id, client, factor=factor_of_passkey(passkey))
         return passkey, codes, token
 
     def rename(self, caller: Caller, user: User, passkey_id: str, name: str, client: Client) -> None:
@@ -169,6 +169,7 @@ class Passkeys:
             new_id_hash=new_id_hash,
             reason="mfa_change",
             activity=[Activity("passkey_removed", client, passkey.name)],
+            notices=self._notices.about("passkey_removed", user.id, client),
         )
         try:
             if not self._users.change(user.id, change):
@@ -176,7 +177,6 @@ class Passkeys:
         except PasskeyChangeRefused:
             raise LastWayIn from None
         audit.credentials_changed("passkey_removed", user.id, new_id_hash or caller.id_hash, passkey.id)
-        self._notices.tell("passkey_removed", user.id, client)
         return token
 
     def find(self, user: User, passkey_id: str) -> Passkey:
@@ -254,6 +254,7 @@ class Passkeys:
             credentials_version=user.credentials_version,
             same_credentials=True,
             comes_back=comes_back or None,
+            return_notice=self._notices.of_return(user.id, client) if comes_back else None,
             opens=session,
         )
         verdict = self._tickets.sign_in_by_passkey(user.id, answer, change, client)

@@ -161,25 +161,27 @@ class Profiles:
                 *([Activity("renamed", client)] if _renamed(user, change) != user else []),
                 *([Activity(address.activity, client)] if address else []),
             ],
+            notices=self._addresses.notices_of(user, address, client) if address else (),
         )
         token = None
         if change.new_password is not None:
             token = tokens.issue(user.id, caller.began_at)
-            asked = self._with_password(asked, change.new_password, token, client)
+            asked = self._with_password(user.id, asked, change.new_password, token, client)
         if (asked.set or asked.unset) and not self._users.change(user.id, asked):
             if address:
                 self._addresses.give_up(user, address)
             # the credentials changed after the check, so the check does not count any more
             raise PasswordMismatch if change.needs_password else Unauthorized
-        self._tell(user, change, token, client)
+        self._record(user, change, token)
         if address:
-            self._addresses.finish(user, address, client)
+            self._addresses.finish(user, address)
         return self._users.get(user.id) or user, token
 
-    def _with_password(self, asked: Change, new_password: str, token: str, client: Client) -> Change:
+    def _with_password(self, user_id: str, asked: Change, new_password: str, token: str, client: Client) -> Change:
         return replace(
             asked,
             activity=[*(asked.activity or ()), Activity("password_changed", client)],
+            notices=[*(asked.notices or ()), *self._notices.about("password_changed", user_id, client)],
             same_credentials=False,
             set={**(asked.set or {}), "password_hash": self._passwords.hash(new_password)},
             new_id_hash=tokens.id_hash(token),
@@ -187,12 +189,11 @@ class Profiles:
             end_others="password_change",
         )
 
-    def _tell(self, user: User, change: ProfileChange, token: str | None, client: Client) -> None:
+    def _record(self, user: User, change: ProfileChange, token: str | None) -> None:
         if _renamed(user, change) != user:  # clients send the present names along
             audit.account_changed("renamed", user.id)
         if token:
             audit.credentials_changed("password", user.id, tokens.id_hash(token))
-            self._notices.tell("password_changed", user.id, client)
 
 
 def _renamed(user: User, change: ProfileChange) -> User:

@@ -3,7 +3,7 @@
 The secrets in links: links.py. The mails: notices.py queues them, mail/letters.py writes them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -23,6 +23,7 @@ from app.rules.sign_ins import SignedIn, SignIns, amr_with, audit_wrong_answer
 from app.snowflakes import NOBODY
 from app.stores.activities import Activity, ActivityStore
 from app.stores.factors import MfaType
+from app.stores.mail import Notice, NoticeKind
 from app.stores.session_records import Amr, Client
 from app.stores.tickets import Ticket, TicketStore
 from app.stores.user_records import User
@@ -158,6 +159,8 @@ class Recovery:
             token, session = self._devices.prepare(user.id, client, ("mail",), on_public_computer=False, attempt="")
             change = replace(
                 change_of_revert(link, reverted, self._passwords.hash(password), client),
+                notices=self._notices_of(user.id, reverted, client),
+                return_notice=self._notices.of_return(user.id, client),
                 opens=None if reverted.leaves_older else session,
             )
             if link.email:
@@ -166,10 +169,10 @@ class Recovery:
                 is_done = bool(self._users.change(user.id, change))
             if not is_done:
                 raise InvalidLink
-        self._note_revert(user.id, link, reverted, client)
+        self._note_revert(user.id, link, reverted)
         if reverted.leaves_older:
             if user.left:
-                self._sign_ins.note_return(user.id, client)
+                self._sign_ins.note_return(user.id)
             return None
         return self._sign_ins.note(
             user.id, token, client, "reset", on_public_computer=False, came_back=user.left is not None
@@ -239,30 +242,30 @@ class Recovery:
             end_others="password_change",
             link=link,
             comes_back=True,
+            return_notice=self._notices.of_return(user.id, client),
             opens=session,
             activity=[Activity("password_changed", client, "mail")],
+            notices=self._notices.about("password_changed", user.id, client),
         )
         return token, change
 
     def _note_reset(self, user: User, token: str, client: Client, on_public_computer: bool) -> SignedIn:
-        self._note_password(user.id, client)
+        audit.credentials_changed("password", user.id)
         came_back = user.left is not None
         return self._sign_ins.note(
             user.id, token, client, "reset", on_public_computer=on_public_computer, came_back=came_back
         )
 
-    def _note_revert(self, user_id: str, link: OpenLink, reverted: Reverted, client: Client) -> None:
+    def _notices_of(self, user_id: str, reverted: Reverted, client: Client) -> Sequence[Notice]:
+        kinds: list[NoticeKind] = [*sorted(set(reverted.removed)), "password_changed"]
+        return [notice for kind in kinds for notice in self._notices.about(kind, user_id, client)]
+
+    def _note_revert(self, user_id: str, link: OpenLink, reverted: Reverted) -> None:
         if link.email:
             audit.account_changed("address_put_back", user_id)
         for what in reverted.removed:
             audit.credentials_changed(what, user_id)
-        for what in sorted(set(reverted.removed)):
-            self._notices.tell(what, user_id, client)
-        self._note_password(user_id, client)
-
-    def _note_password(self, user_id: str, client: Client) -> None:
         audit.credentials_changed("password", user_id)
-        self._notices.tell("password_changed", user_id, client)
 
 
 @contextmanager

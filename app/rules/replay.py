@@ -174,12 +174,11 @@ class Replay:
             forget=sorted(missed.forgets) or None,
             end_others="admin",
             activity=_activity_of(user, missed),
+            notices=self._notices.about("password_changed", user.id, Client()) if missed.withdraws_password else (),
         )
         if not self._users.change(user.id, change):
             return False
         audit.account_changed("replayed", user.id)
-        if missed.withdraws_password:
-            self._notices.tell("password_changed", user.id, Client())
         return True
 
 

@@ -181,11 +181,11 @@ class SecondFactor:
             new_id_hash=tokens.id_hash(token),
             reason="mfa_change",
             activity=[Activity("totp_on", client)],
+            notices=self._notices.about("totp_on", user.id, client, factor=factor_of_totp(encrypted)),
         )
         if not self._users.change(user.id, change):
             raise MfaAlreadyOn
         audit.credentials_changed("totp_on", user.id, tokens.id_hash(token))
-        self._notices.tell("totp_on", user.id, client, factor=factor_of_totp(encrypted))
         return token, codes
 
     def disable(self, caller: Caller, user: User, client: Client) -> str:
@@ -199,11 +199,11 @@ class SecondFactor:
             new_id_hash=tokens.id_hash(token),
             reason="mfa_change",
             activity=[Activity("totp_off", client)],
+            notices=self._notices.about("totp_off", user.id, client),
         )
         if not self._users.change(user.id, change):
             raise MfaNotOn
         audit.credentials_changed("totp_off", user.id, tokens.id_hash(token))
-        self._notices.tell("totp_off", user.id, client)
         return token
 
     def renew_codes(self, caller: Caller, user: User, client: Client) -> list[str]:
@@ -215,9 +215,9 @@ class SecondFactor:
             caller=caller.id_hash,
             backup_codes=self._backup_codes.hashes(user.id, codes),
             activity=[Activity("backup_codes_renewed", client)],
+            notices=self._notices.about("codes_renewed", user.id, client),
         )
         if not self._users.change(user.id, change):
             raise MfaNotOn
         audit.credentials_changed("backup_codes", user.id, caller.id_hash)
-        self._notices.tell("codes_renewed", user.id, client)
         return codes

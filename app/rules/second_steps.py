@@ -185,6 +185,7 @@ class SecondSteps:
             unset=["password_warning"] if user.password_warning else None,
             activity=[Activity("device_remembered", client)] if device else None,
             comes_back=held.comes_back or None,
+            return_notice=self._notices.of_return(user.id, client) if held.comes_back else None,
             opens=replace(session, remembered=device.id) if device else session,
             remembers=device,
         )

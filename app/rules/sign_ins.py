@@ -110,6 +110,7 @@ class SignIns:
             on_public_computer=on_public_computer,
             attempt=attempt,
             comes_back=comes_back,
+            return_notice=self._notices.of_return(user.id, client) if comes_back else None,
         )
         if token is None:
             self.record_refusal("credentials_changed", user, client)
@@ -140,15 +141,14 @@ class SignIns:
             self._devices.end_former_session(token)
             raise Unconfirmed
         if came_back:
-            self.note_return(user_id, client)
+            self.note_return(user_id)
         audit.signed_in(user_id, tokens.id_hash(token), how)
         self._notices.tell_of_sign_in(user_id, client, tokens.id_hash(token))
         return SignedIn(user_id, token, on_public_computer)
 
-    def note_return(self, user_id: str, client: Client) -> None:
-        """Record that a user who had left came back, and tell them of it."""
+    def note_return(self, user_id: str) -> None:
+        """Record that a user who had left came back."""
         audit.account_changed("came_back", user_id)
-        self._notices.tell("came_back", user_id, client)
 
     def repeat(self, secret: str, client: Client, how: audit.How, attempt: str) -> SignedIn | None:
         """Sign in by a form that has signed in a moment ago, as after a double click. That session ends.

@@ -17,6 +17,7 @@ from app.snowflakes import NOBODY
 from app.stores.connection.client import Found, Other, Read, RedisClient
 from app.stores.factors import CHECK_COMMANDS
 from app.stores.foreign import is_time, read_json
+from app.stores.mail import Notice
 from app.stores.scripts import WAIT_AND_GO_ON, WAIT_OR_REFUSE, SessionScripts
 from app.stores.session_records import (
     Amr,
@@ -69,12 +70,14 @@ class SessionStore:
         attempt: str = "",
         amr: tuple[Amr, ...] | None = None,
         comes_back: bool = False,
+        return_notice: Notice | None = None,
     ) -> bool:
         """Open a session. Sign-ins by a code and resets open theirs together with what they change: users.py, Change.
 
         Args:
             credentials_version: The user's version when the login began.
             comes_back: Take it back that the user has left.
+            return_notice: A mail that is queued if that was so.
 
         Returns:
             False if the user's credentials have changed since the login began, or the user is disabled or gone.
@@ -82,6 +85,7 @@ class SessionStore:
         opens = NewSession(id_hash, began_at, client, cap, on_public_computer, attempt, amr)
         argument: dict[str, Any] = {"credentials_version": credentials_version, "opens": opens.as_argument()}
         argument |= {"comes_back": True} if comes_back else {}
+        argument |= {"return_notice": return_notice.as_text()} if return_notice else {}
         return bool(self._open(user_id, [self._keys.user(user_id)], argument))
 
     def look_up(self, *reads: Read[Found]) -> list[Found]:

@@ -3,13 +3,11 @@
 import pytest
 
 from app import tokens
-from app.rules.notices import Notices
 from app.rules.recovery import Recovery
 from app.rules.sign_ins import SignIns
 from app.stores.activities import ActivityStore
 from app.stores.keys import unprefixed as keys
-from app.stores.mail import MailStore, new_notice_id
-from app.stores.notices import NoticeStore
+from app.stores.mail import new_notice_id
 from app.stores.session_records import Client
 from app.stores.tickets import TicketStore
 from app.stores.users import Change, UserStore
@@ -126,15 +124,15 @@ def test_what_happens_right_after_the_new_password_holds(alice, app, redis, stor
     services = app.extensions[EXTENSION]
     users = UserStore(store, scripts)
 
-    class Meddling(MailStore):
-        def add(self, notice):
+    class Meddling(SignIns):
+        def note(self, user_id, *args, **more):
             if event == "disable":
-                services.leaving.disable(notice.user_id)
+                services.leaving.disable(user_id)
             else:
-                users.change(notice.user_id, Change(end_others="admin"))
+                users.change(user_id, Change(end_others="admin"))
+            return super().note(user_id, *args, **more)
 
     ours = services.accounts
-    notices = Notices(Meddling(store, clock), NoticeStore(store, scripts), clock)
     activities = ActivityStore(store, scripts)
     recovery = Recovery(
         users,
@@ -142,12 +140,12 @@ def test_what_happens_right_after_the_new_password_holds(alice, app, redis, stor
         ours,
         services.addresses,
         services.devices,
-        SignIns(users, services.devices, services.notices, activities),
+        Meddling(users, services.devices, services.notices, activities),
         links,
         ours._passwords,
         services.second_factor,
         services.second_steps,
-        notices,
+        services.notices,
         activities,
     )
     recovery.reset(links.issue_reset(alice.user_id, "0", clock(), new_notice_id()), NEW_PASSWORD, Client())

@@ -1,11 +1,13 @@
 """The outbox of a Cluster: what scripts tell comes into the queues once and in order, whoever dies when."""
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from redis import ConnectionError as ConnectionBroken
 
+from app.cli.sweeping import sweep_beside
 from app.stores import outbox as outbox_module
 from app.stores.events import ALL_TYPES
 from app.stores.keys import unprefixed as keys
@@ -13,7 +15,9 @@ from app.stores.outbox import Outbox
 from app.stores.session_records import Client, NewSession
 from app.stores.users import Change, Deletion
 from app.stores.wiring import Stores
+from app.web.services import EXTENSION
 from tests.conftest import LIFETIMES
+from tests.servers import wait_until
 
 RECEIVERS = [("webhook-00000001", ALL_TYPES), ("logout-00000001", frozenset({"AUTH_SESSION_REMOVE"}))]
 HASH = "A" * 43 + "="
@@ -91,6 +95,17 @@ def test_what_a_process_that_died_has_left_is_swept_up(process, redis, told, clo
     assert told("logout-00000001") == ["AUTH_SESSION_REMOVE"]
     assert set(redis.scan_iter("user:{1}*")) == set()
     assert redis.ttl(keys.swept) > 0
+
+
+@pytest.mark.parametrize("redis", ["cluster"], indirect=True)
+def test_what_delivers_sweeps_beside(process, make_app, told):
+    """At its start: mails too, so that whoever has no receivers needs no other process."""
+    make_user(process(dies=True))
+    stop = threading.Event()
+    sweep_beside(make_app().extensions[EXTENSION].outbox, stop)
+    wait_until(told, "nothing was swept")
+    stop.set()
+    assert told() == ["user.created"]
 
 
 @pytest.mark.parametrize("redis", ["cluster"], indirect=True)
