@@ -11,12 +11,12 @@ import click
 from flask.cli import with_appcontext
 
 from app.cli.stopping import stop_at_signals
+from app.cli.sweeping import sweep_beside, sweep_once
 from app.cli.terminal import Unusable
 from app.watch import logs
 from app.web.services import Services, services
 
 _THREADS = 4  # for each receiver: while one waits for an answer, the others tell of other users
-_SWEEP_EVERY_S = 60.0
 
 
 @click.command("deliver-events")
@@ -30,7 +30,7 @@ def deliver_events(*, once: bool) -> None:
     logs.configure(wired.settings, sys.stderr)
     stop = stop_at_signals()
     if once:
-        wired.outbox.sweep()
+        sweep_once(wired.outbox)
         if not _deliver_due(wired, stop):
             raise click.ClickException("not all that is due was delivered")
         return
@@ -54,14 +54,10 @@ def _run(wired: Services, stop: threading.Event) -> None:
         stop.wait()
         wake()
 
-    def sweep() -> None:
-        while not stop.is_set():
-            wired.outbox.sweep()
-            stop.wait(_SWEEP_EVERY_S)
-
     threads = [threading.Thread(target=worker.run, args=(stop, woken)) for worker, woken in workers]
     threads += [threading.Thread(target=wired.waking.listen, args=(wake, stop))]
-    threads += [threading.Thread(target=task) for task in (wake_at_stop, sweep)]
+    threads += [threading.Thread(target=wake_at_stop)]
+    sweep_beside(wired.outbox, stop)
     for thread in threads:
         thread.start()
     for thread in threads:
