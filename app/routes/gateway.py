@@ -1,4 +1,5 @@
-"""The questions of gateways and applications: what a token means, which sessions are over, who a user is.
+"""The questions of gateways and applications: what a token means, which sessions are over, who a user is. Incident tools
+end all sessions of a user here.
 
 They need the gateway's secret. The check whose each request is: app/web/verify.py. Events for gateways:
 app/stores/lua/session.lua.
@@ -15,11 +16,13 @@ from app.errors import InvalidJson, Unavailable, UnknownUser
 from app.form_errors import InvalidForm
 from app.routes.users import user_body
 from app.rules.sign_ins import acr_of
+from app.snowflakes import is_user_id
 from app.stores.session_records import Session
+from app.watch import context
 from app.web.guards import read_body, require_secret, takes
 from app.web.services import services
 from app.wire.contract import Parameter, answers, known_by, reads, reads_form, refuses
-from app.wire.gateway import IntrospectSchema, Reconcile, ReconcileSchema
+from app.wire.gateway import IntrospectSchema, Reconcile, ReconcileSchema, RevokeUser, RevokeUserSchema
 from app.wire.responses import ActiveTokenSchema, EndedSessionsSchema, InactiveTokenSchema, KnownUserSchema
 
 bp = Blueprint("gateway", __name__)
@@ -78,6 +81,26 @@ def reconcile(body: Reconcile) -> ResponseReturnValue:
     named = [(session.user_id, session.id_hash) for session in body.sessions]
     ended = services().devices.find_ended(named)
     return {"ended": [{"user_id": user_id, "id_hash": id_hash} for user_id, id_hash in ended]}
+
+
+@bp.post("/revoke")
+@takes(RevokeUserSchema)
+@answers()
+@refuses(InvalidForm, UnknownUser, Unavailable)
+def revoke(body: RevokeUser) -> ResponseReturnValue:
+    """End all sessions of a user, and stop logins under way, as the draft of global token revocation has it.
+
+    The answer comes when nobody takes their tokens any more. Asked again, it ends what was opened meanwhile.
+    """
+    subject, wired = body.sub_id, services()
+    if subject.format == "iss_sub" and subject.iss != wired.settings.issuer:
+        raise InvalidForm({"sub_id": {"iss": "BASE_TYPE_CHOICES: Value must be the issuer of this service."}})
+    user = wired.accounts.find(subject.email) if subject.format == "email" else None
+    user_id = user.id if user else subject.id or subject.sub
+    context.note_gateway()
+    if not is_user_id(user_id) or not wired.operators.revoke(user_id):
+        raise UnknownUser
+    return "", 204
 
 
 @bp.get("/users/<user_id>")

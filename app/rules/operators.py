@@ -39,6 +39,7 @@ Act = Literal[
     "forget-remembered",
     "end",
     "end-all",
+    "revoke",
     "import",
     "export",
     "replay",
@@ -240,6 +241,15 @@ class Operators:
             The number of sessions that ended in a step: first for each user, then for each user id without a record.
         """
         return self._record_total("end-all", chain(self._end_by_user(user_id), self._end_without_user(user_id)))
+
+    def revoke(self, user_id: str) -> bool:
+        """End every session of a user and stop logins under way, for another service. Return False if there is no such
+        user.
+
+        Raises:
+            ForeignKey: A key of the user is another application's. Nothing has ended.
+        """
+        return bool(self._users.change(user_id, Change(end_others="admin"))) and self._record("revoke", user_id=user_id)
 
     def _end(self, sessions: Iterable[Session]) -> Iterator[int]:
         for user_id, of_user in groupby(sessions, lambda session: session.user_id):

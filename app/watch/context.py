@@ -16,7 +16,8 @@ class Context:
         request_id: An id from the gateway, or a new one; None if no request is served.
         address: A function that returns the address of the client. It is called only if the address is needed.
         network: A function that returns the network of the client; "" if there is no client.
-        actor: {"user_id", "session"} for a caller, {"operator"} for an operator; None until one of them is known.
+        actor: {"user_id", "session"} for a caller, {"operator"} for an operator, {"service": "gateway"} for who has the
+            gateway's secret and changes something; None until one of them is known.
         unconfirmed: Too few replicas have confirmed a change, so the answer must not be a success.
     """
 
@@ -39,6 +40,13 @@ def note_caller(user_id: str, id_hash: str) -> None:
     context = current()
     if context:
         context.actor = {"user_id": user_id, "session": id_hash}
+
+
+def note_gateway() -> None:
+    """Set who has the gateway's secret as acting."""
+    context = current()
+    if context:
+        context.actor = {"service": "gateway"}
 
 
 def note_unconfirmed() -> bool:

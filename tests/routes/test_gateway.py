@@ -10,6 +10,7 @@ from app import tokens
 from tests.device import PASSWORD, Device
 
 SECRET = "what-the-gateway-shows-to-be-let-in"
+ISSUER = "https://keys.example.com/"
 DAY = 24 * 3600
 UNAUTHORIZED = {"code": 0, "message": "401: Unauthorized"}
 
@@ -17,7 +18,7 @@ UNAUTHORIZED = {"code": 0, "message": "401: Unauthorized"}
 @pytest.fixture
 def gateway(make_app):
     """The gateway, which has the secret."""
-    device = Device(make_app(GATEWAY_SECRET=SECRET).test_client(use_cookies=False))
+    device = Device(make_app(GATEWAY_SECRET=SECRET, ISSUER=ISSUER).test_client(use_cookies=False))
     device.token = f"Bearer {SECRET}"
     return device
 
@@ -189,7 +190,7 @@ def test_an_error_that_nobody_expected_is_a_no(app, alice, store, monkeypatch):
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 def test_without_a_secret_there_is_nothing_but_verify(app, method):
-    for path in ("/gateway/introspect", "/gateway/reconcile", "/gateway/users/1"):
+    for path in ("/gateway/introspect", "/gateway/reconcile", "/gateway/revoke", "/gateway/users/1"):
         answer = app.test_client().open(path, method=method, headers={"Authorization": "Bearer "})
         assert (answer.status_code, answer.json) == (404, {"code": 0, "message": "404: Not Found"})
 
@@ -199,8 +200,11 @@ def test_every_question_but_verify_asks_for_the_secret(gateway, alice, authoriza
     refused = introspect(gateway, alice.token, authorization)
     assert (refused.status_code, refused.json) == (401, UNAUTHORIZED)
     assert refused.headers["WWW-Authenticate"] == "Bearer"
-    answer = gateway.call("POST", "/gateway/reconcile", {"sessions": []}, token=authorization)
-    assert (answer.status_code, answer.json) == (401, UNAUTHORIZED)
+    bodies = {"reconcile": {"sessions": []}, "revoke": {"sub_id": {"format": "opaque", "id": alice.user_id}}}
+    for path, body in bodies.items():
+        answer = gateway.call("POST", f"/gateway/{path}", body, token=authorization)
+        assert (answer.status_code, answer.json) == (401, UNAUTHORIZED)
+    assert alice.is_signed_in
     for user_id in (alice.user_id, "1"):
         answer = gateway.call("GET", f"/gateway/users/{user_id}", token=authorization)
         assert (answer.status_code, answer.json) == (401, UNAUTHORIZED)
@@ -283,6 +287,90 @@ def test_reconcile_takes_a_thousand(gateway, alice):
 def test_reconcile_refuses_what_is_no_session(gateway, named):
     answer = gateway.post("/gateway/reconcile", {"sessions": [named]})
     assert (answer.status_code, answer.json["code"]) == (400, 50035)
+
+
+class TestRevoke:
+    """An incident tool ends all of a user."""
+
+    @pytest.mark.parametrize("by", ["opaque", "email", "iss_sub"])
+    def test_it_ends_every_session_of_the_user_and_of_nobody_else(self, gateway, alice, bob, new_device, by):
+        phone = new_device().log_in(alice)
+        named = {
+            "opaque": {"id": alice.user_id},
+            "email": {"email": alice.email.upper()},
+            "iss_sub": {"iss": ISSUER, "sub": alice.user_id},
+        }[by]
+        for _ in range(2):
+            answer = gateway.post("/gateway/revoke", {"sub_id": {"format": by, **named}})
+            assert (answer.status_code, answer.data) == (204, b"")
+        assert [device.is_signed_in for device in (alice, phone, bob)] == [False, False, True]
+        assert new_device().log_in(alice).is_signed_in
+
+    def test_it_is_told_and_recorded_as_any_ending(self, gateway, alice, redis, caplog):
+        caplog.set_level("INFO", "keyrack.audit")
+        subscription = redis.pubsub(ignore_subscribe_messages=True)
+        subscription.subscribe("auth-events")
+        subscription.get_message(timeout=5)
+        gateway.post("/gateway/revoke", {"sub_id": {"format": "opaque", "id": alice.user_id}})
+        event = json.loads(subscription.get_message(timeout=5)["data"])
+        assert (event["type"], event["user_id"], event["reason"]) == ("AUTH_SESSION_REMOVE", alice.user_id, "admin")
+        lines = {record.fields["event"]: record.fields for record in caplog.records if hasattr(record, "fields")}
+        assert lines["sessions_ended"]["actor"] == {"service": "gateway"}
+        assert (lines["operator_acted"]["act"], lines["operator_acted"]["user_id"]) == ("revoke", alice.user_id)
+
+    def test_a_login_under_way_does_not_finish(self, gateway, alice, new_device, clock):
+        alice.enable_totp(clock())
+        form = {"login": alice.email, "password": PASSWORD}
+        begun = new_device().post("/auth/login", form).json
+        gateway.post("/gateway/revoke", {"sub_id": {"format": "opaque", "id": alice.user_id}})
+        clock.advance(30)
+        answer = new_device().post("/auth/mfa/totp", {"ticket": begun["ticket"], "code": alice.code(clock())})
+        assert answer.status_code == 400
+
+    @pytest.mark.parametrize(
+        "subject",
+        [
+            {"format": "opaque", "id": "404"},
+            {"format": "opaque", "id": "alice"},
+            {"format": "opaque", "id": ""},
+            {"format": "opaque", "id": "9" * 400},
+            {"format": "email", "email": "nobody@example.com"},
+            {"format": "email", "email": "no address"},
+            {"format": "iss_sub", "iss": ISSUER, "sub": "404"},
+        ],
+    )
+    def test_nobody_is_unknown(self, gateway, subject):
+        answer = gateway.post("/gateway/revoke", {"sub_id": subject})
+        assert (answer.status_code, answer.json) == (404, {"code": 10013, "message": "Unknown User"})
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {},
+            {"sub_id": None},
+            {"sub_id": "1"},
+            {"sub_id": []},
+            {"sub_id": {}},
+            {"sub_id": {"format": "account", "uri": "acct:ada@example.com"}},
+            {"sub_id": {"format": "opaque"}},
+            {"sub_id": {"format": "opaque", "email": "alice@example.com"}},
+            {"sub_id": {"format": "opaque", "id": 1}},
+            {"sub_id": {"format": "opaque", "id": None}},
+            {"sub_id": {"format": "iss_sub", "sub": "1"}},
+            {"sub_id": {"format": ["opaque"], "id": "1"}},
+        ],
+    )
+    def test_what_names_nobody_is_refused(self, gateway, body):
+        answer = gateway.post("/gateway/revoke", body)
+        assert (answer.status_code, answer.json["code"]) == (400, 50035)
+        assert "sub_id" in answer.json["errors"]
+
+    @pytest.mark.parametrize("issuer", ["https://keys.example.com", "https://other.example.com/", ""])
+    def test_a_subject_of_another_issuer_is_refused(self, gateway, alice, issuer):
+        answer = gateway.post("/gateway/revoke", {"sub_id": {"format": "iss_sub", "iss": issuer, "sub": alice.user_id}})
+        assert answer.status_code == 400
+        assert list(answer.json["errors"]["sub_id"]) == ["iss"]
+        assert alice.is_signed_in
 
 
 def test_users_tells_the_application_who_a_user_is(gateway, alice, app):
