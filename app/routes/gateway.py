@@ -1,4 +1,4 @@
-"""The questions of gateways and applications: what a token means, which sessions are over, who a user is. Incident tools
+"""Questions of gateways and applications: what a token means, which sessions are over, who a user is. Incident tools
 end all sessions of a user here.
 
 They need the gateway's secret. The check whose each request is: app/web/verify.py. Events for gateways:

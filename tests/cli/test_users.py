@@ -7,6 +7,7 @@ import pytest
 from app import create_app
 from app.config import load_settings
 from app.stores.connection.connect import connect
+from app.stores.jobs import Settled
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, new_notice_id
 from app.stores.passkeys import Passkey
@@ -17,6 +18,7 @@ from tests.authenticator import Authenticator
 from tests.conftest import ENVIRONMENT
 from tests.device import PASSWORD, Device
 from tests.passkeys import add, sign_in
+from tests.queues import left
 from tests.web.test_secrets import dump
 
 NEW = "another long password"
@@ -178,9 +180,11 @@ def queue_mails(store, clock, alice, bob, new_device, app):
         for device in (alice, bob):
             new_device().post("/auth/forgot", {"login": device.email})
     for _ in range(2):
-        mails.postpone(mails.take("worker", 60), clock() + 60)
+        [job] = mails.turn("worker", [], 1, 60)
+        mails.turn("worker", [Settled(job, "postponed", clock() + 60)], 0, 60)
     for _ in range(2):
-        mails.give_up(mails.take("worker", 60), "refused")
+        [job] = mails.turn("worker", [], 1, 60)
+        mails.turn("worker", [Settled(job, "dead", failure="refused")], 0, 60)
     links = app.extensions[EXTENSION].links
     links.issue_not_me(alice.user_id, alice.id_hash, new_notice_id())
     links.issue_reset(alice.user_id, "9", clock(), new_notice_id())
@@ -191,8 +195,7 @@ def test_who_is_deleted_leaves_nothing(run, alice, bob, new_device, redis, store
     queue_mails(store, clock, alice, bob, new_device, app)
     digest = app.extensions[EXTENSION].accounts.digest_of(alice.email)
     redis.lpush(f"LIMITS:LIMITER/127.0.0.1/{digest}/login/10/1/minute", 1)  # as from before they registered
-    mails = [redis.xlen(keys.mail.waiting), redis.zcard(keys.mail_later), redis.xlen(keys.mail.dead)]
-    assert mails == [2, 2, 2]
+    assert left(redis) == (2, 2, 2)
     new_device().post("/auth/login", {"login": "bob@example.com", "password": "wrong password"})
     alice.prove()
     alice.challenge()
@@ -213,7 +216,8 @@ def test_who_is_deleted_leaves_nothing(run, alice, bob, new_device, redis, store
     assert ran.exit_code == 0
     held = dump(redis)
     assert [name for name in named if name in held] == []
-    assert [redis.xlen(keys.mail.waiting), redis.zcard(keys.mail_later), redis.xlen(keys.mail.dead)] == [1, 1, 1]
+    assert left(redis)[0] + left(redis)[1] == 2  # what was open and is deleted is let go of at the next turn
+    assert left(redis)[2] == 1
     assert held.count(f'"user_id":"{bob.user_id}"') == 3
     assert bob.is_signed_in
     assert run("users", "delete", alice.email, "--yes").exit_code == 1
