@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from app.cli.queue_checks import trouble_of
 from app.cli.terminal import (
     CommandGroup,
     Failure,
@@ -22,8 +23,6 @@ from app.jobs.worker import JobFailed
 from app.receivers.wiring import Delivering
 from app.stores.jobs import Kept, QueueStatus
 from app.web.services import services
-
-_SILENT_AFTER_S = 60  # deliverers look for jobs at least once a second
 
 events = CommandGroup("events", help="The systems that are told of events, and what they have not taken yet.")
 
@@ -49,18 +48,6 @@ def status(as_json: bool) -> None:
         _show_status(one.receiver.id, one.receiver.place, found, trouble, as_json)
     if not all_well:
         raise Failure("Not all receivers are well.")
-
-
-def trouble_of(found: QueueStatus, now: float) -> str:
-    """Return what keeps a receiver from getting its events; "" if nothing does."""
-    if found.off_since is not None:
-        return f"switched off since {iso(found.off_since)}: {found.failure}"
-    if found.away_since is not None:
-        return f"away since {iso(found.away_since)}: {found.failure}"
-    if found.turned_at is None or now - found.turned_at > _SILENT_AFTER_S:
-        since = f" since {iso(found.turned_at)}" if found.turned_at else ""
-        return f"nobody delivers{since}: run `flask deliver-events`"
-    return ""
 
 
 def _show_status(receiver_id: str, place: str, found: QueueStatus, trouble: str, as_json: bool) -> None:

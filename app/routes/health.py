@@ -64,4 +64,6 @@ def tell_metrics() -> ResponseReturnValue:
     require_secret(services().settings.metrics_secret or "")
     with suppress(StoreError):  # the others are told without Redis, too
         metrics.DELETIONS_OVERDUE.set(services().leaving.overdue().users)
+        for queue in services().queues:
+            metrics.set_queue(queue.queue.name, queue.status(), services().clock())
     return Response(metrics.render(), content_type=metrics.CONTENT_TYPE)

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
 from threading import Lock
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -60,6 +60,11 @@ def _seconds(name: str, meaning: str, *labels: str, up_to: float) -> Seconds:
     return Seconds(f"keyrack_{name}_seconds", meaning, labels, registry=_REGISTRY, buckets=buckets)
 
 
+def _told_by_redis(name: str, meaning: str, *labels: str) -> Gauge:
+    """Return a gauge that is set at each scrape, by whichever process answers it."""
+    return Gauge(f"keyrack_{name}", meaning, labels, registry=_REGISTRY, multiprocess_mode="mostrecent")
+
+
 REQUEST_SECONDS = _seconds("request", "Requests, by how long their answers took", "route", "method", "status", up_to=15)
 REDIS_SECONDS = _seconds("redis", "One in 16 of the trips to Redis on sessions, by how long it took", up_to=1)
 REDIS_ERRORS = _counter("redis_errors", "Requests that were refused because Redis was away, late or refused", "kind")
@@ -89,14 +94,40 @@ SESSIONS_KEPT = _gauge("sessions_kept", "Sessions that processes keep in memory"
 ENDING_WAIT_SECONDS = _seconds(
     "ending_wait", "Endings that asked the holders of leases, by how long they waited for them", up_to=1
 )
-DELETIONS_OVERDUE = Gauge(
-    "keyrack_deletions_overdue",
+DELETIONS_OVERDUE = _told_by_redis(
+    "deletions_overdue",
     "Accounts, a hundred at most, that should have been deleted a day ago: `flask users tidy` does not run",
-    registry=_REGISTRY,
-    multiprocess_mode="mostrecent",
 )
 JOBS_LOST = _counter("jobs_lost", "Mails and events that are lost: too many wait, or Redis refused them", "queue")
+QUEUE_WAITING = _told_by_redis("queue_waiting", "Mails, or events to a receiver, that it has not taken yet", "queue")
+QUEUE_OLDEST_S = _told_by_redis("queue_oldest_age_seconds", "How long the oldest of them has waited", "queue")
+QUEUE_DEAD = _told_by_redis("queue_dead", "Mails and events that were given up and are kept", "queue")
+QUEUE_DELIVERED = _told_by_redis("queue_delivered", "Mails and events that were delivered, since ever", "queue")
+QUEUE_FAILED = _told_by_redis("queue_failed_attempts", "Attempts to deliver that failed, since ever", "queue")
+QUEUE_AWAY = _told_by_redis("queue_receiver_away", "1 if the receiver is away, or switched off by itself", "queue")
+QUEUE_TURNED_S = _told_by_redis("queue_silent_seconds", "How long ago who delivers looked at the queue", "queue")
 LIMIT_HITS = _counter("limit_hits", "Requests refused because a rate limit was reached", "limit")
+
+
+class QueueFigures(Protocol):
+    """What stores/jobs.py knows of a queue."""
+
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def oldest_at(self) -> float | None: ...
+    @property
+    def dead(self) -> int: ...
+    @property
+    def turned_at(self) -> float | None: ...
+    @property
+    def delivered(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+    @property
+    def away_since(self) -> float | None: ...
+    @property
+    def off_since(self) -> float | None: ...
 
 
 @cache
@@ -141,6 +172,21 @@ class CheckCounts:
 
 
 CHECK_COUNTS = CheckCounts()
+
+
+def set_queue(name: str, status: QueueFigures, now: float) -> None:
+    """Set the figures of a queue.
+
+    Args:
+        now: Unix seconds.
+    """
+    QUEUE_WAITING.labels(name).set(status.waiting)
+    QUEUE_OLDEST_S.labels(name).set(max(0, now - status.oldest_at) if status.oldest_at else 0)
+    QUEUE_DEAD.labels(name).set(status.dead)
+    QUEUE_DELIVERED.labels(name).set(status.delivered)
+    QUEUE_FAILED.labels(name).set(status.failed)
+    QUEUE_AWAY.labels(name).set(status.away_since is not None or status.off_since is not None)
+    QUEUE_TURNED_S.labels(name).set(max(0, now - status.turned_at) if status.turned_at else float("inf"))
 
 
 def render() -> bytes:

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from flask import current_app
 
@@ -68,6 +68,7 @@ class Services(Rules):
         # The time of Redis, for who must not wait for it; None if only Redis can tell.
         self.redis_now: Callable[[], float | None] = getattr(redis_clock, "told", redis_clock)
         self._redis = redis
+        self._mails: JobQueue[Any] = stores.mails
         self.callers = Callers(self.devices, Locations(settings.geoip_database), settings.trusted_proxies)
         # A slow application leaves most threads to sign-in and to the gateway's checks.
         at_once = max(1, settings.web_threads // 4)
@@ -84,6 +85,11 @@ class Services(Rules):
             find_missing_rights, redis, stores.keys, [one.queue.keys.waiting for one in stores.addressees]
         )
         self.find_foreign_keys: Callable[[], ForeignKeys] = partial(find_foreign_keys, redis, stores.keys)
+
+    @property
+    def queues(self) -> Sequence[JobQueue[Any]]:
+        """The queues of all who are told of something: of mails, if mails are sent, and of each receiver of events."""
+        return [*([self._mails] if self.delivery else []), *(one.queue for one in self.deliverings)]
 
     def publish_keys(self) -> None:
         """Note that this process publishes the keys that sign tokens, once Redis answers. Nobody waits for that."""

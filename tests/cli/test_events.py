@@ -1,6 +1,7 @@
 """`flask events`: how receivers are, what waits and what was given up, and how it is sent again."""
 
 import json
+import re
 import threading
 
 import pytest
@@ -20,7 +21,8 @@ def receiver():
 
 @pytest.fixture
 def app(make_app, receiver):
-    return make_app(WEBHOOK_URLS=f"{receiver.url},http://127.0.0.1:9/away", WEBHOOK_SECRETS=WHSEC[0])
+    urls = f"{receiver.url},http://127.0.0.1:9/away"
+    return make_app(WEBHOOK_URLS=urls, WEBHOOK_SECRETS=WHSEC[0], METRICS_SECRET="metrics")
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ class TestEvents:
     def test_the_status_says_who_is_well_and_why_another_is_not(self, run, deliverings, receiver):
         silent = run("events", "status", "--json")
         assert silent.exit_code == 1
-        assert [row["trouble"] for row in silent.json] == ["nobody delivers: run `flask deliver-events`"] * 2
+        assert [row["trouble"] for row in silent.json] == ["nobody delivers"] * 2
         deliver(deliverings)
         there, away = run("events", "status", "--json").json
         assert (there["waiting"], there["delivered"], there["trouble"]) == (0, 2, None)
@@ -86,6 +88,37 @@ class TestEvents:
         off = run("events", "status", "--json").json[0]["trouble"]
         assert off.startswith("switched off since ")
         assert off.endswith("status 410, it wants nothing any more")
+
+    def test_the_doctor_says_who_does_not_get_what(self, run, deliverings, receiver, clock):
+        def told():
+            found = {row["check"]: row for row in run("doctor", "--json").json}
+            return [(found[one.receiver.id]["level"], found[one.receiver.id]["said"]) for one in deliverings]
+
+        assert told()[0] == ("fail", "Nobody delivers; 2 events wait.")
+        deliver(deliverings)  # its throw-away user is told of, too
+        there, away = told()
+        assert there == ("ok", "Somebody delivers; 0 events wait.")
+        assert (away[0], away[1].startswith("Away since ")) == ("fail", True)
+        assert re.search(r": no connection; [0-9]+ events wait\.$", away[1])
+        deliverings[0].queue.put(b"{}", "7")
+        deliver(deliverings)
+        assert told()[0] == ("warn", "1 event was given up.")
+        clock.advance(120)
+        assert told()[0][0] == "warn"
+        assert told()[0][1].startswith("Nobody delivers since ")
+
+    def test_the_metrics_have_each_queue(self, app, deliverings, clock):
+        deliver(deliverings)
+        clock.advance(5)
+        answer = app.test_client().get("/metrics", headers={"Authorization": "Bearer metrics"})
+        figures = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if line.startswith("keyrack_queue_"))
+        there, away = (f'{{queue="{one.receiver.id}"}}' for one in deliverings)
+        assert (figures[f"keyrack_queue_waiting{there}"], figures[f"keyrack_queue_waiting{away}"]) == ("0.0", "2.0")
+        assert figures[f"keyrack_queue_delivered{there}"] == "2.0"
+        assert figures[f"keyrack_queue_receiver_away{away}"] == "1.0"
+        assert 5 <= float(figures[f"keyrack_queue_silent_seconds{there}"]) < 6
+        assert float(figures[f"keyrack_queue_oldest_age_seconds{away}"]) >= 0
+        assert float(figures[f"keyrack_queue_failed_attempts{away}"]) >= 1
 
     def test_what_was_given_up_is_told_and_can_be_sent_again(self, run, deliverings, receiver):
         one = deliverings[0]

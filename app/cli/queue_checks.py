@@ -1,0 +1,49 @@
+"""The checks by `flask doctor` of who delivers mails and events. The other checks: cli/doctor.py."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from app.cli.terminal import counted, iso
+from app.serving.checkup import Finding, fail, ok, warn
+from app.stores.jobs import JobQueue, QueueStatus
+
+_SILENT_AFTER_S = 60  # who delivers looks for jobs at least once a second
+_LATE_S = 5 * 60
+_SHOW_DEAD = "`flask events dead` says why, `flask events retry` sends them again."
+
+
+def trouble_of(found: QueueStatus, now: float) -> str:
+    """Return what keeps a receiver from getting its jobs; "" if nothing does."""
+    if found.off_since is not None:
+        return f"switched off since {iso(found.off_since)}: {found.failure}"
+    if found.away_since is not None:
+        return f"away since {iso(found.away_since)}: {found.failure}"
+    if found.turned_at is None or now - found.turned_at > _SILENT_AFTER_S:
+        return f"nobody delivers since {iso(found.turned_at)}" if found.turned_at else "nobody delivers"
+    return ""
+
+
+def check_queues(queues: Sequence[JobQueue[Any]], now: float) -> Iterator[Finding]:
+    """Check for each queue that somebody delivers, that the receiver is well, and that nothing waits long."""
+    for queue in queues:
+        yield _check_queue(queue.queue.name, queue.status(), now)
+
+
+def _check_queue(name: str, found: QueueStatus, now: float) -> Finding:
+    is_mail = name == "mail"
+    check = "mail queue" if is_mail else name
+    noun, command = ("mail", "flask deliver-mail") if is_mail else ("event", "flask deliver-events")
+    waiting = f"{counted(found.waiting, noun)} {'waits' if found.waiting == 1 else 'wait'}"
+    if trouble := trouble_of(found, now):
+        nobody = trouble.startswith("nobody")
+        advice = f"Run `{command}` beside the service." if nobody else "Once it is well again: `flask events retry`."
+        if nobody and not found.waiting:
+            return warn(check, f"{trouble.capitalize()}.", advice)
+        return fail(check, f"{trouble[0].upper()}{trouble[1:]}; {waiting}.", advice)
+    if found.oldest_at is not None and now - found.oldest_at > _LATE_S:
+        late = f"{waiting}, the oldest since {iso(found.oldest_at)}."
+        return warn(check, late, "The log of who delivers says why, at LOG_LEVEL=debug each attempt.")
+    if found.dead:
+        advice = "`flask deliver-mail --retry-dead` sends them again." if is_mail else _SHOW_DEAD
+        return warn(check, f"{counted(found.dead, noun)} {'was' if found.dead == 1 else 'were'} given up.", advice)
+    return ok(check, f"Somebody delivers; {waiting}.")
