@@ -104,7 +104,7 @@ class TestEvents:
         deliver(deliverings)
         assert told()[0] == ("warn", "1 event was given up.")
         clock.advance(120)
-        assert told()[0][0] == "warn"
+        assert told()[0][0] == "fail"
         assert told()[0][1].startswith("Nobody delivers since ")
 
     def test_the_metrics_have_each_queue(self, app, deliverings, clock):
