@@ -13,6 +13,7 @@ from flask.cli import with_appcontext
 from app.cli.stopping import stop_at_signals
 from app.cli.sweeping import sweep_beside, sweep_once
 from app.cli.terminal import Unusable
+from app.jobs.bell import Bell
 from app.watch import logs
 from app.web.services import Services, services
 
@@ -44,19 +45,24 @@ def _deliver_due(wired: Services, stop: threading.Event) -> bool:
 
 
 def _run(wired: Services, stop: threading.Event) -> None:
-    workers = [(one.make_worker(), threading.Event()) for one in wired.deliverings for _ in range(_THREADS)]
+    bells = [Bell() for _ in wired.deliverings]
 
-    def wake() -> None:
-        for _, woken in workers:
-            woken.set()
+    def ring() -> None:
+        for bell in bells:
+            bell.ring()
 
-    def wake_at_stop() -> None:
+    def end_at_stop() -> None:
         stop.wait()
-        wake()
+        for bell in bells:
+            bell.end()
 
-    threads = [threading.Thread(target=worker.run, args=(stop, woken)) for worker, woken in workers]
-    threads += [threading.Thread(target=wired.waking.listen, args=(wake, stop))]
-    threads += [threading.Thread(target=wake_at_stop)]
+    threads = [
+        threading.Thread(target=one.make_worker().run, args=(stop, bell))
+        for one, bell in zip(wired.deliverings, bells, strict=True)
+        for _ in range(_THREADS)
+    ]
+    threads += [threading.Thread(target=wired.waking.listen, args=(ring, stop))]
+    threads += [threading.Thread(target=end_at_stop)]
     sweep_beside(wired.outbox, stop)
     for thread in threads:
         thread.start()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Generic, TypeVar
 
+from app.jobs.bell import Bell
 from app.jobs.receiver_state import ReceiverState
 from app.stores.connection.connect import StoreError
 from app.stores.connection.refusals import describe
@@ -142,21 +143,25 @@ class JobWorker(ABC, Generic[T]):
         """
         return self._queue.revive()
 
-    def run(self, stop: threading.Event, wake: threading.Event | None = None) -> None:
+    def run(self, stop: threading.Event, bell: Bell | None = None) -> None:
         """Work until `stop` is set. A job under way is finished first.
 
         Args:
-            wake: Set by who knows of a new job, so that nobody waits for the end of a pause, and at the stop.
+            bell: Rung by who knows of a new job, so that nobody waits for the end of a pause. It ends at the stop.
         """
         log.info("%ss are delivered from now on", self.noun)
+        is_busy = False
         while not stop.is_set():
             pause_s = self._take_turn()
             if not pause_s:
+                if bell and is_busy:
+                    bell.ring()  # one job came right after another, so there may be some for others
+                is_busy = True
                 continue
+            is_busy = False
             self.close()
-            if wake and pause_s == self.idle_s:
-                wake.wait(pause_s)
-                wake.clear()
+            if bell and pause_s == self.idle_s:
+                bell.wait(pause_s)
             else:
                 stop.wait(pause_s)
         self._end()

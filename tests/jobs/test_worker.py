@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from app.jobs.bell import Bell
 from app.jobs.receiver_state import ReceiverState
 from app.jobs.worker import JobFailed, JobRefused, JobWorker, ReceiverAway, ReceiverGone
 from app.stores.connection.connect import StoreError
@@ -178,19 +179,19 @@ def test_a_receiver_that_wants_no_more_is_switched_off_until_it_is_switched_on(p
     assert sorted(worker.done) == ["a1", "b1", "c1"]
 
 
-def test_a_worker_without_a_job_goes_on_when_it_is_woken(put, worker):
+def test_a_worker_without_a_job_goes_on_when_the_bell_rings(put, worker):
     """And does not sit out its pause."""
     worker.idle_s = 60
-    stop, wake = threading.Event(), threading.Event()
+    stop, bell = threading.Event(), Bell()
     done = threading.Event()
     worker.do = lambda *_: done.set()
-    thread = threading.Thread(target=worker.run, args=(stop, wake))
+    thread = threading.Thread(target=worker.run, args=(stop, bell))
     thread.start()
     put("a1")
-    wake.set()
+    bell.ring()
     assert done.wait(10)
     stop.set()
-    wake.set()
+    bell.end()
     thread.join(10)
     assert not thread.is_alive()
 
