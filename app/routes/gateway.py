@@ -22,7 +22,7 @@ from app.watch import context
 from app.web.guards import read_body, require_secret, takes
 from app.web.services import services
 from app.wire.contract import Parameter, answers, known_by, reads, reads_form, refuses
-from app.wire.gateway import IntrospectSchema, Reconcile, ReconcileSchema, RevokeUser, RevokeUserSchema
+from app.wire.gateway import IntrospectSchema, Reconcile, ReconcileSchema, RevokeUser, RevokeUserSchema, Subject
 from app.wire.responses import ActiveTokenSchema, EndedSessionsSchema, InactiveTokenSchema, KnownUserSchema
 
 bp = Blueprint("gateway", __name__)
@@ -92,15 +92,23 @@ def revoke(body: RevokeUser) -> ResponseReturnValue:
 
     The answer comes when nobody takes their tokens any more. Asked again, it ends what was opened meanwhile.
     """
-    subject, wired = body.sub_id, services()
-    if subject.format == "iss_sub" and subject.iss != wired.settings.issuer:
-        raise InvalidForm({"sub_id": {"iss": "BASE_TYPE_CHOICES: Value must be the issuer of this service."}})
-    user = wired.accounts.find(subject.email) if subject.format == "email" else None
-    user_id = user.id if user else subject.id or subject.sub
+    user_id = _id_of(body.sub_id)
     context.note_gateway()
-    if not is_user_id(user_id) or not wired.operators.revoke(user_id):
+    if not is_user_id(user_id) or not services().operators.revoke(user_id):
         raise UnknownUser
     return "", 204
+
+
+def _id_of(subject: Subject) -> str:
+    """Return the id of the user whom a subject names by its format; "" if no user has the e-mail address."""
+    if subject.format == "email":
+        user = services().accounts.find(subject.email)
+        return user.id if user else ""
+    if subject.format == "opaque":
+        return subject.id
+    if subject.iss != services().settings.issuer:
+        raise InvalidForm({"sub_id": {"iss": "BASE_TYPE_CHOICES: Value must be the issuer of this service."}})
+    return subject.sub
 
 
 @bp.get("/users/<user_id>")

@@ -243,13 +243,17 @@ class Operators:
         return self._record_total("end-all", chain(self._end_by_user(user_id), self._end_without_user(user_id)))
 
     def revoke(self, user_id: str) -> bool:
-        """End every session of a user and stop logins under way, for another service. Return False if there is no such
-        user.
+        """End every session of a user and stop logins under way, for another service.
+
+        Returns:
+            False if there is no such user, and no session of one whose record was lost.
 
         Raises:
             ForeignKey: A key of the user is another application's. Nothing has ended.
         """
-        return bool(self._users.change(user_id, Change(end_others="admin"))) and self._record("revoke", user_id=user_id)
+        changed = self._users.change(user_id, Change(end_others="admin"))
+        is_done = bool(changed) or sum(self._end_without_user(user_id)) > 0
+        return is_done and self._record("revoke", user_id=user_id)
 
     def _end(self, sessions: Iterable[Session]) -> Iterator[int]:
         for user_id, of_user in groupby(sessions, lambda session: session.user_id):

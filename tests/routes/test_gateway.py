@@ -365,6 +365,29 @@ class TestRevoke:
         assert (answer.status_code, answer.json["code"]) == (400, 50035)
         assert "sub_id" in answer.json["errors"]
 
+    @pytest.mark.parametrize(
+        "subject",
+        [
+            {"format": "email", "email": "nobody@example.com"},
+            {"format": "opaque", "id": ""},
+            {"format": "iss_sub", "iss": ISSUER, "sub": "404"},
+        ],
+    )
+    def test_only_the_members_of_the_format_name_somebody(self, gateway, alice, subject):
+        """Whatever else is in the subject, nobody but whom its format names is signed out."""
+        more = {"id": alice.user_id, "email": alice.email, "sub": alice.user_id}
+        answer = gateway.post("/gateway/revoke", {"sub_id": more | subject})
+        assert (answer.status_code, answer.json["code"]) == (404, 10013)
+        assert alice.is_signed_in
+
+    def test_sessions_whose_users_record_was_lost_end_too(self, gateway, alice, redis):
+        redis.delete(f"user:{{{alice.user_id}}}")
+        assert alice.get("/gateway/verify").status_code == 200
+        subject = {"sub_id": {"format": "opaque", "id": alice.user_id}}
+        assert gateway.post("/gateway/revoke", subject).status_code == 204
+        assert alice.get("/gateway/verify").status_code == 401
+        assert gateway.post("/gateway/revoke", subject).status_code == 404
+
     @pytest.mark.parametrize("issuer", ["https://keys.example.com", "https://other.example.com/", ""])
     def test_a_subject_of_another_issuer_is_refused(self, gateway, alice, issuer):
         answer = gateway.post("/gateway/revoke", {"sub_id": {"format": "iss_sub", "iss": issuer, "sub": alice.user_id}})
