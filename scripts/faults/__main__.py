@@ -31,6 +31,15 @@ from memory     the part of the checks that workers answered from memory
 late yes        sessions of which a gateway was told yes, by a check that was sent after the answer to their ending came
 foreign yes     sessions of which a yes named another one
 wrong no        sessions that were refused before anybody ended them
+
+The rows of events (scripts/faults/events/) are about what other systems are told. People sign in and out, and remember
+what must be told of it; two `deliver-events` tell a receiver, which writes down all that it gets. Their table:
+
+lost            events of acknowledged sign-ins and endings that never came
+out of order    events that first came after a later one of their user
+two ids         events that came twice under different ids
+made up         events of what nobody did
+came again      how often an event came once more, with the same id and the same text, as it may
 """
 
 import argparse
@@ -41,6 +50,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from scripts.faults.events import runner as events
+from scripts.faults.events.rows import EVENT_ROWS
 from scripts.faults.leases import runner as leases
 from scripts.faults.leases.rows import IMPATIENT, LEASE_ROWS
 from scripts.faults.rows import FORGETFUL, ROWS
@@ -51,16 +62,18 @@ from scripts.faults.table import table
 def main() -> None:
     rows = {row.name: row for row in [*ROWS, FORGETFUL]}
     lease_rows = {row.name: row for row in [*LEASE_ROWS, IMPATIENT]}
+    event_rows = {row.name: row for row in EVENT_ROWS}
     parser = argparse.ArgumentParser(prog="scripts/chaos")
     parser.add_argument(
-        "--minutes", type=float, default=11, help="of load, shared among the rows that are not of leases"
+        "--minutes", type=float, default=11, help="of load, shared among the rows that are of neither leases nor events"
     )
     parser.add_argument("--checks", type=int, default=1_000_000, help="of gateways, shared among the rows of leases")
+    parser.add_argument("--events", type=int, default=100_000, help="that are told, shared among the rows of events")
     parser.add_argument(
         "--rows",
         nargs="+",
-        choices=rows | lease_rows,
-        default=[row.name for row in (*ROWS, *LEASE_ROWS)],
+        choices=rows | lease_rows | event_rows,
+        default=[row.name for row in (*ROWS, *LEASE_ROWS, *EVENT_ROWS)],
         metavar="ROW",
     )
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
@@ -82,11 +95,21 @@ def main() -> None:
         result = leases.run(row, asked.checks // len(of_leases), asked.seed, folder)
         lease_results.append(result)
         print(leases.summarize(result), flush=True)
-    for all_of_a_kind, make in ((results, table), (lease_results, leases.table)):
+    of_events = [event_rows[name] for name in asked.rows if name in event_rows]
+    event_results = []
+    for row in of_events:
+        result = events.run(row, asked.events // len(of_events), asked.seed, folder)
+        event_results.append(result)
+        print(events.summarize(result), flush=True)
+    for all_of_a_kind, make in (
+        (results, table),
+        (lease_results, leases.table),
+        (event_results, events.table),
+    ):
         if all_of_a_kind:
             print(f"\n{make(all_of_a_kind)}")
-    everything = [*results, *lease_results]
-    if any(result.findings for result in everything):
+    everything = [*results, *lease_results, *event_results]
+    if not all(result.is_good for result in everything) or any(result.findings for result in results):
         print(f"\njournals and logs are in {folder}")
     else:
         shutil.rmtree(folder)

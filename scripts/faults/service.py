@@ -56,10 +56,13 @@ class Service:
 
     def run_command(self, *arguments: str) -> int:
         """Run an operator's command, and return its exit code."""
+        return self.start_command(*arguments).wait()
+
+    def start_command(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start an operator's command."""
         flask = Path(sys.executable).with_name("flask")
         command = [flask, "--app", "wsgi", *arguments]
-        how = {"cwd": _ROOT, "env": self._environment, "stdout": self._log, "stderr": self._log}
-        return subprocess.run(command, check=False, **how).returncode
+        return subprocess.Popen(command, cwd=_ROOT, env=self._environment, stdout=self._log, stderr=self._log)
 
     def workers(self) -> list[int]:
         """Return the process ids of the workers."""
