@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scripts.benchmark.chart import Chart, draw
 from scripts.benchmark.crowd import measure_crowd
+from scripts.benchmark.events import measure_events
 from scripts.benchmark.gateway import measure_gateway
 from scripts.benchmark.kinds import format_kinds, measure_kinds
 from scripts.benchmark.logins import measure_logins
@@ -24,6 +25,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Found]] = {
     "routes": lambda options: measure_routes(options.rounds, options.base and options.base.resolve()),
     "logins": lambda options: measure_logins(options.rounds),
     "passkeys": lambda options: measure_passkeys(options.rounds),
+    "events": lambda options: measure_events(options.rounds, options.base and options.base.resolve()),
     "memory": lambda _: measure_memory(),
     "sizes": lambda options: measure_sizes(options.rounds),
     "gateway": lambda options: measure_gateway(options.rounds),
