@@ -2,15 +2,23 @@
 
 import base64
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from itertools import count
+from pathlib import Path
 
 import pytest
 import requests
 
+from tests.conftest import ENVIRONMENT
 from tests.live.example import SECRET, Client, Example, OddKeyrack, sign
 from tests.live.gateways import Gateway, require
-from tests.live.server import Service
+from tests.live.server import ROOT, Service
+from tests.ports import free_port
+from tests.servers import wait_until
 
 NEW, FORMER = ("whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
 OTHER = "whsec_" + base64.b64encode(b"o" * 32).decode()
@@ -234,3 +242,74 @@ def test_an_event_by_both_ways_is_done_once(keyrack, live_server, real_redis):
             assert client.dispatched("AUTH_SESSION_REMOVE") == {"auth_session_id_hash": "C"}
     finally:
         example.close()
+
+
+@pytest.fixture
+def told(live_server, real_redis):
+    """The example on a port of its own, a Keyrack that tells it by webhook alone, and what delivers."""
+    port = free_port()
+    settings = {"WEBHOOK_URLS": f"http://127.0.0.1:{port}/hooks/keyrack", "WEBHOOK_SECRETS": NEW}
+    service = Service(live_server.url, GATEWAY_SECRET=SECRET, WEB_CONCURRENCY="1", **settings)
+    command = [Path(sys.executable).with_name("flask"), "--app", "wsgi", "deliver-events"]
+    environment = {"PATH": os.environ["PATH"], **ENVIRONMENT, "REDIS_URL": live_server.url, **settings}
+    delivery = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+    yield service, lambda: Example(service.url, "", port=port, WEBHOOK_SECRETS=NEW)
+    delivery.terminate()
+    assert delivery.wait(20) == 0
+    service.close()
+
+
+def test_who_came_while_it_was_away_is_there_afterwards(told, real_redis):
+    """Though they have asked for nothing since. Without webhooks they would be met at their next request."""
+    service, start = told
+    alice = service.device().register("alice@example.com")
+    example = start()
+    example.close()
+    carol = service.device().register("carol@example.com")
+    assert alice.patch("/users/@me", {"global_name": "Al"}).status_code == 200
+    example = start()
+    try:
+        wait_until(lambda: nothing_waits(real_redis), "the events were not delivered", within_s=70)
+        with Client(example.socket_url) as client:
+            [guild] = client.identify(alice.token)["guilds"]
+            assert carol.user_id in {member["user"]["id"] for member in guild["members"]}
+    finally:
+        example.close()
+
+
+def test_a_socket_closes_whose_session_ended_while_it_stood_still(told, real_redis):
+    service, start = told
+    alice = service.device().register("alice@example.com")
+    phone = service.device().log_in(alice)
+    example = start()
+    try:
+        with Client(example.socket_url) as kept, Client(example.socket_url) as client:
+            kept.identify(alice.token)
+            client.identify(phone.token)
+            wait_until(lambda: nothing_waits(real_redis), "the events were not delivered", within_s=70)
+            proof = alice.prove()
+            os.kill(example.process.pid, signal.SIGSTOP)
+            try:
+                assert alice.end([phone.id_hash], proof).status_code == 204
+                wait_until(lambda: is_away(real_redis), "nobody has noticed", within_s=20)
+            finally:
+                os.kill(example.process.pid, signal.SIGCONT)
+            assert client.closed_with == SESSION_ENDED
+            assert kept.is_open
+            wait_until(lambda: nothing_waits(real_redis), "it was not told again", within_s=70)
+    finally:
+        example.close()
+
+
+def states(redis):
+    """What is known of the one receiver's queue."""
+    [state] = redis.scan_iter("events:*:state")
+    return redis.hgetall(state)
+
+
+def nothing_waits(redis):
+    return not any(redis.xlen(queue) for queue in redis.scan_iter("events:{*}"))
+
+
+def is_away(redis):
+    return "away_since" in states(redis)

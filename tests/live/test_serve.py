@@ -144,6 +144,8 @@ def test_with_the_example_one_command_starts_all_and_ends_all(serve, checkout):
             assert (told["username"], told["global_name"], told["bio"]) == ("ada", "Ada", "Hello")
         for name, address in product(("GATEWAY_PORT", "SOCKET_PORT"), loopback_addresses()):
             socket.create_connection((address, int(ports[name])), timeout=30).close()
+        delivered = "events are delivered from now on"
+        wait_until(lambda: delivered in (checkout / "log").read_text(), "the example is told of nothing")
         said = stop()
     assert f"Example: {gateway}/login?next=/chat/  (Ctrl-C ends it)" in said.splitlines()
     assert list(folder.iterdir()) == []
