@@ -178,7 +178,7 @@ def test_passkeys_are_told_as_by_the_channel(example, client):
 
 
 def test_a_type_of_a_later_keyrack_is_passed_over(example, client):
-    for kind in ("test", "credential.updated", "AUTH_SESSION_OTHER", "something.new"):
+    for kind in ("credential.updated", "AUTH_SESSION_OTHER", "something.new"):
         tell(example, event(kind, auth_session_id_hash=HASH, credential="password"))
     assert client.is_open
 
@@ -244,30 +244,59 @@ def test_an_event_by_both_ways_is_done_once(keyrack, live_server, real_redis):
         example.close()
 
 
+class Told:
+    """A Keyrack that tells the example by webhook alone, and what delivers. The example is started by the test."""
+
+    def __init__(self, redis_url):
+        self._port = free_port()
+        self._url = f"http://127.0.0.1:{self._port}/hooks/keyrack"
+        settings = {"WEBHOOK_URLS": self._url, "WEBHOOK_SECRETS": NEW}
+        self._environment = {"PATH": os.environ["PATH"], **ENVIRONMENT, "REDIS_URL": redis_url, **settings}
+        self.service = Service(redis_url, GATEWAY_SECRET=SECRET, WEB_CONCURRENCY="1", **settings)
+        self._delivery = self._run("deliver-events")
+
+    def _run(self, *command):
+        flask = Path(sys.executable).with_name("flask")
+        how = {"cwd": ROOT, "env": self._environment, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen([flask, "--app", "wsgi", *command], text=True, **how)
+
+    def start_example(self):
+        return Example(self.service.url, "", port=self._port, WEBHOOK_SECRETS=NEW)
+
+    def send_test(self):
+        with self._run("events", "send-test", self._url) as command:
+            return command.communicate()[0]
+
+    def close(self):
+        with self._delivery:
+            self._delivery.terminate()
+        self.service.close()
+
+
 @pytest.fixture
 def told(live_server, real_redis):
-    """The example on a port of its own, a Keyrack that tells it by webhook alone, and what delivers."""
-    port = free_port()
-    settings = {"WEBHOOK_URLS": f"http://127.0.0.1:{port}/hooks/keyrack", "WEBHOOK_SECRETS": NEW}
-    service = Service(live_server.url, GATEWAY_SECRET=SECRET, WEB_CONCURRENCY="1", **settings)
-    command = [Path(sys.executable).with_name("flask"), "--app", "wsgi", "deliver-events"]
-    environment = {"PATH": os.environ["PATH"], **ENVIRONMENT, "REDIS_URL": live_server.url, **settings}
-    delivery = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
-    yield service, lambda: Example(service.url, "", port=port, WEBHOOK_SECRETS=NEW)
-    delivery.terminate()
-    assert delivery.wait(20) == 0
-    service.close()
+    told = Told(live_server.url)
+    yield told
+    told.close()
+
+
+def test_it_takes_what_operators_try_it_with(told):
+    """An event of no user, which means nothing."""
+    example = told.start_example()
+    try:
+        assert "took evt_" in told.send_test()
+    finally:
+        example.close()
 
 
 def test_who_came_while_it_was_away_is_there_afterwards(told, real_redis):
     """Though they have asked for nothing since. Without webhooks they would be met at their next request."""
-    service, start = told
-    alice = service.device().register("alice@example.com")
-    example = start()
+    alice = told.service.device().register("alice@example.com")
+    example = told.start_example()
     example.close()
-    carol = service.device().register("carol@example.com")
+    carol = told.service.device().register("carol@example.com")
     assert alice.patch("/users/@me", {"global_name": "Al"}).status_code == 200
-    example = start()
+    example = told.start_example()
     try:
         wait_until(lambda: nothing_waits(real_redis), "the events were not delivered", within_s=70)
         with Client(example.socket_url) as client:
@@ -278,10 +307,9 @@ def test_who_came_while_it_was_away_is_there_afterwards(told, real_redis):
 
 
 def test_a_socket_closes_whose_session_ended_while_it_stood_still(told, real_redis):
-    service, start = told
-    alice = service.device().register("alice@example.com")
-    phone = service.device().log_in(alice)
-    example = start()
+    alice = told.service.device().register("alice@example.com")
+    phone = told.service.device().log_in(alice)
+    example = told.start_example()
     try:
         with Client(example.socket_url) as kept, Client(example.socket_url) as client:
             kept.identify(alice.token)
