@@ -3,6 +3,7 @@
 What is sent to whom: app/receivers/. Looking at the queues: cli/events.py.
 """
 
+import logging
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from app.cli.terminal import Unusable
 from app.jobs.bell import Bell
 from app.watch import logs
 from app.web.services import Services, services
+
+log = logging.getLogger(__name__)
 
 _THREADS = 4  # for each receiver: while one waits for an answer, the others tell of other users
 
@@ -64,7 +67,9 @@ def _run(wired: Services, stop: threading.Event) -> None:
     threads += [threading.Thread(target=wired.waking.listen, args=(ring, stop))]
     threads += [threading.Thread(target=end_at_stop)]
     sweep_beside(wired.outbox, stop)
+    log.info("events are delivered from now on, to %s", ", ".join(one.receiver.place for one in wired.deliverings))
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    log.info("the delivery of events has ended")

@@ -1,5 +1,6 @@
 """`flask deliver-mail`: the process that delivers mails, beside the service. The work itself: mail/delivery.py."""
 
+import logging
 import sys
 
 import click
@@ -12,6 +13,8 @@ from app.stores.connection.connect import StoreError
 from app.stores.connection.refusals import describe
 from app.watch import logs
 from app.web.services import services
+
+log = logging.getLogger(__name__)
 
 
 @click.command("deliver-mail")
@@ -32,7 +35,9 @@ def deliver_mail(*, once: bool, retry_dead: bool) -> None:
     stop = stop_at_signals()
     if not once:
         sweep_beside(services().outbox, stop)
+        log.info("mails are delivered from now on")
         delivery.run(stop)
+        log.info("the delivery of mails has ended")
         return
     sweep_once(services().outbox)
     if not delivery.deliver_due(stop):

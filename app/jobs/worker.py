@@ -149,7 +149,6 @@ class JobWorker(ABC, Generic[T]):
         Args:
             bell: Rung by who knows of a new job, so that nobody waits for the end of a pause. It ends at the stop.
         """
-        log.info("%ss are delivered from now on", self.noun)
         is_busy = False
         while not stop.is_set():
             pause_s = self._take_turn()
@@ -165,7 +164,6 @@ class JobWorker(ABC, Generic[T]):
             else:
                 stop.wait(pause_s)
         self._end()
-        log.info("the delivery of %ss has ended", self.noun)
 
     def deliver_due(self, stop: threading.Event) -> bool:
         """Do the jobs that are due now. Return False if Redis or the receiver is away."""
@@ -269,7 +267,7 @@ class JobWorker(ABC, Generic[T]):
         wait_s = min(self.first_retry_s * 2 ** min(job.attempts, 16), self.last_retry_s)
         wait_s *= 1 - random.random() / 5  # noqa: S311 - jobs that failed together must not all be retried at once
         log.debug("%s is tried again in %.0f s: %s, %s", self.one, wait_s, self._describe(job), failure)
-        return Settled(job, "postponed", self._clock() + wait_s)
+        return Settled(job, "postponed", self._clock() + wait_s, failure)
 
     def _give_up(self, job: Job[T], failure: str) -> Settled[T]:
         log.error("%s is given up: %s, %d attempts, %s", self.one, self._describe(job), job.attempts + 1, failure)

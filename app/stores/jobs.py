@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar
 
 import orjson
@@ -18,6 +18,7 @@ from redis import ResponseError
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import RedisCommand
 from app.stores.connection.refusals import is_wrong_type
+from app.stores.foreign import read_json
 from app.stores.keys import QueueKeys
 from app.stores.lifetimes import RETENTION_S
 from app.stores.lua import job_script
@@ -74,7 +75,7 @@ class Settled(Generic[T]):
 
     Attributes:
         due_at: Of a postponed one, when it is tried again (Unix s).
-        failure: Of a dead one, why its last attempt failed.
+        failure: Of a postponed or dead one, why its last attempt failed.
     """
 
     job: Job[T]
@@ -116,7 +117,7 @@ class Kept:
 
     Attributes:
         at: When it was queued, or given up (Unix s).
-        failure: Of one that was given up, why.
+        attempts, failure: How many attempts failed, and why the last one did; 0 and "" if none has.
     """
 
     entry_id: str
@@ -254,7 +255,10 @@ class JobQueue(Generic[T]):
 
     def waiting(self, count: int, user_id: str | None = None) -> Sequence[Kept]:
         """Return the oldest jobs that wait, of all or of one user."""
-        return self._first(self.queue.keys.waiting, count, user_id)
+        found = self._first(self.queue.keys.waiting, count, user_id)
+        users = [kept.user_id or kept.entry_id for kept in found]
+        [rows] = self._redis.read(("HMGET", self.queue.keys.open, *users)) if users else [[]]
+        return [_with_failure(kept, row) for kept, row in zip(found, rows, strict=True)]
 
     def dead(self, count: int, user_id: str | None = None) -> Sequence[Kept]:
         """Return the oldest jobs that were given up, of all or of one user."""
@@ -347,6 +351,14 @@ class JobQueue(Generic[T]):
 def new_worker() -> str:
     """Return a name that no other worker ever has."""
     return secrets.token_hex(8)
+
+
+def _with_failure(kept: Kept, open_job: str | None) -> Kept:
+    """Return a job that waits with what is known of its attempts, if it is the open one of its user."""
+    row = read_json(open_job)
+    if row.get("id") != kept.entry_id:
+        return kept
+    return replace(kept, attempts=int(row.get("attempts", 0)), failure=str(row.get("failure", "")))
 
 
 def _time_of(entry_id: str) -> float:

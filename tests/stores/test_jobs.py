@@ -253,6 +253,13 @@ def test_looking_at_the_queue_takes_nothing(put, take, jobs):
     assert names(take()) == ["a1", "b1"]
 
 
+def test_what_waits_says_how_often_it_failed_and_why(put, take, jobs, clock):
+    put("a1", "a2", "b1")
+    [job] = take(want=1)
+    take(Settled(job, "postponed", clock() + 60, "status 500"), want=0)
+    assert [(kept.attempts, kept.failure) for kept in jobs.waiting(9)] == [(1, "status 500"), (0, ""), (0, "")]
+
+
 def test_a_queue_can_be_deleted(put, take, jobs, redis):
     put("a1", "a2")
     take()

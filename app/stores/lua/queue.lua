@@ -1,8 +1,8 @@
 -- queue.lua: the beginning of every script on a queue of jobs
 -- Runs after queueing.lua
 -- KEYS[1]   waiting, a stream: every job that is not done yet, in order
--- KEYS[2]   open, a hash: maps a user to their one open job (JSON: id, hold, attempts, failing_since, worker:
---           who holds it)
+-- KEYS[2]   open, a hash: maps a user to their one open job (JSON: id, hold, attempts, failing_since, failure,
+--           worker: who holds it)
 -- KEYS[3]   due, a sorted set: users, scored by when their open job may be taken (Unix s): a worker holds it until then,
 --           or it failed and is tried again then
 -- KEYS[4]   parked, a sorted set: "<user>:<padded id>" of each job that waits behind the open one of its user

@@ -71,6 +71,7 @@ local function settle(settled)
   end
   if settled.outcome == "postponed" then
     job.attempts, job.failing_since, job.worker = settled.attempts, settled.failing_since, nil
+    job.failure = settled.failure
     redis.call("HSET", open, settled.user, cjson.encode(job))
     redis.call("ZADD", due, settled.due_at, settled.user)
     redis.call("HINCRBY", state, "failed", 1)
