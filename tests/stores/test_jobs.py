@@ -271,3 +271,23 @@ def test_all_keys_of_a_queue_are_in_one_slot():
     """A Cluster hashes what stands in braces, or else the whole key."""
     for queue, tag in ((KEYS, "webhook-0123abcd"), (unprefixed.mail, "mail")):
         assert {key[key.find("{") + 1 : key.find("}")] if "{" in key else key for key in queue.all()} == {tag}
+
+
+def test_a_clock_that_was_set_back_holds_nothing_up(put, take, jobs, clock):
+    """By its old time, what failed and what a dead worker held would be due in an hour only."""
+    put("a1", "b1", "c1")
+    [failed, _] = take(want=2)
+    take(Settled(failed, "postponed", clock() + 1), want=0)
+    clock.advance(-3600)
+    assert names(take(worker="b")) == ["a1", "c1"]
+    assert jobs.status().turned_at == clock()  # else nobody would be missed for an hour
+    clock.advance(HOLD_S)
+    assert "b1" in names(take(worker="b"))
+
+
+def test_a_clock_that_is_a_little_behind_another_hurries_nothing(put, take, clock):
+    put("a1")
+    [failed] = take()
+    take(Settled(failed, "postponed", clock() + 60), want=0)
+    clock.advance(-100)
+    assert take(worker="b") == []

@@ -9,6 +9,7 @@
 local asked = cjson.decode(ARGV[2])
 local LOOKED_AT = 1000  -- how many entries a turn looks at, so that it takes a moment only
 local NOTED_EVERY_S = 1  -- else each worker without work would write twice a second, for every replica
+local CLOCKS_DIFFER_S = 300  -- at most, between two deliverers: receivers refuse timestamps that are further off
 local WIDTH = 20
 
 local function pad(id)
@@ -143,8 +144,8 @@ local function look_at_new()
   if #taken == 0 and redis.call("ZCARD", due) == 0 and redis.call("XLEN", waiting) > 0 and left > 0 then
     cursor = "0-0"
   end
-  local is_noted = asked.now - (tonumber(redis.call("HGET", state, "turned_at")) or 0) < NOTED_EVERY_S
-  if cursor ~= began or not is_noted then
+  local since_noted_s = asked.now - (tonumber(redis.call("HGET", state, "turned_at")) or 0)
+  if cursor ~= began or since_noted_s < 0 or since_noted_s >= NOTED_EVERY_S then
     redis.call("HSET", state, "cursor", cursor, "turned_at", asked.now)
   end
 end
@@ -170,6 +171,14 @@ local function release()
   end
 end
 
+-- After a clock was set back, count no time from the former one: what failed is due now, and a hold ends as one from now.
+local function cut_future()
+  for _, user in ipairs(redis.call("ZRANGEBYSCORE", due, "(" .. asked.now, "+inf", "LIMIT", 0, 10 * LOOKED_AT)) do
+    local job = open_of(user)
+    redis.call("ZADD", due, job and job.worker and asked["until"] or asked.now, user)
+  end
+end
+
 for _, settled in ipairs(asked.settled) do
   settle(settled)
 end
@@ -177,6 +186,9 @@ if asked.lost_reply then
   release()
 end
 if asked.want > 0 and redis.call("HEXISTS", state, "off_since") == 0 then
+  if (tonumber(redis.call("HGET", state, "turned_at")) or 0) > asked.now + CLOCKS_DIFFER_S then
+    cut_future()
+  end
   for _, user in ipairs(redis.call("ZRANGEBYSCORE", due, "-inf", asked.now, "LIMIT", 0, asked.want)) do
     take(user)
   end
