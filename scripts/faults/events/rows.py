@@ -81,7 +81,7 @@ EVENT_ROWS = [
         broken_one_in=50,
     ),
     EventRow("events-redis", "Redis is killed, `appendfsync always`", _always, _crash),
-    EventRow("events-worker", "a gunicorn worker is killed", _always, _kill_worker, calm_s=(0.2, 1.0)),
+    EventRow("events-worker", "a gunicorn worker is killed", _always, _kill_worker),
     EventRow(
         "events-failover-1",
         "the Sentinel primary is killed, `REDIS_WAIT_REPLICAS=1`",
@@ -102,7 +102,6 @@ EVENT_ROWS = [
         "a gunicorn worker is killed, on a Cluster",
         lambda _: Cluster(),
         _kill_worker,
-        calm_s=(0.2, 1.0),
         patience_s=_SWEPT_S,
         environment=_WAITS_NOT,
     ),
