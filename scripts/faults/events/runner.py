@@ -18,7 +18,7 @@ from statistics import median
 import orjson
 
 from scripts.faults.events.judge import SECRET, Judgement, judge, missing, read_log
-from scripts.faults.events.people import Person
+from scripts.faults.events.people import Account, Person
 from scripts.faults.events.rows import EventRow
 from scripts.faults.service import Service
 from tests.ports import lasting_port
@@ -102,7 +102,7 @@ class People:
         return sum(one.events for one in self._people)
 
     @property
-    def accounts(self):
+    def accounts(self) -> list[Account]:
         return [account for one in self._people for account in one.accounts]
 
     def close(self) -> None:
