@@ -21,7 +21,7 @@ from app.cli.terminal import (
 )
 from app.jobs.worker import JobFailed
 from app.receivers.wiring import Delivering
-from app.stores.jobs import Kept, QueueStatus
+from app.stores.job_records import Kept, QueueStatus
 from app.web.services import services
 
 events = CommandGroup("events", help="The systems that are told of events, and what they have not taken yet.")

@@ -5,7 +5,8 @@ from typing import Any
 
 from app.cli.terminal import counted, iso
 from app.serving.checkup import Finding, fail, ok, warn
-from app.stores.jobs import JobQueue, QueueStatus
+from app.stores.job_records import QueueStatus
+from app.stores.jobs import JobQueue
 
 _SILENT_AFTER_S = 60  # who delivers looks for jobs at least once a second
 _LATE_S = 5 * 60

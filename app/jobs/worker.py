@@ -16,7 +16,8 @@ from app.jobs.bell import Bell
 from app.jobs.receiver_state import ReceiverState
 from app.stores.connection.connect import StoreError
 from app.stores.connection.refusals import describe
-from app.stores.jobs import Job, JobQueue, Settled, new_worker
+from app.stores.job_records import Job, Settled
+from app.stores.jobs import JobQueue, new_worker
 from app.stores.scripts import ForeignKey
 
 log = logging.getLogger(__name__)

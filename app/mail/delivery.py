@@ -12,7 +12,7 @@ from app.jobs.worker import TAKEN_OVER_AFTER_S, JobWorker
 from app.mail.transport import Transport
 from app.rules.links import RESET_TTL_S, VERIFY_TTL_S
 from app.snowflakes import NOBODY
-from app.stores.jobs import Job
+from app.stores.job_records import Job
 from app.stores.mail import MailStore, Notice
 
 

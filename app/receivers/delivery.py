@@ -13,7 +13,8 @@ from app.jobs.receiver_state import ReceiverState
 from app.jobs.worker import JobFailed, JobWorker, ReceiverAway
 from app.receivers.form import Form, Request, read_event
 from app.receivers.receiver import Receiver
-from app.stores.jobs import Job, JobQueue
+from app.stores.job_records import Job
+from app.stores.jobs import JobQueue
 
 WITHIN_MS = 5000  # for the whole exchange with a receiver
 HOLD_S = 30.0

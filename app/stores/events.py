@@ -6,7 +6,7 @@ e-mail address and no secret. The queues themselves: jobs.py.
 
 from typing import Literal, get_args
 
-from app.stores.jobs import Queue
+from app.stores.job_records import Queue
 from app.stores.keys import Keys
 from app.watch.events import EventType
 

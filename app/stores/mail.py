@@ -14,7 +14,8 @@ import orjson
 from redis import ResponseError
 
 from app.stores.connection.client import RedisClient
-from app.stores.jobs import JobQueue, Queue, no_job_in_foreign_key
+from app.stores.job_records import Queue
+from app.stores.jobs import JobQueue, no_job_in_foreign_key
 from app.stores.keys import Keys, unprefixed
 from app.stores.lifetimes import RETENTION_S
 from app.stores.session_records import Client

@@ -19,7 +19,7 @@ from redis import RedisError
 
 from app.stores.connection.client import RedisClient
 from app.stores.connection.refusals import describe, is_wrong_type
-from app.stores.jobs import MOST_WAITING, Queue
+from app.stores.job_records import MOST_WAITING, Queue
 from app.stores.keys import Keys, unprefixed
 from app.stores.lua import job_script, user_script
 from app.watch import lost_jobs

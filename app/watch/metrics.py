@@ -110,7 +110,7 @@ LIMIT_HITS = _counter("limit_hits", "Requests refused because a rate limit was r
 
 
 class QueueFigures(Protocol):
-    """What stores/jobs.py knows of a queue."""
+    """What is known of a queue: QueueStatus in stores/job_records.py."""
 
     @property
     def waiting(self) -> int: ...

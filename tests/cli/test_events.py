@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from app.stores.jobs import Settled
+from app.stores.job_records import Settled
 from app.web.services import EXTENSION
 from tests.cli.conftest import Ran
 from tests.receivers.conftest import WHSEC, Receiver, says

@@ -7,7 +7,7 @@ import pytest
 from app import create_app
 from app.config import load_settings
 from app.stores.connection.connect import connect
-from app.stores.jobs import Settled
+from app.stores.job_records import Settled
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, new_notice_id
 from app.stores.passkeys import Passkey

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from app.stores.connection.connect import from_redis_py
-from app.stores.jobs import JobQueue, Queue, Settled
+from app.stores.job_records import Queue, Settled
+from app.stores.jobs import JobQueue
 from app.stores.keys import unprefixed
 from tests.conftest import Clock
 from tests.queues import open_jobs

@@ -8,7 +8,8 @@ from app.jobs.bell import Bell
 from app.jobs.receiver_state import ReceiverState
 from app.jobs.worker import JobFailed, JobRefused, JobWorker, ReceiverAway, ReceiverGone
 from app.stores.connection.connect import StoreError
-from app.stores.jobs import JobQueue, Queue
+from app.stores.job_records import Queue
+from app.stores.jobs import JobQueue
 from app.stores.keys import unprefixed
 from tests.queues import left, open_jobs
 

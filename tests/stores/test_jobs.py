@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.stores.jobs import LONGEST_WAIT_S, JobQueue, Queue, Settled
+from app.stores.job_records import Queue, Settled
+from app.stores.jobs import LONGEST_WAIT_S, JobQueue
 from app.stores.keys import unprefixed
 from tests.queues import left, open_jobs
 

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from app.rules.links import RESET_TTL_S
-from app.stores.jobs import Settled
+from app.stores.job_records import Settled
 from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, Notice
 from app.stores.session_records import Client

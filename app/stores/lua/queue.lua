@@ -6,7 +6,7 @@
 -- KEYS[3]   due, a sorted set: users, scored by when their open job may be taken (Unix s): a worker holds it until then,
 --           or it failed and is tried again then
 -- KEYS[4]   parked, a sorted set: "<user>:<padded id>" of each job that waits behind the open one of its user
--- KEYS[5]   state, a hash: see QueueStatus in stores/jobs.py, and cursor: the id of the last entry that was looked at
+-- KEYS[5]   state, a hash: see QueueStatus in stores/job_records.py, and cursor: the id of the last entry that was looked at
 -- KEYS[6]   dead, a stream: jobs that were given up
 -- ARGV[1]   JSON: field (the name of the field with a job's content), max (about how many may wait), oldest (the id before
 --           which no job waits any more), max_dead, oldest_dead and retention_s (about how many are kept there, how long)
