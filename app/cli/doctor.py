@@ -136,7 +136,7 @@ def _check_deletions(wired: Services) -> Finding:
         f"last came to its end {times.ago(overdue.tidied_at, wired.clock())}" if overdue.tidied_at else "has never run"
     )
     if not overdue.users:
-        return ok("deletions", f"No account waits for its deletion. `flask users tidy` {last}.")
+        return ok("deletions", f"No account is overdue for its deletion. `flask users tidy` {last}.")
     said = f"{counted(overdue.users, 'account')} should have been deleted a day ago. `flask users tidy` {last}."
     return warn("deletions", said, "Run it daily, by a timer.")
 

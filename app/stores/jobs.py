@@ -154,7 +154,8 @@ class JobQueue(Generic[T]):
         self._redis.write(("HSET", self.queue.keys.state, "off_since", repr(self._clock()), "failure", failure))
 
     def switch_on(self) -> None:
-        self._redis.write(("HDEL", self.queue.keys.state, "off_since", "away_since"))
+        """Let workers take jobs again. Whether the receiver is away is for them to find out."""
+        self._redis.write(("HDEL", self.queue.keys.state, "off_since"))
 
     def waiting(self, count: int, user_id: str | None = None) -> Sequence[Kept]:
         """Return the oldest jobs that wait, of all or of one user."""

@@ -308,5 +308,5 @@ def test_tidy_deletes_who_is_due_and_doctor_tells_if_it_does_not_run(alice, run,
     clock.advance(16 * 24 * 3600)
     assert "1 account should have been deleted" in run("doctor").out
     assert "1 user deleted" in run("users", "tidy").out
-    assert "No account waits for its deletion" in run("doctor").out
+    assert "No account is overdue for its deletion" in run("doctor").out
     assert run("users", "show", alice.email).exit_code == 1

@@ -153,6 +153,17 @@ def test_a_receiver_that_is_switched_off_gets_nothing_until_it_is_on(put, take, 
     assert jobs.status().off_since is None
 
 
+def test_a_receiver_that_is_away_is_told_of_until_it_takes_a_job_whoever_switches_it_on(put, take, jobs, clock):
+    """An operator who has all tried again must not read that all is well while nothing arrives."""
+    put("a1")
+    [job] = take()
+    jobs.note_away("connection refused")
+    jobs.switch_on()
+    assert (jobs.status().away_since, jobs.status().failure) == (clock(), "connection refused")
+    take(Settled(job, "done"), want=0)
+    assert jobs.status().away_since is None
+
+
 def test_a_receiver_that_was_away_is_told_of_and_gets_all_at_once(put, take, jobs, clock):
     put("a1")
     [job] = take()
