@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from app.cli.queue_checks import trouble_of
+from app.cli.queue_checks import NO_SETTING, trouble_of
 from app.cli.terminal import (
     CommandGroup,
     Failure,
@@ -36,21 +36,30 @@ _limit = click.option(
 @events.command()
 @as_json
 def status(as_json: bool) -> None:
-    """Tell how each receiver is. Exits with 1 if one is away or switched off, or if nobody delivers."""
+    """Tell how the mails and each receiver are. Exits with 1 if one is away or switched off, or nobody delivers.
+
+    So it does if something waits for a receiver that no setting names any more.
+    """
     wired = services()
-    if not wired.deliverings:
-        raise NothingThere("Nobody is told of events; set WEBHOOK_URLS, BACKCHANNEL_LOGOUT_URLS or SSF_PUSH_URLS.")
+    places = {one.receiver.id: one.receiver.place for one in wired.deliverings}
     all_well = True
-    for one in wired.deliverings:
-        found = one.queue.status()
+    for queue in wired.queues:
+        found = queue.status()
         trouble = trouble_of(found, wired.clock())
         all_well &= not trouble
-        _show_status(one.receiver.id, one.receiver.place, found, trouble, as_json)
+        _show_status(queue.queue.name, places.get(queue.queue.name), found, trouble, as_json)
+    leftovers = list(wired.leftovers())
+    for left, place in leftovers:
+        found = left.status()
+        all_well &= not found.waiting
+        _show_status(left.queue.name, place, found, NO_SETTING, as_json)
+    if not places and not leftovers:
+        raise NothingThere("Nobody is told of events; set WEBHOOK_URLS, BACKCHANNEL_LOGOUT_URLS or SSF_PUSH_URLS.")
     if not all_well:
         raise Failure("Not all receivers are well.")
 
 
-def _show_status(receiver_id: str, place: str, found: QueueStatus, trouble: str, as_json: bool) -> None:
+def _show_status(receiver_id: str, place: str | None, found: QueueStatus, trouble: str, as_json: bool) -> None:
     counts = {
         "waiting": found.waiting,
         "dead": found.dead,
@@ -63,7 +72,7 @@ def _show_status(receiver_id: str, place: str, found: QueueStatus, trouble: str,
         return
     told = [f"{name.replace('_', ' ')} {count}" for name, count in counts.items()]
     oldest = [f"oldest from {iso(found.oldest_at)}"] if found.oldest_at else []
-    say(receiver_id, place, *told, *oldest, trouble)
+    say(receiver_id, *([place] if place else []), *told, *oldest, trouble)
 
 
 @events.command("list")
@@ -127,6 +136,7 @@ def forget(receiver_id: str, yes: bool) -> None:
         raise NothingThere("There is no such queue.")
     confirm(f"Delete the queue of {receiver_id} with {counted(queue.status().waiting, 'event')}?", yes)
     queue.drop()
+    wired.known_receivers.forget(receiver_id)
     say("Done.")
 
 

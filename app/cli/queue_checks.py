@@ -1,6 +1,6 @@
 """The checks by `flask doctor` of who delivers mails and events. The other checks: cli/doctor.py."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from app.cli.terminal import counted, iso
@@ -10,6 +10,7 @@ from app.stores.jobs import JobQueue
 
 _SILENT_AFTER_S = 60  # who delivers looks for jobs at least once a second
 _LATE_S = 5 * 60
+NO_SETTING = "no setting names it any more"
 _SHOW_DEAD = "`flask events dead` says why, `flask events retry` sends them again."
 
 
@@ -28,6 +29,14 @@ def check_queues(queues: Sequence[JobQueue[Any]], now: float) -> Iterator[Findin
     """Check for each queue that somebody delivers, that the receiver is well, and that nothing waits long."""
     for queue in queues:
         yield _check_queue(queue.queue.name, queue.status(), now)
+
+
+def check_leftovers(left: Iterable[tuple[JobQueue[bytes], str]]) -> Iterator[Finding]:
+    """Warn of each queue whose receiver no setting names any more. Each has the URL of that receiver beside it."""
+    for queue, place in left:
+        name, waiting = queue.queue.name, queue.status().waiting
+        said = f"Receiver {place}: {NO_SETTING}; {counted(waiting, 'event')} {'waits' if waiting == 1 else 'wait'}."
+        yield warn(name, said, f"Name it again, or delete what is left: `flask events forget {name}`.")
 
 
 def _check_queue(name: str, found: QueueStatus, now: float) -> Finding:

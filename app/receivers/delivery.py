@@ -13,6 +13,7 @@ from app.jobs.receiver_state import ReceiverState
 from app.jobs.worker import JobFailed, JobWorker, ReceiverAway
 from app.receivers.form import Form, Request, read_event
 from app.receivers.receiver import Receiver
+from app.stores.events import KnownReceivers
 from app.stores.job_records import Job
 from app.stores.jobs import JobQueue
 
@@ -75,6 +76,7 @@ class EventDelivery(JobWorker[bytes]):
         receiver: Receiver,
         state: ReceiverState,
         form: Form,
+        known: KnownReceivers,
         clock: Callable[[], float] = time.time,
         hold_s: float = HOLD_S,
     ) -> None:
@@ -83,9 +85,15 @@ class EventDelivery(JobWorker[bytes]):
             state: Shared by all workers of this process for the receiver.
         """
         super().__init__(queue, state, clock, hold_s)
+        self._id = receiver.id
+        self._known = known
         self._place = receiver.place
         self._form = form
         self._sender = Sender(receiver, form, clock)
+
+    def prepare(self) -> None:
+        """Note the receiver, so that its queue can be found when no setting names it any more."""
+        self._known.note(self._id, self._place)
 
     def do(self, job: Job[bytes], content: bytes) -> None:  # noqa: ARG002 - an event has all that is told
         last_begin = time.monotonic() + self.attempt_s - WITHIN_MS / 1000

@@ -12,6 +12,7 @@ from app.receivers.receiver import Receiver, receivers_of
 from app.receivers.security_events import SecurityEvents
 from app.receivers.webhooks import Webhooks
 from app.rules.signing_keys import Signing
+from app.stores.events import KnownReceivers
 from app.stores.jobs import JobQueue
 from app.stores.wiring import Stores
 
@@ -19,16 +20,24 @@ from app.stores.wiring import Stores
 class Delivering:
     """A receiver with its queue, and what delivers to it."""
 
-    def __init__(self, receiver: Receiver, queue: JobQueue[bytes], form: Form, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        queue: JobQueue[bytes],
+        form: Form,
+        known: KnownReceivers,
+        clock: Callable[[], float],
+    ) -> None:
         self.receiver = receiver
         self.queue = queue
         self._form = form
+        self._known = known
         self._clock = clock
         self._state = ReceiverState(receiver.place, EventDelivery.noun, clock, FAILURES_THAT_ARE_ALL)
 
     def make_worker(self) -> EventDelivery:
         """Return one more worker, for a thread of its own."""
-        return EventDelivery(self.queue, self.receiver, self._state, self._form, self._clock)
+        return EventDelivery(self.queue, self.receiver, self._state, self._form, self._known, self._clock)
 
     def send_test(self) -> str:
         """Send what tells of nothing that happened, past the queue. Return its id.
@@ -56,7 +65,13 @@ def make_deliverings(
 ) -> Sequence[Delivering]:
     """Return one for each receiver, in the order of the settings."""
     return [
-        Delivering(receiver, stores.event_queue(receiver.id), _form_of(receiver, settings, signing, clock), clock)
+        Delivering(
+            receiver,
+            stores.event_queue(receiver.id),
+            _form_of(receiver, settings, signing, clock),
+            stores.known_receivers,
+            clock,
+        )
         for receiver in receivers_of(settings)
     ]
 

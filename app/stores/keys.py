@@ -86,6 +86,7 @@ class Keys:
         swept: String: when what processes left in outboxes was last looked for (Unix s). It has a TTL.
         signing_keys: Sorted set: the kid of each key that signs tokens for receivers, scored by when it was first
             published (Unix s).
+        receivers: Hash: maps the id of each receiver that events were ever delivered to, to its URL without a query.
         leases: Hash: maps the id of each holder of leases to its registration: "<lease in ms> <count>", with " leaving"
             behind it once an ending has waited for it in vain. Also the channel of rounds. Absent in a Cluster.
     """
@@ -104,6 +105,7 @@ class Keys:
         self.tidied = f"{self.start}user:tidied"
         self.swept = f"{self.start}user:swept"
         self.signing_keys = f"{self.start}events:signing_keys"
+        self.receivers = f"{self.start}events:receivers"
         self.leases = f"{self.start}leases"
 
     def type_of(self, key: str) -> str | None:
@@ -112,7 +114,7 @@ class Keys:
             return None
         of_all = {self.leases: "hash", self.leaving: "zset", self.tidied: "string", self.swept: "string"}
         of_all |= {self.mail_later: "zset"}
-        of_all[self.signing_keys] = "zset"
+        of_all |= {self.signing_keys: "zset", self.receivers: "hash"}
         of_all |= zip(self.mail.all(), QUEUE_TYPES.values(), strict=True)
         if key in of_all:
             return of_all[key]

@@ -8,7 +8,7 @@ from app.stores.adopted import AdoptionStore
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
 from app.stores.departures import DepartureStore
-from app.stores.events import event_queue
+from app.stores.events import KnownReceivers, event_queue
 from app.stores.jobs import JobQueue
 from app.stores.keys import Keys
 from app.stores.leases.connection import Loop
@@ -86,6 +86,7 @@ class Stores:
         self.notices = NoticeStore(redis, scripts)
         self.mails = MailStore(redis, clock, lifetimes.retention_s, self.keys)
         self.waking = Waking(redis, self.keys)
+        self.known_receivers = KnownReceivers(redis, self.keys)
         self._redis, self._clock = redis, clock
 
     def event_queue(self, receiver_id: str) -> JobQueue[bytes]:

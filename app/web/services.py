@@ -1,7 +1,7 @@
 """The services that routes and commands call, wired once for each application by create_app."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from app.rules.wiring import Rules
 from app.stores.connection.client import RedisClient
 from app.stores.connection.node import Wait
 from app.stores.connection.server import Server, inspect_servers
+from app.stores.events import KnownReceivers
 from app.stores.foreign import ForeignKeys, find_foreign_keys
 from app.stores.jobs import JobQueue
 from app.stores.keys import Keys
@@ -78,6 +79,7 @@ class Services(Rules):
         self.signing: Signing | None = make_signing(settings, stores, clock)
         self.outbox: Outbox = stores.outbox
         self.waking: Waking = stores.waking
+        self.known_receivers: KnownReceivers = stores.known_receivers
         self.event_queue: Callable[[str], JobQueue[bytes]] = stores.event_queue
         self.deliverings: Sequence[Delivering] = make_deliverings(settings, stores, self.signing, clock)
         self.look_at_redis: Callable[[], Sequence[Server]] = partial(inspect_servers, redis, clock)
@@ -90,6 +92,14 @@ class Services(Rules):
     def queues(self) -> Sequence[JobQueue[Any]]:
         """The queues of all who are told of something: of mails, if mails are sent, and of each receiver of events."""
         return [*([self._mails] if self.delivery else []), *(one.queue for one in self.deliverings)]
+
+    def leftovers(self) -> Iterator[tuple[JobQueue[bytes], str]]:
+        """Yield each queue whose receiver no setting names any more, and the URL of that receiver."""
+        named = {one.receiver.id for one in self.deliverings}
+        for receiver_id, place in sorted(self.known_receivers.all().items()):
+            queue = self.event_queue(receiver_id)
+            if receiver_id not in named and queue.is_there():
+                yield queue, place
 
     def publish_keys(self) -> None:
         """Note that this process publishes the keys that sign tokens, once Redis answers. Nobody waits for that."""

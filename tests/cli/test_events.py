@@ -73,9 +73,10 @@ class TestEvents:
     def test_the_status_says_who_is_well_and_why_another_is_not(self, run, deliverings, receiver):
         silent = run("events", "status", "--json")
         assert silent.exit_code == 1
-        assert [row["trouble"] for row in silent.json] == ["nobody delivers"] * 2
+        assert [row["trouble"] for row in silent.json] == ["nobody delivers"] * 3
         deliver(deliverings)
-        there, away = run("events", "status", "--json").json
+        mails, there, away = run("events", "status", "--json").json
+        assert (mails["receiver"], mails["url"], mails["trouble"]) == ("mail", None, "nobody delivers")
         assert (there["waiting"], there["delivered"], there["trouble"]) == (0, 2, None)
         assert (away["waiting"], away["delivered"]) == (2, 0)
         assert away["trouble"].endswith(": no connection")
@@ -85,7 +86,7 @@ class TestEvents:
         receiver.answers = [says(410)]
         deliverings[0].queue.put(b'{"id":"evt_1","type":"test","at":"2025-12-01T00:00:00+00:00"}', "7")
         deliver(deliverings)
-        off = run("events", "status", "--json").json[0]["trouble"]
+        off = run("events", "status", "--json").json[1]["trouble"]
         assert off.startswith("switched off since ")
         assert off.endswith("status 410, it wants nothing any more")
 
@@ -152,16 +153,30 @@ class TestEvents:
         unknown = run("events", "send-test", "https://other.example.com/")
         assert (unknown.exit_code, unknown.err) == (1, "Error: No receiver of the settings has this id or URL.\n")
 
-    def test_the_queue_of_a_receiver_that_is_gone_can_be_deleted(self, run, make_app, deliverings, redis):
-        gone = deliverings[0].receiver.id
-        refused = run("events", "forget", gone, "--yes")
+    def test_the_queue_of_a_receiver_that_is_gone_is_told_of_and_can_be_deleted(
+        self, run, make_app, deliverings, redis
+    ):
+        deliver(deliverings)
+        there, away = deliverings
+        refused = run("events", "forget", away.receiver.id, "--yes")
         assert refused.err.startswith("Error: The settings name this receiver")
-        later = make_app()
-        ended = Ran(later.test_cli_runner().invoke(args=["events", "forget", gone, "--yes"]))
+        later = make_app(SMTP_URL="").test_cli_runner()
+        told = Ran(later.invoke(args=["events", "status", "--json"]))
+        assert told.exit_code == 1
+        assert {row["receiver"]: (row["url"], row["waiting"], row["trouble"]) for row in told.json} == {
+            there.receiver.id: (there.receiver.place, 0, "no setting names it any more"),
+            away.receiver.id: (away.receiver.place, 2, "no setting names it any more"),
+        }
+        found = {row["check"]: row for row in Ran(later.invoke(args=["doctor", "--json"])).json}[away.receiver.id]
+        assert found["level"] == "warn"
+        assert found["said"] == f"Receiver {away.receiver.place}: no setting names it any more; 2 events wait."
+        ended = Ran(later.invoke(args=["events", "forget", away.receiver.id, "--yes"]))
         assert (ended.exit_code, ended.out) == (0, "Done.\n")
-        assert not redis.exists(deliverings[0].queue.queue.keys.waiting)
-        again = Ran(later.test_cli_runner().invoke(args=["events", "forget", gone, "--yes"]))
+        assert not redis.exists(away.queue.queue.keys.waiting)
+        again = Ran(later.invoke(args=["events", "forget", away.receiver.id, "--yes"]))
         assert (again.exit_code, again.err) == (1, "Error: There is no such queue.\n")
+        told = Ran(later.invoke(args=["events", "status", "--json"]))
+        assert (told.exit_code, [row["receiver"] for row in told.json]) == (0, [there.receiver.id])
 
 
 @pytest.mark.parametrize("redis", ["fake"], indirect=True)

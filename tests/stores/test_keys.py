@@ -37,7 +37,7 @@ def named(keys):
 def test_every_key_is_known_by_its_name(prefix):
     keys = Keys(prefix)
     found = dict(named(keys))
-    assert len(found) == 17 + 2 + 6 + 2 * 6 + len(LIMIT_SCOPES)
+    assert len(found) == 17 + 3 + 6 + 2 * 6 + len(LIMIT_SCOPES)
     assert {key: keys.type_of(key) for key in found} == found
     assert {key for key in found if not key.startswith(keys.start)} == set()
 
