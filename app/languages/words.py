@@ -47,15 +47,15 @@ def name_of(session: Session) -> str:
 
 
 def made_up_name(client: Client) -> str:
-    """Return a name such as "Firefox on Linux" or "Firefox on Unknown"."""
-    program, system = parts_of(client)
-    if program is None and system is None:
-        return gettext("Unknown device")
-    if system is None:
-        return gettext("%(program)s on Unknown", program=program)
-    if program is None:
-        return gettext("Unknown on %(system)s", system=system)
-    return gettext("%(program)s on %(system)s", program=program, system=system)
+    """Return a name such as "Firefox on Linux", "Safari on iPhone", "Chrome on a Pixel 8" or "curl"."""
+    program, device, grammar = parts_of(client)
+    if program is None or device is None:
+        return program or device or gettext("Unknown device")
+    if grammar == "one of many":
+        return gettext("%(program)s on a %(device)s", program=program, device=device)
+    if grammar == "thing":
+        return gettext("%(program)s on %(device)s", program=program, device=device)
+    return gettext("%(program)s on %(system)s", program=program, system=device)
 
 
 def how_opened(session: Session) -> str | None:
@@ -93,5 +93,5 @@ def why_ended_here(ended: Ended, now: float) -> str:
 
 
 def _within_a_sentence(session: Session) -> str:
-    is_unknown = session.name is None and parts_of(session.client) == (None, None)
+    is_unknown = session.name is None and not any(parts_of(session.client)[:2])
     return gettext("an unknown device") if is_unknown else name_of(session)

@@ -20,56 +20,17 @@ from app.languages.texts import gettext
 from app.languages.words import made_up_name
 from app.mail.refusals import RecipientRefused
 from app.mail.wordings import WITH_FORGOT, WORDINGS
-from app.rules.device_names import kind_of
+from app.rules.device_names import only_listed, parts_of
 from app.rules.email_addresses import mailbox, may_be_imported, normalise_email
 from app.rules.keyring import Keyring
 from app.rules.links import Links
 from app.stores.mail import Notice
-from app.stores.session_records import Client
 from app.stores.user_records import User
 from app.stores.users import UserStore
 from app.text import visible
 from app.translations import LANGUAGES
 
-# Mails name only programs and systems on a list. Clients choose their own names, and anybody can register with somebody
-# else's address, so that this person gets the mails of the account. So any other name, even if it looks harmless, may
-# be a link or an advertisement. The names of programs are those of ua-parser and Discord's clients. The systems are in
-# rules/device_names.py.
-_PROGRAMS = {
-    "Brave",
-    "Chrome",
-    "Chrome Mobile",
-    "Chrome Mobile WebView",
-    "Chrome Mobile iOS",
-    "Chromium",
-    "DuckDuckGo Mobile",
-    "Discord Android",
-    "Discord Client",
-    "Discord iOS",
-    "Edge",
-    "Edge Mobile",
-    "Electron",
-    "Firefox",
-    "Firefox Focus",
-    "Firefox Mobile",
-    "Firefox iOS",
-    "HeadlessChrome",
-    "IE",
-    "Mobile Safari",
-    "Mobile Safari UI/WKWebView",
-    "Opera",
-    "Opera Mini",
-    "Opera Mobile",
-    "Python Requests",
-    "Safari",
-    "Samsung Internet",
-    "Vivaldi",
-    "Yandex Browser",
-    "aiohttp",
-    "curl",
-}
 _DOMAIN = re.compile(r"[a-zA-Z0-9._-]+|\[[a-zA-Z0-9.:]+\]")
-_VERSION = re.compile(r" [0-9]{1,2}(\.[0-9]{1,2})?\Z")  # the version of a system, as in "Windows 8.1"
 
 
 class Letters:
@@ -215,10 +176,13 @@ def _recipient(email: str) -> Address:
 
 
 def _facts(notice: Notice) -> dict[str, str]:
-    client = _keep_known_parts(notice.client)
+    # Mails name only programs and devices on a list. Clients choose their own names, and anybody can register with
+    # somebody else's address, so that this person gets the mails of the account. So any other name, even if it looks
+    # harmless, may be a link or an advertisement.
+    client = only_listed(notice.client)
     unknown = gettext("unknown")
     return {
-        gettext("Device"): made_up_name(client) if client.os or client.platform else unknown,
+        gettext("Device"): made_up_name(client) if any(parts_of(client)[:2]) else unknown,
         gettext("Place"): visible(client.location or "").strip() or unknown,
         gettext("Address"): visible(client.ip or "").strip() or unknown,
         gettext("Time"): times.date_and_time(notice.at),
@@ -230,13 +194,3 @@ def _due(notice: Notice, user: User) -> dict[str, str]:
     if notice.kind != "account_deleted" or not user.delete_at:
         return {}
     return {gettext("Deletion"): times.date_and_time(user.delete_at)}
-
-
-def _keep_known_parts(client: Client) -> Client:
-    system = Client(os=_VERSION.sub("", client.os or ""))
-    return Client(
-        os=client.os if kind_of(system) != "unknown" else None,
-        platform=client.platform if client.platform in _PROGRAMS else None,
-        location=client.location,
-        ip=client.ip,
-    )

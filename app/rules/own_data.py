@@ -125,7 +125,10 @@ def _client(client: Client) -> dict[str, Any]:
     return {
         "system": client.os,
         "program": client.platform,
+        "program_as_shown": client.program,
+        "device": client.device,
         "form": client.form,
+        "told_by_properties": client.told is True,
         "address": client.ip,
         "place": client.location,
     }

@@ -47,7 +47,10 @@ class Client:
     Attributes:
         location: The place as a text.
         place: Its parts; None for a session that a release before has noted.
-        form: "tablet" for a tablet, else None. It is kept because system and program do not show it.
+        program: What people call the program, if `platform` does not lead to it.
+        device: What people call the device, such as "Xbox" or "Pixel 8", if `os` and `form` do not lead to it.
+        form: The kind of device, if `os` and `platform` do not lead to it.
+        told: True if the client's properties said it; else None.
     """
 
     os: str | None = None
@@ -56,6 +59,9 @@ class Client:
     ip: str | None = None
     form: str | None = None
     place: Place | None = None
+    program: str | None = None
+    device: str | None = None
+    told: bool | None = None
 
 
 UNKNOWN_CLIENT = Client()
@@ -181,16 +187,13 @@ def parse_ended(user_id: str, raw: str, score: float) -> Ended | None:
 def session_of(user_id: str, id_hash: str, score: float, record: Any) -> Session:
     """Return the session of a record that was read from JSON. What is missing, or is not ours, is unknown."""
     known = record if isinstance(record, dict) and is_time(record.get("began_at")) else {}
-    # Where both are, a process of the release before has noted the session since.
-    place = None if _text(known, "location") is not None else _place_of(known.get("place"))
-    location = place.text if place else _text(known, "location")
     adopted_at = _time(known, "adopted_at")
     return Session(
         user_id,
         id_hash,
         known.get("began_at", int(score)),
         score,
-        Client(_text(known, "os"), _text(known, "platform"), location, _text(known, "ip"), _text(known, "form"), place),
+        _client_of(known),
         _time(known, "proved_at"),
         _text(known, "name"),
         known.get("on_public_computer") is True,
@@ -199,6 +202,22 @@ def session_of(user_id: str, id_hash: str, score: float, record: Any) -> Session
         _time(known, "ends_by"),
         adopted_at is not None and not known.get("formers"),
         _amr_of(known.get("amr")),
+    )
+
+
+def _client_of(record: dict[str, Any]) -> Client:
+    # Where both are, a process of the release before has noted the session since.
+    place = None if _text(record, "location") is not None else _place_of(record.get("place"))
+    return Client(
+        os=_text(record, "os"),
+        platform=_text(record, "platform"),
+        location=place.text if place else _text(record, "location"),
+        ip=_text(record, "ip"),
+        form=_text(record, "form"),
+        place=place,
+        program=_text(record, "program"),
+        device=_text(record, "device"),
+        told=True if record.get("told") is True else None,
     )
 
 

@@ -12,6 +12,8 @@ from netaddr import IPSet
 
 from app.callers.client_info import read_client
 from app.callers.location import Locations
+from app.rules.device_names import made_up_name
+from app.rules.notices import kind_of_device
 from app.stores.session_records import Place
 from app.text import clean
 
@@ -204,3 +206,48 @@ IPAD = "Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Versi
 )
 def test_tablets_are_told_from_phones(told, user_agent, form):
     assert read_client(told, user_agent, None, NOWHERE).form == form
+
+
+ELECTRON = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) discord/1.0.9212 "
+    "Chrome/134.0.6998.205 Electron/35.3.0 Safari/537.36"
+)
+XBOX = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64; Xbox; Xbox One) AppleWebKit/537.36 Chrome/128.0 Safari/537.36 Edg/128.0"
+)
+PIXEL = "Mozilla/5.0 (Linux; Android 14; Pixel 7) AppleWebKit/537.36 Chrome/131.0 Mobile Safari/537.36"
+
+
+@pytest.mark.parametrize(
+    ("told", "user_agent", "name"),
+    [
+        *(
+            (properties(told), ELECTRON, "Discord on Windows")
+            for told in (
+                {},
+                {"os": "Windows"},
+                {"os": "Windows", "browser": "Discord Client"},
+                {"os": "Windows", "browser": "Electron"},
+                {"os": "Windows", "browser": "Chrome"},
+            )
+        ),
+        (properties({"os": "Android", "browser": "Discord Android", "device": "Pixel 8"}), "", "Discord on a Pixel 8"),
+        (properties({"os": "Android", "browser": "Discord Android", "device": "a53x"}), "", "Discord on Android"),
+        (properties({"os": "Android", "browser": "Discord Android", "device": "Pixel <b>"}), "", "Discord on Android"),
+        (properties({"os": "iOS", "browser": "Discord iOS", "device": "iPad13,1"}), "", "Discord on iPad"),
+        (properties({"os": "Windows", "browser": "Chrome"}), PIXEL, "Chrome on Windows"),
+        (properties({"os": "Windows", "browser": "Edge"}), XBOX, "Edge on Xbox"),
+        (properties({"browser": "My Client"}), PIXEL, "My Client on a Pixel 7"),
+    ],
+)
+def test_devices_are_named_by_both(told, user_agent, name):
+    """Properties are believed of the system; the user agent says more of a device that has it."""
+    assert made_up_name(read_client(told, user_agent, None, NOWHERE)) == name
+
+
+def test_clients_of_the_api_see_what_the_program_calls_itself():
+    """The better names are for people: the wire and the memory of known devices keep the names of before."""
+    client = read_client("", ELECTRON, None, NOWHERE)
+    assert (client.os, client.platform, kind_of_device(client)) == ("Windows", "Electron", "Windows|Electron|")
+    client = read_client("", XBOX, None, NOWHERE)
+    assert (client.os, client.platform, kind_of_device(client)) == ("Windows", "Edge", "Windows|Edge|")

@@ -336,7 +336,7 @@ def test_no_word_that_a_client_said_is_in_a_mail(compose, kind, pitches):
     """Whoever registers may give the address of another, who is then mailed whatever becomes of that account."""
     links = re.compile(r"^https?://\S+$", re.MULTILINE)
     usual = links.sub("", text_of(compose(kind, Client(os="Linux"))))
-    assert len(re.findall(r"^Device: +Unknown on Linux$", usual, re.MULTILINE)) == 1
+    assert len(re.findall(r"^Device: +Linux$", usual, re.MULTILINE)) == 1
     for said in pitches:
         assert links.sub("", text_of(compose(kind, Client(os="Linux", platform=said)))) == usual
         assert re.search(r"^Device: +unknown$", text_of(compose(kind, Client(os=said, platform=said))), re.MULTILINE)
@@ -346,11 +346,18 @@ def test_no_word_that_a_client_said_is_in_a_mail(compose, kind, pitches):
     ("client", "name"),
     [
         (Client(os="Windows 8.1", platform="Chrome Mobile"), "Chrome on Windows 8.1"),
-        (Client(os="Android", platform="Discord Android"), "Discord Android on Android"),
+        (Client(os="Android", platform="Discord Android"), "Discord on Android"),
         (Client(os="Mac OS X", platform="curl"), "curl on macOS"),
-        (Client(os="iOS 17.5", platform="Mobile Safari UI/WKWebView"), "Safari on iOS 17.5"),
-        (Client(os="TempleOS", platform="Firefox"), "Firefox on Unknown"),
+        (Client(os="iOS 17.5", platform="Mobile Safari UI/WKWebView"), "Safari on iPhone"),
+        (Client(os="TempleOS", platform="Firefox"), "Firefox"),
         (Client(os="TempleOS", platform="HolyC"), "unknown"),
+        (Client(os="Android", platform="Chrome Mobile", device="Pixel 8"), "Chrome on a Pixel 8"),
+        (Client(os="Android", platform="Chrome Mobile", device="Pixel at pills.example"), "Chrome on Android"),
+        (Client(os="iOS", platform="Google", form="tablet"), "Google on iPad"),
+        (Client(os="Windows", platform="Edge", device="Xbox", form="console"), "Edge on Xbox"),
+        (Client(os="Windows", platform="Electron", program="Discord"), "Discord on Windows"),
+        (Client(os="Windows", platform="Electron", program="pills.example"), "Windows"),
+        (Client(platform="curl"), "curl"),
     ],
 )
 def test_well_known_systems_and_programs_are_named(compose, client, name):

@@ -54,7 +54,7 @@ def test_a_sign_in_tells_by_what_and_from_where(alice, new_device, told, clock):
     new_device(User_Agent=IPHONE).log_in(alice)
     newest, first = told(alice)
     assert words([newest, first]) == ["Logged in with a password"] * 2
-    assert (newest["deviceName"], newest["amr"], newest["ip"]) == ("Safari on iOS", ["pwd"], "127.0.0.1")
+    assert (newest["deviceName"], newest["amr"], newest["ip"]) == ("Safari on iPhone", ["pwd"], "127.0.0.1")
     assert first["deviceName"] == "Firefox on Linux"
 
 
@@ -63,7 +63,7 @@ def test_a_wrong_password_tells_from_where(alice, new_device, told, clock):
     assert log_in(new_device(User_Agent=IPHONE), alice.email, "wrong").status_code == 400
     newest = told(alice)[0]
     assert (newest["type"], newest["reason"]) == ("sign_in_refused", "wrong_password")
-    assert (newest["explanation"], newest["deviceName"]) == ("Login refused: wrong password", "Safari on iOS")
+    assert (newest["explanation"], newest["deviceName"]) == ("Login refused: wrong password", "Safari on iPhone")
 
 
 def test_a_right_password_of_an_unverified_address_tells_so(make_app, told):

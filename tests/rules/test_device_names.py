@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.languages import words
 from app.languages.words import why_ended, why_ended_here
 from app.rules.device_names import kind_of, made_up_name, name_of
 from app.stores.session_records import Client, Ended, Session
@@ -15,16 +16,33 @@ def session(id_hash="a", os="Linux", platform="Firefox", name=None):
     ("platform", "os", "called"),
     [
         ("Firefox", "Linux", "Firefox on Linux"),
-        ("Discord Android", "Android", "Discord Android on Android"),
-        ("Mobile Safari", "iOS", "Safari on iOS"),
+        ("Discord Android", "Android", "Discord on Android"),
+        ("Discord Client", "Windows", "Discord on Windows"),
+        ("Discord iOS", "iOS", "Discord on iPhone"),
+        ("Discord iOS", "iPadOS", "Discord on iPad"),
+        ("Discord Embedded", "Windows", "Discord on Windows"),
+        ("Discord VR", "Android", "Discord on Android"),
+        ("Android Chrome", "Android", "Chrome on Android"),
+        ("Android Mobile", "Android", "Android"),
+        ("Chrome iOS", "iOS", "Chrome on iPhone"),
+        ("Facebook Mobile", "iOS", "Facebook on iPhone"),
+        ("Playstation", "Playstation", "Discord on PlayStation"),
+        ("Playstation", None, "Discord on PlayStation"),
+        ("Xbox", "Xbox", "Discord on Xbox"),
+        ("Chrome", "Windows 11", "Chrome on Windows 11"),
+        ("Mobile Safari", "iOS 17.5", "Safari on iPhone"),
+        ("Firefox", "Unknown", "Firefox"),
+        ("Android", "Android", "Android"),
+        ("Mobile Safari", "iOS", "Safari on iPhone"),
         ("Chrome", "Mac OS X", "Chrome on macOS"),
-        ("Firefox", None, "Firefox on Unknown"),
-        (None, "Windows", "Unknown on Windows"),
+        ("Firefox", None, "Firefox"),
+        (None, "Windows", "Windows"),
         (None, None, "Unknown device"),
     ],
 )
 def test_made_up_names(platform, os, called):
-    assert made_up_name(Client(os=os, platform=platform)) == called
+    client = Client(os=os, platform=platform)
+    assert made_up_name(client) == words.made_up_name(client) == called
 
 
 def test_a_name_of_ones_own_takes_its_place():
@@ -43,8 +61,17 @@ def test_a_name_of_ones_own_takes_its_place():
         (Client(os="iOS", platform="Mobile Safari", form="tablet"), "tablet"),
         (Client(os="iPadOS"), "tablet"),
         (Client(platform="Firefox"), "browser"),
-        (Client(os="Tizen", platform="Samsung Internet"), "browser"),
-        (Client(os="Tizen"), "unknown"),
+        (Client(os="Tizen", platform="Samsung Internet"), "tv"),
+        (Client(os="tvOS"), "tv"),
+        (Client(os="Playstation", platform="Playstation"), "console"),
+        (Client(platform="Playstation"), "console"),
+        (Client(os="Android", platform="Discord VR"), "headset"),
+        (Client(os="Windows", platform="Discord Embedded"), "desktop"),
+        (Client(platform="curl"), "program"),
+        (Client(platform="Python Requests", os="Linux"), "program"),
+        (Client(os="Windows", platform="Edge", device="Xbox", form="console"), "console"),
+        (Client(os="Windows", platform="Edge", form="toaster"), "desktop"),
+        (Client(os="TempleOS", platform="Firefox"), "unknown"),
         (Client(), "unknown"),
     ],
 )

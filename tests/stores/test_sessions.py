@@ -155,6 +155,30 @@ def test_touch_keeps_the_client_where_a_request_tells_none(sessions, open_sessio
     assert sessions.list("1")[0].client == Client(os="Linux", platform="Firefox", ip="203.0.113.9")
 
 
+TOLD = Client(os="Windows", platform="Discord Client", program="Discord", form="desktop", told=True, ip="192.0.2.1")
+LIBRARY = Client(platform="okhttp", form="program", ip="192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "kept"),
+    [
+        (TOLD, replace(FIREFOX, location=None), TOLD),
+        (TOLD, replace(PHONE, told=True, ip="192.0.2.1"), replace(PHONE, told=True, ip="192.0.2.1")),
+        (replace(FIREFOX, location=None), TOLD, TOLD),
+        (TOLD, LIBRARY, TOLD),
+        (replace(FIREFOX, location=None), LIBRARY, replace(FIREFOX, location=None)),
+        (replace(LIBRARY, platform="curl"), LIBRARY, LIBRARY),
+        (LIBRARY, replace(FIREFOX, location=None), replace(FIREFOX, location=None)),
+    ],
+)
+def test_touch_keeps_what_was_told(sessions, open_session, clock, first, then, kept):
+    """Properties stay until others come, and a library for HTTP takes no device's name."""
+    open_session("a", client=first)
+    clock.advance(60)
+    sessions.touch("1", hashed("a"), then)
+    assert sessions.list("1")[0].client == kept
+
+
 def test_touch_never_brings_a_session_back(sessions, open_session, clock, redis):
     """A late update of an ended session writes nothing."""
     open_session("a")

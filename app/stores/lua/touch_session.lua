@@ -1,7 +1,7 @@
 -- touch_session.lua: note that a session was used, and by which client; a session that ended stays ended
 -- Runs after session.lua, which defines KEYS[1] to KEYS[3] and ARGV[1]
 -- ARGV[2]   JSON: id_hash, every_s (a use within this time after the last one is not noted), client (os, platform,
---           form, location or place, ip; unknown fields absent)
+--           program, device, form, told, location or place, ip; unknown fields absent)
 -- Returns   1 if it was noted; 0 if the session is over or was noted less than every_s ago
 local seen = cjson.decode(ARGV[2])
 local score = redis.call("ZSCORE", last_used, seen.id_hash)
@@ -17,8 +17,14 @@ end
 redis.call("ZADD", last_used, "XX", call.now, seen.id_hash)
 local record = record_of(seen.id_hash)
 if record then
-  if seen.client.os or seen.client.platform then
-    record.os, record.platform, record.form = seen.client.os, seen.client.platform, seen.client.form
+  local client = seen.client
+  local is_nobody = not (client.os or client.platform or client.program or client.device)
+  -- What properties said stays until properties say otherwise. A library for HTTP is no device, and replaces none.
+  local is_less = (record.told and not client.told)
+    or (client.form == "program" and record.form ~= "program" and (record.os or record.form or record.device))
+  if not is_nobody and not is_less then
+    record.os, record.platform, record.program = client.os, client.platform, client.program
+    record.device, record.form, record.told = client.device, client.form, client.told
   end
   record.location, record.place, record.ip = seen.client.location, seen.client.place, seen.client.ip
   record.attempt = nil  -- a minute after the sign-in nobody sends its form a second time
