@@ -37,7 +37,10 @@ ROUTES = [
     ("POST", "/users/@me/mfa/webauthn/credentials", {"ticket": "x", "name": "x", "credential": "{}"}),
     ("PATCH", "/users/@me/mfa/webauthn/credentials/1", {"name": "x"}),
     ("DELETE", "/users/@me/mfa/webauthn/credentials/1", None),
+    ("POST", "/gateway/revoke", {"sub_id": {"format": "opaque", "id": "1"}}),
+    ("POST", "/gateway/revoke", {"sub_id": {"format": "email", "email": "alice@example.com"}}),
 ]
+SECRET = "what-the-gateway-shows-to-be-let-in"
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def lasting_redis():
 @pytest.fixture
 def fragile(lasting_redis):
     """That Redis and the service on it."""
-    service = Service(lasting_redis.url)
+    service = Service(lasting_redis.url, GATEWAY_SECRET=SECRET)
     yield lasting_redis, service
     service.close()
 
@@ -59,7 +62,7 @@ def fragile(lasting_redis):
 @pytest.fixture
 def impatient(lasting_redis):
     """That Redis and the service on it, with the time-outs that operators have."""
-    service = Service(lasting_redis.plain_url)
+    service = Service(lasting_redis.plain_url, GATEWAY_SECRET=SECRET)
     yield lasting_redis, service
     service.close()
 
@@ -67,7 +70,8 @@ def impatient(lasting_redis):
 def assert_refused_in_time(device):
     for method, path, body in ROUTES:
         began = time.monotonic()
-        answer = device.call(method, path, body)
+        token = f"Bearer {SECRET}" if path == "/gateway/revoke" else None
+        answer = device.call(method, path, body, token)
         assert time.monotonic() - began < 2, path
         assert answer.status_code == 503, path
         assert answer.json == {"code": 0, "message": "503: Service Unavailable"}

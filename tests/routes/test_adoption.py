@@ -334,6 +334,18 @@ def test_end_all_of_a_user_without_a_session(old_device, app, adopting, alice):
     assert_refused(unused)
 
 
+def test_what_an_incident_tool_ends(old_device, adopting, alice):
+    """Also a token of the service before that was never used here."""
+    used, unused = old_device(), old_device(1_700_000_000)
+    assert used.is_signed_in
+    body = {"sub_id": {"format": "opaque", "id": alice.user_id}}
+    asked = adopting().test_client()
+    answer = asked.post("/gateway/revoke", json=body, headers={"Authorization": f"Bearer {SECRET}"})
+    assert answer.status_code == 204
+    for old in (used, unused):
+        assert_refused(old_device(token=old.token, at=adopting()))
+
+
 def test_ending_all_others_over_its_limit(old_device, adopting, alice, clock):
     """Then it stops no login under way, and it is an ending all the same."""
     app = adopting(RATE_LIMIT_END_OTHERS_USER="1 per hour")

@@ -318,6 +318,13 @@ class TestRevoke:
         assert lines["sessions_ended"]["actor"] == {"service": "gateway"}
         assert (lines["operator_acted"]["act"], lines["operator_acted"]["user_id"]) == ("revoke", alice.user_id)
 
+    @pytest.mark.parametrize("authorization", ["", SECRET, "Bearer", "Bearer wrong", f"Basic {SECRET}"])
+    def test_nobody_without_the_secret_ends_anything(self, gateway, alice, authorization):
+        body = {"sub_id": {"format": "opaque", "id": alice.user_id}}
+        answer = gateway._client.post("/gateway/revoke", json=body, headers={"Authorization": authorization})
+        assert (answer.status_code, answer.json) == (401, UNAUTHORIZED)
+        assert alice.is_signed_in
+
     def test_a_login_under_way_does_not_finish(self, gateway, alice, new_device, clock):
         alice.enable_totp(clock())
         form = {"login": alice.email, "password": PASSWORD}

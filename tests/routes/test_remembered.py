@@ -282,6 +282,13 @@ def test_operators_forget_too(alice, remembered, app):
     assert not is_spared(remembered, alice)
 
 
+def test_an_incident_tool_forgets_too(alice, remembered, app):
+    body = {"sub_id": {"format": "opaque", "id": alice.user_id}}
+    answer = app.test_client().post("/gateway/revoke", json=body, headers={"Authorization": f"Bearer {SECRET}"})
+    assert answer.status_code == 204
+    assert not is_spared(remembered, alice)
+
+
 def test_remembered_devices_are_listed_and_forgotten_one_by_one(alice, remembered, bob, new_browser, clock):
     clock.advance(60)
     other = remember(new_browser(), alice)

@@ -18,6 +18,7 @@ from tests.passkeys import CREDENTIALS, add, request_of
 NEW_PASSWORD = "another horse battery"
 OTHERS = ("a" * 16, "b" * 16)
 DAY_S = 24 * 3600
+GATEWAY = {"Authorization": f"Bearer {'g' * 32}"}
 
 
 @pytest.fixture(scope="module")
@@ -308,6 +309,25 @@ def evict_by_adoption(place):
     return lambda: _adopted(place)
 
 
+def _revoke(place):
+    body = {"sub_id": {"format": "opaque", "id": place.alice.user_id}}
+    return lambda: expect(204, place.app.test_client().post("/gateway/revoke", json=body, headers=GATEWAY))
+
+
+def revoke_by_the_gateway(place):
+    return _revoke(place)
+
+
+def revoke_by_the_gateway_again(place):
+    _revoke(place)()
+    return _revoke(place)
+
+
+def revoke_by_the_gateway_whose_record_was_lost(place):
+    place.redis.delete(keys.user(place.alice.user_id))
+    return _revoke(place)
+
+
 def _command(*args, given=None):
     def ready(place):
         def run():
@@ -348,6 +368,7 @@ REQUESTS = [
     *(notice_an_expiry_by_a_login, change_the_password, turn_totp_on, turn_totp_off, make_new_codes),
     *(reset, reset_with_a_code, sign_in_with_a_code_over_the_cap, say_not_me, say_not_me_again, revert),
     *(add_a_passkey_in_a_browser, remove_a_passkey_in_a_browser, sign_in_by_a_passkey_over_the_cap, revert_a_passkey),
+    *(revoke_by_the_gateway, revoke_by_the_gateway_again, revoke_by_the_gateway_whose_record_was_lost),
     *(swap, log_out_an_adopted_one, log_out_an_adopted_one_again, evict_by_adoption),
 ]
 on_one_server = pytest.mark.parametrize("redis", ["fake", "real"], indirect=True)

@@ -191,6 +191,16 @@ def test_an_operator_who_asks_again_is_told_again(app, alice):
 
 
 @alone
+def test_an_incident_tool_is_told_each_time_that_it_may_not_last(make_app, alice, phone):
+    app = make_app(REDIS_WAIT_REPLICAS="1", REDIS_WAIT_MS="50", GATEWAY_SECRET="g" * 32)
+    body = {"sub_id": {"format": "opaque", "id": alice.user_id}}
+    for _ in range(2):
+        sent = {"Authorization": f"Bearer {'g' * 32}"}
+        assert_unconfirmed(app.test_client().post("/gateway/revoke", json=body, headers=sent))
+        assert [device.is_signed_in for device in (alice, phone)] == [False] * 2
+
+
+@alone
 def test_an_operator_deletes_a_user(app, alice, redis):
     ran = app.test_cli_runner().invoke(args=["users", "delete", alice.email, "--yes"])
     assert ran.exit_code == 4
