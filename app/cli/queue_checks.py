@@ -8,7 +8,7 @@ from app.serving.checkup import Finding, fail, ok, warn
 from app.stores.job_records import QueueStatus
 from app.stores.jobs import JobQueue
 
-_SILENT_AFTER_S = 60  # who delivers looks for jobs at least once a second
+_SILENT_AFTER_S = 60  # who delivers is seen every 20 seconds, also while the receiver is away
 _LATE_S = 5 * 60
 NO_SETTING = "no setting names it any more"
 _SHOW_DEAD = "`flask events dead` says why, `flask events retry` sends them again."
@@ -16,12 +16,12 @@ _SHOW_DEAD = "`flask events dead` says why, `flask events retry` sends them agai
 
 def trouble_of(found: QueueStatus, now: float) -> str:
     """Return what keeps a receiver from getting its jobs; "" if nothing does."""
+    if found.turned_at is None or now - found.turned_at > _SILENT_AFTER_S:  # first: then nobody knows of the others
+        return f"nobody delivers since {iso(found.turned_at)}" if found.turned_at else "nobody delivers"
     if found.off_since is not None:
         return f"switched off since {iso(found.off_since)}: {found.failure}"
     if found.away_since is not None:
         return f"away since {iso(found.away_since)}: {found.failure}"
-    if found.turned_at is None or now - found.turned_at > _SILENT_AFTER_S:
-        return f"nobody delivers since {iso(found.turned_at)}" if found.turned_at else "nobody delivers"
     return ""
 
 
@@ -46,7 +46,7 @@ def _check_queue(name: str, found: QueueStatus, now: float) -> Finding:
     waiting = f"{counted(found.waiting, noun)} {'waits' if found.waiting == 1 else 'wait'}"
     if trouble := trouble_of(found, now):
         nobody = trouble.startswith("nobody")
-        advice = f"Run `{command}` beside the service." if nobody else "Once it is well again: `flask events retry`."
+        advice = f"Run `{command}` beside the service." if nobody else _advice_for(found, is_mail)
         if nobody and not found.waiting:
             return warn(check, f"{trouble.capitalize()}.", advice)
         return fail(check, f"{trouble[0].upper()}{trouble[1:]}; {waiting}.", advice)
@@ -57,3 +57,11 @@ def _check_queue(name: str, found: QueueStatus, now: float) -> Finding:
         advice = "`flask deliver-mail --retry-dead` sends them again." if is_mail else _SHOW_DEAD
         return warn(check, f"{counted(found.dead, noun)} {'was' if found.dead == 1 else 'were'} given up.", advice)
     return ok(check, f"Somebody delivers; {waiting}.")
+
+
+def _advice_for(found: QueueStatus, is_mail: bool) -> str:
+    if found.off_since is not None:
+        return "Once it is well again: `flask events retry`."
+    if is_mail:
+        return "It is tried again by itself; `flask doctor --mail-to` names the step that fails."
+    return "It is tried again by itself; `flask events send-test` tells whether it answers."

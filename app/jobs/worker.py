@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 TAKEN_OVER_AFTER_S = 15 * 60  # longer than any attempt to send a mail, so that only jobs of dead workers are taken over
 
 _STORE_PAUSE_S = 1.0
+_SEEN_EVERY_S = 20.0  # a queue at which nobody looks for a minute counts as one for which nobody delivers
 
 T = TypeVar("T")
 
@@ -183,7 +184,7 @@ class JobWorker(ABC, Generic[T]):
                 self._is_prepared = True
             self._tell_state()
             began = time.monotonic()
-            jobs = self._turn(want=0 if wait_s else 1)
+            jobs = self._turn(want=0 if wait_s else 1)  # also in a pause, so that it is seen that somebody delivers
             if not jobs and not wait_s:
                 self._receiver.made_no_attempt()
             for job in jobs:
@@ -192,24 +193,27 @@ class JobWorker(ABC, Generic[T]):
                 self._unsettled = [self._attempt(job)]
             self._tell_state()
             if not self._receiver.is_well:
-                self._turn(want=0)
+                self._settle()
         except StoreError as error:
             self._lost_reply = True
             self._store_went_away(error)
             return _STORE_PAUSE_S
         self._store_came_back()
-        return wait_s or (0.0 if jobs else self.idle_s)
+        return min(wait_s, _SEEN_EVERY_S) or (0.0 if jobs else self.idle_s)
 
     def _turn(self, want: int) -> list[Job[T]]:
         """Settle what is done, and take jobs. Until that works, no other job is taken, and no job is done again."""
-        if not want and not self._unsettled and not self._lost_reply:
-            return []
         early = not self._receiver.is_well  # so that its return is noticed, however long each job would wait
         jobs = self._queue.turn(
             self._name, self._unsettled, want, self._hold_s, lost_reply=self._lost_reply, early=early
         )
         self._unsettled, self._lost_reply = [], False
         return [*jobs]
+
+    def _settle(self) -> None:
+        """Settle what is done, and take no job."""
+        if self._unsettled or self._lost_reply:
+            self._turn(want=0)
 
     def _tell_state(self) -> None:
         """Note in the queue how the receiver is. If Redis fails, only this is tried again, and not the job."""
@@ -280,7 +284,7 @@ class JobWorker(ABC, Generic[T]):
     def _end(self) -> None:
         self.close()
         try:
-            self._turn(want=0)
+            self._settle()
         except StoreError as error:
             self._store_went_away(error)
 

@@ -180,6 +180,36 @@ def test_a_receiver_that_wants_no_more_is_switched_off_until_it_is_switched_on(p
     assert sorted(worker.done) == ["a1", "b1", "c1"]
 
 
+class LongAway(ReceiverAway):
+    least_pause_s = HOUR_S
+
+
+@pytest.mark.parametrize(
+    "answer", [ReceiverGone("410"), LongAway("503, Retry-After 3600 s"), ReceiverAway("503"), None]
+)
+def test_it_is_seen_that_somebody_delivers(put, worker, queue, clock, answer):
+    """Also to a receiver that is switched off, or wants to be left alone for an hour."""
+
+    class Passing(threading.Event):
+        """Lets the time of each pause pass at once, and notes how long nobody was seen; ends after half an hour."""
+
+        unseen_s = 0.0
+        end_at = clock() + HOUR_S / 2
+
+        def wait(self, timeout=None):
+            clock.advance(timeout)
+            self.unseen_s = max(self.unseen_s, clock() - queue.status().turned_at)
+            if clock() >= self.end_at:
+                self.set()
+
+    worker.answers["all"] = answer
+    worker.idle_s = 10
+    put("a1")
+    stop = Passing()
+    worker.run(stop)
+    assert 0 < stop.unseen_s <= 25
+
+
 def test_a_worker_without_a_job_goes_on_when_the_bell_rings(put, worker):
     """And does not sit out its pause."""
     worker.idle_s = 60

@@ -150,6 +150,13 @@ local function look_at_new()
   end
 end
 
+-- Note that somebody delivers, who takes no job now. A time ahead stays, for who takes the next one.
+local function note_turn()
+  if asked.now - (tonumber(redis.call("HGET", state, "turned_at")) or 0) >= NOTED_EVERY_S then
+    redis.call("HSET", state, "turned_at", asked.now)
+  end
+end
+
 -- Take the job that is tried again next, although it is not due.
 local function take_early()
   for _, user in ipairs(redis.call("ZRANGE", due, 0, LOOKED_AT)) do
@@ -196,5 +203,7 @@ if asked.want > 0 and redis.call("HEXISTS", state, "off_since") == 0 then
   if asked.early and #taken == 0 then
     take_early()
   end
+else
+  note_turn()
 end
 return taken
