@@ -93,7 +93,7 @@ def test_notices_arrive_all_at_once_and_are_as_they_were_sent(start, kind, store
     assert first == again
     assert "/reset#" in first
     # Exim says of the unknown mailbox a bare 550, so it is tried for some hours; Postfix has a status code.
-    assert (redis.xlen(keys.mail_dead), redis.zcard(keys.mail_later)) == ((1, 0) if kind is Postfix else (0, 1))
+    assert (redis.xlen(keys.mail.dead), redis.zcard(keys.mail.due)) == ((1, 0) if kind is Postfix else (0, 1))
 
 
 @pytest.mark.parametrize(
