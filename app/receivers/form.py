@@ -51,7 +51,10 @@ class Form(Protocol):
             at_s: The time of the answer.
 
         Raises:
-            JobFailed: It does not, and says what follows.
+            JobFailed: The event was not taken, and is tried again.
+            JobRefused: It will never be taken.
+            ReceiverAway: Nothing is taken now.
+            ReceiverGone: The receiver wants no event any more.
         """
 
 
