@@ -1,5 +1,6 @@
 """`flask events …`: whom events are for, what waits, what was given up and why. The delivery: cli/deliver_events.py."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -25,6 +26,18 @@ from app.stores.job_records import Kept, QueueStatus
 from app.web.services import services
 
 events = CommandGroup("events", help="The systems that are told of events, and what they have not taken yet.")
+
+
+class _EntryId(click.ParamType[str]):
+    """The id of an entry of a stream: two numbers of 64 bits."""
+
+    name = "entry"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"[0-9]{1,19}-[0-9]{1,19}", value):
+            self.fail(f"{value!r} is no id of an entry, as `list` and `dead` show it", param, ctx)
+        return value
+
 
 _receiver = click.argument("receiver_id", metavar="[RECEIVER]", required=False)
 _of_user = click.option("--user", "user_id", metavar="ID", help="Of this user alone.")
@@ -98,7 +111,7 @@ def dead(receiver_id: str | None, user_id: str | None, limit: int, as_json: bool
 
 @events.command()
 @_receiver
-@click.argument("entries", metavar="[ENTRY]...", nargs=-1)
+@click.argument("entries", metavar="[ENTRY]...", nargs=-1, type=_EntryId())
 def retry(receiver_id: str | None, entries: Sequence[str]) -> None:
     """Queue what was given up again: all, that of a receiver, or the named entries of it.
 
@@ -106,8 +119,11 @@ def retry(receiver_id: str | None, entries: Sequence[str]) -> None:
     """
     for one in _chosen(receiver_id):
         count = sum(one.queue.revive(entry) for entry in entries) if entries else one.queue.revive()
+        if entries and not count:
+            raise NothingThere("No such event was given up.")
         one.queue.switch_on()
         one.queue.hurry()
+        services().operators.record_on_queue("retry-events", one.receiver.id, count)
         say(one.receiver.id, f"{counted(count, 'event')} queued again")
 
 
@@ -134,9 +150,12 @@ def forget(receiver_id: str, yes: bool) -> None:
     queue = wired.event_queue(receiver_id)
     if not queue.is_there():
         raise NothingThere("There is no such queue.")
-    confirm(f"Delete the queue of {receiver_id} with {counted(queue.status().waiting, 'event')}?", yes)
+    found = queue.status()
+    count = found.waiting + found.dead
+    confirm(f"Delete the queue of {receiver_id} with {counted(count, 'event')}?", yes)
     queue.drop()
     wired.known_receivers.forget(receiver_id)
+    wired.operators.record_on_queue("forget-events", receiver_id, count)
     say("Done.")
 
 

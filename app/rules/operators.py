@@ -40,6 +40,8 @@ Act = Literal[
     "end",
     "end-all",
     "revoke",
+    "retry-events",
+    "forget-events",
     "import",
     "export",
     "replay",
@@ -305,6 +307,10 @@ class Operators:
     def record_import(self, counts: Mapping[str, int]) -> None:
         """Record an import, with the number of lines for each outcome."""
         self._record("import", **counts)
+
+    def record_on_queue(self, act: Literal["retry-events", "forget-events"], receiver: str, events: int) -> None:
+        """Record that events to a receiver were queued again, or deleted with its queue."""
+        self._record(act, receiver=receiver, events=events)
 
     def record_replay(self, users: int, since: float) -> None:
         """Record that a restored backup is brought up to date, before it is: each user has a line of their own."""

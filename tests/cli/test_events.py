@@ -129,6 +129,13 @@ class TestEvents:
         assert "invalid_audience" in run("events", "dead", one.receiver.url).out
         again = run("events", "retry", one.receiver.id, rows[1]["entry"])
         assert again.out == f"{one.receiver.id}  1 event queued again\n"
+        [line] = again.audit
+        assert (line["act"], line["receiver"], line["events"]) == ("retry-events", one.receiver.id, 1)
+        none = run("events", "retry", one.receiver.id, rows[1]["entry"])
+        assert (none.exit_code, none.err) == (1, "Error: No such event was given up.\n")
+        for entry in ("evt_1", "-", "0-0-0", "9" * 30, f"{2**64}-0"):
+            wrong = run("events", "retry", one.receiver.id, "--", entry)
+            assert (wrong.exit_code, f"{entry!r} is no id of an entry" in wrong.err) == (2, True)
         assert run("events", "retry", one.receiver.id).out == f"{one.receiver.id}  1 event queued again\n"
         assert run("events", "dead").exit_code == 1
         deliver(deliverings)
@@ -172,6 +179,8 @@ class TestEvents:
         assert found["said"] == f"Receiver {away.receiver.place}: no setting names it any more; 2 events wait."
         ended = Ran(later.invoke(args=["events", "forget", away.receiver.id, "--yes"]))
         assert (ended.exit_code, ended.out) == (0, "Done.\n")
+        [line] = ended.audit
+        assert (line["act"], line["receiver"], line["events"]) == ("forget-events", away.receiver.id, 2)
         assert not redis.exists(away.queue.queue.keys.waiting)
         again = Ran(later.invoke(args=["events", "forget", away.receiver.id, "--yes"]))
         assert (again.exit_code, again.err) == (1, "Error: There is no such queue.\n")
