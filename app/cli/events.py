@@ -133,10 +133,15 @@ def send_test(url: str) -> None:
     """Send a signed event that means nothing to a receiver of the settings, and tell whether it takes it."""
     for one in _chosen(url):
         try:
-            event_id = one.send_test()
+            tried = one.send_test()
         except JobFailed as failed:
             raise Failure(f"{one.receiver.id} did not take it: {failed.reason}.") from None
-        say(one.receiver.id, f"took {event_id}")
+        took = [] if tried.failure else [f"took {tried.event_id}, status {tried.status}"]
+        said = [f"answered: {tried.said}"] if tried.said else []
+        if took or said:
+            say(one.receiver.id, *took, *said)
+        if tried.failure:
+            raise Failure(f"{one.receiver.id} did not take it: {tried.failure}.")
 
 
 @events.command()

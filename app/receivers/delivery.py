@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pycurl
 
-from app.exchange import NoAnswer, discard, exchange
+from app.exchange import Answer, NoAnswer, discard, exchange
 from app.jobs.receiver_state import ReceiverState
 from app.jobs.worker import JobFailed, JobWorker, ReceiverAway
 from app.receivers.form import Form, Request, read_event
@@ -39,6 +39,14 @@ class Sender:
             JobFailed: It was not taken, or nobody knows: see Form.judge.
             ReceiverAway: There was no connection, or no whole answer in time.
         """
+        self._form.judge(self.ask(request), self._clock())
+
+    def ask(self, request: Request) -> Answer:
+        """Send a request, and return the answer, whatever it says.
+
+        Raises:
+            JobFailed, ReceiverAway: There was none, as in `send`.
+        """
         curl = self._curl or pycurl.Curl()
         self._curl = None
         try:
@@ -52,7 +60,7 @@ class Sender:
             self._curl = curl
         else:
             discard(curl)
-        self._form.judge(answer, self._clock())
+        return answer
 
     def close(self) -> None:
         """Close the connection."""

@@ -98,12 +98,12 @@ def words_in(answer: Answer, name: str, description_name: str) -> tuple[str, str
         body = None
     if not isinstance(body, dict):
         return "", ""
-    code = _printable(body.get(name), _LONGEST_WORD)
-    description = _printable(body.get(description_name), _LONGEST_DESCRIPTION)
+    code = printable(body.get(name), _LONGEST_WORD)
+    description = printable(body.get(description_name), _LONGEST_DESCRIPTION)
     return code, ": ".join(filter(None, (code, description)))
 
 
-def _printable(text: Any, most: int) -> str:
+def printable(text: Any, most: int) -> str:
     """Return a receiver's text for a log or a terminal: one line, and nothing that steers either."""
     if not isinstance(text, str):
         return ""

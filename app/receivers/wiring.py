@@ -2,11 +2,13 @@
 
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from app.config import Settings
 from app.jobs.receiver_state import ReceiverState
+from app.jobs.worker import JobFailed
 from app.receivers.delivery import FAILURES_THAT_ARE_ALL, EventDelivery, Sender
-from app.receivers.form import Form
+from app.receivers.form import Form, printable
 from app.receivers.logout_tokens import LogoutTokens
 from app.receivers.receiver import Receiver, receivers_of
 from app.receivers.security_events import SecurityEvents
@@ -15,6 +17,23 @@ from app.rules.signing_keys import Signing
 from app.stores.events import KnownReceivers
 from app.stores.jobs import JobQueue
 from app.stores.wiring import Stores
+
+_LONGEST_SHOWN = 500  # characters of an answer
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How a receiver answered a test.
+
+    Attributes:
+        said: The beginning of the answer's body, printable.
+        failure: Why the test does not count as taken; "" if it does.
+    """
+
+    event_id: str
+    status: int
+    said: str
+    failure: str = ""
 
 
 class Delivering:
@@ -39,20 +58,25 @@ class Delivering:
         """Return one more worker, for a thread of its own."""
         return EventDelivery(self.queue, self.receiver, self._state, self._form, self._known, self._clock)
 
-    def send_test(self) -> str:
-        """Send what tells of nothing that happened, past the queue. Return its id.
+    def send_test(self) -> Tried:
+        """Send what tells of nothing that happened, past the queue.
 
         Raises:
-            JobFailed: The receiver did not take it. The text says why.
+            JobFailed: There was no whole answer. The text says why.
             StoreError: Redis failed, and cannot tell which key signs.
         """
         event_id = f"evt_{secrets.token_hex(12)}_1"
         sender = Sender(self.receiver, self._form, self._clock)
         try:
-            sender.send(self._form.test_request(event_id, self._clock()))
+            answer = sender.ask(self._form.test_request(event_id, self._clock()))
         finally:
             sender.close()
-        return event_id
+        said = printable(answer.body.decode("utf-8", "replace"), _LONGEST_SHOWN)
+        try:
+            self._form.judge(answer, self._clock())
+        except JobFailed as failed:
+            return Tried(event_id, answer.status, said, failed.reason)
+        return Tried(event_id, answer.status, said)
 
 
 def make_signing(settings: Settings, stores: Stores, clock: Callable[[], float]) -> Signing | None:

@@ -153,9 +153,15 @@ class TestEvents:
         ran = run("events", "send-test", receiver.url)
         [(_, headers, body)] = receiver.got
         assert json.loads(body)["type"] == "test"
-        assert ran.out == f"{deliverings[0].receiver.id}  took {headers['webhook-id']}\n"
-        receiver.answers = [says(500)]
+        assert (ran.exit_code, ran.out) == (
+            0,
+            f"{deliverings[0].receiver.id}  took {headers['webhook-id']}, status 204\n",
+        )
+        receiver.answers = [says(500, "no\x1b[2J\n such\u202e hook".encode() + b"!" * 900)]
         refused = run("events", "send-test", deliverings[0].receiver.id)
+        assert refused.out.startswith(f"{deliverings[0].receiver.id}  answered: no [2J such hook!!!")
+        assert refused.out.endswith("!!! …\n")
+        assert len(refused.out) < 600
         assert refused.err == f"Error: {deliverings[0].receiver.id} did not take it: status 500.\n"
         unknown = run("events", "send-test", "https://other.example.com/")
         assert (unknown.exit_code, unknown.err) == (1, "Error: No receiver of the settings has this id or URL.\n")

@@ -245,6 +245,8 @@ def test_no_secret_is_logged_or_kept(telling, receiver, caplog, redis, kind):
 
 
 def test_a_failed_test_says_why(telling, receiver):
-    receiver.answers = [says(401)]
-    with pytest.raises(delivery.JobFailed, match="status 401"):
+    receiver.answers = [says(401, b"who are you?"), b""]
+    tried = telling("webhook").send_test()
+    assert (tried.status, tried.said, tried.failure) == (401, "who are you?", "status 401")
+    with pytest.raises(delivery.JobFailed, match="it ends the connection without a whole answer"):
         telling("webhook").send_test()

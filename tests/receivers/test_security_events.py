@@ -132,7 +132,7 @@ def test_the_same_event_has_the_same_id_and_time_at_each_attempt(telling, receiv
 def test_a_verification_gives_the_state_back(telling, receiver, clock):
     delivering = telling("ssf")
     delivering._form.verification("evt_1", clock(), "what the receiver gave")  # signs without a fault
-    event_id = delivering.send_test()
+    event_id = delivering.send_test().event_id
     [claims] = sets_in(receiver, delivering)
     assert claims["events"] == {sets.VERIFICATION: {"state": event_id}}
     assert claims["sub_id"] == {"format": "opaque", "id": delivering.receiver.id}

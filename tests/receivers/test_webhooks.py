@@ -138,7 +138,7 @@ def test_a_receiver_that_asks_for_svix_headers_gets_those_alone(telling, receive
 def test_a_test_is_an_event_of_its_own_type(telling, receiver):
     """Of no user, and never in the queue."""
     delivering = telling("webhook")
-    event_id = delivering.send_test()
+    event_id = delivering.send_test().event_id
     _, headers, body = receiver.got[0]
     assert set(standardwebhooks.Webhook(WHSEC[0]).verify(body, headers)) == {"id", "type", "at"}
     assert (json.loads(body)["id"], json.loads(body)["type"]) == (event_id, "test")
