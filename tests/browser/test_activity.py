@@ -32,7 +32,7 @@ def test_the_page_of_activity(alice, new_window, window, width, scheme):
     shown.goto("/settings/sessions")
     shown.get_by_role("link", name="Activity").click()
     refused = shown.locator("#activity li", has_text="Login refused: wrong password")
-    expect(refused).to_contain_text("Chrome on Android")
+    expect(refused).to_contain_text("Chrome on a Pixel 7")
     expect(refused).to_contain_text("1 minute ago")
     expect(shown.locator("#activity")).to_contain_text("Authenticator app added")
     assert shown.evaluate("document.documentElement.scrollWidth") <= width

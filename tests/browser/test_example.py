@@ -81,10 +81,10 @@ def test_two_browsers_chat_and_one_signs_the_other_out(laptop, tablet):
         expect(window.locator("#people")).to_contain_text("alice")
         assert window.evaluate("document.cookie") == ""
         expect_accessible(window)
-    laptop.get_by_role("listitem").filter(has_text="Safari on iPhone").get_by_role("button", name="Sign out").click()
+    laptop.get_by_role("listitem").filter(has_text="Safari on iPad").get_by_role("button", name="Sign out").click()
     expect_signed_out(tablet)
     expect_accessible(tablet)
-    expect(laptop.get_by_text("Safari on iPhone")).to_have_count(0)
+    expect(laptop.get_by_text("Safari on iPad")).to_have_count(0)
     laptop.reload()
     expect(laptop.locator("#messages p")).to_have_count(2)
     assert laptop.evaluate(CALL) == 200
@@ -103,7 +103,7 @@ def test_the_list_of_devices_signs_out_too_and_so_does_a_device_itself(laptop, t
 
 def test_the_list_of_devices_follows_what_other_devices_do(laptop, tablet):
     """In a window that is open and left alone: a login appears, and what was ended elsewhere goes."""
-    other = laptop.locator("#devices").get_by_text("Safari on iPhone")
+    other = laptop.locator("#devices").get_by_text("Safari on iPad")
     expect(other).to_have_count(1)
     tablet.get_by_role("button", name="Log out").click()
     expect(other).to_have_count(0)

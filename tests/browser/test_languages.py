@@ -28,7 +28,7 @@ def test_devices_are_renamed_and_logged_out_in_german(alice, new_window):
     window.goto(DEVICES)
     expect(window).to_have_title("Geräte · Keyrack")
     assert re.search(r"\d{1,2}\. \w+ \d{4}", window.locator("time").first.get_attribute("title"))
-    window.get_by_role("button", name="Safari auf iPhone umbenennen").first.click()
+    window.get_by_role("button", name="Safari auf iPad umbenennen").first.click()
     window.get_by_label("Name").fill("Küchentablet")
     window.get_by_role("button", name="Speichern").click()
     expect(window.get_by_role("status")).to_have_text("Das Gerät heißt jetzt „Küchentablet“.")

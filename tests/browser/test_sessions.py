@@ -55,7 +55,7 @@ def expect_led_out(window: Page, why: str) -> None:
 def test_by_password(alone):
     """A wrong one is told in place and may be tried again; the right one goes on with what was asked."""
     laptop, tablet = alone
-    row(laptop, "Safari on iPhone").get_by_role("button", name="Log Out of Session").click()
+    row(laptop, "Safari on iPad").get_by_role("button", name="Log Out of Session").click()
     expect(question(laptop)).to_have_accessible_name("Enter Password to Log Out Session")
     answer(laptop, "wrong password")
     expect(question(laptop).get_by_role("alert")).to_have_text("Password does not match.")
@@ -75,11 +75,11 @@ def test_within_five_minutes_no_second_question(alice, alone, new_window):
     laptop, _ = alone
     phone = alice.sign_in(new_window(user_agent=PIXEL), PIXEL)
     laptop.reload()
-    row(laptop, "Safari on iPhone").get_by_role("button", name="Log Out of Session").click()
+    row(laptop, "Safari on iPad").get_by_role("button", name="Log Out of Session").click()
     answer(laptop, PASSWORD)
-    expect(row(laptop, "Safari on iPhone")).to_have_count(0)
-    row(laptop, "Chrome on Android").get_by_role("button", name="Log Out of Session").click()
-    expect(row(laptop, "Chrome on Android")).to_have_count(0)
+    expect(row(laptop, "Safari on iPad")).to_have_count(0)
+    row(laptop, "Chrome on a Pixel 7").get_by_role("button", name="Log Out of Session").click()
+    expect(row(laptop, "Chrome on a Pixel 7")).to_have_count(0)
     phone.goto(DEVICES)
     expect(phone).to_have_url(re.compile("/login"))
 
@@ -87,7 +87,7 @@ def test_within_five_minutes_no_second_question(alice, alone, new_window):
 def test_by_auth_code(alice, alone):
     alice.enable_totp()
     laptop, tablet = alone
-    row(laptop, "Safari on iPhone").get_by_role("button", name="Log Out of Session").click()
+    row(laptop, "Safari on iPad").get_by_role("button", name="Log Out of Session").click()
     expect(question(laptop)).to_have_accessible_name("Enter Auth Code to Log Out Session")
     answer(laptop, "000000")
     expect(question(laptop).get_by_role("alert")).to_have_text(
@@ -99,7 +99,7 @@ def test_by_auth_code(alice, alone):
     assert frame != text
     assert frame == laptop.locator("#ask-answer").evaluate("field => getComputedStyle(field).borderColor")
     answer(laptop, alice.code)
-    expect(row(laptop, "Safari on iPhone")).to_have_count(0)
+    expect(row(laptop, "Safari on iPad")).to_have_count(0)
     expect_led_out(tablet, "This device was logged out")
 
 
@@ -107,14 +107,14 @@ def test_by_backup_code(alice, alone):
     """The question switches to it and back."""
     alice.enable_totp()
     laptop, tablet = alone
-    row(laptop, "Safari on iPhone").get_by_role("button", name="Log Out of Session").click()
+    row(laptop, "Safari on iPad").get_by_role("button", name="Log Out of Session").click()
     question(laptop).get_by_role("button", name="Use a backup code instead").click()
     expect(question(laptop)).to_have_accessible_name("Enter Backup Code to Log Out Session")
     question(laptop).get_by_role("button", name="Use an auth code instead").click()
     expect(laptop.get_by_label("Auth code", exact=True)).to_be_focused()
     question(laptop).get_by_role("button", name="Use a backup code instead").click()
     answer(laptop, alice.backup_codes.pop())
-    expect(row(laptop, "Safari on iPhone")).to_have_count(0)
+    expect(row(laptop, "Safari on iPad")).to_have_count(0)
     expect_led_out(tablet, "This device was logged out")
 
 
@@ -125,9 +125,9 @@ def test_several_that_are_ticked(alice, alone, new_window):
     laptop.reload()
     selected = laptop.locator("#selected")
     expect(selected).to_be_hidden()
-    laptop.get_by_label("Select Safari on iPhone").check()
+    laptop.get_by_label("Select Safari on iPad").check()
     expect(selected).to_have_text("Log Out 1 Session")
-    laptop.get_by_label("Select Chrome on Android").check()
+    laptop.get_by_label("Select Chrome on a Pixel 7").check()
     expect(selected).to_have_text("Log Out 2 Sessions")
     expect(laptop.get_by_text("2 selected")).to_be_visible()
     selected.click()
@@ -158,7 +158,7 @@ def test_all_others(alice, alone, new_window):
 def test_an_exhausted_ticket_is_asked_anew(alone):
     """The fifth wrong answer uses it up; the next answer is to a new one, in the same dialog."""
     laptop, tablet = alone
-    row(laptop, "Safari on iPhone").get_by_role("button", name="Log Out of Session").click()
+    row(laptop, "Safari on iPad").get_by_role("button", name="Log Out of Session").click()
     for _ in range(5):
         with laptop.expect_response("**/mfa/finish"):
             answer(laptop, "wrong password")
@@ -166,7 +166,7 @@ def test_an_exhausted_ticket_is_asked_anew(alone):
     answer(laptop, PASSWORD)
     expect(question(laptop).get_by_role("alert")).to_contain_text("Please answer once more.")
     answer(laptop, PASSWORD)
-    expect(row(laptop, "Safari on iPhone")).to_have_count(0)
+    expect(row(laptop, "Safari on iPad")).to_have_count(0)
     expect_led_out(tablet, "This device was logged out")
 
 
@@ -188,7 +188,7 @@ def test_cancelling_stops_what_was_asked_for(alone):
         answer(laptop, PASSWORD)
     laptop.keyboard.press("Escape")
     expect(question(laptop)).to_be_hidden()
-    row(laptop, "Safari on iPhone").get_by_role("button", name="Log Out of Session").click()
+    row(laptop, "Safari on iPad").get_by_role("button", name="Log Out of Session").click()
     expect(question(laptop)).to_be_visible()
     with laptop.expect_response("**/mfa/finish"):
         held.pop().continue_()
@@ -203,7 +203,7 @@ def test_cancelling_stops_what_was_asked_for(alone):
 
 def test_what_is_under_way_when_the_question_is_closed_is_reported(alone):
     laptop, tablet = alone
-    row(laptop, "Safari on iPhone").get_by_role("button", name="Log Out of Session").click()
+    row(laptop, "Safari on iPad").get_by_role("button", name="Log Out of Session").click()
     expect(question(laptop)).to_be_visible()
     held = hold(laptop, "**/me/sessions/revoke")
     with laptop.expect_request("**/me/sessions/revoke"):
@@ -212,21 +212,21 @@ def test_what_is_under_way_when_the_question_is_closed_is_reported(alone):
     expect(question(laptop)).to_be_hidden()
     held.pop().continue_()
     expect(laptop.locator("#said")).to_have_text("1 session is logged out.")
-    expect(row(laptop, "Safari on iPhone")).to_have_count(0)
+    expect(row(laptop, "Safari on iPad")).to_have_count(0)
     expect_led_out(tablet, "This device was logged out")
 
 
 def test_a_second_factor_turned_on_meanwhile_is_asked_for(alice, alone):
     """The password is of no use then; the same dialog asks for the code, and says why."""
     laptop, tablet = alone
-    row(laptop, "Safari on iPhone").get_by_role("button", name="Log Out of Session").click()
+    row(laptop, "Safari on iPad").get_by_role("button", name="Log Out of Session").click()
     expect(question(laptop)).to_have_accessible_name("Enter Password to Log Out Session")
     alice.enable_totp()
     answer(laptop, PASSWORD)
     expect(question(laptop)).to_have_accessible_name("Enter Auth Code to Log Out Session")
     expect(question(laptop).get_by_role("alert")).to_contain_text("How you log in was changed meanwhile.")
     answer(laptop, alice.code)
-    expect(row(laptop, "Safari on iPhone")).to_have_count(0)
+    expect(row(laptop, "Safari on iPad")).to_have_count(0)
     expect_led_out(tablet, "This device was logged out")
 
 
@@ -236,7 +236,7 @@ def test_the_result_is_in_nobodys_way(alone):
     laptop.set_viewport_size({"width": 360, "height": 700})
     said = laptop.locator("#said")
     assert said.evaluate("part => getComputedStyle(part).visibility") == "visible"
-    row(laptop, "Safari on iPhone").get_by_role("button", name="Log Out of Session").click()
+    row(laptop, "Safari on iPad").get_by_role("button", name="Log Out of Session").click()
     answer(laptop, PASSWORD)
     expect(said).to_have_text("1 session is logged out.")
     assert said.bounding_box()["y"] > 350
@@ -267,9 +267,9 @@ def test_the_focus_is_in_sight_and_kept(alice, alone):
 def test_a_session_that_ended_meanwhile_is_led_out_by_any_click(alone):
     """Also by a click that only asks the server in the background."""
     laptop, tablet = alone
-    row(laptop, "Safari on iPhone").get_by_role("button", name="Log Out of Session").click()
+    row(laptop, "Safari on iPad").get_by_role("button", name="Log Out of Session").click()
     answer(laptop, PASSWORD)
-    expect(row(laptop, "Safari on iPhone")).to_have_count(0)
+    expect(row(laptop, "Safari on iPad")).to_have_count(0)
     row(tablet, "Firefox on Linux").get_by_role("button", name="Log Out of Session").click()
     expect(tablet).to_have_url(re.compile("/login"))
     expect(tablet.get_by_role("status")).to_contain_text("This device was logged out from Firefox on Linux")
@@ -278,22 +278,22 @@ def test_a_session_that_ended_meanwhile_is_led_out_by_any_click(alone):
 def test_the_list_is_fresh_when_the_window_has_the_focus_again(alice, alone, new_window):
     """What is ticked stays so."""
     laptop, _ = alone
-    laptop.get_by_label("Select Safari on iPhone").check()
+    laptop.get_by_label("Select Safari on iPad").check()
     alice.sign_in(new_window(user_agent=PIXEL), PIXEL).goto(DEVICES)
-    expect(row(laptop, "Chrome on Android")).to_have_count(0)
+    expect(row(laptop, "Chrome on a Pixel 7")).to_have_count(0)
     laptop.evaluate("window.dispatchEvent(new Event('focus'))")
-    expect(row(laptop, "Chrome on Android")).to_be_visible()
-    expect(laptop.get_by_label("Select Safari on iPhone")).to_be_checked()
+    expect(row(laptop, "Chrome on a Pixel 7")).to_be_visible()
+    expect(laptop.get_by_label("Select Safari on iPad")).to_be_checked()
     expect(laptop.locator("#selected")).to_have_text("Log Out 1 Session")
 
 
 def test_a_name_of_ones_own(alone):
     laptop, tablet = alone
-    row(laptop, "Safari on iPhone").get_by_role("button", name="Rename Safari on iPhone").click()
+    row(laptop, "Safari on iPad").get_by_role("button", name="Rename Safari on iPad").click()
     expect(laptop.get_by_label("Name", exact=True)).to_be_focused()
     laptop.keyboard.type("Kitchen tablet")
     laptop.keyboard.press("Enter")
-    expect(row(laptop, "Kitchen tablet")).to_contain_text("Safari on iPhone")
+    expect(row(laptop, "Kitchen tablet")).to_contain_text("Safari on iPad")
     tablet.reload()
     expect(row(tablet, "Kitchen tablet")).to_contain_text("This device")
     row(laptop, "Kitchen tablet").get_by_role("button", name="Rename").click()
@@ -303,16 +303,16 @@ def test_a_name_of_ones_own(alone):
     laptop.get_by_label("Name", exact=True).fill("")
     laptop.get_by_role("button", name="Save").click()
     expect(row(laptop, "Kitchen tablet")).to_have_count(0)
-    expect(row(laptop, "Safari on iPhone")).to_be_visible()
+    expect(row(laptop, "Safari on iPad")).to_be_visible()
 
 
 def test_by_keyboard_alone(alone):
     """Space ticks, Enter on a box ends nothing, the question keeps the focus and gives it back."""
     laptop, tablet = alone
-    laptop.get_by_label("Select Safari on iPhone").focus()
+    laptop.get_by_label("Select Safari on iPad").focus()
     laptop.keyboard.press("Enter")
     laptop.keyboard.press("Space")
-    expect(laptop.get_by_label("Select Safari on iPhone")).to_be_checked()
+    expect(laptop.get_by_label("Select Safari on iPad")).to_be_checked()
     laptop.locator("#selected").focus()
     laptop.keyboard.press("Enter")
     expect(laptop.get_by_label("Password", exact=True)).to_be_focused()

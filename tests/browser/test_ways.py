@@ -212,7 +212,7 @@ def test_without_javascript(alice, new_window, by):
     if by == "backup code":
         window.get_by_label("Auth code or backup code").fill(alice.backup_codes.pop())
         window.get_by_role("button", name="Log in", exact=True).click()
-    window.get_by_role("checkbox", name="Safari on iPhone").check()
+    window.get_by_role("checkbox", name="Safari on iPad").check()
     window.get_by_role("button", name="Log Out Selected Sessions").click()
     expect(window.get_by_role("status").first).to_have_text("1 session is logged out.")
     tablet.goto(DEVICES)
