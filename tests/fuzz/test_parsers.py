@@ -126,7 +126,9 @@ def test_a_client_is_described_by_what_can_be_shown(properties, user_agent):
     assert is_shown(client.os)
     assert is_shown(client.platform)
     assert (client.location, client.ip) == (None, None)
-    assert client.form in (None, "tablet")
+    assert client.form in (None, *get_args(device_names.DeviceKind))
+    assert is_shown(client.program)
+    assert is_shown(client.device)
 
 
 @given(TOLD, LATIN, st.integers(0, 2))
@@ -424,7 +426,8 @@ def test_what_is_typed_is_a_code_or_wrong(typed, has_totp, mfa_type, now):
 # Names and times
 
 SHOWN = st.none() | st.text().map(clean)
-CLIENTS = st.builds(Client, os=SHOWN, platform=SHOWN, form=st.sampled_from([None, "tablet"]))
+FORMS = st.sampled_from([None, "toaster", *get_args(device_names.DeviceKind)])
+CLIENTS = st.builds(Client, os=SHOWN, platform=SHOWN, program=SHOWN, device=SHOWN, form=FORMS)
 SESSIONS = st.builds(Session, st.just("1"), st.sampled_from("ab"), st.just(0), st.just(0.0), CLIENTS, name=SHOWN)
 REASONS = st.sampled_from(get_args(Reason))
 
@@ -433,7 +436,9 @@ REASONS = st.sampled_from(get_args(Reason))
 def test_every_device_has_a_name_and_a_kind(client):
     name = device_names.made_up_name(client)
     assert name
-    assert "None" not in name or "None" in f"{client.os}{client.platform}".replace("None", "", 2)
+    assert "None" not in name or "None" in "".join(
+        filter(None, (client.os, client.platform, client.program, client.device))
+    )
     assert device_names.kind_of(client) in get_args(device_names.DeviceKind)
     assert words.made_up_name(client) == name, "pages in English say what the API says"
 
