@@ -294,7 +294,7 @@ def test_a_tick_says_that_the_computer_is_a_public_one(alice, new_browser, clock
 def test_the_list_says_what_there_is(alice, alices_other, clock):
     clock.advance(3600)
     page = show(alice, "/settings/sessions")
-    for text in ("Current Session", "Other Sessions", "Firefox on Linux", "Safari on iPhone", "This device"):
+    for text in ("Current Session", "Other Sessions", "Firefox on Linux", "Safari on iPad", "This device"):
         assert text in page.text
     for text in ("Place unknown", "127.0.0.1", "1 hour ago", "less than an hour ago", "Log Out of Session"):
         assert text in page.text
