@@ -101,7 +101,7 @@ def test_what_the_image_takes_is_there_and_let_through():
 def test_every_name_that_the_container_sets_is_a_setting():
     """A name that nobody reads would be a setting that is not in force."""
     named = {part.partition("=")[0] for line in instructions("ENV") for part in line.split()}
-    for service in ("keyrack", "mail", "tidy"):
+    for service in ("keyrack", "mail", "events", "tidy"):
         given = COMPOSE["services"][service]["environment"]
         assert given["REDIS_ADMIN_PASSWORD"] == ""
         named |= {name for name, value in given.items() if value != ""}
@@ -147,7 +147,7 @@ def test_only_nginx_is_published_and_the_rest_is_locked_down():
     assert [name for name, service in services.items() if not service["read_only"]] == []
     assert services["redis"]["networks"] == ["back"]
     assert COMPOSE["networks"]["back"]["internal"] is True
-    for name in ("keyrack", "mail", "tidy", "redis"):
+    for name in ("keyrack", "mail", "events", "tidy", "redis"):
         assert services[name]["cap_drop"] == ["ALL"]
 
 

@@ -11,7 +11,7 @@ import orjson
 from app.exchange import Answer
 from app.jobs.worker import JobFailed, ReceiverAway
 
-LONGEST_WAIT_S = 60 * 60  # that a receiver may ask for
+LONGEST_RETRY_AFTER_S = 60 * 60  # that a receiver may ask for
 _LONGEST_WORD, _LONGEST_DESCRIPTION = 40, 200
 
 Event = Mapping[str, Any]
@@ -87,7 +87,7 @@ def wait_asked_for(retry_after: str, at_s: float) -> float:
             wait_s = email.utils.parsedate_to_datetime(retry_after).timestamp() - at_s
         except (ValueError, TypeError, OverflowError):
             wait_s = 0.0
-    return min(max(wait_s, 0.0), LONGEST_WAIT_S)
+    return min(max(wait_s, 0.0), LONGEST_RETRY_AFTER_S)
 
 
 def words_in(answer: Answer, name: str, description_name: str) -> tuple[str, str]:

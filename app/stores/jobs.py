@@ -23,8 +23,6 @@ from app.stores.job_records import Job, Kept, Queue, QueueStatus, Settled
 from app.stores.lifetimes import RETENTION_S
 from app.stores.lua import job_script
 
-LONGEST_WAIT_S = 7 * 24 * 60 * 60
-
 _MOST_DEAD = 10_000
 _READ_AT_ONCE = 1000
 
@@ -73,14 +71,10 @@ class JobQueue(Generic[T]):
             user_id: In whose order it is done; "" for no order.
         """
         queue = self.queue
-        args = (queue.field, content, user_id, queue.most_waiting, self.oldest())
+        args = (queue.field, content, user_id, queue.most_waiting)
         script = job_script("put_job").source
         lost, *_ = self._redis.write(("EVAL", script, 1, queue.keys.waiting, *args), *beside)
         return int(lost)
-
-    def oldest(self) -> str:
-        """Return the id of the stream before which no job waits any more."""
-        return str(int((self._clock() - LONGEST_WAIT_S) * 1000))
 
     def turn(
         self,
@@ -223,9 +217,7 @@ class JobQueue(Generic[T]):
         context = {
             "field": queue.field,
             "max": queue.most_waiting,
-            "oldest": self.oldest(),
             "max_dead": _MOST_DEAD,
-            "oldest_dead": str(int((self._clock() - self._retention_s) * 1000)),
             "retention_s": self._retention_s,
         }
         args = (orjson.dumps(context), orjson.dumps(argument))

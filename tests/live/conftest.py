@@ -1,14 +1,42 @@
 """Races, faults and floods run against gunicorn and a real Redis, from threads."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
 
 from tests.certificates import Authority
+from tests.conftest import ENVIRONMENT
 from tests.live import gateways
-from tests.live.server import Service
+from tests.live.server import ROOT, Service
 from tests.servers import redis_at
+
+
+@pytest.fixture
+def start_command(live_server):
+    """Starts a command of `flask --app wsgi` as ops run it; what is still running at the end is killed."""
+    running = []
+
+    def start(*command, **settings):
+        environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+            **ENVIRONMENT,
+            "REDIS_URL": live_server.url,
+            **settings,
+        }
+        whole = [sys.executable, "-m", "flask", "--app", "wsgi", *command]
+        process = subprocess.Popen(whole, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
 
 
 @pytest.fixture

@@ -123,3 +123,9 @@ class Service:
         logged = self.logged()
         self._log.close()
         leaks.assert_none(logged)
+
+
+def finished(process) -> tuple[int, str]:
+    """The exit code of a command that ends by itself, and what it said."""
+    _, said = process.communicate(timeout=30)
+    return process.returncode, said

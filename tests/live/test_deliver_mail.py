@@ -1,11 +1,8 @@
 """`flask deliver-mail` as ops run it: started, stopped and killed, on a real Redis and a real mail server."""
 
 import email
-import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -22,38 +19,19 @@ from app.stores.keys import unprefixed as keys
 from app.stores.mail import MailStore, Notice
 from app.stores.session_records import Client
 from tests.conftest import ENVIRONMENT
-from tests.live.server import ROOT, Service
+from tests.live.server import Service, finished
 from tests.queues import left, let_all_be_due
 from tests.servers import RedisServer, redis_at, wait_until
 
 
 @pytest.fixture
-def deliver(live_server):
-    """Starts `flask deliver-mail`; what is still running at the end is killed."""
-    running = []
+def deliver(start_command, live_server):
+    """Starts `flask deliver-mail`."""
 
     def start(smtp_url, *options, redis_url=live_server.url):
-        environment = {
-            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
-            **ENVIRONMENT,
-            **{"REDIS_URL": redis_url, "SMTP_URL": smtp_url},
-        }
-        command = [sys.executable, "-m", "flask", "--app", "wsgi", "deliver-mail", *options]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-        running.append(process)
-        return process
+        return start_command("deliver-mail", *options, SMTP_URL=smtp_url, REDIS_URL=redis_url)
 
-    yield start
-    for process in running:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def finished(process) -> tuple[int, str]:
-    """Its exit code and what it said."""
-    _, said = process.communicate(timeout=30)
-    return process.returncode, said
+    return start
 
 
 @pytest.fixture

@@ -3,13 +3,14 @@
 import pytest
 
 from app.stores.job_records import Queue, Settled
-from app.stores.jobs import LONGEST_WAIT_S, JobQueue
+from app.stores.jobs import JobQueue
 from app.stores.keys import unprefixed
 from tests.queues import left, open_jobs
 
 HOLD_S = 30
 KEYS = unprefixed.events("webhook-0123abcd")
 NEVER = 10**9
+KEPT_S = 7 * 24 * 3600  # as lua/queueing.lua has it
 
 
 @pytest.fixture
@@ -224,12 +225,22 @@ def test_a_queue_that_nobody_empties_does_not_grow_for_ever_and_says_what_is_los
 
 
 def test_what_waits_too_long_is_lost_and_told(store, put, redis, clock):
-    old = int((clock() - LONGEST_WAIT_S - 60) * 1000)
+    old = int((clock() - KEPT_S - 60) * 1000)
     for number in range(300):
         redis.xadd(KEYS.waiting, {"event": "x", "user": "a"}, id=f"{old}-{number + 1}")
     [lost] = put("a1")
     assert lost >= 200  # Redis removes whole nodes, of a hundred entries
     assert redis.xlen(KEYS.waiting) == 301 - lost
+
+
+def test_a_process_whose_clock_is_a_month_ahead_has_no_job_thrown_away(put, take, jobs, clock):
+    """Neither by what it queues, nor by what it revives."""
+    put("a1", "b1")
+    take(Settled(take(want=1)[0], "dead", failure="x"), want=0)
+    clock.advance(30 * 24 * 3600)
+    assert put("c1") == [0]
+    jobs.revive()
+    assert [kept.content for kept in jobs.waiting(9)] == [b"b1", b"c1", b"a1"]
 
 
 def test_many_that_are_parked_do_not_hide_the_others(put, take):

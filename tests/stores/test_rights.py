@@ -81,11 +81,11 @@ def limited(redis_server, redis, clock):
     """Makes stores of a user of Redis who has all rights but those that are taken away."""
     made = []
 
-    def make(*rights):
+    def make(*rights, receivers=(("webhook-0123abcd", None),)):
         redis.execute_command("ACL", "SETUSER", "limited", "reset", "on", ">pw", "~*", "&*", "+@all", *rights)
         path = redis_server.plain_url.removeprefix("unix://")
         made.append(Redis(unix_socket_path=path, username="limited", password="pw", decode_responses=True, protocol=2))
-        return Stores(from_redis_py(made[-1]), LIFETIMES, clock, None)
+        return Stores(from_redis_py(made[-1]), LIFETIMES, clock, None, receivers=receivers)
 
     yield make
     redis.execute_command("ACL", "DELUSER", "limited")
@@ -119,6 +119,13 @@ def test_every_script_is_walked():
     scripts = {path.stem for path in _HERE.glob("*.lua")} - openings
     of_no_session = {"write_user", "delete_user", "pass_on"}
     assert scripts - set(_JOB_SCRIPTS) - of_no_session == set(CALLS)
+
+
+@pytest.mark.parametrize("redis", ["real"], indirect=True)
+@pytest.mark.parametrize("script", CALLS)
+@pytest.mark.usefixtures("populated")
+def test_where_nobody_is_told_no_right_to_queues_is_needed(limited, script):
+    call(limited("-xadd", "-xlen", "-xtrim", "-rpush", "-ltrim", "-time", receivers=()), script)
 
 
 @pytest.mark.parametrize("redis", ["real"], indirect=True)
@@ -192,9 +199,8 @@ def test_queues_that_scripts_may_not_write_are_named(limited, rights, missing):
 @pytest.mark.usefixtures("populated")
 def test_without_the_rights_to_leases_every_script_runs(limited, script):
     """And the service is ready."""
-    stores = limited(
-        "resetkeys", "~user:*", "~passkey_start:*", "resetchannels", "&auth-events", "-client", "-hello", "-subscribe"
-    )
+    given = ("resetkeys", "~user:*", "~passkey_start:*", "resetchannels", "&auth-events")
+    stores = limited(*given, "-client", "-hello", "-subscribe", receivers=())
     call(stores, script)
     assert find_missing_rights(stores.scripts._redis, keys) == []
 

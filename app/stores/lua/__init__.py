@@ -94,12 +94,16 @@ def _joined(
 ) -> Script:
     files = {file: (_HERE / f"{file}.lua").read_text(encoding="utf-8").splitlines() for file in (*openings, name)}
     checked = refuse_foreign_keys(types, last_key)
-    commands = commands_in([checked, *(line for lines in files.values() for line in lines)])
+    telling = {*_TELLING} if {*_TELLING} <= files.keys() else set()
+    always = commands_in([checked, *(line for file in files.keys() - telling for line in files[file])])
+    if_told = {*commands_in(line for file in telling for line in files[file])} - {*always}
+    # Whoever has nobody to tell is asked for fewer rights, which also takes less time.
+    rights = [refuse_without(always), *([refuse_without(sorted(if_told), "#queues > 0")] if if_told else [])]
     lines: list[str] = []
     starts = []
     for file, own in files.items():
         if file == name:
-            lines += [refuse_without(commands), checked, *([before] if before else [])]
+            lines += [*rights, checked, *([before] if before else [])]
         starts.append((len(lines), file))
         lines += own
     return Script(name, "\n".join([*lines, after, ""]), starts)

@@ -8,8 +8,8 @@
 -- KEYS[4]   parked, a sorted set: "<user>:<padded id>" of each job that waits behind the open one of its user
 -- KEYS[5]   state, a hash: see QueueStatus in stores/job_records.py, and cursor: the id of the last entry that was looked at
 -- KEYS[6]   dead, a stream: jobs that were given up
--- ARGV[1]   JSON: field (the name of the field with a job's content), max (about how many may wait), oldest (the id before
---           which no job waits any more), max_dead, oldest_dead and retention_s (about how many are kept there, how long)
+-- ARGV[1]   JSON: field (the name of the field with a job's content), max (about how many may wait), max_dead and
+--           retention_s (about how many are kept in `dead`, and how long)
 -- Defines   waiting, open, due, parked, state, dead, call (ARGV[1]), fields_in, fields_of, queue
 local waiting, open, due, parked, state, dead = unpack(KEYS)
 local call = cjson.decode(ARGV[1])
@@ -30,5 +30,5 @@ local function fields_of(id)
 end
 
 local function queue(content, user_id)
-  return queue_job(waiting, call.field, content, user_id, call.max, call.oldest)
+  return queue_job(waiting, call.field, content, user_id, call.max)
 end

@@ -6,6 +6,6 @@
 local new = cjson.decode(ARGV[1])
 local lost = 0
 for _, content in ipairs(new.contents) do
-  lost = lost + queue_job(KEYS[1], new.field, content, new.user_id, new.max, oldest_kept())
+  lost = lost + queue_job(KEYS[1], new.field, content, new.user_id, new.max)
 end
 return lost

@@ -45,9 +45,14 @@ def right(command: str, channel: str) -> str:
     return f'"+publish &" .. {channel}' if command == "PUBLISH" else f'"+{command.lower()}"'
 
 
-def refuse_without(commands: Sequence[str]) -> str:
-    """Return a line that refuses a script of which the server would refuse a part."""
+def refuse_without(commands: Sequence[str], condition: str = "") -> str:
+    """Return a line that refuses a script of which the server would refuse a part.
+
+    Args:
+        condition: An expression that is true if the script may send these commands; "" for always.
+    """
     channel = "call.channel"
     no = 'local function no(right) return redis.error_reply("NOPERM Keyrack needs the right " .. right) end'
     checks = (f"if not {check(command, channel)} then return no({right(command, channel)}) end" for command in commands)
-    return f"if redis.acl_check_cmd then local a = redis.acl_check_cmd {no} {' '.join(checks)} end"
+    asks = f"redis.acl_check_cmd and {condition}" if condition else "redis.acl_check_cmd"
+    return f"if {asks} then local a = redis.acl_check_cmd {no} {' '.join(checks)} end"

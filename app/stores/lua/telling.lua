@@ -24,7 +24,7 @@ local function put(at, content)
   local queue = queues[at]
   local user_id = queue.in_order and call.user_id or ""
   if not call.has_outbox then
-    return queue_job(KEYS[last_key + at], queue.field, content, user_id, queue.max, oldest_kept())
+    return queue_job(KEYS[last_key + at], queue.field, content, user_id, queue.max)
   end
   local outbox = KEYS[#KEYS]
   local count = redis.call("RPUSH", outbox, table.concat({ queue.stream, queue.field, user_id, content }, " "))

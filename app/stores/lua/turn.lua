@@ -61,7 +61,7 @@ local function bury(id, settled)
     table.insert(row, value)
   end
   redis.call("XADD", dead, "MAXLEN", "~", call.max_dead, "*", unpack(row))
-  redis.call("XTRIM", dead, "MINID", call.oldest_dead)
+  redis.call("XTRIM", dead, "MINID", oldest_kept(call.retention_s))
   redis.call("EXPIRE", dead, call.retention_s)
 end
 
