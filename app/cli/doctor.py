@@ -20,7 +20,7 @@ from app import times
 from app.callers.location import is_private
 from app.cli.canary import PRETENDED, Canary, Connection, ProbeError, find_seen_address, throw_away_user, try_paths
 from app.cli.mail_check import check_mail
-from app.cli.queue_checks import check_leftovers, check_queues
+from app.cli.queue_checks import check_leftovers, check_queues, check_signing
 from app.cli.terminal import PARTLY, RedisAway, SingleCommand, as_json, counted, iso, say, say_json
 from app.config import Settings
 from app.rules.adoption_keys import AdoptionKeys
@@ -108,6 +108,7 @@ def _findings(through: str | None, paths: tuple[str, ...], mail_to: str | None) 
     yield from check_mail(settings, mail_to, wired.clock())
     yield from check_queues(wired.queues, wired.clock())
     yield from check_leftovers(wired.leftovers())
+    yield from check_signing(wired.signing)
     address_url = settings.public_url or through
     if not address_url:
         yield ok("gateway", "The gateway was not checked: neither --through nor PUBLIC_URL is given.")

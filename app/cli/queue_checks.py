@@ -1,9 +1,13 @@
-"""The checks by `flask doctor` of who delivers mails and events. The other checks: cli/doctor.py."""
+"""The checks by `flask doctor` of who delivers mails and events, and of the keys that sign what receivers are told.
+
+The other checks: cli/doctor.py.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from app.cli.terminal import counted, iso
+from app.rules.signing_keys import Signing
 from app.serving.checkup import Finding, fail, ok, warn
 from app.stores.job_records import QueueStatus
 from app.stores.jobs import JobQueue
@@ -65,3 +69,14 @@ def _advice_for(found: QueueStatus, is_mail: bool) -> str:
     if is_mail:
         return "It is tried again by itself; `flask doctor --mail-to` names the step that fails."
     return "It is tried again by itself; `flask events send-test` tells whether it answers."
+
+
+def check_signing(signing: Signing | None) -> Iterator[Finding]:
+    """Check that the newest key signs, or soon will. Nothing is said where nothing is signed."""
+    if signing is None:
+        return
+    if signing.is_newest_published():
+        yield ok("signing keys", "The newest of SIGNING_KEYS is published.")
+    else:
+        said = "No process has published the newest of SIGNING_KEYS, so it does not sign."
+        yield warn("signing keys", said, "Restart the service with this setting: a key is published before it signs.")

@@ -116,6 +116,14 @@ class Signing:
         """All keys, as they are published. A former one is among them as long as it is in the settings."""
         return {"keys": [key.jwk for key in self._keys]}
 
+    def is_newest_published(self) -> bool:
+        """Tell whether any process has published the newest key. Until then an older one signs.
+
+        Raises:
+            StoreError: Redis failed.
+        """
+        return self._keys[0].kid in self._store.published_at()
+
     def note_published(self) -> None:
         """Note that this process publishes the keys. Every process that does calls this; Redis is asked once.
 

@@ -5,11 +5,12 @@ import re
 import threading
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from app.stores.job_records import Settled
 from app.web.services import EXTENSION
 from tests.cli.conftest import Ran
-from tests.receivers.conftest import WHSEC, Receiver, says
+from tests.receivers.conftest import KEYS, WHSEC, Receiver, says
 
 
 @pytest.fixture
@@ -200,3 +201,18 @@ def test_without_a_receiver_it_says_what_to_set(make_app):
     assert ended.exit_code == 1
     for name in ("WEBHOOK_URLS", "BACKCHANNEL_LOGOUT_URLS", "SSF_PUSH_URLS"):
         assert name in ended.err
+
+
+def test_the_doctor_says_that_a_new_key_does_not_sign_because_nobody_publishes_it(make_app, tmp_path):
+    """As where deliver-events was started again with it, and the service was not."""
+    path = tmp_path / "signing.pem"
+    path.write_bytes(KEYS[0].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    app = make_app(SIGNING_KEYS=str(path), SSF_PUSH_URLS="http://127.0.0.1:9/away")
+
+    def told():
+        ran = Ran(app.test_cli_runner().invoke(args=["doctor", "--json"]))
+        return {row["check"]: row["level"] for row in ran.json}["signing keys"]
+
+    assert told() == "warn"
+    app.extensions[EXTENSION].signing.note_published()
+    assert told() == "ok"
